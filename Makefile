@@ -1,0 +1,71 @@
+# Needs python3 (3.11 or later, with venv), make, and PyPI; everything else goes into .venv.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-all bench notebooks notebooks-check reference check-wheels lock clean
+
+PYTHON ?= python3
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+# nbgrader calls alembic by its bare name, so .venv/bin is on the PATH of whatever runs in it.
+RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" python
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-16s %s\n' "$$name" "$$what"; done
+
+setup: .venv/.kit  ## the environment, .venv (the targets below make it when they need it)
+
+demo: .venv/.kit  ## train, hand in and grade three submissions, start to end
+	$(RUN) -m score demo
+
+test: .venv/.kit  ## the tests but the long ones
+	$(RUN) -m pytest -q
+
+test-all: .venv/.kit  ## all the tests
+	$(RUN) -m pytest -q -m ''
+
+bench: .venv/.kit .venv-peer/.peer  ## speed, beside gym-pusht's in the same run
+	$(RUN) -m benchmarks
+
+notebooks: .venv/.kit  ## build the students' notebooks from notebooks/source
+	$(RUN) -m score.course.build
+
+notebooks-check: .venv/.kit  ## fail when a built notebook is stale
+	$(RUN) -m score.course.build --check
+
+reference: .venv/.kit  ## train the reference solutions: losses/ and the checkpoints
+	$(RUN) -m score.course.reference
+
+check-wheels: .venv/.kit  ## every requirement has a wheel for 3.11, 3.12, 3.13 and fits Colab (network)
+	$(RUN) .ci/check_wheels.py
+
+lock: .venv/.kit  ## write requirements.lock anew (network)
+	$(RUN) .ci/lock.py
+
+clean:  ## remove caches and build leftovers; the environments stay
+	rm -rf build dist *.egg-info .pytest_cache .hypothesis
+	find . -path './.venv*' -prune -o -path ./.git -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+
+# A stamp is written last, so an install that was cut off is taken up again.
+.venv/.kit: requirements.lock pyproject.toml
+	@rm -f $@
+	@$(usable-venv)
+	.venv/bin/python -m pip install -q -r requirements.lock
+	.venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# gym-pusht wants pymunk<7, the kit 7: an environment apart, at the same versions otherwise.
+.venv-peer/.peer: requirements.lock
+	@rm -f $@
+	@$(usable-venv)
+	.venv-peer/bin/python -m pip install -q gym-pusht==0.1.8 $$(grep -E '^(torch|numpy|pygame|shapely|gymnasium)==' requirements.lock)
+	@touch $@
+
+# Makes the environment $(@D), or makes it anew when its Python is gone or too old.
+define usable-venv
+$(@D)/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "This kit needs Python 3.11 or later, and '$(PYTHON)' is not one; name one: make PYTHON=python3.12 …" >&2; exit 1; }; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		echo "'$(PYTHON)' comes without venv; on Debian and Ubuntu it is the package python3-venv" >&2; exit 1; }; \
+	$(PYTHON) -m venv --clear $(@D); }
+endef

@@ -1,0 +1,1 @@
+"""Speed beside gym-pusht from PyPI, both measured in the same run: `make bench`."""

@@ -1,0 +1,347 @@
+# %% [markdown]
+# # Part I: behavioural cloning with an MLP
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
+#
+# A robot watches someone push a T-shaped block onto a mark, some two hundred times over, and then has to do it itself. In
+# this part it learns to with the plainest means there are: a network that maps what it sees to what the demonstrator did
+# next, trained by least squares. You write three small pieces (the widths of the network, its loss, its use) and then
+# watch your policy push.
+#
+# | | exercise | time |
+# |---|---|---|
+# | Q1.1 | layer widths | 5 min |
+# | Q1.2 | the loss, then training (5 min on two CPU cores while you read on) | 15 min |
+# | Q1.3 | inference, then watching it | 15 min |
+#
+# Run the cells from top to bottom. Cells that say `answer` are yours; leave the others as they are. Behind each answer
+# comes its check, which you may run as often as you like.
+
+# %%
+# [part1/setup] given: fetches the kit where it is missing; running it again does no harm
+import importlib, io, pathlib, subprocess, sys, urllib.request, zipfile
+
+BUNDLE = "{{bundle}}"  # where your course keeps the kit
+folders = [folder for folder in (pathlib.Path.cwd(), pathlib.Path.cwd().parent) if (folder / "pusht" / "__init__.py").exists()]
+if not folders and importlib.util.find_spec("pusht") is None:
+    if not BUNDLE:
+        sys.exit("This notebook does not know where the kit is: open it inside the kit's folder, or ask your instructor.")
+    zipfile.ZipFile(io.BytesIO(urllib.request.urlopen(BUNDLE).read())).extractall(".")
+    folders = [pathlib.Path.cwd()]
+sys.path[:0] = [str(folder) for folder in folders if str(folder) not in sys.path]
+try:
+    import pusht
+except ModuleNotFoundError:  # a fresh Colab runtime
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-r", str(folders[0] / "requirements.txt")], check=True)
+    importlib.invalidate_caches()
+
+# %%
+# [part1/imports] given
+import collections
+
+import numpy as np
+import torch
+from torch import nn
+
+import score
+from pusht import (PushTEnv, PushTStateDataset, TrainingRun, WindowLoader, demos, figures, normalize_data, show_video,
+                   unnormalize_data, write_video)
+from pusht.networks import ResidualMLP
+
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+seed = 1  # of the network's first weights and of the order of the batches
+
+# %% [markdown]
+# ## 1 · The task
+#
+# The table is a square of 512 by 512 pixels, y pointing down. The round agent is yours to move, the T is not: it only
+# moves when it is pushed. The light green T is the goal.
+
+# %%
+# [part1/task] practice
+figures.task()
+
+# %% [markdown]
+# What the policy sees (the *observation*) is five numbers, what it says (the *action*) two: where the agent is to go next.
+# A PD controller takes it there, or as far as 0.1 s reach. The *reward* is the share of the goal that the block covers,
+# divided by 0.95 and cut off at 1; an episode ends in success when more than 95 % are covered. The *score* of an episode is
+# the largest reward on the way.
+#
+# The environment speaks the interface of [gym](https://www.gymlibrary.dev):
+#
+# | call | what it does |
+# |---|---|
+# | `env.seed(s)` | choose the start; the same number always gives the same one |
+# | `env.reset()` | begin an episode → observation, info |
+# | `env.step(action)` | 0.1 s of pushing → observation, reward, terminated, truncated, info |
+# | `env.render()` | the picture of the moment, height × width × 3 |
+# | `env.set_obs(obs)` | put agent and block somewhere |
+
+# %%
+# [part1/env_tour] practice
+env = PushTEnv()
+env.seed(1000)
+obs, info = env.reset()
+print("observation  [agent x, agent y, block x, block y, block angle]\n ", obs.round(4))
+action = np.array([266.9495, 309.167])
+obs, reward, terminated, truncated, info = env.step(action)
+print("after a step towards", action, "\n ", obs.round(4), "\nreward", round(reward, 4))
+
+# %% [markdown]
+# ## 2 · Looking two steps back, planning sixteen ahead
+#
+# A policy that answers with one action at a time trembles: each answer is a guess of its own. Ours sees the last
+# $T_o = 2$ observations and predicts a *chunk* of $T_p = 16$ actions, of which $T_a = 8$ are executed before it looks
+# again. This is *receding-horizon control*, the habit of model predictive control, and the setting of
+# [Diffusion Policy](https://arxiv.org/abs/2303.04137) (Chi et al., 2023).
+
+# %%
+# [part1/horizons] given
+obs_horizon, pred_horizon, action_horizon = 2, 16, 8
+obs_dim, action_dim = 5, 2
+
+# %%
+# [part1/receding] practice
+figures.receding_horizon(obs_horizon, pred_horizon, action_horizon)
+
+# %% [markdown]
+# Mind the alignment: the chunk begins at the time of the *first* of the two observations. Its action 0 lies in the past when
+# the policy is asked, and those executed are actions 1 to 8, in slices `[obs_horizon - 1 : obs_horizon - 1 + action_horizon]`.
+
+# %% [markdown]
+# ## 3 · The demonstrations
+#
+# Every step of every demonstration begins a *window*: two observations and the sixteen actions from the first of them on.
+# At the ends of an episode the first or last step is repeated. All numbers are scaled to $[-1, 1]$, each dimension by its
+# own range; names that begin with `n` (`nobs`, `naction`) hold scaled numbers.
+
+# %%
+# [part1/dataset] practice
+dataset = PushTStateDataset(demos.open(), pred_horizon=pred_horizon, obs_horizon=obs_horizon, action_horizon=action_horizon)
+stats = dataset.stats
+loader = WindowLoader(dataset, batch_size=256, seed=seed, device=device)
+batch = next(iter(loader))
+print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episodes")
+print("batch['obs']   ", tuple(batch["obs"].shape), " (B, obs_horizon, obs_dim)")
+print("batch['action']", tuple(batch["action"].shape), "(B, pred_horizon, action_dim)")
+
+# %%
+# [part1/padding] practice
+figures.window_padding(obs_horizon, pred_horizon, action_horizon)
+
+# %% [markdown]
+# Several people's ways of doing it, from start (faint) to end:
+
+# %%
+# [part1/demo_paths] practice
+figures.episodes([dataset.demonstrations.episode(i)[0] for i in (0, 25, 50, 75, 100)])
+
+# %% [markdown]
+# And fifty windows of the batch as a film: each is put on the table and its sixteen actions are played.
+
+# %%
+# [part1/demo_video] practice
+env = PushTEnv(render_size=256)
+frames = []
+for nobs, naction in zip(batch["obs"][:50].cpu(), batch["action"][:50].cpu()):
+    env.set_obs(unnormalize_data(nobs, stats["obs"])[0])
+    for action in unnormalize_data(naction, stats["action"]).numpy():
+        env.step(action)
+        frames.append(env.render())
+show_video(write_video("demo_vis.mp4", frames))
+
+# %% [markdown]
+# ## 4 · The network
+#
+# A multi-layer perceptron with shortcuts: one linear layer in, two blocks that each *add* something to what passes through
+# them, one linear layer out. The shortcuts let gradients reach the first layers unhindered
+# ([He et al., 2016](https://arxiv.org/abs/1603.05027)). It lies ready in `pusht/networks/residual_mlp.py`; its picture
+# comes below, once you have said how wide its layers are.
+# ### Q1.1 · Layer widths (5 min, easy)
+#
+# The network reads a whole observation sequence as one flat row of numbers and writes a whole chunk of actions as another.
+# Return the widths of all its layers as a list: input, the hidden ones as they are, output.
+
+# %%
+# [part1/mlp_dims] answer Q1.1
+def mlp_dims(obs_horizon: int, obs_dim: int, pred_horizon: int, action_dim: int, hidden_dims: list[int]) -> list[int]:
+    """Widths of all layers, from the flattened observations to the flattened chunk of actions."""
+    ### BEGIN SOLUTION
+    return [obs_horizon * obs_dim, *hidden_dims, pred_horizon * action_dim]
+    ### END SOLUTION
+
+# %%
+# [part1/q1_1] test
+score.check("Q1.1", mlp_dims).points
+
+# %%
+# [part1/agent] given
+torch.manual_seed(seed)
+mlp_dim_list = mlp_dims(obs_horizon, obs_dim, pred_horizon, action_dim, [256, 256, 256, 256, 256])
+mlp_agent = ResidualMLP(dim_list=mlp_dim_list, activation_type="Mish", out_activation_type="Identity", use_layernorm=True)
+mlp_agent.to(device)
+print(sum(p.numel() for p in mlp_agent.parameters()), "parameters")
+
+# %%
+# [part1/architecture] practice
+figures.residual_mlp(mlp_dim_list)
+
+# %% [markdown]
+# ## 5 · Learning by imitation
+#
+# *Behavioural cloning* takes imitation for what it looks like: regression. Over the demonstrated pairs of observations
+# $\mathbf{O}_t$ and chunks $\mathbf{A}_t$ we minimise
+#
+# $$\mathcal{L}(\theta) = \frac{1}{B\,T_p\,d_a} \sum_{j=1}^{B} \big\lVert \mathbf{A}^{(j)} - \pi_\theta(\mathbf{O}^{(j)}) \big\rVert_2^2,$$
+#
+# the mean squared error over batch, steps and the $d_a = 2$ coordinates
+# ([Pomerleau, 1988](https://proceedings.neurips.cc/paper/1988/hash/812b4ba287f5ee0bc9d43bbf5bbe87fb-Abstract.html) drove a
+# car with it).
+#
+# ### Q1.2 · The loss (15 min, easy)
+#
+# 1. Flatten the observations of each sample to one row.
+# 2. Ask the model.
+# 3. Bring its answer into the shape of `naction`.
+# 4. Return the mean squared error, as a tensor that a gradient can flow back from.
+
+# %%
+# [part1/bc_loss] answer Q1.2
+def bc_loss(model: nn.Module, nobs: torch.Tensor, naction: torch.Tensor) -> torch.Tensor:
+    """Behavioural-cloning loss of a batch.
+
+    model: (B, obs_horizon * obs_dim) -> (B, pred_horizon * action_dim)
+    nobs (B, obs_horizon, obs_dim), naction (B, pred_horizon, action_dim) -> one number
+    """
+    ### BEGIN SOLUTION
+    prediction = model(nobs.flatten(start_dim=1))
+    return nn.functional.mse_loss(prediction.view_as(naction), naction)
+    ### END SOLUTION
+
+# %%
+# [part1/q1_2] test
+score.check("Q1.2", bc_loss).points
+
+# %% [markdown]
+# ### Training
+#
+# 300 epochs, some five minutes on a laptop's processor. `TrainingRun` looks after what is not the point here: it draws your
+# loss beside the reference, and saves as it goes. If the runtime is cut off, run this cell again and it goes on where it
+# was (in Colab, name a folder of your drive as `resume_folder` and it survives a new runtime as well). If you change the
+# loss after training, pass `resume=False` to start over.
+#
+# A curve inside the band is what we expect; one that leaves it early tells you something is wrong long before the end.
+
+# %%
+# [part1/train] practice
+num_epochs = 300
+optimizer = torch.optim.AdamW(mlp_agent.parameters(), lr=1e-4)
+lr_scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000, eta_min=0.0)
+run = TrainingRun("part1_mlp", mlp_agent, loader, optimizer, lr_scheduler, num_epochs=num_epochs, seed=seed,
+                  reference=score.reference_loss("part1_mlp"))
+
+for epoch in run.epochs():
+    for batch in loader:
+        loss = bc_loss(mlp_agent, batch["obs"], batch["action"])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        run.log(loss)
+    lr_scheduler.step()
+
+# %%
+# [part1/compare_loss] practice
+print(score.compare_losses("part1_mlp", run.losses))
+
+# %% [markdown]
+# **Tip: `torch.compile`.** `bc_loss = torch.compile(bc_loss)` before training turns the loss into fewer, larger operations.
+# Measured on two CPU cores: 1.1 to 1.2 times as fast after 15 to 75 s of compiling, so it pays for long runs, not for this
+# one.
+
+# %% [markdown]
+# ## 6 · Acting
+#
+# ### Q1.3 · Inference (15 min, easy)
+#
+# Ask the trained model for the chunks of a whole batch of observation sequences. Nothing is learnt here, so no gradients
+# are to be recorded ([`torch.no_grad`](https://docs.pytorch.org/docs/stable/generated/torch.no_grad.html)). One
+# observation sequence is a batch of one.
+
+# %%
+# [part1/mlp_inference] answer Q1.3
+def mlp_inference(model: nn.Module, batch_size: int, nobs: torch.Tensor, pred_horizon: int, action_dim: int) -> torch.Tensor:
+    """Predict chunks of actions.
+
+    nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim), both scaled
+    """
+    ### BEGIN SOLUTION
+    with torch.no_grad():
+        naction = model(nobs.reshape(batch_size, -1))
+    return naction.view(batch_size, pred_horizon, action_dim)
+    ### END SOLUTION
+
+# %%
+# [part1/q1_3] test
+score.check("Q1.3", mlp_inference).points
+
+# %% [markdown]
+# ### One episode
+#
+# The whole of receding-horizon control in one loop: scale, ask, scale back, execute eight, look again.
+
+# %%
+# [part1/episode] practice
+env = PushTEnv(render_size=256)
+env.seed(1)
+obs, info = env.reset()
+seen = collections.deque([obs] * obs_horizon, maxlen=obs_horizon)
+frames, rewards, done = [env.render()], [], False
+
+while not done and len(rewards) < 500:
+    nobs = torch.from_numpy(normalize_data(np.stack(seen), stats["obs"])).to(device, dtype=torch.float32)
+    naction = mlp_inference(model=mlp_agent, batch_size=1, nobs=nobs[None], pred_horizon=pred_horizon, action_dim=action_dim)
+    chunk = unnormalize_data(naction[0].cpu().numpy(), stats["action"])
+    for action in chunk[obs_horizon - 1 : obs_horizon - 1 + action_horizon]:
+        obs, reward, done, _, info = env.step(action)
+        seen.append(obs)
+        rewards.append(reward)
+        frames.append(env.render())
+        if done or len(rewards) == 500:
+            break
+
+print("score", round(max(rewards), 3))
+show_video(write_video("mlp_vis.mp4", frames))
+
+# %% [markdown]
+# What it has in mind at the last look: the chunk it predicts, the executed part filled.
+
+# %%
+# [part1/chunk] practice
+figures.chunk(unnormalize_data(nobs.cpu().numpy(), stats["obs"]), chunk, obs_horizon=obs_horizon, action_horizon=action_horizon)
+
+# %% [markdown]
+# ## 7 · Where you stand
+#
+# The published assignment scores ten episodes against a threshold of 0.60. Ten are few: with the same policy, another ten
+# can come out 0.1 higher or lower, as the interval says.
+
+# %%
+# [part1/practice_score] practice
+result = score.score_part1(PushTEnv(), mlp_inference, mlp_agent, obs_horizon, action_dim, pred_horizon, action_horizon, 500,
+                           stats, device)
+show_video("mlp_combined_vis.mp4", width=640)
+
+# %% [markdown]
+# The grade rests on many more episodes, from starts that nobody has seen before, and goes from nothing for an untrained
+# network to full points for a right solution. This cell runs thirty practice episodes by the same rules, with the weights
+# in `part1_mlp.safetensors`: the file that you hand in together with this notebook.
+
+# %%
+# [part1/rollouts] test
+score.grade_rollouts("part1_mlp", mlp_inference, mlp_agent).points
+
+# %% [markdown]
+# **To hand in:** this notebook and `part1_mlp.safetensors`. Nothing is trained when it is graded.
+#
+# **To think about.** From most starts there are two good ways around the T. What does a network trained by least squares do
+# between them? Watch the film of the ten episodes again with this question; Parts II to IV are answers to it.

@@ -1,0 +1,83 @@
+"""The hand-in file of a training run: one safetensors file with the weights and, in its header, what they were trained on.
+
+Nothing in it is executed when it is read, whoever wrote it.
+"""
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+SUFFIX = ".safetensors"
+_MAX_BYTES = 64 * 2 ** 20  # the largest network of the kit is 12 MB
+_KEY = "pusht_checkpoint"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used, and why, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a training run hands in.
+
+    weights: name -> tensor, those that inference uses (the averaged ones where the run kept an average).
+    stats: of the normalisation, {"obs": {"min", "max"}, "action": {"min", "max"}} float32 arrays.
+    losses: mean loss of each epoch so far. num_epochs: epochs planned.
+    demonstrations: fingerprint of the demonstrations. seed: of the training. config: settings worth knowing.
+    """
+
+    weights: dict
+    stats: dict
+    losses: list
+    num_epochs: int
+    demonstrations: str
+    seed: int
+    config: dict
+
+    def save(self, path):
+        """Write the file beside `path` and rename it, so that no half of it is ever seen."""
+        header = {name: getattr(self, name) for name in ("losses", "num_epochs", "demonstrations", "seed", "config")}
+        header["stats"] = {what: {end: np.asarray(a).tolist() for end, a in ends.items()} for what, ends in self.stats.items()}
+        weights = {name: w.detach().cpu().contiguous() for name, w in self.weights.items()}
+        part = Path(f"{path}.part")
+        part.write_bytes(safetensors.torch.save(weights, metadata={_KEY: json.dumps(header)}))
+        os.replace(part, path)
+
+    def restore(self, model):
+        """Load the weights into `model`; CheckpointError when they are another architecture's."""
+        own = model.state_dict()
+        wrong = [name for name in own.keys() | self.weights.keys()
+                 if name not in own or name not in self.weights or own[name].shape != self.weights[name].shape]
+        if wrong:
+            raise CheckpointError(f"The checkpoint belongs to another architecture than the {type(model).__name__} of the "
+                                  f"notebook: {len(wrong)} of its arrays do not fit, {min(wrong)!r} among them.")
+        model.load_state_dict(self.weights)
+
+
+def load_checkpoint(path):
+    """Read a `Checkpoint`; CheckpointError when it is missing, damaged, too large or not one of the kit's."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no {path.name}: train, and hand it in beside the notebook.")
+    if path.stat().st_size > _MAX_BYTES:
+        raise CheckpointError(f"{path.name} is larger than {_MAX_BYTES >> 20} MB, which no network of this course is.")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_KEY])
+            weights = {name: file.get_tensor(name) for name in file.keys()}
+        stats = {what: {end: np.array(header["stats"][what][end], dtype=np.float32) for end in ("min", "max")}
+                 for what in ("obs", "action")}
+        checkpoint = Checkpoint(weights, stats, [float(loss) for loss in header["losses"]], int(header["num_epochs"]),
+                                str(header["demonstrations"]), int(header["seed"]), dict(header["config"]))
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path.name} is not a whole safetensors file ({error}): train again, or copy it again.") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path.name} was not written by a TrainingRun of this kit ({type(error).__name__}: {error}).") from None
+    if not all(torch.isfinite(w).all() for w in weights.values()):
+        raise CheckpointError(f"{path.name} holds weights that are not finite: the training diverged.")
+    return checkpoint

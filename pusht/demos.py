@@ -1,0 +1,290 @@
+"""Which demonstrations: opens a set of recorded Push-T episodes, and says in one sentence what is wrong with others.
+
+A set is a Zarr folder (format 2 or 3) of three arrays, as published with Diffusion Policy (Chi et al., 2023):
+
+=================  ======  =====================================================================
+data/state         (N, 5)  agent x, y and block x, y in window pixels, block angle in radians
+data/action        (N, 2)  target agent x, y in window pixels
+meta/episode_ends  (E,)    one past each episode's last step: strictly rising, the last one is N
+=================  ======  =====================================================================
+
+Other arrays (images, keypoints) are never read. Everything that is wanted is read into memory first, from a folder
+or straight from a zip, so nothing is ever unpacked or written.
+"""
+
+import hashlib
+import math
+import os
+import re
+import stat
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from lzma import LZMAError
+from pathlib import Path
+
+import numpy as np
+import zarr
+from zarr.buffer.cpu import Buffer
+from zarr.storage import MemoryStore
+
+# Far above any real set (the human one decodes to 0.7 MB), far below what a zip bomb or broken metadata asks for.
+_MAX_BYTES = 2**26
+
+# The last words of a message: what to do.
+_FETCH_AGAIN = "fetch the demonstrations again or give another path"
+_GIVE_PUSHT = "give the path of a whole set of Push-T demonstrations"
+_DISTRUST = "do not use it, and fetch the demonstrations from their publisher"
+
+_ARRAYS = ("data/state", "data/action", "meta/episode_ends")
+_GROUP_FILES = (".zgroup", "zarr.json")
+_ARRAY_FILES = (".zarray", "zarr.json")
+
+# What zipfile raises, beyond OSError, on an archive that is cut short, damaged or packed in a way it does not know.
+_ZIP_FAILURES = (zipfile.BadZipFile, zlib.error, LZMAError, struct.error, EOFError, NotImplementedError, ValueError)
+# zarr checks metadata only in part, and a codec raises what it likes (Blosc and Zstd: RuntimeError, gzip: OSError).
+_ZARR_FAILURES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, OSError, EOFError,
+                  MemoryError, AssertionError, ImportError, zlib.error, LZMAError, struct.error)
+
+
+class DemosError(ValueError):
+    """Demonstrations cannot be opened; the message is one sentence: where, what is wrong, what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Demonstrations:
+    """Recorded episodes, one after the other. N steps in E episodes.
+
+    Attributes:
+        states: (N, 5) float32; agent x, y and block x, y in window pixels, block angle in radians.
+        actions: (N, 2) float32; target agent x, y in window pixels.
+        episode_ends: (E,) int64; one past each episode's last step, strictly rising, the last one is N.
+    """
+
+    states: np.ndarray
+    actions: np.ndarray
+    episode_ends: np.ndarray
+
+    @property
+    def num_episodes(self) -> int:
+        """E, the number of episodes."""
+        return len(self.episode_ends)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the decoded values: the same however the set is stored, another for any other value."""
+        digest = hashlib.sha256()
+        for name, array, dtype in (
+            ("state", self.states, "<f4"),
+            ("action", self.actions, "<f4"),
+            ("episode_ends", self.episode_ends, "<i8"),
+        ):
+            shape = "x".join(map(str, array.shape))
+            digest.update(f"{name} {dtype} {shape}\n".encode())
+            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+        return digest.hexdigest()
+
+    def episode(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """States (T, 5) and actions (T, 2) of episode i, as views; IndexError unless 0 <= i < num_episodes."""
+        if not 0 <= i < self.num_episodes:
+            raise IndexError(f"episode {i} of {self.num_episodes}")
+        steps = slice(self.episode_ends[i - 1] if i else 0, self.episode_ends[i])
+        return self.states[steps], self.actions[steps]
+
+
+def open(path: str | os.PathLike | None = None) -> Demonstrations:
+    """Open the demonstrations at `path`, or at the path in the environment variable PUSHT_DEMOS.
+
+    Args:
+        path: a `.zarr` folder, a folder that holds exactly one such one or two levels down, or a zip of either.
+
+    Raises:
+        DemosError: there is nothing to open, or it is not a whole and valid set of Push-T demonstrations.
+    """
+    if path is not None:
+        where = os.fspath(path)
+    elif path := os.environ.get("PUSHT_DEMOS"):
+        where = f"{path} (named by PUSHT_DEMOS)"
+    else:
+        raise DemosError(
+            "No demonstrations are named: set the environment variable PUSHT_DEMOS to the path of a Push-T "
+            ".zarr folder or zip, or give that path."
+        )
+    path = Path(os.path.expanduser(path))
+    try:
+        if path.is_dir():
+            stored = _read_set(path, where)
+        elif path.is_file():
+            stored = _read_zip(path, where)
+        else:
+            raise DemosError(f"{where} does not exist: correct the path of the demonstrations.")
+    except OSError as error:
+        raise DemosError(f"{where} cannot be read ({_reason(error)}): check the file and its permissions.") from error
+
+    arrays = {name: _decode(name, files, where) for name, files in stored.items()}
+    return _checked(*(arrays[name] for name in _ARRAYS), where)
+
+
+def load_pusht_zarr(zarr_path: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """States (N, 5) float32, actions (N, 2) float32 and episode_ends (E,) int64 of `open(zarr_path)`."""
+    demos = open(zarr_path)
+    return demos.states, demos.actions, demos.episode_ends
+
+
+# Reading: the bytes of the three arrays, from a folder or from inside a zip (zipfile.Path walks like pathlib.Path).
+
+
+def _read_set(folder: Path | zipfile.Path, where: str) -> dict[str, dict[str, bytes]]:
+    """The files of each array of the one set in `folder`: {array name: {file name within the array: content}}."""
+    roots = list(_roots(folder, depth=2))
+    if not roots:
+        raise DemosError(f"{where} holds no Zarr folder down to two levels: {_GIVE_PUSHT}.")
+    if len(roots) > 1:
+        names = ", ".join(sorted(root.name for root in roots))
+        raise DemosError(f"{where} holds {len(roots)} Zarr folders ({names}): give the path of the one to open.")
+    stored, left = {}, _MAX_BYTES
+    for name in _ARRAYS:
+        array = roots[0].joinpath(*name.split("/"))
+        if not any(array.joinpath(file).is_file() for file in _ARRAY_FILES):
+            raise DemosError(f"{where} has no array {name}: {_GIVE_PUSHT}.")
+        stored[name] = {}
+        for key, file in _files(array):
+            with file.open("rb") as stream:
+                stored[name][key] = stream.read(left + 1)
+            left -= len(stored[name][key])
+            if left < 0:
+                raise DemosError(f"{where} holds over {_MAX_BYTES >> 20} MB in {name}, no real set: {_FETCH_AGAIN}.")
+    return stored
+
+
+def _roots(folder: Path | zipfile.Path, depth: int) -> Iterator[Path | zipfile.Path]:
+    """The outermost Zarr groups within `folder`, at most `depth` levels down."""
+    # `zip -r set.zip *` leaves the root's own .zgroup behind, so an array in its place marks a root as well.
+    marks = [*_GROUP_FILES, *(f"{name}/{file}" for name in _ARRAYS for file in _ARRAY_FILES)]
+    if any(folder.joinpath(*mark.split("/")).is_file() for mark in marks):
+        yield folder
+    elif depth:
+        for child in folder.iterdir():
+            if child.is_dir():
+                yield from _roots(child, depth - 1)
+
+
+def _files(folder: Path | zipfile.Path, prefix: str = "") -> Iterator[tuple[str, Path | zipfile.Path]]:
+    for child in folder.iterdir():
+        if child.is_dir():
+            yield from _files(child, f"{prefix}{child.name}/")
+        elif child.is_file():
+            yield prefix + child.name, child
+
+
+def _read_zip(path: Path, where: str) -> dict[str, dict[str, bytes]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive, where)
+            return _read_set(zipfile.Path(archive), where)
+    except DemosError:
+        raise
+    except _ZIP_FAILURES as error:
+        raise DemosError(f"{where} {_diagnosis(path, error)}: {_FETCH_AGAIN}.") from error
+
+
+def _check_members(archive: zipfile.ZipFile, where: str) -> None:
+    for member in archive.infolist():
+        name = member.orig_filename  # `filename` has already been made to look harmless
+        if ".." in name.split("/") or re.search(r"^/|//|^[A-Za-z]:|[\\\0]", name):
+            raise DemosError(f"{where} has an entry {name!r:.80} that is no plain path inside it: {_DISTRUST}.")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise DemosError(f"{where} has an entry {name!r:.80} that is a link: {_DISTRUST}.")
+        if member.flag_bits & 0x1:
+            raise DemosError(f"{where} is protected by a password: unpack it and give the path of the folder.")
+
+
+def _diagnosis(path: Path, error: Exception) -> str:
+    """What a file is that zipfile cannot read."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if not head:
+        return "is an empty file"
+    if re.match(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", head, re.I | re.S):
+        return "is a web page and not an archive (a download page or a quota notice saved under the archive's name)"
+    if isinstance(error, NotImplementedError):
+        return f"is packed in a way that Python cannot read ({_reason(error)})"
+    if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
+        return "is a zip that was cut short or damaged"
+    return "is neither a zip nor a folder"
+
+
+# Decoding and checking.
+
+
+def _decode(name: str, files: dict[str, bytes], where: str) -> np.ndarray:
+    """The values of one array, in the type they were stored in; everything about them but their values is checked."""
+    columns = {"data/state": 5, "data/action": 2}.get(name)
+    kinds, kind = ("fiu", "numbers") if columns else ("iu", "integers")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr's remarks on codecs and formats are not the reader's concern
+        try:
+            store = MemoryStore({key: Buffer.from_bytes(data) for key, data in files.items()}, read_only=True)
+            array = zarr.open_array(store, mode="r", zarr_format=3 if "zarr.json" in files else 2)
+            shape, dtype = array.shape, array.dtype
+        except _ZARR_FAILURES as error:
+            raise DemosError(f"{where} has broken metadata for {name} ({_reason(error)}): {_FETCH_AGAIN}.") from error
+        if dtype.kind not in kinds:
+            raise DemosError(f"{where} holds {dtype} and not {kind} in {name}: {_GIVE_PUSHT}.")
+        if len(shape) != (2 if columns else 1) or (columns and shape[1] != columns):
+            expected = f"(N, {columns})" if columns else "(E,)"
+            raise DemosError(f"{where} holds {name} of shape {shape} and not {expected}: {_GIVE_PUSHT}.")
+        if shape[0] < 1:
+            raise DemosError(f"{where} holds nothing in {name}: {_GIVE_PUSHT}.")
+        if math.prod(shape) * dtype.itemsize > _MAX_BYTES:
+            raise DemosError(f"{where} claims shape {shape} for {name}, no real set: {_FETCH_AGAIN}.")
+        try:
+            _check_chunks(array, name, files, where)
+            return np.asarray(array[...])
+        except DemosError:
+            raise
+        except _ZARR_FAILURES as error:
+            raise DemosError(f"{where} has a broken chunk in {name} ({_reason(error)}): {_FETCH_AGAIN}.") from error
+
+
+def _check_chunks(array: zarr.Array, name: str, files: dict[str, bytes], where: str) -> None:
+    """Refuse what an interrupted copy leaves and decoding lets pass: missing chunks, and Blosc chunks cut short."""
+    sizes = array.shards or array.chunks  # what one file holds
+    # The last compressor made the bytes in the file, except that a shard has an index as well.
+    blosc = not array.shards and any(type(codec).__name__.startswith("Blosc") for codec in array.compressors[-1:])
+    for place in np.ndindex(*(-(-length // size) for length, size in zip(array.shape, sizes, strict=True))):
+        key = array.metadata.encode_chunk_key(place)
+        if key not in files:  # zarr would read zeros
+            raise DemosError(f"{where} lacks chunk {key} of {name}: {_FETCH_AGAIN}.")
+        # numcodecs believes the length in the 16-byte header, its last four bytes, and reads past the end.
+        if blosc and len(files[key]) < (length := max(16, int.from_bytes(files[key][12:16], "little"))):
+            remark = f"{key} has {len(files[key])} of {length} bytes"
+            raise DemosError(f"{where} has a broken chunk in {name} ({remark}): {_FETCH_AGAIN}.")
+
+
+def _checked(state: np.ndarray, action: np.ndarray, episode_ends: np.ndarray, where: str) -> Demonstrations:
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
+        states = np.ascontiguousarray(state, dtype=np.float32)
+        actions = np.ascontiguousarray(action, dtype=np.float32)
+    ends = np.ascontiguousarray(episode_ends, dtype=np.int64)
+    for name, values in (("data/state", states), ("data/action", actions)):
+        bad = ~np.isfinite(values).all(axis=1)
+        if bad.any():
+            raise DemosError(f"{where} holds NaN or infinity in {name} at step {bad.argmax()}: {_GIVE_PUSHT}.")
+    if len(states) != len(actions):
+        raise DemosError(f"{where} holds {len(states)} states but {len(actions)} actions: {_GIVE_PUSHT}.")
+    if ends[0] < 1 or (ends[1:] <= ends[:-1]).any():
+        raise DemosError(f"{where} holds meta/episode_ends that do not rise strictly from above 0: {_GIVE_PUSHT}.")
+    if ends[-1] != len(states):
+        raise DemosError(f"{where} ends its last episode at {ends[-1]} of {len(states)} steps: {_GIVE_PUSHT}.")
+    return Demonstrations(states, actions, ends)
+
+
+def _reason(error: Exception) -> str:
+    """An error as a short remark on one line."""
+    text = str(error) or type(error).__name__
+    text = " ".join(text.split()).rstrip(".")
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,187 @@
+"""Push-T behind the two gym interfaces: `PushTEnv` for gym, `PushTGymnasiumEnv` for gymnasium, one simulator under both."""
+import collections
+import random
+
+import gym_notices.notices
+import gymnasium
+import numpy as np
+
+# gym prints a notice of its own to stderr when it is imported, which nbgrader would take for a failed answer.
+gym_notices.notices.notices.clear()
+import gym  # noqa: E402
+
+from pusht.render import render  # noqa: E402
+from pusht.sim import GOAL_POSE, SUCCESS_COVERAGE, WINDOW, PushTSim, reward, sample_start  # noqa: E402
+
+_LOW, _OBS_HIGH, _ACTION_HIGH = 0.0, np.array([WINDOW] * 4 + [2 * np.pi]), np.array([WINDOW, WINDOW], dtype=np.float64)
+
+
+class PushTEnv(gym.Env):
+    """Push a T-shaped block onto a fixed goal pose with a round agent.
+
+    ## Observation: `Box(5,)` float64
+    | # | what | from | to | unit |
+    |---|---|---|---|---|
+    | 0 | agent x | 0 | 512 | px, to the right |
+    | 1 | agent y | 0 | 512 | px, downwards |
+    | 2 | block x (middle of the bar's outer edge) | 0 | 512 | px |
+    | 3 | block y | 0 | 512 | px |
+    | 4 | block angle | 0 | 2π | rad, clockwise on the screen |
+
+    ## Action: `Box(2,)` float64
+    | # | what | from | to | unit |
+    |---|---|---|---|---|
+    | 0 | target of the agent, x | 0 | 512 | px |
+    | 1 | target of the agent, y | 0 | 512 | px |
+
+    A PD controller (gains 100 and 20) drives the agent towards the target for 0.1 s: ten physics steps of 0.01 s.
+
+    ## Reward
+    Share of the goal that the block covers, over 0.95, clipped to [0, 1]. The goal pose is (256, 256, π/4).
+
+    ## Start
+    `seed(s)`, then `reset()`, draws from `np.random.RandomState(s)`: agent x, y in randint(50, 450), block x, y in
+    randint(100, 400), angle 2π randn() - π; one physics step follows. The same seed gives the same start at every reset.
+
+    ## End
+    Terminated when more than 95 % of the goal is covered. Never truncated: how long an episode may last is the caller's.
+
+    ## Info
+    `pos_agent` (2,), `vel_agent` (2,) [px/s], `block_pose` (3,) with the angle not wrapped, `goal_pose` (3,),
+    `n_contacts` (contact points per physics step in the last control step, rounded up).
+
+    ## Arguments
+    | name | what |
+    |---|---|
+    | legacy | place the block's position before its angle, as the human demonstrations were recorded |
+    | block_cog | (2,) centre of gravity of the block in its own frame; None: the T's own |
+    | damping | share of its velocity that the block keeps each second; None: 0 |
+    | render_action | draw the last action as a red cross |
+    | render_size | side of a frame in pixels |
+    | reset_to_state | (5,) start of every episode, instead of the drawn one |
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10, "render.modes": ["rgb_array"], "video.frames_per_second": 10}
+    reward_range = (0.0, 1.0)
+
+    def __init__(self, legacy=False, block_cog=None, damping=None, render_action=True, render_size=96, reset_to_state=None):
+        self.observation_space = gym.spaces.Box(_LOW, _OBS_HIGH, shape=(5,), dtype=np.float64)
+        self.action_space = gym.spaces.Box(_LOW, _ACTION_HIGH, shape=(2,), dtype=np.float64)
+        self.render_action = render_action
+        self.render_size = render_size
+        self.reset_to_state = reset_to_state
+        self.latest_action = None
+        self._sim = PushTSim(legacy=legacy, block_cog=block_cog, damping=damping)
+        self._started = False
+        self._seed = int(np.random.default_rng().integers(2 ** 31))
+
+    def seed(self, seed=None):
+        """Seed the starts and, as published, the global generators of `random`, `numpy` and `torch`."""
+        import torch
+        self._seed = int(np.random.default_rng().integers(2 ** 31)) if seed is None else int(seed)
+        self.action_space.seed(self._seed)
+        random.seed(self._seed)
+        np.random.seed(self._seed)
+        torch.manual_seed(self._seed)
+
+    def reset(self, *, seed=None, options=None):
+        """Start an episode; return (observation (5,), info). `seed` seeds the starts and no global generator."""
+        if seed is not None:
+            self._seed = int(seed)
+        self.latest_action = None
+        self._sim.reset(sample_start(self._seed) if self.reset_to_state is None else self.reset_to_state)
+        self._started = True
+        return self._sim.state, _info(self._sim)
+
+    def step(self, action):
+        """One control step towards `action` (2,) [px], None to only look; (obs, reward, terminated, truncated, info)."""
+        self._needs_start("step")
+        if action is None:
+            coverage = self._sim.coverage()
+        else:
+            self.latest_action = action
+            coverage = self._sim.step(action)
+        return self._sim.state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim)
+
+    def set_obs(self, obs):
+        """Put agent and block, at rest, where the observation (5,), array or tensor, says."""
+        if not self._started:
+            self.reset()
+        self.latest_action = None
+        self._sim.place(obs)
+
+    def render(self, mode="rgb_array"):
+        """The picture of the moment, (render_size, render_size, 3) uint8."""
+        self._needs_start("render")
+        if mode != "rgb_array":
+            raise ValueError(f"PushTEnv draws mode='rgb_array' only, not {mode!r}.")
+        return render(self._sim.state, action=self.latest_action if self.render_action else None, size=self.render_size)
+
+    def teleop_agent(self, pointer=None):
+        """A hand-driven agent: `act(obs)` gives the pointer's place as an action once it has come within 30 px of the agent.
+
+        pointer: function that returns (x, y) in window pixels; pygame's mouse when None.
+        """
+        engaged = False
+
+        def act(obs):
+            nonlocal engaged
+            if pointer is None:
+                import pygame
+                at = pygame.mouse.get_pos()
+            else:
+                at = pointer()
+            at = np.asarray(at, dtype=np.float64)
+            engaged = engaged or np.hypot(*(at - np.asarray(obs[:2]))) < 30
+            return at if engaged else None
+
+        return collections.namedtuple("TeleopAgent", ["act"])(act)
+
+    def close(self):
+        """Nothing to give back: no window was opened."""
+
+    def _needs_start(self, what):
+        if not self._started:
+            raise RuntimeError(f"Call reset() before {what}(): the episode has not begun.")
+
+
+class PushTGymnasiumEnv(gymnasium.Env):
+    """The task of `PushTEnv` (see there) for gymnasium, registered as "pusht/PushT-v0" (at most 500 steps an episode)."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(self, render_mode=None, render_size=96, legacy=False):
+        self.observation_space = gymnasium.spaces.Box(_LOW, _OBS_HIGH, shape=(5,), dtype=np.float64)
+        self.action_space = gymnasium.spaces.Box(_LOW, _ACTION_HIGH, shape=(2,), dtype=np.float64)
+        self.render_mode = render_mode
+        self.render_size = render_size
+        self._latest_action = None
+        self._sim = PushTSim(legacy=legacy)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._latest_action = None
+        self._sim.reset(sample_start(int(self.np_random.integers(2 ** 31)) if seed is None else seed))
+        return self._sim.state, _info(self._sim)
+
+    def step(self, action):
+        self._latest_action = action
+        coverage = self._sim.step(action)
+        return self._sim.state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim)
+
+    def render(self):
+        if self.render_mode == "rgb_array":
+            return render(self._sim.state, action=self._latest_action, size=self.render_size)
+
+
+gymnasium.register(id="pusht/PushT-v0", entry_point=PushTGymnasiumEnv, max_episode_steps=500)
+
+
+def _info(sim):
+    return {
+        "pos_agent": np.array(sim.agent.position),
+        "vel_agent": np.array(sim.agent.velocity),
+        "block_pose": np.array([*sim.block.position, sim.block.angle]),
+        "goal_pose": GOAL_POSE.copy(),
+        "n_contacts": sim.contacts,
+    }

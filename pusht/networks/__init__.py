@@ -1,0 +1,6 @@
+"""The fixed backbones that the notebooks build on: nothing here is an exercise."""
+from pusht.networks.mlp import MLP
+from pusht.networks.residual_mlp import ResidualMLP
+from pusht.networks.unet1d import ConditionalUnet1D
+
+__all__ = ["MLP", "ConditionalUnet1D", "ResidualMLP"]

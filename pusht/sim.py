@@ -1,0 +1,214 @@
+"""The Push-T world: a PD-controlled disc pushes a T-shaped block over a table with walls.
+
+Physics alone, without gym and without drawing. Positions are window pixels (0..512, y pointing down), angles radians,
+time seconds. A control step lasts 0.1 s and is made of ten physics steps of 0.01 s.
+
+The task and its figures are those of Florence et al., "Implicit Behavioral Cloning" (2021), in the two-dimensional form
+of Chi et al., "Diffusion Policy" (2023); trajectories equal the published environment's.
+"""
+import math
+
+import numpy as np
+import pymunk
+import shapely
+from pymunk._chipmunk_cffi import lib as chipmunk
+
+WINDOW = 512
+GOAL_POSE = np.array([256.0, 256.0, np.pi / 4])
+AGENT_RADIUS = 15
+SUCCESS_COVERAGE = 0.95
+CONTROL_DT, PHYSICS_DT = 0.1, 0.01
+K_P, K_V = 100.0, 20.0  # PD gains of the agent, 1/s² and 1/s
+
+_SCALE = 30  # the T is four units wide and four long, a unit being 30 px
+_BAR = [(-60, 30), (60, 30), (60, 0), (-60, 0)]
+_STEM = [(-15, 30), (-15, 120), (15, 120), (15, 30)]
+# Outline of the T in the block's frame, whose origin is the middle of the bar's outer edge.
+TEE = np.array([(-60, 0), (60, 0), (60, 30), (15, 30), (15, 120), (-15, 120), (-15, 30), (-60, 30)], dtype=np.float64)
+
+
+def sample_start(seed):
+    """The start that the published environment draws from `seed`: (5,) agent x, y, block x, y [px], angle [rad]."""
+    rng = np.random.RandomState(seed)
+    return np.array([rng.randint(50, 450), rng.randint(50, 450), rng.randint(100, 400), rng.randint(100, 400),
+                     rng.randn() * 2 * np.pi - np.pi])
+
+
+class PushTSim:
+    """One Push-T world.
+
+    legacy: place the block's position before its angle, as when the human demonstrations were recorded. The angle turns
+        the block about its centre of mass, so the two orders put it in different places.
+    block_cog: (2,) centre of gravity of the block in its own frame, the T's own when None.
+    damping: fraction of its velocity that the block keeps each second; 0, a block that stops at once, when None.
+    """
+
+    def __init__(self, *, legacy=False, block_cog=None, damping=None):
+        self.legacy = legacy
+        self.block_cog = block_cog
+        self.damping = damping
+
+    def reset(self, state):
+        """Build the world afresh and place agent and block at `state` (5,); nothing of an earlier episode remains."""
+        self.space = pymunk.Space()
+        self.space.damping = 0 if self.damping is None else self.damping
+        low, high = 5, 506
+        # Walls in the published order and bodies added at the published places: which contact is solved first, and with
+        # it the whole path after a jam against a wall, depends on both.
+        for a, b in [((low, high), (low, low)), ((low, low), (high, low)), ((high, low), (high, high)), ((low, high), (high, high))]:
+            self.space.add(pymunk.Segment(self.space.static_body, a, b, 2))
+        self.agent = pymunk.Body(body_type=pymunk.Body.KINEMATIC)
+        self.agent.position = 256, 400
+        self.space.add(self.agent, pymunk.Circle(self.agent, AGENT_RADIUS))
+        self.block = self._add_tee()
+        if self.block_cog is not None:
+            self.block.center_of_gravity = tuple(self.block_cog)
+        self._contacts = 0
+        self.space.on_collision(0, 0, post_solve=self._count_contacts)
+        self.place(state)
+
+    def _add_tee(self):
+        mass = 1
+        # The published T takes the bar's moment for the stem too; trajectories depend on it.
+        body = pymunk.Body(mass, 2 * pymunk.moment_for_poly(mass, _BAR))
+        bar, stem = pymunk.Poly(body, _BAR), pymunk.Poly(body, _STEM)
+        body.center_of_gravity = (bar.center_of_gravity + stem.center_of_gravity) / 2
+        body.position = 256, 300
+        self.space.add(body, bar, stem)
+        return body
+
+    def _count_contacts(self, arbiter, space, data):
+        self._contacts += len(arbiter.contact_point_set.points)
+
+    def place(self, state):
+        """Put agent and block, at rest, at `state` (5,), and let one physics step settle what touches."""
+        x, y, block_x, block_y, angle = (float(v) for v in state)
+        self.agent.position = x, y
+        self.agent.velocity = self.block.velocity = 0, 0
+        self.block.angular_velocity = 0
+        if self.legacy:
+            self.block.position = block_x, block_y
+            self.block.angle = angle
+        else:
+            self.block.angle = angle
+            self.block.position = block_x, block_y
+        self.space.step(PHYSICS_DT)
+
+    def step(self, action):
+        """Drive the agent towards `action` (2,) [px] for one control step; return the coverage it leaves, in [0, 1]."""
+        target_x, target_y = float(action[0]), float(action[1])
+        x, y = self.agent.position
+        vx, vy = self.agent.velocity
+        # Chipmunk's own calls in place of pymunk's properties, which take half of a control step: the test of `step`
+        # shows that both give the same bits.
+        agent, space = self.agent._body, self.space._space
+        self._contacts = 0
+        for _ in range(10):
+            # A kinematic body never feels the block, so its path needs no reading back between the physics steps.
+            vx += (K_P * (target_x - x) + K_V * (0 - vx)) * PHYSICS_DT
+            vy += (K_P * (target_y - y) + K_V * (0 - vy)) * PHYSICS_DT
+            chipmunk.cpBodySetVelocity(agent, (vx, vy))
+            chipmunk.cpSpaceStep(space, PHYSICS_DT)
+            x += vx * PHYSICS_DT
+            y += vy * PHYSICS_DT
+        return self.coverage()
+
+    @property
+    def state(self):
+        """(5,) float64: agent x, y, block x, y [px], block angle in [0, 2π)."""
+        block = self.block
+        return np.array([*self.agent.position, *block.position, block.angle % (2 * math.pi)])
+
+    @property
+    def contacts(self):
+        """Contact points per physics step in the last control step, rounded up."""
+        return math.ceil(self._contacts / 10)
+
+    def coverage(self):
+        """Share of the goal that the block covers, in [0, 1]: `coverage` of this module, worked out faster."""
+        return clipped_coverage(*self.block.position, self.block.angle)
+
+
+def reward(coverage):
+    """Reward for a share of the goal covered: coverage over 0.95, at most 1."""
+    return min(coverage / SUCCESS_COVERAGE, 1.0)
+
+
+def coverage(block_pose):
+    """Share of the goal T's area that a block at `block_pose` (3,) = x, y [px], angle [rad] covers, by shapely.
+
+    This is the definition; `clipped_coverage` gives the same number 5 to 10 times faster.
+    """
+    return shapely.intersection(_tee(block_pose), _tee(GOAL_POSE)).area / _tee(GOAL_POSE).area
+
+
+def _tee(pose):
+    x, y, angle = pose
+    c, s = math.cos(angle), math.sin(angle)
+    return shapely.Polygon(TEE @ np.array([[c, s], [-s, c]]) + (x, y))
+
+
+def clipped_coverage(x, y, angle):
+    """`coverage((x, y, angle))`: the block's outline clipped against the goal's two rectangles, in the goal's frame."""
+    goal_x, goal_y, goal_angle = _GOAL
+    c, s = _COS_GOAL, _SIN_GOAL
+    dx, dy = x - goal_x, y - goal_y
+    dx, dy = c * dx + s * dy, c * dy - s * dx
+    c, s = math.cos(angle - goal_angle), math.sin(angle - goal_angle)
+    # Each T lies in a circle about a point on its stem: no overlap when these stay apart.
+    if (dx - s * _CENTRE) ** 2 + (dy + c * _CENTRE - _CENTRE) ** 2 >= 4 * _RADIUS ** 2:
+        return 0.0
+    xs = [c * u - s * v + dx for u, v in _OUTLINE]
+    ys = [s * u + c * v + dy for u, v in _OUTLINE]
+    area = 0.0
+    for x_low, x_high, y_low, y_high in _RECTANGLES:
+        px, py = _clip(xs, ys, x_low, x_high)
+        if px:
+            py, px = _clip(py, px, y_low, y_high)
+            area += _area(px, py)
+    return area / _AREA
+
+
+_GOAL = tuple(GOAL_POSE.tolist())
+_COS_GOAL, _SIN_GOAL = math.cos(_GOAL[2]), math.sin(_GOAL[2])
+_OUTLINE = [tuple(vertex) for vertex in TEE.tolist()]
+_RECTANGLES = [(-60.0, 60.0, 0.0, 30.0), (-15.0, 15.0, 30.0, 120.0)]
+_AREA = 120.0 * 30 + 30 * 90
+_CENTRE = 11025 / 240  # the circle through the bar's outer and the stem's lower corners, centred at (0, _CENTRE)
+_RADIUS = math.hypot(60, _CENTRE)
+
+
+def _clip(us, vs, low, high):
+    """Clip the polygon (us, vs) to low <= u <= high (Sutherland and Hodgman, 1974)."""
+    if min(us) < low:
+        us, vs = _clip_below(us, vs, low)
+    if us and max(us) > high:
+        us, vs = _clip_below([-u for u in us], vs, -high)
+        us = [-u for u in us]
+    return us, vs
+
+
+def _clip_below(us, vs, low):
+    if max(us) <= low:
+        return [], []
+    out_u, out_v = [], []
+    u0, v0 = us[-1], vs[-1]
+    for u, v in zip(us, vs):
+        if (u >= low) != (u0 >= low):
+            out_u.append(low)
+            out_v.append(v0 + (v - v0) * ((low - u0) / (u - u0)))
+        if u >= low:
+            out_u.append(u)
+            out_v.append(v)
+        u0, v0 = u, v
+    return out_u, out_v
+
+
+def _area(us, vs):
+    if not us:
+        return 0.0
+    twice, u0, v0 = 0.0, us[-1], vs[-1]
+    for u, v in zip(us, vs):
+        twice += u0 * v - u * v0
+        u0, v0 = u, v
+    return abs(twice) / 2

@@ -1,0 +1,57 @@
+"""The command line: python -m score …"""
+import argparse
+import sys
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m score", description="The Push-T course kit.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    course = commands.add_parser("course", help="make, release and grade a course (needs the extra `instructor`)")
+    actions = course.add_subparsers(dest="action", required=True)
+    create = actions.add_parser("create", help="make a course for nbgrader in a new folder")
+    create.add_argument("folder")
+    create.add_argument("--bundle", default="", help="address where students get the release bundle (course.toml keeps it)")
+    create.add_argument("--first-seed", type=int, help="first of the held-out seeds (default: drawn)")
+    create.add_argument("--episodes", type=int, help="number of held-out episodes (default: 100)")
+    release = actions.add_parser("release", help="build notebooks, nbgrader's release and the students' bundle anew")
+    release.add_argument("folder")
+    grade = actions.add_parser("grade", help="grade what lies in submitted/")
+    grade.add_argument("folder")
+    grade.add_argument("--student", action="append", help="only this one; may be given again")
+
+    demo = commands.add_parser("demo", help="a course from start to end: train, hand in three times, grade")
+    demo.add_argument("--folder", default="build/demo", help="where it goes (default: build/demo)")
+
+    options = parser.parse_args(arguments)
+    from score.course import CourseError
+    try:
+        _run(options)
+    except CourseError as error:
+        sys.exit(f"{parser.prog}: {error}")
+
+
+def _run(options):
+    from score import course
+    if options.command == "demo":
+        from score.course.demo import demo
+        demo(options.folder)
+    elif options.action == "create":
+        chosen = {"episodes": options.episodes} if options.episodes is not None else {}
+        made = course.create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
+        print(f"The course is in {made.folder}: settings in course.toml, what students get in bundle/, nbgrader's release in "
+              f"release/{course.ASSIGNMENT}/.")
+    elif options.action == "release":
+        from score.course.release import release
+        made = course.open_course(options.folder)
+        release(made)
+        print(f"Released anew: {made.folder / 'bundle' / 'pusht-kit.zip'} and {made.folder / 'release' / course.ASSIGNMENT}.")
+    elif options.action == "grade":
+        from score.course.grade import grade_course, table
+        made = course.open_course(options.folder)
+        print(table(grade_course(made, options.student)))
+        print(f"Feedback pages and films: {made.folder / 'feedback'}")
+
+
+if __name__ == "__main__":
+    main()

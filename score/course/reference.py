@@ -1,0 +1,61 @@
+"""Train the reference solutions, taken from the notebooks' sources.
+
+    python -m score.course.reference part1_mlp --seed 1 --folder build/reference/part1_mlp/seed_1
+"""
+import argparse
+import contextlib
+import os
+import pickle
+from pathlib import Path
+
+from score import rubric
+from score.course.build import MARKER, ROOT, parts_with_source, source_notebook
+from pusht.checkpoint import SUFFIX, load_checkpoint
+
+# Practice cells that training needs; all other practice cells are for looking at.
+_NEEDED = ("dataset", "train")
+
+
+def run_solution(part, folder, *, seed=1, train=True):
+    """Run the notebook's solutions in `folder`, with another training seed if asked for; return their names -> values."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {}
+    with contextlib.chdir(folder):
+        for cell in source_notebook(part).cells:
+            marker = MARKER.match(cell.source) if cell.cell_type == "code" else None
+            if marker is None or marker["kind"] == "test":
+                continue
+            if marker["kind"] == "practice" and not (train and marker["id"].split("/")[1] in _NEEDED):
+                continue
+            exec(compile(cell.source, f"<{marker['id']}>", "exec"), names)
+            if "seed" in names:
+                names["seed"] = seed
+    return names
+
+
+def write_expected_losses(part, checkpoint_path):
+    """Write the loss curve of a finished run as the part's reference."""
+    losses = load_checkpoint(checkpoint_path).losses
+    path = ROOT / "losses" / f"expected_{part.method}_loss.pkl"
+    part_file = path.with_name(path.name + ".part")
+    part_file.write_bytes(pickle.dumps(losses, protocol=4))
+    os.replace(part_file, path)
+    return path
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m score.course.reference", description="Train reference solutions.")
+    parser.add_argument("part", nargs="?", choices=[part.name for part in parts_with_source()], help="all when left out")
+    parser.add_argument("--seed", type=int, default=1, help="training seed; the reference curve is that of seed 1")
+    parser.add_argument("--folder", help="where the run goes (default: build/reference/PART/seed_SEED)")
+    options = parser.parse_args()
+    for part in [rubric.PARTS[options.part]] if options.part else parts_with_source():
+        folder = Path(options.folder or ROOT / "build" / "reference" / part.name / f"seed_{options.seed}")
+        run_solution(part, folder, seed=options.seed)
+        if options.seed == 1:
+            print("wrote", write_expected_losses(part, folder / (part.name + SUFFIX)).relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What leaves the instructor's hands: nbgrader's release and the bundle that students fetch the kit from."""
+import io
+import json
+import zipfile
+from pathlib import Path
+
+from score.course import ASSIGNMENT, CourseError
+from score.course.build import ROOT, parts_with_source, source_notebook, student_notebook, write
+from score.course.grade import nbgrader_api
+
+# What students get of the kit. Sources with solutions, tests, reference checkpoints and the instructor's part stay out.
+_BUNDLED = ["pusht/**/*.py", "score/**/*.py", "losses/*.pkl", "data/**/*", "LICENSE"]
+_LEFT_OUT = ("score/course/", "data/reference/")
+
+
+def release(course):
+    """Build the sources anew, have nbgrader make the release from them, and write the students' bundle."""
+    for part in parts_with_source():
+        write(source_notebook(part, course.bundle), course.source / f"{part.name}.ipynb")
+    result = nbgrader_api(course).generate_assignment(ASSIGNMENT)
+    if not result["success"]:
+        raise CourseError(f"nbgrader could not make the release: {result.get('error') or result.get('log')}")
+    notebooks = course.folder / "bundle" / "notebooks"
+    for part in parts_with_source():
+        write(student_notebook(part, course.bundle), notebooks / f"{part.name}.ipynb")
+    bundle = course.folder / "bundle" / "pusht-kit.zip"
+    part_file = bundle.with_name(bundle.name + ".part")
+    part_file.write_bytes(bundle_bytes(notebooks))
+    part_file.replace(bundle)
+
+
+def bundle_bytes(notebooks):
+    """The zip that students fetch: always the same bytes for the same kit and notebooks."""
+    files = {"notebooks/" + path.name: path.read_bytes() for path in sorted(notebooks.glob("*.ipynb"))}
+    for pattern in _BUNDLED:
+        for path in sorted(ROOT.glob(pattern)):
+            name = path.relative_to(ROOT).as_posix()
+            if path.is_file() and not name.startswith(_LEFT_OUT):
+                files[name] = path.read_bytes()
+    files["requirements.txt"] = _student_requirements()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def _student_requirements():
+    import tomllib
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return ("\n".join(project["dependencies"]) + "\n").encode()

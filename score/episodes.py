@@ -1,0 +1,166 @@
+"""Seeded rollouts of a student's policy -> score with its interval -> grade."""
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pusht import render, video
+from pusht.checkpoint import SUFFIX, CheckpointError, load_checkpoint
+from pusht.progress import grading, progress_bar
+from pusht.rollout import Episodes, receding_horizon, rollout
+from score import rubric
+from score.verdict import AnswerError, Verdict, call_answer
+
+_BOOTSTRAPS = 10_000
+
+
+@dataclass(frozen=True)
+class Score:
+    """The score of a policy: its episodes, the mean of their largest rewards and the 95 % bootstrap interval of it."""
+
+    part: str
+    episodes: Episodes
+    one_by_one: bool
+    mean: float
+    interval: tuple
+
+    @property
+    def per_episode(self):
+        return self.episodes.max_rewards.tolist()
+
+    def __str__(self):
+        low, high = self.interval
+        return f"{self.mean:.3f} over {len(self.per_episode)} episodes (95 % interval {low:.2f} to {high:.2f})"
+
+
+def bootstrap_interval(scores, level=0.95):
+    """(low, high): the interval of the mean of `scores` that resampling the episodes gives; always the same for the same scores."""
+    scores = np.asarray(scores, dtype=np.float64)
+    picks = np.random.default_rng(0).integers(len(scores), size=(_BOOTSTRAPS, len(scores)))
+    low, high = np.quantile(scores[picks].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def score_policy(part, infer, stats, seeds, *, max_steps=None, obs_horizon=2, pred_horizon=16, action_dim=2, action_horizon=8):
+    """Roll `infer` out from `seeds` and return the `Score`.
+
+    infer: function (nobs, batch_size) -> naction (batch_size, pred_horizon, action_dim); nobs is (batch_size, obs_horizon, 5).
+    AnswerError when it raises or returns anything else.
+    """
+    ask = _Asked(infer, pred_horizon, action_dim)
+    with progress_bar(len(seeds), f"{part.title}, episodes", unit="episode") as bar:
+        def after_step(ended, total):
+            bar.update(ended - bar.n)
+
+        episodes = rollout(receding_horizon(ask, stats, obs_horizon=obs_horizon, action_horizon=action_horizon), list(seeds),
+                           obs_horizon=obs_horizon, max_steps=max_steps or part.rollouts.max_steps, after_step=after_step)
+    scores = episodes.max_rewards
+    return Score(part.name, episodes, ask.one_by_one, float(scores.mean()), bootstrap_interval(scores))
+
+
+class _Asked:
+    """A student's inference, asked for a whole batch, or one observation at a time where it serves no more."""
+
+    def __init__(self, infer, pred_horizon, action_dim):
+        self.infer, self.shape = infer, (pred_horizon, action_dim)
+        self.one_by_one = False
+        self._single = None
+
+    def __call__(self, nobs):
+        if not self.one_by_one:
+            try:
+                return self._ask(nobs, len(nobs))
+            except AnswerError:
+                if self._single is False:
+                    raise
+                self.one_by_one = True
+        return torch.cat([self._ask_single(row) for row in nobs])
+
+    def _ask_single(self, row):
+        # The published loop hands over (obs_horizon, 5) without a batch dimension; newer functions may rely on one.
+        if self._single is None:
+            try:
+                self._ask(row[None], 1)
+                self._single = lambda r: r[None]
+            except AnswerError:
+                self._single = lambda r: r
+        return self._ask(self._single(row), 1)
+
+    def _ask(self, nobs, batch_size):
+        naction = call_answer("The inference function", self.infer, nobs, batch_size)
+        if not isinstance(naction, torch.Tensor) or not naction.is_floating_point():
+            kind = naction.dtype if isinstance(naction, torch.Tensor) else type(naction).__name__
+            raise AnswerError(f"The inference function returned {kind} where a float tensor is needed.")
+        if naction.shape != (batch_size, *self.shape):
+            raise AnswerError(f"The inference function returned shape {tuple(naction.shape)} where {(batch_size, *self.shape)} is needed.")
+        if not torch.isfinite(naction).all():
+            raise AnswerError("The inference function returned numbers that are not finite.")
+        return naction
+
+
+def grade_rollouts(part_name, infer, model, folder="."):
+    """Judge a part's policy by its rollouts; show and return the `Verdict`.
+
+    infer: the student's inference function; model: the student's network, which gets the weights of the hand-in file in
+    `folder`. In class the episodes are the course's held-out ones; a student's own run uses practice episodes.
+    """
+    part = rubric.PARTS[part_name]
+    seeds = graded_seeds() if grading() else rubric.PRACTICE_SEEDS
+    try:
+        try:
+            checkpoint = load_checkpoint(os.path.join(folder, part.name + SUFFIX))
+            checkpoint.restore(model)
+        except CheckpointError as error:
+            raise AnswerError(str(error)) from None
+        score = score_policy(part, _keywords(infer, model), checkpoint.stats, seeds)
+    except AnswerError as error:
+        return Verdict(f"{part.title} rollouts", 0.0, float(part.rollouts.points), str(error)).show()
+    sentence = f"Score {score}; {part.rollouts.target:.2f} earns all points, {part.rollouts.baseline:.2f} none."
+    if score.one_by_one:
+        sentence += " Asked one observation at a time: the function serves no batch."
+    if grading():
+        film_path = os.path.join(folder, f"{part.name}_rollouts.mp4")
+        video.write_video(film_path, film(score.episodes.first(10)))
+    else:
+        sentence += " The grade uses other episodes."
+    return Verdict(f"{part.title} rollouts", rollout_points(part, score.mean), float(part.rollouts.points), sentence).show()
+
+
+def rollout_points(part, mean):
+    """Points, a plain float, for a mean score."""
+    rules = part.rollouts
+    share = (mean - rules.baseline) / (rules.target - rules.baseline)
+    return float(np.clip(share, 0, 1) * rules.points)
+
+
+def graded_seeds():
+    """The held-out seeds of the course; those of the rubric where no course names its own."""
+    first = int(os.environ.get("PUSHT_GRADE_SEED", rubric.GRADED_FIRST_SEED))
+    return range(first, first + int(os.environ.get("PUSHT_GRADE_EPISODES", rubric.GRADED_EPISODES)))
+
+
+def _keywords(infer, model):
+    return lambda nobs, batch_size: infer(model=model, batch_size=batch_size, nobs=nobs, pred_horizon=16, action_dim=2)
+
+
+def practice_score(part, infer, stats, max_steps, shape, video_path):
+    """The published grading cell: ten episodes, a line each, the average, the published grade, a film of all ten."""
+    score = score_policy(part, infer, stats, rubric.PUBLISHED_SEEDS, max_steps=max_steps, **shape)
+    if score.one_by_one:
+        print("The inference function serves one observation at a time, so the episodes ran one by one.")
+    for seed, reward in zip(score.episodes.seeds, score.per_episode):
+        print(f"Episode {seed}: score {reward:.4f}")
+    threshold, points = part.rollouts.published, part.rollouts.points
+    low, high = score.interval
+    print(f"{part.title} average score: {score.mean:.4f} (95 % interval {low:.2f} to {high:.2f}: ten episodes say no more)")
+    print(f"{part.title} grade: {score.mean:.2f} / {threshold:.2f} * {points} = {min(score.mean / threshold, 1) * points:.2f}")
+    video.write_video(video_path, film(score.episodes))
+    print(f"Film of all ten: {video_path}")
+    return score
+
+
+def film(episodes, size=128, columns=5):
+    """Frames (T, H, W, 3) of the episodes beside each other."""
+    return render.grid([render.render_many(states, actions=np.concatenate([np.full((1, 2), np.nan), actions]), size=size)
+                        for states, actions in zip(episodes.states, episodes.actions)], columns=columns)

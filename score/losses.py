@@ -1,0 +1,96 @@
+"""Loss curves against the reference ones in `losses/expected_*_loss.pkl`."""
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from score import rubric
+
+FOLDER = Path(__file__).resolve().parent.parent / "losses"
+
+
+@dataclass(frozen=True)
+class LossReference:
+    """The reference loss of each epoch, and the band within which a curve counts as the same: low <= loss <= high."""
+
+    losses: list
+    low: list
+    high: list
+
+
+def reference_loss(part_name, folder=FOLDER):
+    """The `LossReference` of a part, such as "part1_mlp"; None where there is none to compare with."""
+    part = rubric.PARTS[part_name]
+    path = Path(folder) / f"expected_{part.method}_loss.pkl"
+    if not path.exists():
+        return None
+    losses = load_losses(path)
+    low, high = part.loss_band
+    return LossReference(losses, [low * loss for loss in losses], [high * loss for loss in losses])
+
+
+def load_losses(path):
+    """A pickled list of floats; ValueError when the file holds anything else. Nothing that a pickle names is ever loaded."""
+    try:
+        losses = _PlainUnpickler(io.BytesIO(Path(path).read_bytes())).load()
+    except (pickle.UnpicklingError, EOFError, IndexError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a list of losses ({error}).") from None
+    if not isinstance(losses, list) or not losses or not all(type(loss) is float and np.isfinite(loss) for loss in losses):
+        raise ValueError(f"{path} is not a list of losses: finite floats are needed.")
+    return losses
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+@dataclass(frozen=True)
+class LossComparison:
+    """A loss curve beside the reference. `left_at` is the first epoch outside the band, None when there is none."""
+
+    ratio: np.ndarray
+    left_at: int | None
+    sentence: str
+
+    def __str__(self):
+        return self.sentence
+
+
+def compare_losses(part_name, losses, folder=FOLDER):
+    """Compare the mean loss of each epoch so far with the reference; return a `LossComparison`.
+
+    From epoch `rubric.Part.loss_from` on, counted from 0, the ratio to the reference has to stay within the band.
+    """
+    part, reference = rubric.PARTS[part_name], reference_loss(part_name, folder)
+    if reference is None:
+        return LossComparison(np.array([]), None, f"There is no reference loss for {part.title} in {folder}.")
+    epochs = min(len(losses), len(reference.losses))
+    ratio = np.asarray(losses[:epochs], dtype=np.float64) / reference.losses[:epochs]
+    low, high = part.loss_band
+    outside = [e for e in range(part.loss_from, epochs) if not low <= ratio[e] <= high]
+    if epochs <= part.loss_from:
+        return LossComparison(ratio, None, f"{epochs} epochs are too few to compare: train at least {part.loss_from + 1}.")
+    if not outside:
+        return LossComparison(ratio, None, f"Your loss stays within the reference's band over {epochs} epochs "
+                                           f"(ratio {ratio[part.loss_from:].min():.2f} to {ratio[part.loss_from:].max():.2f}).")
+    left = outside[0]
+    return LossComparison(ratio, left, f"Your loss leaves the reference's band at epoch {left}, at {ratio[left]:.2f} times the "
+                                       f"reference. {_usual_reason(ratio[left:], losses[:epochs])}")
+
+
+def _usual_reason(ratio, losses):
+    if not np.isfinite(ratio).all():
+        return "A loss that is not finite means that the training diverged: look at the learning rate and the loss."
+    middle = float(np.median(ratio))
+    if middle > 10:
+        return "So much more usually means a sum where the mean belongs."
+    if losses[-1] > 0.8 * losses[0]:
+        return "A loss that hardly falls usually means that no gradient reaches the weights, or that the optimiser is not stepped."
+    if ratio[-1] > 1 and np.all(np.diff(ratio[:: max(1, len(ratio) // 4)]) > 0):
+        return "Falling ever further behind usually means a wrong learning rate, or gradients that are not reset each step."
+    if middle > 1:
+        return "A steadily higher loss usually means a wrong target, a wrong order of the reshaped actions, or a smaller network."
+    return "A loss below the reference usually means another scale: half the square, fewer actions, or another set of demonstrations."

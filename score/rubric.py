@@ -1,0 +1,86 @@
+"""The one table of numbers that a grade depends on, with where each comes from."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Question:
+    """An exercise whose answer is checked: its name, the cell that asks it, what it is worth."""
+
+    name: str
+    cell: str
+    title: str
+    points: float
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """How a policy's episodes become points: clip((score - baseline) / (target - baseline)) × points.
+
+    The score is the mean over episodes of the largest reward. `published` is the threshold the published assignment prints.
+    """
+
+    cell: str
+    points: float
+    published: float
+    baseline: float
+    target: float
+    max_steps: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """One notebook. `name` is that of the notebook, of its checkpoint and, after the underscore, of its loss curve.
+
+    loss_band: a loss within these factors of the reference, from epoch `loss_from` on, is the reference's equal.
+    """
+
+    name: str
+    title: str
+    questions: tuple
+    rollouts: Rollouts
+    loss_band: tuple
+    loss_from: int = 5
+
+    @property
+    def number(self):
+        return int(self.name[4])
+
+    @property
+    def method(self):
+        return self.name.split("_")[1]
+
+    @property
+    def points(self):
+        return sum(q.points for q in self.questions) + self.rollouts.points
+
+
+PARTS = {
+    part.name: part
+    for part in (
+        Part(
+            "part1_mlp", "Part I",
+            (Question("Q1.1", "q1_1", "layer widths", 1), Question("Q1.2", "q1_2", "loss", 2), Question("Q1.3", "q1_3", "inference", 2)),
+            Rollouts("rollouts", 5, published=0.60, baseline=0.12, target=0.55, max_steps=500),
+            loss_band=(0.85, 1.15),
+        ),
+        Part("part2_cvae", "Part II", (), Rollouts("rollouts", 5, published=0.70, baseline=0.12, target=0.55, max_steps=500),
+             loss_band=(0.7, 1.4)),
+        Part("part3_ddpm", "Part III", (), Rollouts("rollouts", 5, published=0.80, baseline=0.12, target=0.80, max_steps=500),
+             loss_band=(0.85, 1.15)),
+    )
+}
+
+# Students practise on the published ten and on thirty more; the 206 human demonstrations start from seeds 0 to 205.
+PUBLISHED_SEEDS = range(10)
+PRACTICE_SEEDS = range(500, 530)
+# Held-out episodes of a grade. A course names its own in course.toml.
+GRADED_FIRST_SEED, GRADED_EPISODES = 10_000, 100
+
+
+def question(name):
+    """(Part, Question) of a name such as "Q1.2"."""
+    for part in PARTS.values():
+        for q in part.questions:
+            if q.name == name:
+                return part, q
+    raise KeyError(f"The rubric has no question {name!r}.")

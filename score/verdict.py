@@ -1,0 +1,57 @@
+"""What comes out of a check: points, one sentence, and a hint that names the likely mistake."""
+from dataclasses import asdict, dataclass
+
+from pusht.progress import in_notebook
+
+MIME = "application/vnd.pusht.verdict+json"
+
+
+class AnswerError(Exception):
+    """An answer that earns nothing, and why, in one sentence to the student."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one question or of one part's rollouts. `points` is a plain float in [0, max_points]."""
+
+    name: str
+    points: float
+    max_points: float
+    sentence: str
+
+    def __str__(self):
+        mark = "✓" if self.points == self.max_points else "✗" if self.points == 0 else "◐"
+        return f"{mark} {self.name}: {self.points:.4g} of {self.max_points:.4g} points. {self.sentence}"
+
+    def show(self):
+        """Put it before the reader: under the cell in a notebook, where grading finds it too, on stdout elsewhere."""
+        if in_notebook():
+            from IPython.display import publish_display_data
+            publish_display_data({"text/plain": str(self), MIME: asdict(self)})
+        else:
+            print(self)
+        return self
+
+
+def call_answer(what, function, *args, **kwargs):
+    """Call the student's function; AnswerError with one sentence when it raises."""
+    try:
+        return function(*args, **kwargs)
+    except NotImplementedError as error:
+        raise AnswerError(f"Not answered yet{f' ({error})' if str(error) else ''}.") from None
+    except (Exception, SystemExit) as error:  # whatever a student's code may raise
+        raise AnswerError(f"{what} raised {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}."
+                          f"{_error_hint(error)}") from error
+
+
+def _error_hint(error):
+    text = str(error)
+    if "shapes cannot be multiplied" in text or "size mismatch" in text:
+        return " Hint: the model takes one flat row per sample, (B, obs_horizon * obs_dim): flatten from dimension 1 on."
+    if "is invalid for input of size" in text:
+        return " Hint: the numbers asked for do not add up to what is there: does the shape use batch_size, for any batch?"
+    if "must match the size of tensor" in text or "must match the existing size" in text:
+        return " Hint: two arrays of different shapes meet: bring the model's output to (B, pred_horizon, action_dim)."
+    if isinstance(error, TypeError) and "argument" in text:
+        return " Hint: leave the function's name and arguments as they were given."
+    return ""

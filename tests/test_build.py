@@ -1,0 +1,117 @@
+"""Notebooks from their sources: what students get, and what they must not."""
+import re
+import zipfile
+
+import nbformat
+import pytest
+from nbgrader.preprocessors import CheckCellMetadata
+
+from score import rubric
+from score.course import build
+
+PARTS = build.parts_with_source()
+pytestmark = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_the_built_notebook_is_that_of_its_source(part):
+    built = build.ROOT / "notebooks" / f"{part.name}.ipynb"
+    assert built.read_text(encoding="utf-8") == nbformat.writes(build.student_notebook(part)) + "\n"
+
+
+def test_a_rebuild_is_byte_equal(part, tmp_path):
+    build.write(build.student_notebook(part), tmp_path / "one.ipynb")
+    build.write(build.student_notebook(part), tmp_path / "two.ipynb")
+    assert (tmp_path / "one.ipynb").read_bytes() == (tmp_path / "two.ipynb").read_bytes()
+
+
+def test_students_get_no_solution_and_no_output(part):
+    student, solved = build.student_notebook(part), build.source_notebook(part)
+    for cell in code_cells(student):
+        assert not cell.outputs and cell.execution_count is None
+    solutions = [line.strip() for cell in code_cells(solved)
+                 for block in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell.source, re.DOTALL)
+                 for line in block.splitlines()]
+    released = {line.strip() for cell in student.cells for line in cell.source.splitlines()}
+    assert solutions and not released & set(solutions)
+    assert not any("SOLUTION" in cell.source for cell in student.cells)
+
+
+def test_each_answer_names_its_question_where_the_solution_was(part):
+    answers = [cell for cell in code_cells(build.student_notebook(part)) if cell.metadata.nbgrader.solution]
+    assert {build.MARKER.match(cell.source)["name"] for cell in answers} >= {q.name for q in part.questions}
+    for cell in answers:
+        name = build.MARKER.match(cell.source)["name"]
+        assert f"# TODO {name}" in cell.source and f'NotImplementedError("Need to implement for {name}")' in cell.source
+
+
+def test_the_answered_notebook_is_the_students_with_the_solutions_in_place(part):
+    solved = {cell.id: cell.source for cell in build.source_notebook(part).cells}
+    for student, answered in zip(build.student_notebook(part).cells, build.answered_notebook(part).cells):
+        if "NotImplementedError" in student.source:
+            assert "NotImplementedError" not in answered.source and "SOLUTION" not in answered.source
+            assert answered.source == re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", solved[answered.id]).rstrip()
+        else:
+            assert answered == student
+
+
+def test_nbgrader_takes_the_metadata_and_the_points_are_the_rubrics(part):
+    notebook = build.student_notebook(part)
+    nbformat.validate(notebook)
+    CheckCellMetadata().preprocess(notebook, {})
+    points = {cell.metadata.nbgrader.grade_id.split("-")[1]: cell.metadata.nbgrader.points
+              for cell in code_cells(notebook) if cell.metadata.nbgrader.grade}
+    assert points == {entry.cell: entry.points for entry in (*part.questions, part.rollouts)}
+    assert sum(points.values()) == part.points
+
+
+def test_every_code_cell_is_known_by_its_first_line_alone(part):
+    for cell in code_cells(build.student_notebook(part)):
+        assert build.MARKER.match(cell.source)["id"].replace("/", "-") == cell.id == cell.metadata.nbgrader.grade_id
+
+
+def test_a_cell_without_a_marker_is_refused_by_its_first_line(part, tmp_path, monkeypatch):
+    (tmp_path / f"{part.name}.py").write_text("# %%\nprint('hello')\n")
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
+    with pytest.raises(ValueError, match="print.*a marker such as"):
+        build.source_notebook(part)
+
+
+def test_a_solution_that_does_not_end_is_refused(part, tmp_path, monkeypatch):
+    (tmp_path / f"{part.name}.py").write_text(
+        f"# %%\n# [{part.name[:5]}/x] answer Q1.1\ndef f():\n    ### BEGIN SOLUTION\n    return 1\n")
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
+    with pytest.raises(ValueError, match="BEGIN or END only"):
+        build.student_notebook(part)
+
+
+@pytest.mark.parametrize("bundle, badge", [
+    ("", "https://colab.research.google.com/"),
+    ("https://raw.githubusercontent.com/a/b/main/pusht-kit.zip",
+     "https://colab.research.google.com/github/a/b/blob/main/notebooks/{name}.ipynb"),
+    ("https://example.edu/course/pusht-kit.zip",
+     "https://colab.research.google.com/#fileId=https%3A%2F%2Fexample.edu%2Fcourse%2Fnotebooks%2F{name}.ipynb"),
+])
+def test_the_bundles_address_stands_in_badge_and_set_up_cell(part, bundle, badge):
+    text, setup = build.student_notebook(part, bundle).cells[:2]
+    assert f"({badge.format(name=part.name)})" in text.source
+    assert f'BUNDLE = "{bundle}"' in setup.source
+
+
+def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
+    from score.course.release import bundle_bytes
+    build.write(build.student_notebook(part), tmp_path / f"{part.name}.ipynb")
+    (tmp_path / "kit.zip").write_bytes(bundle_bytes(tmp_path))
+    with zipfile.ZipFile(tmp_path / "kit.zip") as bundle:
+        names = bundle.namelist()
+        texts = {name: bundle.read(name).decode() for name in names if name.endswith((".py", ".txt", ".ipynb"))}
+    assert {f"notebooks/{part.name}.ipynb", "pusht/__init__.py", "score/__init__.py", "requirements.txt",
+            f"losses/expected_{part.method}_loss.pkl"} <= set(names)
+    assert {name.split("/")[0] for name in names} <= {"notebooks", "pusht", "score", "losses", "data", "requirements.txt", "LICENSE"}
+    assert not [name for name in names if "source" in name or name.startswith(("score/course", "tests", "data/reference"))]
+    assert not [name for name, text in texts.items() if "BEGIN SOLUTION" in text]
+    assert "nbgrader" not in texts["requirements.txt"]
+    assert bundle_bytes(tmp_path) == (tmp_path / "kit.zip").read_bytes()

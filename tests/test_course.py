@@ -1,0 +1,171 @@
+"""A course from its making to its grades, through nbgrader for real."""
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+import torch
+from nbgrader.api import Gradebook
+
+from pusht.checkpoint import Checkpoint
+from pusht.dataset import get_data_stats
+from pusht.networks import ResidualMLP
+from score import rubric
+from score.course import ASSIGNMENT, CourseError, build, create, open_course
+from score.course.grade import grade_course, table
+
+PART = rubric.PARTS["part1_mlp"]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course with two held-out episodes."""
+    return create(tmp_path_factory.mktemp("kit") / "course", first_seed=20_000, episodes=2)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained network's hand-in file: enough to be rolled out, whatever it earns."""
+    torch.manual_seed(0)
+    model = ResidualMLP([10, *[256] * 5, 32], use_layernorm=True)
+    stats = {"obs": get_data_stats([[0] * 5, [512] * 4 + [6.28]]), "action": get_data_stats([[0, 0], [512, 512]])}
+    path = tmp_path_factory.mktemp("trained") / "part1_mlp.safetensors"
+    Checkpoint(model.state_dict(), stats, [0.1, 0.05], 300, "none", 1, {}).save(path)
+    return path
+
+
+def hand_in(course, student, notebook, *files):
+    folder = course.folder / "submitted" / student / ASSIGNMENT
+    shutil.rmtree(folder, ignore_errors=True)
+    build.write(notebook, folder / "part1_mlp.ipynb")
+    for file in files:
+        shutil.copy(file, folder / "part1_mlp.safetensors")
+
+
+def grades_of(course, student):
+    return {grade.cell.split("-")[1]: grade for grade in grade_course(course, [student])}
+
+
+def points(grades):
+    return {cell: grade.points for cell, grade in grades.items()}
+
+
+def test_an_answered_submission_earns_its_points_without_training(course, checkpoint):
+    hand_in(course, "answered", build.answered_notebook(PART), checkpoint)
+    grades = grades_of(course, "answered")
+    assert [grades[q].points for q in ("q1_1", "q1_2", "q1_3")] == [1, 2, 2]
+    assert "over 2 episodes" in grades["rollouts"].reason
+    executed = nbformat.read(course.folder / "autograded/answered/pusht/part1_mlp.ipynb", as_version=4)
+    practice = [cell for cell in executed.cells if " practice" in cell.source.split("\n")[0]]
+    assert practice and not any(cell.outputs for cell in practice)
+    assert (course.folder / "feedback/answered/pusht/part1_mlp.html").exists()
+    assert (course.folder / "feedback/answered/pusht/part1_mlp_rollouts.mp4").stat().st_size > 1000
+
+
+def test_an_untouched_submission_earns_nothing_and_hears_why(course):
+    hand_in(course, "untouched", build.student_notebook(PART))
+    grades = grades_of(course, "untouched")
+    assert set(points(grades).values()) == {0}
+    assert all("Not answered yet" in grades[q].reason for q in ("q1_1", "q1_2", "q1_3"))
+    assert "earlier cell failed" in grades["rollouts"].reason
+
+
+def test_a_missing_checkpoint_costs_the_rollouts_and_nothing_else(course):
+    hand_in(course, "no_checkpoint", build.answered_notebook(PART))
+    grades = grades_of(course, "no_checkpoint")
+    assert points(grades) == {"q1_1": 1, "q1_2": 2, "q1_3": 2, "rollouts": 0}
+    assert "There is no part1_mlp.safetensors" in grades["rollouts"].reason
+
+
+def test_a_wrong_answer_costs_its_own_points_and_names_the_mistake(course, checkpoint):
+    notebook = build.answered_notebook(PART)
+    cell = next(cell for cell in notebook.cells if cell.id == "part1-bc_loss")
+    cell.source = cell.source.replace("nn.functional.mse_loss(prediction.view_as(naction), naction)",
+                                      "((prediction.view_as(naction) - naction) ** 2).sum()")
+    hand_in(course, "summed", notebook, checkpoint)
+    grades = grades_of(course, "summed")
+    assert (grades["q1_1"].points, grades["q1_2"].points, grades["q1_3"].points) == (1, 0, 2)
+    assert "sum of the squares" in grades["q1_2"].reason
+
+
+def test_what_a_notebook_prints_to_stderr_or_as_a_number_changes_no_points(course, checkpoint):
+    notebook = build.answered_notebook(PART)
+    for cell in notebook.cells:
+        if cell.id == "part1-bc_loss":
+            cell.source = cell.source.replace("    prediction", "    import sys; print('noise', file=sys.stderr)\n    prediction", 1)
+        if cell.id == "part1-mlp_inference":
+            cell.source = cell.source.split("\n", 1)[0] + "\nmlp_inference = None\n5.0"
+    hand_in(course, "loud", notebook, checkpoint)
+    grades = grades_of(course, "loud")
+    assert (grades["q1_2"].points, grades["q1_3"].points, grades["rollouts"].points) == (2, 0, 0)
+
+
+def test_nbgraders_own_command_gives_the_same_points(course, checkpoint):
+    hand_in(course, "by_hand", build.answered_notebook(PART), checkpoint)
+    by_command = points(grades_of(course, "by_hand"))
+    with Gradebook(course.gradebook) as gradebook:
+        gradebook.remove_submission(ASSIGNMENT, "by_hand")
+    done = subprocess.run([sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--student", "by_hand", "--force"],
+                          cwd=course.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with Gradebook(course.gradebook) as gradebook:
+        submission = gradebook.find_submission_notebook("part1_mlp", ASSIGNMENT, "by_hand")
+        assert {grade.name.split("-")[1]: grade.auto_score for grade in submission.grades} == by_command
+
+
+def test_grading_twice_gives_the_same_grade(course, checkpoint):
+    hand_in(course, "twice", build.answered_notebook(PART), checkpoint)
+    assert grade_course(course, ["twice"]) == grade_course(course, ["twice"])
+
+
+def test_a_submission_that_nbgrader_cannot_read_keeps_no_old_points(course, checkpoint):
+    hand_in(course, "broken", build.answered_notebook(PART), checkpoint)
+    assert sum(points(grades_of(course, "broken")).values()) >= 5
+    (course.folder / "submitted/broken/pusht/part1_mlp.ipynb").write_text("{ not a notebook")
+    assert set(points(grades_of(course, "broken")).values()) == {0}
+
+
+def test_the_table_has_a_row_a_student_and_a_reason_a_cell(course, checkpoint):
+    hand_in(course, "untouched", build.student_notebook(PART))
+    text = table(grade_course(course, ["untouched"])).splitlines()
+    assert text[0].split() == ["student", "Q1.1", "Q1.2", "Q1.3", "1", "rollouts", "total"]
+    assert text[2].split() == ["untouched", *["0.00"] * 5]
+    assert len(text) == 4 + 4
+
+
+def test_the_release_is_the_students_notebook(course):
+    released = nbformat.read(course.folder / f"release/{ASSIGNMENT}/part1_mlp.ipynb", as_version=4)
+    built = build.student_notebook(PART)
+    assert [cell.source for cell in released.cells] == [cell.source for cell in built.cells]
+    assert [cell.metadata.get("nbgrader") for cell in released.cells] == [cell.metadata.get("nbgrader") for cell in built.cells]
+
+
+def test_each_course_draws_held_out_seeds_of_its_own_unless_told(tmp_path, monkeypatch):
+    import score.course.release
+    monkeypatch.setattr(score.course.release, "release", lambda course: None)
+    first, second = create(tmp_path / "a"), create(tmp_path / "b")
+    assert first.first_seed != second.first_seed
+    assert min(first.first_seed, second.first_seed) >= rubric.GRADED_FIRST_SEED
+    assert create(tmp_path / "c", first_seed=77_000, episodes=5) == open_course(tmp_path / "c")
+    assert (open_course(tmp_path / "c").first_seed, open_course(tmp_path / "c").episodes) == (77_000, 5)
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(CourseError, match="is not empty"):
+        create(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("settings, sentence", [(None, "is not a course"), ("bundle = 3 4", "cannot be read"), ("bundle = ''", "first_seed")])
+def test_a_folder_that_is_no_course_is_told_in_one_sentence(tmp_path, settings, sentence):
+    if settings:
+        (tmp_path / "course.toml").write_text(settings)
+    done = subprocess.run([sys.executable, "-m", "score", "course", "grade", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_grading_nobody_or_a_stranger_is_told_in_one_sentence(tmp_path, course):
+    with pytest.raises(CourseError, match="Nothing of nemo"):
+        grade_course(course, ["nemo"])
