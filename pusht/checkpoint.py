@@ -15,6 +15,8 @@ import torch
 SUFFIX = ".safetensors"
 _MAX_BYTES = 64 * 2 ** 20  # the largest network of the kit is 12 MB
 _KEY = "pusht_checkpoint"
+_SIZES = {"obs": 5, "action": 2}
+_DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.bool}
 
 
 class CheckpointError(ValueError):
@@ -70,14 +72,22 @@ def load_checkpoint(path):
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
             weights = {name: file.get_tensor(name) for name in file.keys()}
-        stats = {what: {end: np.array(header["stats"][what][end], dtype=np.float32) for end in ("min", "max")}
-                 for what in ("obs", "action")}
+        with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
+            stats = {what: {end: np.array(header["stats"][what][end], dtype=np.float32) for end in ("min", "max")}
+                     for what in ("obs", "action")}
         checkpoint = Checkpoint(weights, stats, [float(loss) for loss in header["losses"]], int(header["num_epochs"]),
                                 str(header["demonstrations"]), int(header["seed"]), dict(header["config"]))
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path.name} is not a whole safetensors file ({error}): train again, or copy it again.") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path.name} was not written by a TrainingRun of this kit ({type(error).__name__}: {error}).") from None
+    for what, ends in stats.items():
+        if any(ends[end].shape != (_SIZES[what],) or not np.isfinite(ends[end]).all() for end in ends) or not (ends["min"] < ends["max"]).all():
+            raise CheckpointError(f"{path.name} holds no usable range of the {what}s: train again with TrainingRun.")
+    if not np.isfinite(checkpoint.losses).all():
+        raise CheckpointError(f"{path.name} holds losses that are not finite: the training diverged.")
+    if not all(w.dtype in _DTYPES for w in weights.values()):
+        raise CheckpointError(f"{path.name} holds weights of a type that no network of this course has.")
     if not all(torch.isfinite(w).all() for w in weights.values()):
         raise CheckpointError(f"{path.name} holds weights that are not finite: the training diverged.")
     return checkpoint

@@ -104,7 +104,7 @@ class PushTEnv(gym.Env):
         return self._sim.state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim)
 
     def set_obs(self, obs):
-        """Put agent and block, at rest, where the observation (5,), array or tensor, says."""
+        """Put agent and block, at rest, where the observation (5,), array or tensor, says; with `legacy`, in its order."""
         if not self._started:
             self.reset()
         self.latest_action = None

@@ -60,6 +60,9 @@ def rollout(policy, seeds, *, obs_horizon=2, max_steps=500, legacy=False, torch_
     with reproducible(torch_seed):
         while live:
             chunks = policy(np.stack([_last(states[i], obs_horizon) for i in live]))
+            if len(chunks) != len(live) or not all(len(chunk) for chunk in chunks):
+                raise ValueError(f"The policy answered {len(live)} episodes with actions of shape {np.shape(chunks)}: "
+                                 f"({len(live)}, Ta, 2) is needed, Ta at least 1.")
             for i, chunk in zip(live, chunks):
                 for action in chunk[: max_steps - len(rewards[i])]:
                     coverage = sims[i].step(action)

@@ -97,6 +97,8 @@ class PushTSim:
     def step(self, action):
         """Drive the agent towards `action` (2,) [px] for one control step; return the coverage it leaves, in [0, 1]."""
         target_x, target_y = float(action[0]), float(action[1])
+        if not (math.isfinite(target_x) and math.isfinite(target_y)):
+            raise ValueError(f"An action of two finite numbers is needed, not ({target_x}, {target_y}).")
         x, y = self.agent.position
         vx, vy = self.agent.velocity
         # Chipmunk's own calls in place of pymunk's properties, which take half of a control step: the test of `step`

@@ -8,7 +8,9 @@
 """
 import io
 import os
+import pickle
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -27,7 +29,8 @@ class TrainingRun:
         curve, config, the demonstrations' fingerprint. `name.resume.pt` is for the run alone: with it, a run that was cut
         off goes on with the very same curve.
     optimizer, lr_scheduler, ema: whose state belongs to the run. With an `EMAModel` the averaged weights are handed in.
-    seed: torch's generator is set to it when the run begins. It does not reach back to the model's first weights.
+    seed: torch's generator and the loader's are set to it when the run begins. It does not reach back to the model's
+        first weights.
     reference: loss curve to draw beside, with attributes `losses`, `low`, `high` (one number an epoch); or None.
     folder: where the two files go; resume_folder: where `name.resume.pt` goes instead, such as a mounted drive.
     resume: False to start over although there is a run to continue.
@@ -52,10 +55,16 @@ class TrainingRun:
             return
         last = min(self.num_epochs, int(os.environ.get("PUSHT_MAX_EPOCHS", self.num_epochs)))
         torch.manual_seed(self.seed)
-        if self._resume and self.resume_path.exists():
-            self._restore()
+        self.loader.generator.manual_seed(self.seed)  # whatever was drawn from it before, for a look at a batch
         for folder in {self.path.parent, self.resume_path.parent}:
             folder.mkdir(parents=True, exist_ok=True)
+        self.optimizer.zero_grad()  # an interrupt may have left gradients of half a step
+        if self._resume and self.resume_path.exists():
+            self._restore()
+            if self.losses:  # the resume file may come from a drive, on a new machine
+                self._checkpoint().save(self.path)
+        else:
+            self._keep()  # so that a run interrupted before its first epoch is over starts from the same weights
         batches = len(self.loader)
         view = _LossView(self)
         with progress_bar(last * batches, self.name, initial=len(self.losses) * batches, unit="batch") as self._bar:
@@ -74,7 +83,7 @@ class TrainingRun:
 
     def log(self, loss):
         """Count the loss of one batch, a tensor of one number."""
-        self._batch_losses.append(loss.detach())
+        self._batch_losses.append(torch.as_tensor(loss).detach())
         self._bar.update()
 
     def _end_epoch(self, epoch):
@@ -82,9 +91,13 @@ class TrainingRun:
             raise RuntimeError(f"Epoch {epoch} logged no loss: call run.log(loss) for each batch.")
         loss = torch.stack(self._batch_losses).double().mean().item()
         if loss != loss or loss in (float("inf"), float("-inf")):
-            raise RuntimeError(f"The loss of epoch {epoch} is {loss}: the training diverged. The last good weights stay in "
-                               f"{self.path.name}.")
+            raise RuntimeError(f"The loss of epoch {epoch} is {loss}: the training diverged.{self._last_good()}")
+        if not all(torch.isfinite(w).all() for w in self._weights().values()):
+            raise RuntimeError(f"Epoch {epoch} left weights that are not finite: the training diverged.{self._last_good()}")
         self.losses.append(loss)
+
+    def _last_good(self):
+        return f" The last good weights stay in {self.path.name}." if self.path.exists() else ""
 
     def _load_only(self):
         try:
@@ -94,9 +107,14 @@ class TrainingRun:
             print(f"{self.name} stays untrained. {error}")
         else:
             self.losses = checkpoint.losses
+            if self.ema:  # so that a notebook that copies the averages into the model keeps what was handed in
+                self.ema.averages = [p.detach().clone() for p in self.model.parameters()]
 
     def _save(self):
         self._checkpoint().save(self.path)
+        self._keep()
+
+    def _keep(self):
         state = {"settings": self._settings(), "losses": self.losses, "torch": torch.get_rng_state(),
                  "cuda": torch.cuda.get_rng_state_all(), "loader": self.loader.generator.get_state(),
                  **{name: part.state_dict() for name, part in self._parts().items()}}
@@ -105,12 +123,15 @@ class TrainingRun:
         os.replace(part, self.resume_path)
 
     def _checkpoint(self):
+        dataset = self.loader.dataset
+        return Checkpoint(self._weights(), dataset.stats, list(self.losses), self.num_epochs, dataset.demonstrations.fingerprint,
+                          self.seed, self._settings())
+
+    def _weights(self):
         weights = dict(self.model.state_dict())
         if self.ema:
             weights.update(zip((name for name, _ in self.model.named_parameters()), self.ema.averages))
-        dataset = self.loader.dataset
-        return Checkpoint(weights, dataset.stats, list(self.losses), self.num_epochs, dataset.demonstrations.fingerprint,
-                          self.seed, self._settings())
+        return weights
 
     def _settings(self):
         """What must be the same for a run to go on as the same run."""
@@ -125,8 +146,17 @@ class TrainingRun:
         return {name: part for name, part in parts.items() if part is not None}
 
     def _restore(self):
-        state = torch.load(self.resume_path, map_location=next(self.model.parameters()).device, weights_only=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's remarks on what it cannot read would go to stderr
+                state = torch.load(self.resume_path, map_location=next(self.model.parameters()).device, weights_only=True)
+            state["settings"]
+        except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, pickle.UnpicklingError):
+            raise RuntimeError(f"{self.resume_path} is damaged or no state of a training run: pass resume=False to TrainingRun "
+                               "to start over.") from None
         if state["settings"] != self._settings():
+            if not state["losses"]:  # nothing is lost
+                return
             was, now = state["settings"], self._settings()
             changed = ", ".join(name for name in now if was.get(name) != now[name])
             raise RuntimeError(f"{self.resume_path} belongs to another run (changed: {changed}): pass resume=False to "
@@ -138,7 +168,9 @@ class TrainingRun:
         torch.set_rng_state(state["torch"].cpu())
         if state["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
-        print(f"{self.name} goes on after epoch {len(self.losses)} of {self.num_epochs}; to start over, pass resume=False.")
+        if self.losses:
+            print(f"{self.name} goes on after epoch {len(self.losses)} of {self.num_epochs}; to start over, make the network "
+                  "anew and pass resume=False.")
 
 
 class _LossView:

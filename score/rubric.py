@@ -60,7 +60,9 @@ PARTS = {
         Part(
             "part1_mlp", "Part I",
             (Question("Q1.1", "q1_1", "layer widths", 1), Question("Q1.2", "q1_2", "loss", 2), Question("Q1.3", "q1_3", "inference", 2)),
-            Rollouts("rollouts", 5, published=0.60, baseline=0.12, target=0.55, max_steps=500),
+            # Five training seeds over 1,000 held-out episodes: 0.591, 0.533, 0.596, 0.593, 0.594; of random hundreds of
+            # these episodes and a random seed, one in a hundred scores under 0.465. Untrained networks: 0.09.
+            Rollouts("rollouts", 5, published=0.60, baseline=0.12, target=0.46, max_steps=500),
             loss_band=(0.85, 1.15),
         ),
         Part("part2_cvae", "Part II", (), Rollouts("rollouts", 5, published=0.70, baseline=0.12, target=0.55, max_steps=500),

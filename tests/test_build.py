@@ -34,7 +34,7 @@ def test_students_get_no_solution_and_no_output(part):
         assert not cell.outputs and cell.execution_count is None
     solutions = [line.strip() for cell in code_cells(solved)
                  for block in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell.source, re.DOTALL)
-                 for line in block.splitlines()]
+                 for line in block.splitlines() if line.strip()]
     released = {line.strip() for cell in student.cells for line in cell.source.splitlines()}
     assert solutions and not released & set(solutions)
     assert not any("SOLUTION" in cell.source for cell in student.cells)

@@ -75,6 +75,19 @@ def test_seed_1000_draws_and_steps_as_published():
     assert reward == pytest.approx(0.18776528434724993, abs=1e-12) and not terminated
 
 
+def test_info_tells_place_and_velocity_of_the_agent():
+    env = PushTEnv(reset_to_state=[30, 40, 400, 400, 0])
+    env.reset()
+    place, velocity = np.array([30.0, 40.0]), np.zeros(2)
+    for target in ([100.0, 60.0], [20.0, 200.0]):
+        for _ in range(10):
+            velocity += (100 * (target - place) - 20 * velocity) * 0.01
+            place += velocity * 0.01
+        info = env.step(target)[4]
+        np.testing.assert_allclose(info["pos_agent"], place, atol=1e-9)
+        np.testing.assert_allclose(info["vel_agent"], velocity, atol=1e-9)
+
+
 def test_a_seed_gives_the_same_start_at_every_reset():
     first, second = PushTEnv(), PushTEnv()
     first.seed(5)

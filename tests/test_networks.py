@@ -112,6 +112,61 @@ def test_unet_has_the_published_size():
     assert size(model) == encoder + down + middle + up + linear(64, 2)
 
 
+def published_unet(parameters, sample, step, condition, widths, groups):
+    """The published network, a tensor after the other, from its parameters: encoder, way down, middle, way up, last layer."""
+    rest = iter(parameters)
+
+    def take(count):
+        return [next(rest) for _ in range(count)]
+
+    half = next(iter(parameters)).shape[1] // 2
+    angles = step[:, None] * torch.exp(torch.arange(half) * (-math.log(10_000) / (half - 1)))
+    embedded = torch.cat([angles.sin(), angles.cos()], dim=1)
+    w1, b1, w2, b2 = take(4)
+    features = torch.cat([nn.functional.mish(embedded @ w1.T + b1) @ w2.T + b2, condition], dim=1)
+
+    def read_block(channels_in, channels_out):
+        return take(10 + 2 * (channels_in != channels_out))
+
+    def block(x, weights):
+        convolve, norm, mish = nn.functional.conv1d, nn.functional.group_norm, nn.functional.mish
+        w, b, scale, shift = weights[:4]
+        out = mish(norm(convolve(x, w, b, padding=w.shape[2] // 2), groups, scale, shift))
+        film = (mish(features) @ weights[8].T + weights[9])[:, :, None]
+        out = film[:, : len(w)] * out + film[:, len(w):]
+        w, b, scale, shift = weights[4:8]
+        out = mish(norm(convolve(out, w, b, padding=w.shape[2] // 2), groups, scale, shift))
+        return out + (convolve(x, *weights[10:]) if len(weights) > 10 else x)
+
+    levels = len(widths)
+    down = [read_block(a, b) for a, b in zip([sample.shape[2], *widths], widths)]
+    downsample = [take(2) for _ in range(levels - 1)]
+    middle = read_block(widths[-1], widths[-1])
+    up = [read_block(2 * widths[i + 1], widths[i]) for i in reversed(range(levels - 1))]
+    upsample = [take(2) for _ in range(levels - 1)]
+    x, kept = sample.transpose(1, 2), []
+    for i in range(levels):
+        x = block(x, down[i])
+        kept.append(x)
+        if i < levels - 1:
+            x = nn.functional.conv1d(x, *downsample[i], stride=2, padding=1)
+    x = block(x, middle)
+    for weights, wider in zip(up, upsample):
+        x = nn.functional.conv_transpose1d(block(torch.cat([x, kept.pop()], dim=1), weights), *wider, stride=2, padding=1)
+    return nn.functional.conv1d(x, *take(2)).transpose(1, 2)
+
+
+def test_unet_computes_the_published_function():
+    widths = [8, 16, 24]
+    model = unet(down_dims=widths)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    sample, step, condition = torch.randn(4, 16, 2), torch.tensor([0.0, 30, 60, 99]), torch.randn(4, 10)
+    expected = published_unet(list(model.parameters()), sample, step, condition, widths, groups=4)
+    torch.testing.assert_close(model(sample, step, condition), expected, rtol=1e-4, atol=1e-4)
+    assert expected.std() > 0.1
+
+
 def test_unet_prints_nothing_when_it_is_made(capfd):
     unet()
     assert capfd.readouterr() == ("", "")

@@ -218,6 +218,22 @@ def test_coverage_is_shapelys_where_edges_nearly_meet(i, j, quarter, exponent, s
     assert_as_shapely(in_goal_frame(15 * i + nudge[0], 15 * j + nudge[1], quarter * math.pi / 2 + nudge[2]))
 
 
+def test_coverage_is_shapelys_where_only_two_corners_reach_each_other():
+    tee = shapely.Polygon(TEE)
+    centre = np.array(shapely.minimum_bounding_circle(tee).centroid.coords[0])
+    radius = shapely.minimum_bounding_radius(tee)
+    for one in TEE[np.abs(TEE[:, 1] - 60) == 60]:  # the corners of the outline on that circle
+        for other in TEE[np.abs(TEE[:, 1] - 60) == 60]:
+            (goal_x, goal_y), (block_x, block_y) = one - centre, other - centre
+            turn = math.atan2(goal_y, goal_x) + math.pi - math.atan2(block_y, block_x)
+            for depth in (-0.5, 0.2, 1.0, 5.0):
+                away = (2 * radius - depth) / radius * (one - centre)
+                c, s = math.cos(turn), math.sin(turn)
+                shift = centre + away - (c * centre[0] - s * centre[1], s * centre[0] + c * centre[1])
+                exact = assert_as_shapely(in_goal_frame(*shift, turn))
+                assert (exact > 1e-7) == (depth > 0)
+
+
 def test_coverage_is_that_of_the_shapes_that_collide():
     for seed in range(30):
         x, y, angle = np.random.default_rng(seed).uniform([180, 180, 0], [330, 330, 7])

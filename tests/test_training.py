@@ -181,6 +181,13 @@ def test_a_finished_run_hands_in_again_what_was_lost(tmp_path):
     assert_same(handed_in.weights, expected.weights)
 
 
+def test_the_last_epoch_is_saved_however_short_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_SAVE_EVERY", 1e9)
+    whole = Sampled(tmp_path).train()
+    assert load_checkpoint(tmp_path / "tiny.safetensors").losses == whole.run.losses
+    assert Sampled(tmp_path, first_weights=3).train().run.losses == whole.run.losses
+
+
 def test_resume_false_starts_over(tmp_path):
     whole = Sampled(tmp_path / "whole").train()
     cut_off(Sampled, tmp_path / "cut", 3)
@@ -199,6 +206,14 @@ def test_the_resume_file_goes_where_the_student_says_and_is_not_handed_in(tmp_pa
 def test_the_seed_is_that_of_the_run(tmp_path):
     first, same, other = (Sampled(tmp_path / str(i), seed=seed).train().run.losses for i, seed in enumerate((1, 1, 2)))
     assert first == same != other
+
+
+def test_a_look_at_a_batch_before_the_run_changes_nothing(tmp_path):
+    whole = Sampled(tmp_path / "whole").train()
+    looked = Sampled(tmp_path / "looked")
+    next(iter(looked.loader))
+    torch.rand(3)
+    assert looked.train().run.losses == whole.run.losses
 
 
 @pytest.mark.parametrize("change, name", [
@@ -398,8 +413,9 @@ def test_the_handmade_hand_in_of_these_tests_is_a_good_one(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [
-    {"header": "{"}, {"header": "3"}, {"header": "[" * 100_000}, {"losses": None}, {"losses": ["x"]}, {"losses": [float("nan")]},
-    {"losses": [10**400]}, {"num_epochs": float("inf")}, {"num_epochs": "many"}, {"seed": None}, {"config": 3}, {"stats": {}},
+    {"header": "{"}, {"header": "3"}, {"header": "[" * 100_000}, {"losses": None}, {"losses": ["x"]},
+    {"losses": [float("nan")]}, {"losses": [10**400]}, {"num_epochs": float("inf")}, {"num_epochs": "many"},
+    {"seed": None}, {"config": 3}, {"stats": {}},
     obs_stats([0] * 3, [1] * 3), obs_stats([0] * 5, [1, 1, 1, 1, float("nan")]), obs_stats([0] * 5, [1e300] * 5),
     obs_stats([0, [1]], [1] * 5), obs_stats([0] * 5, [1, 1, 1, 1, 0]), {"weights": {"w": torch.tensor([1.0, float("inf")])}},
     {"weights": {"w": torch.tensor([float("nan")])}}, {"weights": {"w": torch.ones(2).to(torch.float8_e4m3fn)}},
@@ -428,9 +444,11 @@ def test_a_hand_in_that_is_missing_or_far_too_large_is_refused(tmp_path):
     assert_one_sentence(str(caught.value))
 
 
-@pytest.mark.parametrize("other", [nn.Linear(10, 32), nn.Sequential(nn.Linear(10, 9), nn.Mish(), nn.Dropout(), nn.Linear(9, 32)),
-                                   nn.Sequential(nn.Linear(10, 8), nn.Mish(), nn.Dropout(), nn.Linear(8, 32), nn.Linear(32, 32))],
-                         ids=["kind", "width", "depth"])
+@pytest.mark.parametrize("other", [
+    nn.Linear(10, 32),
+    nn.Sequential(nn.Linear(10, 9), nn.Mish(), nn.Dropout(), nn.Linear(9, 32)),
+    nn.Sequential(nn.Linear(10, 8), nn.Mish(), nn.Dropout(), nn.Linear(8, 32), nn.Linear(32, 32)),
+], ids=["kind", "width", "depth"])
 def test_another_architecture_is_refused_and_stays_as_it_was(other, tmp_path):
     Plain(tmp_path).train()
     before = {name: w.clone() for name, w in other.state_dict().items()}

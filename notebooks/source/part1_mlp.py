@@ -227,8 +227,8 @@ score.check("Q1.2", bc_loss).points
 #
 # 300 epochs, some five minutes on a laptop's processor. `TrainingRun` looks after what is not the point here: it draws your
 # loss beside the reference, and saves as it goes. If the runtime is cut off, run this cell again and it goes on where it
-# was (in Colab, name a folder of your drive as `resume_folder` and it survives a new runtime as well). If you change the
-# loss after training, pass `resume=False` to start over.
+# was (in Colab, name a folder of your drive as `resume_folder` and it survives a new runtime as well). To start
+# over, say because the loss was wrong, make the network anew (its cell is above) and pass `resume=False`.
 #
 # A curve inside the band is what we expect; one that leaves it early tells you something is wrong long before the end.
 

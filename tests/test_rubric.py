@@ -1,0 +1,105 @@
+"""The rubric's numbers fit each other, the questions that are asked, and the notebooks that ask them."""
+
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from score import rubric
+from score.episodes import rollout_points
+from score.questions import QUESTIONS
+
+SOURCES = Path(__file__).resolve().parent.parent / "notebooks" / "source"
+DEMONSTRATED = range(206)
+HELD_OUT = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + rubric.GRADED_EPISODES)
+WITH_SOURCE = [name for name in rubric.PARTS if (SOURCES / f"{name}.py").exists()]
+
+parts = pytest.mark.parametrize("part", rubric.PARTS.values(), ids=list(rubric.PARTS))
+
+
+def test_part_1_has_a_notebook():
+    assert "part1_mlp" in WITH_SOURCE
+
+
+def test_part_1_is_worth_ten_points():
+    assert rubric.PARTS["part1_mlp"].points == 10
+
+
+@parts
+def test_the_points_of_a_part_add_up(part):
+    assert part.points == sum(question.points for question in part.questions) + part.rollouts.points
+    assert all(question.points > 0 for question in part.questions)
+    assert part.rollouts.points > 0
+
+
+@parts
+def test_a_part_is_filed_under_its_name(part):
+    assert rubric.PARTS[part.name] is part
+    assert re.fullmatch(r"part\d_[a-z]+", part.name)
+    assert part.name == f"part{part.number}_{part.method}"
+
+
+@parts
+def test_the_baseline_lies_below_the_target(part):
+    assert 0 <= part.rollouts.baseline < part.rollouts.target <= 1
+    assert 0 < part.rollouts.published <= 1
+    assert rollout_points(part, part.rollouts.baseline) == 0
+    assert rollout_points(part, part.rollouts.target) == part.rollouts.points
+
+
+@parts
+def test_the_loss_band_holds_the_reference(part):
+    low, high = part.loss_band
+    assert 0 < low < 1 < high
+
+
+def test_the_published_thresholds_are_kept():
+    published = {part.name: part.rollouts.published for part in rubric.PARTS.values()}
+    assert published == {"part1_mlp": 0.60, "part2_cvae": 0.70, "part3_ddpm": 0.80}
+
+
+def test_an_episode_is_practised_on_in_one_way_only():
+    for one, other in combinations([rubric.PUBLISHED_SEEDS, rubric.PRACTICE_SEEDS, HELD_OUT], 2):
+        assert set(one).isdisjoint(other)
+
+
+def test_nobody_has_demonstrated_a_held_out_start():
+    assert set(HELD_OUT).isdisjoint(DEMONSTRATED)
+    assert min(HELD_OUT) > max(rubric.PRACTICE_SEEDS)
+
+
+def test_practice_starts_other_than_the_published_are_not_demonstrated():
+    assert set(rubric.PRACTICE_SEEDS).isdisjoint(DEMONSTRATED)
+
+
+def test_a_grade_rests_on_a_hundred_episodes():
+    assert len(HELD_OUT) == 100
+
+
+def test_every_question_can_be_asked_and_is_worth_something():
+    in_rubric = [question.name for part in rubric.PARTS.values() for question in part.questions]
+    assert len(in_rubric) == len(set(in_rubric))
+    assert set(in_rubric) == set(QUESTIONS)
+
+
+def test_a_question_is_found_by_its_name():
+    for part in rubric.PARTS.values():
+        for question in part.questions:
+            assert rubric.question(question.name) == (part, question)
+            assert question.name.startswith(f"Q{part.number}.")
+    with pytest.raises(KeyError, match="Q9.9"):
+        rubric.question("Q9.9")
+
+
+@pytest.mark.parametrize("name", WITH_SOURCE)
+def test_every_question_has_its_answer_and_test_cell_in_the_notebook(name):
+    part = rubric.PARTS[name]
+    cells = (SOURCES / f"{name}.py").read_text(encoding="utf-8").split("\n# %%")
+    tests = {found[1]: cell for cell in cells if (found := re.search(rf"^# \[part{part.number}/(\w+)\] test\b", cell, re.M))}
+    answers = [found[1] for cell in cells if (found := re.search(r"^# \[part\d/\w+\] answer (Q[\d.]+)$", cell, re.M))]
+    assert set(tests) == {question.cell for question in part.questions} | {part.rollouts.cell}
+    assert answers == [question.name for question in part.questions]
+    for question in part.questions:
+        assert f'score.check("{question.name}", ' in tests[question.cell]
+    assert f'score.grade_rollouts("{name}", ' in tests[part.rollouts.cell]
