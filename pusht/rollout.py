@@ -4,6 +4,7 @@ All live episodes ask the policy together, one call for all of them, and execute
 has succeeded leaves the batch. Only states, actions and rewards are kept: pictures are drawn afterwards, from the states.
 """
 import contextlib
+import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,15 +101,19 @@ def receding_horizon(infer, stats, *, obs_horizon=2, action_horizon=8):
 
 @contextlib.contextmanager
 def reproducible(seed):
-    """Torch on one thread with its generator set to `seed`; both as before afterwards.
+    """Torch on one thread with its generator, numpy's and Python's set to `seed`; all as before afterwards.
 
     More threads add up in another order, and so little is enough to send an episode another way.
     """
-    threads = torch.get_num_threads()
+    threads, numpy_state, python_state = torch.get_num_threads(), np.random.get_state(), random.getstate()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
         torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.set_num_threads(threads)
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)

@@ -13,6 +13,7 @@ from score import rubric
 from score.verdict import AnswerError, Verdict, call_answer
 
 _BOOTSTRAPS = 10_000
+_LARGEST = 100  # far outside the table; much larger, and the physics is no longer finite
 
 
 @dataclass(frozen=True)
@@ -71,31 +72,33 @@ class _Asked:
         if not self.one_by_one:
             try:
                 return self._ask(nobs, len(nobs))
-            except AnswerError:
-                if self._single is False:
-                    raise
+            except AnswerError as error:
+                self._single = self._way_to_ask_one(nobs[0], error)
                 self.one_by_one = True
-        return torch.cat([self._ask_single(row) for row in nobs])
+        return torch.cat([self._ask(self._single(row), 1) for row in nobs])
 
-    def _ask_single(self, row):
+    def _way_to_ask_one(self, row, batch_error):
         # The published loop hands over (obs_horizon, 5) without a batch dimension; newer functions may rely on one.
-        if self._single is None:
+        for single in (lambda r: r[None], lambda r: r):
             try:
-                self._ask(row[None], 1)
-                self._single = lambda r: r[None]
+                self._ask(single(row), 1)
+                return single
             except AnswerError:
-                self._single = lambda r: r
-        return self._ask(self._single(row), 1)
+                pass
+        raise batch_error  # the others may only tell what is wrong with asking this way
 
     def _ask(self, nobs, batch_size):
-        naction = call_answer("The inference function", self.infer, nobs, batch_size)
+        naction = call_answer("The inference function", self.infer, nobs.clone(), batch_size)
         if not isinstance(naction, torch.Tensor) or not naction.is_floating_point():
             kind = naction.dtype if isinstance(naction, torch.Tensor) else type(naction).__name__
             raise AnswerError(f"The inference function returned {kind} where a float tensor is needed.")
         if naction.shape != (batch_size, *self.shape):
             raise AnswerError(f"The inference function returned shape {tuple(naction.shape)} where {(batch_size, *self.shape)} is needed.")
+        naction = call_answer("The inference function", lambda: naction.detach().to("cpu", torch.float32))
         if not torch.isfinite(naction).all():
             raise AnswerError("The inference function returned numbers that are not finite.")
+        if naction.abs().max() > _LARGEST:
+            raise AnswerError(f"The inference function returned numbers as large as {naction.abs().max():.3g}; scaled actions lie in [-1, 1].")
         return naction
 
 
@@ -141,7 +144,8 @@ def graded_seeds():
 
 
 def _keywords(infer, model):
-    return lambda nobs, batch_size: infer(model=model, batch_size=batch_size, nobs=nobs, pred_horizon=16, action_dim=2)
+    device = next((weight.device for weight in model.parameters()), "cpu")
+    return lambda nobs, batch_size: infer(model=model, batch_size=batch_size, nobs=nobs.to(device), pred_horizon=16, action_dim=2)
 
 
 def practice_score(part, infer, stats, max_steps, shape, video_path):

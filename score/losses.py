@@ -33,9 +33,10 @@ def reference_loss(part_name, folder=FOLDER):
 
 def load_losses(path):
     """A pickled list of floats; ValueError when the file holds anything else. Nothing that a pickle names is ever loaded."""
+    content = Path(path).read_bytes()
     try:
-        losses = _PlainUnpickler(io.BytesIO(Path(path).read_bytes())).load()
-    except (pickle.UnpicklingError, EOFError, IndexError, ValueError, KeyError, TypeError, AttributeError) as error:
+        losses = _PlainUnpickler(io.BytesIO(content)).load()
+    except Exception as error:  # damaged bytes can ask for anything: a stack that is empty, more memory than there is
         raise ValueError(f"{path} is not a list of losses ({error}).") from None
     if not isinstance(losses, list) or not losses or not all(type(loss) is float and np.isfinite(loss) for loss in losses):
         raise ValueError(f"{path} is not a list of losses: finite floats are needed.")
@@ -85,10 +86,10 @@ def _usual_reason(ratio, losses):
     if not np.isfinite(ratio).all():
         return "A loss that is not finite means that the training diverged: look at the learning rate and the loss."
     middle = float(np.median(ratio))
+    if losses[-1] > 0.8 * losses[0]:  # before the next: a loss that stays is soon many times one that falls
+        return "A loss that hardly falls usually means that no gradient reaches the weights, or that the optimiser is not stepped."
     if middle > 10:
         return "So much more usually means a sum where the mean belongs."
-    if losses[-1] > 0.8 * losses[0]:
-        return "A loss that hardly falls usually means that no gradient reaches the weights, or that the optimiser is not stepped."
     if ratio[-1] > 1 and np.all(np.diff(ratio[:: max(1, len(ratio) // 4)]) > 0):
         return "Falling ever further behind usually means a wrong learning rate, or gradients that are not reset each step."
     if middle > 1:

@@ -37,15 +37,25 @@ def call_answer(what, function, *args, **kwargs):
     """Call the student's function; AnswerError with one sentence when it raises."""
     try:
         return function(*args, **kwargs)
-    except NotImplementedError as error:
-        raise AnswerError(f"Not answered yet{f' ({error})' if str(error) else ''}.") from None
-    except (Exception, SystemExit) as error:  # whatever a student's code may raise
-        raise AnswerError(f"{what} raised {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}."
-                          f"{_error_hint(error)}") from error
+    except KeyboardInterrupt:  # the person at the keyboard
+        raise
+    except BaseException as error:  # whatever a student's code may raise, sys.exit included
+        text = _text(error)
+        first = text.splitlines()[0].rstrip(".")[:300] if text else ""
+        # torch raises NotImplementedError too, for what it cannot do.
+        if isinstance(error, NotImplementedError) and (not first or first.startswith("Need to implement")):
+            raise AnswerError(f"Not answered yet{f' ({first})' if first else ''}.") from None
+        raise AnswerError(f"{what} raised {type(error).__name__}: {first or 'no message'}.{_error_hint(error, text)}") from error
 
 
-def _error_hint(error):
-    text = str(error)
+def _text(error):
+    try:
+        return str(error).strip()
+    except Exception:  # its __str__ is a student's code as well
+        return ""
+
+
+def _error_hint(error, text):
     if "shapes cannot be multiplied" in text or "size mismatch" in text:
         return " Hint: the model takes one flat row per sample, (B, obs_horizon * obs_dim): flatten from dimension 1 on."
     if "is invalid for input of size" in text:

@@ -6,6 +6,7 @@ arrays between them: the call can run in one process and the rest in another.
 import os
 
 import numpy as np
+import torch
 
 from score import rubric
 from score.questions import mlp
@@ -27,7 +28,11 @@ def check(name, answer):
     try:
         for challenge in range(_CHALLENGES):
             given = inputs(rng, challenge)
-            judge(given, call(answer, given))
+            # An answer may leave torch's gradients switched off; the next one, and the judge, have them on.
+            with torch.enable_grad():
+                got = call(answer, given)
+            with torch.enable_grad():
+                judge(given, got)
     except AnswerError as error:
         verdict = Verdict(name, 0.0, float(entry.points), str(error))
     else:

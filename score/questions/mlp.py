@@ -3,7 +3,9 @@
 Each entry of `QUESTIONS` is (inputs, call, judge): inputs(rng, challenge) -> dict; call(answer, given) -> dict of what the
 student's code gave; judge(given, got) raises AnswerError with the hint that names the mistake.
 """
+import itertools
 import numbers
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -12,30 +14,34 @@ from torch import nn
 from score.verdict import AnswerError, call_answer
 
 _SHAPE = {"obs_horizon": 2, "obs_dim": 5, "pred_horizon": 16, "action_dim": 2}
+_NOTEBOOK = {**_SHAPE, "hidden_dims": [256] * 5}
+_MOST_WIDTHS = 100
 
 
 def _dims_inputs(rng, challenge):
     if challenge == 0:  # the notebook's own
-        return {**_SHAPE, "hidden_dims": [256] * 5}
+        return {**_NOTEBOOK, "hidden_dims": [256] * 5}
     sizes = rng.choice(np.arange(3, 24), size=4, replace=False).tolist()
-    return {**dict(zip(_SHAPE, sizes)), "hidden_dims": [int(rng.integers(30, 300))] * int(rng.choice([3, 5, 7]))}
+    return {**dict(zip(_SHAPE, sizes)), "hidden_dims": rng.integers(30, 300, size=rng.choice([3, 4, 6, 7])).tolist()}
 
 
 def _dims_call(answer, given):
     if callable(answer):
-        return {"dims": call_answer("mlp_dims", answer, **{**given, "hidden_dims": list(given["hidden_dims"])})}
-    # The published notebook's answer is the list itself, which can be right for the notebook's own sizes only.
-    return {"dims": answer if given["hidden_dims"] == [256] * 5 else None}
+        dims = call_answer("mlp_dims", answer, **{**given, "hidden_dims": list(given["hidden_dims"])})
+    elif given == _NOTEBOOK:
+        dims = answer
+    else:  # The published notebook's answer is the list itself, which can be right for the notebook's own sizes only.
+        return {"dims": None, "skipped": True}
+    if not isinstance(dims, Iterable):
+        raise AnswerError(f"The widths are a {type(dims).__name__}; a list of whole numbers is needed, input first.")
+    dims = call_answer("mlp_dims", lambda: list(itertools.islice(dims, _MOST_WIDTHS)))  # a generator's code runs only here
+    return {"dims": [int(d) if isinstance(d, numbers.Integral) else d for d in dims], "skipped": False}
 
 
 def _dims_judge(given, got):
     dims, hidden = got["dims"], given["hidden_dims"]
-    if dims is None and given["hidden_dims"] != [256] * 5:
+    if got["skipped"]:
         return
-    try:
-        dims = list(dims)
-    except TypeError:
-        raise AnswerError(f"The widths are a {type(dims).__name__}; a list of whole numbers is needed, input first.") from None
     if any(isinstance(d, (list, tuple)) for d in dims):
         raise AnswerError("There is a list inside the list. Hint: join lists with +, or unpack the hidden ones with *.")
     if not all(isinstance(d, numbers.Integral) for d in dims):
@@ -67,7 +73,7 @@ def _dims_judge(given, got):
 
 def _network_inputs(rng, challenge):
     """A linear model with weights of ours stands for the MLP: outputs within (-1, 1), every mix-up shows in the numbers."""
-    batch = (1, 5, 16)[challenge]
+    batch = (5, 16, 1)[challenge]
     return {
         "weight": rng.uniform(-0.1, 0.1, (32, 10)).astype(np.float32), "bias": rng.uniform(-0.1, 0.1, 32).astype(np.float32),
         "nobs": rng.uniform(-0.8, 0.8, (batch, 2, 5)).astype(np.float32),
@@ -75,21 +81,35 @@ def _network_inputs(rng, challenge):
     }
 
 
+def _loss_inputs(rng, challenge):
+    """As `_network_inputs`, with errors on both sides of 1, where a smooth L1 loss changes its kind."""
+    given = _network_inputs(rng, challenge)
+    return {**given, "naction": 3 * given["naction"]}
+
+
 def _network(given):
-    model = nn.Linear(10, 32)
+    model = nn.utils.skip_init(nn.Linear, 10, 32, device="cpu", dtype=torch.float32)  # no draw from the notebook's generator
     model.load_state_dict({"weight": torch.from_numpy(given["weight"]), "bias": torch.from_numpy(given["bias"])})
     return model
 
 
 def _loss_call(answer, given):
     model = _network(given)
-    loss = call_answer("bc_loss", answer, model, torch.from_numpy(given["nobs"]), torch.from_numpy(given["naction"]))
+    # Copies: what an answer does to its arguments in place is not to reach the judge.
+    loss = call_answer("bc_loss", answer, model, torch.tensor(given["nobs"]), torch.tensor(given["naction"]))
     if not isinstance(loss, torch.Tensor):
         raise AnswerError(f"bc_loss returned a {type(loss).__name__}. Hint: return the loss as a tensor; .item() and numpy cut "
                           "the path that the gradient takes.")
     if loss.numel() == 1 and loss.requires_grad:
         call_answer("The gradient of bc_loss", loss.sum().backward)
-    return {"loss": loss.detach().numpy(), "gradient": None if model.weight.grad is None else model.weight.grad.numpy()}
+    return {"loss": _array("bc_loss", loss), "gradient": None if model.weight.grad is None else model.weight.grad.numpy()}
+
+
+def _array(what, tensor):
+    """A student's tensor as an array; AnswerError for one that is none of real floats on a processor."""
+    if not tensor.is_floating_point():
+        raise AnswerError(f"{what} returned {tensor.dtype} where floats are needed.")
+    return call_answer(what, lambda: tensor.detach().to("cpu", torch.float64).numpy())
 
 
 def _loss_judge(given, got):
@@ -144,12 +164,12 @@ def _loss_hint(loss, model, nobs, naction):
 
 
 def _inference_call(answer, given):
-    model, nobs = _network(given), torch.from_numpy(given["nobs"])
+    model, nobs = _network(given), torch.tensor(given["nobs"])
     naction = call_answer(f"mlp_inference with batch_size {len(nobs)}", answer, model=model, batch_size=len(nobs), nobs=nobs,
                           pred_horizon=16, action_dim=2)
     if not isinstance(naction, torch.Tensor):
         raise AnswerError(f"mlp_inference returned a {type(naction).__name__}. Hint: return the tensor naction.")
-    return {"naction": naction.detach().cpu().numpy(), "requires_grad": naction.requires_grad}
+    return {"naction": _array("mlp_inference", naction), "requires_grad": naction.requires_grad}
 
 
 def _inference_judge(given, got):
@@ -188,6 +208,6 @@ def _shape_hint(shape, batch):
 
 QUESTIONS = {
     "Q1.1": (_dims_inputs, _dims_call, _dims_judge),
-    "Q1.2": (_network_inputs, _loss_call, _loss_judge),
+    "Q1.2": (_loss_inputs, _loss_call, _loss_judge),
     "Q1.3": (_network_inputs, _inference_call, _inference_judge),
 }
