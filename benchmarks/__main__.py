@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ def _episodes(model):
 
     stats = {"obs": {end: np.array(v, dtype=np.float32) for end, v in RANGE.items()},
              "action": {end: np.array(v[:2], dtype=np.float32) for end, v in RANGE.items()}}
-    score_policy(rubric.PARTS["part1_mlp"], infer, stats, range(10), max_steps=MAX_STEPS)
+    score_policy(replace(rubric.POLICIES["part1_mlp"], max_steps=MAX_STEPS), infer, stats, range(10))
 
 
 def _epochs(count=7):

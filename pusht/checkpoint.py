@@ -16,6 +16,7 @@ SUFFIX = ".safetensors"
 _MAX_BYTES = 64 * 2 ** 20  # the largest network of the kit is 12 MB
 _KEY = "pusht_checkpoint"
 _SIZES = {"obs": 5, "action": 2}
+RANGE, MOMENTS = ("min", "max"), ("mean", "std")  # the two kinds of normalisation
 _DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.bool}
 
 
@@ -28,8 +29,8 @@ class Checkpoint:
     """What a training run hands in.
 
     weights: name -> tensor, those that inference uses (the averaged ones where the run kept an average).
-    stats: of the normalisation, {"obs": {"min", "max"}, "action": {"min", "max"}} float32 arrays.
-    losses: mean loss of each epoch so far. num_epochs: epochs planned.
+    stats: of the normalisation, float32 arrays: {"obs": {"min", "max"}, "action": {"min", "max"}}, in part IV "mean" and "std".
+    losses: mean loss of each epoch so far, in part IV each loss that was logged. num_epochs: epochs planned.
     demonstrations: fingerprint of the demonstrations. seed: of the training. config: settings worth knowing.
     """
 
@@ -61,8 +62,11 @@ class Checkpoint:
         model.load_state_dict(self.weights)
 
 
-def load_checkpoint(path):
-    """Read a `Checkpoint`; CheckpointError when it is missing, damaged, too large or not one of the kit's."""
+def load_checkpoint(path, normalisation=RANGE):
+    """Read a `Checkpoint` whose stats are of this kind, RANGE or (part IV) MOMENTS.
+
+    CheckpointError when it is missing, damaged, too large or not one of the kit's.
+    """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no {path.name}: train, and hand it in beside the notebook.")
@@ -73,17 +77,19 @@ def load_checkpoint(path):
             header = json.loads((file.metadata() or {})[_KEY])
             weights = {name: file.get_tensor(name) for name in file.keys()}
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
-            stats = {what: {end: np.array(header["stats"][what][end], dtype=np.float32) for end in ("min", "max")}
+            stats = {what: {name: np.array(header["stats"][what][name], dtype=np.float32) for name in normalisation}
                      for what in ("obs", "action")}
         checkpoint = Checkpoint(weights, stats, [float(loss) for loss in header["losses"]], int(header["num_epochs"]),
                                 str(header["demonstrations"]), int(header["seed"]), dict(header["config"]))
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"{path.name} is not a whole safetensors file ({error}): train again, or copy it again.") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} was not written by a TrainingRun of this kit ({type(error).__name__}: {error}).") from None
-    for what, ends in stats.items():
-        if any(ends[end].shape != (_SIZES[what],) or not np.isfinite(ends[end]).all() for end in ends) or not (ends["min"] < ends["max"]).all():
-            raise CheckpointError(f"{path.name} holds no usable range of the {what}s: train again with TrainingRun.")
+        raise CheckpointError(f"{path.name} was not written by a TrainingRun or an evaluation of this kit "
+                              f"({type(error).__name__}: {error}).") from None
+    for what, values in stats.items():
+        low, high = values.values() if normalisation == RANGE else (0, values["std"])
+        if any(v.shape != (_SIZES[what],) or not np.isfinite(v).all() for v in values.values()) or not (low < high).all():
+            raise CheckpointError(f"{path.name} holds no usable {' and '.join(normalisation)} of the {what}s: train again.")
     if not np.isfinite(checkpoint.losses).all():
         raise CheckpointError(f"{path.name} holds losses that are not finite: the training diverged.")
     if not all(w.dtype in _DTYPES for w in weights.values()):

@@ -47,18 +47,20 @@ def window_steps(episode_ends, length, *, pad_before, pad_after):
 
 
 class WindowLoader:
-    """Shuffled batches of a `PushTStateDataset`, cut from windows that lie on `device` as a whole.
+    """Shuffled batches of a dataset such as `PushTStateDataset`, cut from windows that lie on `device` as a whole.
 
-    The batches are those of `DataLoader(dataset, batch_size, shuffle=True, generator=torch.Generator().manual_seed(seed))`,
-    without its cost per sample: on this dataset a batch takes a twentieth of the time.
+    The batches are those of `DataLoader(dataset, batch_size, shuffle=True, drop_last=drop_last,
+    generator=torch.Generator().manual_seed(seed))`, without its cost per sample: on this dataset a batch takes a twentieth
+    of the time. `dataset[:]` has to give all windows, as a dict or a tuple of tensors.
     """
 
-    def __init__(self, dataset, batch_size=256, seed=0, device="cpu"):
+    def __init__(self, dataset, batch_size=256, seed=0, device="cpu", drop_last=False):
         self.dataset = dataset
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
-        self.windows = {"obs": dataset.obs.to(device), "action": dataset.action.to(device)}
+        self.windows = _each(dataset[:], lambda windows: windows.to(device))
         self._indices = torch.utils.data.DataLoader(range(len(dataset)), batch_size, shuffle=True, generator=self.generator,
+                                                    drop_last=drop_last,
                                                     collate_fn=lambda indices: torch.tensor(indices, device=device))
 
     def __len__(self):
@@ -66,7 +68,13 @@ class WindowLoader:
 
     def __iter__(self):
         for indices in self._indices:
-            yield {name: windows[indices] for name, windows in self.windows.items()}
+            yield _each(self.windows, lambda windows: windows[indices])
+
+
+def _each(batch, change):
+    if isinstance(batch, dict):
+        return {name: change(tensor) for name, tensor in batch.items()}
+    return tuple(change(tensor) for tensor in batch)
 
 
 def get_data_stats(data):

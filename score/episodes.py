@@ -20,7 +20,7 @@ _LARGEST = 100  # far outside the table; much larger, and the physics is no long
 class Score:
     """The score of a policy: its episodes, the mean of their largest rewards and the 95 % bootstrap interval of it."""
 
-    part: str
+    policy: str
     episodes: Episodes
     one_by_one: bool
     mean: float
@@ -43,28 +43,28 @@ def bootstrap_interval(scores, level=0.95):
     return float(low), float(high)
 
 
-def score_policy(part, infer, stats, seeds, *, max_steps=None, obs_horizon=2, pred_horizon=16, action_dim=2, action_horizon=8):
-    """Roll `infer` out from `seeds` and return the `Score`.
+def score_policy(policy, infer, stats, seeds):
+    """Roll `infer` out from `seeds` as the rubric's `policy` says and return the `Score`.
 
-    infer: function (nobs, batch_size) -> naction (batch_size, pred_horizon, action_dim); nobs is (batch_size, obs_horizon, 5).
+    infer: function (nobs, batch_size) -> naction (batch_size, pred_horizon, 2); nobs is (batch_size, obs_horizon, 5).
     AnswerError when it raises or returns anything else.
     """
-    ask = _Asked(infer, pred_horizon, action_dim)
-    with progress_bar(len(seeds), f"{part.title}, episodes", unit="episode") as bar:
+    ask = _Asked(infer, policy.pred_horizon)
+    with progress_bar(len(seeds), f"{policy.title}, episodes", unit="episode") as bar:
         def after_step(ended, total):
             bar.update(ended - bar.n)
 
-        episodes = rollout(receding_horizon(ask, stats, obs_horizon=obs_horizon, action_horizon=action_horizon), list(seeds),
-                           obs_horizon=obs_horizon, max_steps=max_steps or part.rollouts.max_steps, after_step=after_step)
+        act = receding_horizon(ask, stats, obs_horizon=policy.obs_horizon, action_horizon=policy.action_horizon)
+        episodes = rollout(act, list(seeds), obs_horizon=policy.obs_horizon, max_steps=policy.max_steps, after_step=after_step)
     scores = episodes.max_rewards
-    return Score(part.name, episodes, ask.one_by_one, float(scores.mean()), bootstrap_interval(scores))
+    return Score(policy.name, episodes, ask.one_by_one, float(scores.mean()), bootstrap_interval(scores))
 
 
 class _Asked:
     """A student's inference, asked for a whole batch, or one observation at a time where it serves no more."""
 
-    def __init__(self, infer, pred_horizon, action_dim):
-        self.infer, self.shape = infer, (pred_horizon, action_dim)
+    def __init__(self, infer, pred_horizon):
+        self.infer, self.shape = infer, (pred_horizon, 2)
         self.one_by_one = False
         self._single = None
 
@@ -102,39 +102,38 @@ class _Asked:
         return naction
 
 
-def grade_rollouts(part_name, infer, model, folder="."):
-    """Judge a part's policy by its rollouts; show and return the `Verdict`.
+def grade_rollouts(name, infer, model, folder="."):
+    """Judge a policy, such as "part1_mlp", by its rollouts; show and return the `Verdict`.
 
     infer: the student's inference function; model: the student's network, which gets the weights of the hand-in file in
     `folder`. In class the episodes are the course's held-out ones; a student's own run uses practice episodes.
     """
-    part = rubric.PARTS[part_name]
+    policy = rubric.POLICIES[name]
     seeds = graded_seeds() if grading() else rubric.PRACTICE_SEEDS
     try:
         try:
-            checkpoint = load_checkpoint(os.path.join(folder, part.name + SUFFIX))
+            checkpoint = load_checkpoint(os.path.join(folder, policy.name + SUFFIX))
             checkpoint.restore(model)
         except CheckpointError as error:
             raise AnswerError(str(error)) from None
-        score = score_policy(part, _keywords(infer, model), checkpoint.stats, seeds)
+        score = score_policy(policy, _keywords(infer, model), checkpoint.stats, seeds)
     except AnswerError as error:
-        return Verdict(f"{part.title} rollouts", 0.0, float(part.rollouts.points), str(error)).show()
-    sentence = f"Score {score}; {part.rollouts.target:.2f} earns all points, {part.rollouts.baseline:.2f} none."
+        return Verdict(f"{policy.title} rollouts", 0.0, float(policy.points), str(error)).show()
+    sentence = f"Score {score}; {policy.target:.2f} earns all points, {policy.baseline:.2f} none."
     if score.one_by_one:
         sentence += " Asked one observation at a time: the function serves no batch."
     if grading():
-        film_path = os.path.join(folder, f"{part.name}_rollouts.mp4")
+        film_path = os.path.join(folder, f"{policy.name}_rollouts.mp4")
         video.write_video(film_path, film(score.episodes.first(10)))
     else:
         sentence += " The grade uses other episodes."
-    return Verdict(f"{part.title} rollouts", rollout_points(part, score.mean), float(part.rollouts.points), sentence).show()
+    return Verdict(f"{policy.title} rollouts", rollout_points(policy, score.mean), float(policy.points), sentence).show()
 
 
-def rollout_points(part, mean):
+def rollout_points(policy, mean):
     """Points, a plain float, for a mean score."""
-    rules = part.rollouts
-    share = (mean - rules.baseline) / (rules.target - rules.baseline)
-    return float(np.clip(share, 0, 1) * rules.points)
+    share = (mean - policy.baseline) / (policy.target - policy.baseline)
+    return float(np.clip(share, 0, 1) * policy.points)
 
 
 def graded_seeds():
@@ -148,17 +147,17 @@ def _keywords(infer, model):
     return lambda nobs, batch_size: infer(model=model, batch_size=batch_size, nobs=nobs.to(device), pred_horizon=16, action_dim=2)
 
 
-def practice_score(part, infer, stats, max_steps, shape, video_path):
+def practice_score(policy, infer, stats, video_path):
     """The published grading cell: ten episodes, a line each, the average, the published grade, a film of all ten."""
-    score = score_policy(part, infer, stats, rubric.PUBLISHED_SEEDS, max_steps=max_steps, **shape)
+    score = score_policy(policy, infer, stats, rubric.PUBLISHED_SEEDS)
     if score.one_by_one:
         print("The inference function serves one observation at a time, so the episodes ran one by one.")
     for seed, reward in zip(score.episodes.seeds, score.per_episode):
         print(f"Episode {seed}: score {reward:.4f}")
-    threshold, points = part.rollouts.published, part.rollouts.points
     low, high = score.interval
-    print(f"{part.title} average score: {score.mean:.4f} (95 % interval {low:.2f} to {high:.2f}: ten episodes say no more)")
-    print(f"{part.title} grade: {score.mean:.2f} / {threshold:.2f} * {points} = {min(score.mean / threshold, 1) * points:.2f}")
+    print(f"{policy.title} average score: {score.mean:.4f} (95 % interval {low:.2f} to {high:.2f}: ten episodes say no more)")
+    print(f"{policy.title} grade: {score.mean:.2f} / {policy.published:.2f} * {policy.points} = "
+          f"{min(score.mean / policy.published, 1) * policy.points:.2f}")
     video.write_video(video_path, film(score.episodes))
     print(f"Film of all ten: {video_path}")
     return score

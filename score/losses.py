@@ -20,14 +20,14 @@ class LossReference:
     high: list
 
 
-def reference_loss(part_name, folder=FOLDER):
-    """The `LossReference` of a part, such as "part1_mlp"; None where there is none to compare with."""
-    part = rubric.PARTS[part_name]
-    path = Path(folder) / f"expected_{part.method}_loss.pkl"
+def reference_loss(name, folder=FOLDER):
+    """The `LossReference` of a policy, such as "part1_mlp"; None where there is none to compare with."""
+    policy = rubric.POLICIES[name]
+    path = Path(folder) / f"expected_{policy.method}_loss.pkl"
     if not path.exists():
         return None
     losses = load_losses(path)
-    low, high = part.loss_band
+    low, high = policy.loss_band
     return LossReference(losses, [low * loss for loss in losses], [high * loss for loss in losses])
 
 
@@ -60,23 +60,23 @@ class LossComparison:
         return self.sentence
 
 
-def compare_losses(part_name, losses, folder=FOLDER):
+def compare_losses(name, losses, folder=FOLDER):
     """Compare the mean loss of each epoch so far with the reference; return a `LossComparison`.
 
-    From epoch `rubric.Part.loss_from` on, counted from 0, the ratio to the reference has to stay within the band.
+    From epoch `rubric.Policy.loss_from` on, counted from 0, the ratio to the reference has to stay within the band.
     """
-    part, reference = rubric.PARTS[part_name], reference_loss(part_name, folder)
+    policy, reference = rubric.POLICIES[name], reference_loss(name, folder)
     if reference is None:
-        return LossComparison(np.array([]), None, f"There is no reference loss for {part.title} in {folder}.")
+        return LossComparison(np.array([]), None, f"There is no reference loss for {policy.title} in {folder}.")
     epochs = min(len(losses), len(reference.losses))
     ratio = np.asarray(losses[:epochs], dtype=np.float64) / reference.losses[:epochs]
-    low, high = part.loss_band
-    outside = [e for e in range(part.loss_from, epochs) if not low <= ratio[e] <= high]
-    if epochs <= part.loss_from:
-        return LossComparison(ratio, None, f"{epochs} epochs are too few to compare: train at least {part.loss_from + 1}.")
+    low, high = policy.loss_band
+    outside = [e for e in range(policy.loss_from, epochs) if not low <= ratio[e] <= high]
+    if epochs <= policy.loss_from:
+        return LossComparison(ratio, None, f"{epochs} epochs are too few to compare: train at least {policy.loss_from + 1}.")
     if not outside:
         return LossComparison(ratio, None, f"Your loss stays within the reference's band over {epochs} epochs "
-                                           f"(ratio {ratio[part.loss_from:].min():.2f} to {ratio[part.loss_from:].max():.2f}).")
+                                           f"(ratio {ratio[policy.loss_from:].min():.2f} to {ratio[policy.loss_from:].max():.2f}).")
     left = outside[0]
     return LossComparison(ratio, left, f"Your loss leaves the reference's band at epoch {left}, at {ratio[left]:.2f} times the "
                                        f"reference. {_usual_reason(ratio[left:], losses[:epochs])}")

@@ -1,4 +1,6 @@
 """The published notebooks' grading calls, with their argument lists."""
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -15,13 +17,13 @@ def score_part1(env, mlp_inference, mlp_agent, obs_horizon, action_dim, pred_hor
         return mlp_inference(model=mlp_agent, batch_size=batch_size, nobs=nobs.to(device), pred_horizon=pred_horizon,
                              action_dim=action_dim)
 
-    return _score("part1_mlp", infer, stats, max_steps, obs_horizon, pred_horizon, action_dim, action_horizon)
+    return _score("part1_mlp", infer, stats, max_steps, obs_horizon, pred_horizon, action_horizon)
 
 
-def _score(name, infer, stats, max_steps, obs_horizon, pred_horizon, action_dim, action_horizon):
-    part = rubric.PARTS[name]
-    shape = dict(obs_horizon=obs_horizon, pred_horizon=pred_horizon, action_dim=action_dim, action_horizon=action_horizon)
-    return practice_score(part, infer, stats, max_steps, shape, f"{part.method}_combined_vis.mp4")
+def _score(name, infer, stats, max_steps, obs_horizon, pred_horizon, action_horizon):
+    policy = replace(rubric.POLICIES[name], max_steps=max_steps, obs_horizon=obs_horizon, pred_horizon=pred_horizon,
+                     action_horizon=action_horizon)
+    return practice_score(policy, infer, stats, f"{policy.method}_combined_vis.mp4")
 
 
 def score_part2(env, cvae_inference, cvae_agent, obs_horizon, action_dim, pred_horizon, action_horizon, max_steps, stats, device):
@@ -30,7 +32,7 @@ def score_part2(env, cvae_inference, cvae_agent, obs_horizon, action_dim, pred_h
         return cvae_inference(model=cvae_agent, batch_size=batch_size, nobs=nobs.to(device), pred_horizon=pred_horizon,
                               action_dim=action_dim)
 
-    return _score("part2_cvae", infer, stats, max_steps, obs_horizon, pred_horizon, action_dim, action_horizon)
+    return _score("part2_cvae", infer, stats, max_steps, obs_horizon, pred_horizon, action_horizon)
 
 
 def score_part3(env, ddpm_inference, ema_noise_pred_net, noise_scheduler, num_diffusion_iters, obs_horizon, action_dim,
@@ -41,7 +43,7 @@ def score_part3(env, ddpm_inference, ema_noise_pred_net, noise_scheduler, num_di
                               nobs=nobs.to(device), num_diffusion_iters=num_diffusion_iters, pred_horizon=pred_horizon,
                               action_dim=action_dim, device=device)
 
-    return _score("part3_ddpm", infer, stats, max_steps, obs_horizon, pred_horizon, action_dim, action_horizon)
+    return _score("part3_ddpm", infer, stats, max_steps, obs_horizon, pred_horizon, action_horizon)
 
 
 def test_kl_divergence(kl_divergence):

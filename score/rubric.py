@@ -13,45 +13,56 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Rollouts:
-    """How a policy's episodes become points: clip((score - baseline) / (target - baseline)) × points.
+class Policy:
+    """A trained policy and how its rollouts become points: clip((score - baseline) / (target - baseline)) × points.
 
-    The score is the mean over episodes of the largest reward. `published` is the threshold the published assignment prints.
-    """
+    The score is the mean over episodes of the largest reward, an episode lasting at most `max_steps`. `name` is that of the
+    hand-in file and, after the underscore, of the loss curve. `cell` is the test cell that rolls it out. `published` is the
+    threshold that the published assignment prints.
 
-    cell: str
-    points: float
-    published: float
-    baseline: float
-    target: float
-    max_steps: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """One notebook. `name` is that of the notebook, of its checkpoint and, after the underscore, of its loss curve.
-
+    obs_horizon, pred_horizon, action_horizon: observations seen, actions predicted, actions executed.
     loss_band: a loss within these factors of the reference, from epoch `loss_from` on, is the reference's equal.
     """
 
     name: str
     title: str
-    questions: tuple
-    rollouts: Rollouts
+    cell: str
+    points: float
+    published: float
+    baseline: float
+    target: float
     loss_band: tuple
     loss_from: int = 5
+    max_steps: int = 500
+    obs_horizon: int = 2
+    pred_horizon: int = 16
+    action_horizon: int = 8
+
+    @property
+    def method(self):
+        return self.name.split("_")[1]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One notebook: its name, its questions, the policies that it trains."""
+
+    name: str
+    title: str
+    questions: tuple
+    policies: tuple
 
     @property
     def number(self):
         return int(self.name[4])
 
     @property
-    def method(self):
-        return self.name.split("_")[1]
-
-    @property
     def points(self):
-        return sum(q.points for q in self.questions) + self.rollouts.points
+        return sum(entry.points for entry in self.graded())
+
+    def graded(self):
+        """All that earns points, in the notebook's order of test cells."""
+        return (*self.questions, *self.policies)
 
 
 PARTS = {
@@ -62,15 +73,19 @@ PARTS = {
             (Question("Q1.1", "q1_1", "layer widths", 1), Question("Q1.2", "q1_2", "loss", 2), Question("Q1.3", "q1_3", "inference", 2)),
             # Five training seeds over 1,000 held-out episodes: 0.591, 0.533, 0.596, 0.593, 0.594; of random hundreds of
             # these episodes and a random seed, one in a hundred scores under 0.465. Untrained networks: 0.09.
-            Rollouts("rollouts", 5, published=0.60, baseline=0.12, target=0.46, max_steps=500),
-            loss_band=(0.85, 1.15),
+            (Policy("part1_mlp", "Part I", "rollouts", 5, published=0.60, baseline=0.12, target=0.46, loss_band=(0.85, 1.15)),),
         ),
-        Part("part2_cvae", "Part II", (), Rollouts("rollouts", 5, published=0.70, baseline=0.12, target=0.55, max_steps=500),
-             loss_band=(0.7, 1.4)),
-        Part("part3_ddpm", "Part III", (), Rollouts("rollouts", 5, published=0.80, baseline=0.12, target=0.80, max_steps=500),
-             loss_band=(0.85, 1.15)),
+        Part(
+            "part2_cvae", "Part II", (),
+            (Policy("part2_cvae", "Part II", "rollouts", 5, published=0.70, baseline=0.12, target=0.46, loss_band=(0.7, 1.4)),),
+        ),
+        Part(
+            "part3_ddpm", "Part III", (),
+            (Policy("part3_ddpm", "Part III", "rollouts", 5, published=0.80, baseline=0.12, target=0.80, loss_band=(0.85, 1.15)),),
+        ),
     )
 }
+POLICIES = {policy.name: policy for part in PARTS.values() for policy in part.policies}
 
 # Students practise on the published ten and on thirty more; the 206 human demonstrations start from seeds 0 to 205.
 PUBLISHED_SEEDS = range(10)

@@ -64,7 +64,7 @@ def test_nbgrader_takes_the_metadata_and_the_points_are_the_rubrics(part):
     CheckCellMetadata().preprocess(notebook, {})
     points = {cell.metadata.nbgrader.grade_id.split("-")[1]: cell.metadata.nbgrader.points
               for cell in code_cells(notebook) if cell.metadata.nbgrader.grade}
-    assert points == {entry.cell: entry.points for entry in (*part.questions, part.rollouts)}
+    assert points == {entry.cell: entry.points for entry in part.graded()}
     assert sum(points.values()) == part.points
 
 
@@ -109,7 +109,7 @@ def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
         names = bundle.namelist()
         texts = {name: bundle.read(name).decode() for name in names if name.endswith((".py", ".txt", ".ipynb"))}
     assert {f"notebooks/{part.name}.ipynb", "pusht/__init__.py", "score/__init__.py", "requirements.txt",
-            f"losses/expected_{part.method}_loss.pkl"} <= set(names)
+            *(f"losses/expected_{policy.method}_loss.pkl" for policy in part.policies)} <= set(names)
     assert {name.split("/")[0] for name in names} <= {"notebooks", "pusht", "score", "losses", "data", "requirements.txt", "LICENSE"}
     assert not [name for name in names if "source" in name or name.startswith(("score/course", "tests", "data/reference"))]
     assert not [name for name, text in texts.items() if "BEGIN SOLUTION" in text]

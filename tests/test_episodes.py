@@ -16,7 +16,7 @@ from score import episodes, rubric
 from score.episodes import Score, bootstrap_interval, graded_seeds, rollout_points, score_policy
 from score.verdict import AnswerError
 
-PART = rubric.PARTS["part1_mlp"]
+POLICY = rubric.POLICIES["part1_mlp"]
 STATS = {"obs": {"min": np.zeros(5, np.float32), "max": np.full(5, 512, np.float32)},
          "action": {"min": np.zeros(2, np.float32), "max": np.full(2, 512, np.float32)}}
 STEPS = 40
@@ -47,12 +47,12 @@ def handed_in(tmp_path, model):
 
 
 @pytest.fixture
-def part(monkeypatch):
-    """Part I with short episodes, few of them."""
-    short = replace(PART, rollouts=replace(PART.rollouts, max_steps=STEPS))
-    monkeypatch.setitem(rubric.PARTS, "part1_mlp", short)
+def short(monkeypatch):
+    """Part I's policy with short episodes, few of them."""
+    policy = replace(POLICY, max_steps=STEPS)
+    monkeypatch.setitem(rubric.POLICIES, "part1_mlp", policy)
     monkeypatch.setattr(rubric, "PRACTICE_SEEDS", range(500, 503))  # three of the thirty
-    return short
+    return policy
 
 
 @torch.no_grad()
@@ -118,11 +118,11 @@ FAILING = [
 
 
 @pytest.mark.parametrize("infer, phrase", FAILING)
-def test_a_failing_policy_earns_nothing_and_is_told_why(part, handed_in, capsys, infer, phrase):
+def test_a_failing_policy_earns_nothing_and_is_told_why(short, handed_in, capsys, infer, phrase):
     verdict = grade(infer, network(), handed_in)
     assert verdict.points == 0
     assert type(verdict.points) is float
-    assert verdict.max_points == PART.rollouts.points
+    assert verdict.max_points == POLICY.points
     assert phrase in verdict.sentence
     assert "\n" not in verdict.sentence
     out, err = capsys.readouterr()
@@ -130,13 +130,13 @@ def test_a_failing_policy_earns_nothing_and_is_told_why(part, handed_in, capsys,
     assert err == ""
 
 
-def test_a_failing_policy_costs_the_other_questions_nothing(part, handed_in, model):
+def test_a_failing_policy_costs_the_other_questions_nothing(short, handed_in, model):
     assert grade(raising(ValueError("no")), model, handed_in).points == 0
     assert score.check("Q1.3", batched).points == 2
     assert grade(batched, model, handed_in).sentence.startswith("Score ")
 
 
-def test_a_policy_that_fails_on_the_way_is_told_why(part, handed_in, model):
+def test_a_policy_that_fails_on_the_way_is_told_why(short, handed_in, model):
     asked = []
 
     def tires(**kwargs):
@@ -150,7 +150,7 @@ def test_a_policy_that_fails_on_the_way_is_told_why(part, handed_in, model):
     assert "ValueError: tired" in verdict.sentence
 
 
-def test_a_policy_that_changes_its_observations_in_place_gets_what_it_gave(part, handed_in, model):
+def test_a_policy_that_changes_its_observations_in_place_gets_what_it_gave(short, handed_in, model):
     def spoils(nobs, **kwargs):
         naction = batched(nobs=nobs, **kwargs)
         nobs.zero_()
@@ -160,12 +160,12 @@ def test_a_policy_that_changes_its_observations_in_place_gets_what_it_gave(part,
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_floats_of_any_kind_are_served(part, handed_in, model, dtype):
+def test_floats_of_any_kind_are_served(short, handed_in, model, dtype):
     verdict = grade(of_output(lambda a: a.to(dtype)), model, handed_in)
     assert verdict.sentence.startswith("Score ")
 
 
-def test_gradients_left_on_do_not_cost_the_rollouts(part, handed_in, model):
+def test_gradients_left_on_do_not_cost_the_rollouts(short, handed_in, model):
     def left_on(model, batch_size, nobs, pred_horizon, action_dim):
         return model(nobs.flatten(1)).view(batch_size, pred_horizon, action_dim)
 
@@ -180,15 +180,15 @@ def test_a_function_for_one_observation_scores_as_the_batched_one(model, infer):
     def ask(function):
         return lambda nobs, batch_size: function(model, batch_size, nobs, 16, 2)
 
-    together = score_policy(PART, ask(batched), STATS, range(4), max_steps=60)
-    single = score_policy(PART, ask(infer), STATS, range(4), max_steps=60)
+    together = score_policy(replace(POLICY, max_steps=60), ask(batched), STATS, range(4))
+    single = score_policy(replace(POLICY, max_steps=60), ask(infer), STATS, range(4))
     assert not together.one_by_one
     assert single.one_by_one
     np.testing.assert_allclose(single.per_episode, together.per_episode, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("infer", [with_batch_of_one, as_published])
-def test_one_observation_at_a_time_is_noticed(part, handed_in, model, infer):
+def test_one_observation_at_a_time_is_noticed(short, handed_in, model, infer):
     verdict = grade(infer, model, handed_in)
     assert "one observation at a time" in verdict.sentence
     assert verdict.points == pytest.approx(grade(batched, model, handed_in).points, abs=1e-3)
@@ -201,21 +201,21 @@ def test_a_batched_function_is_asked_for_all_at_once(model):
         sizes.append((tuple(nobs.shape), nobs.dtype, batch_size))
         return batched(model, batch_size, nobs, 16, 2)
 
-    score_policy(PART, infer, STATS, range(4), max_steps=STEPS)
+    score_policy(replace(POLICY, max_steps=STEPS), infer, STATS, range(4))
     assert sizes == [((4, 2, 5), torch.float32, 4)] * (STEPS // 8)
 
 
 # The hand-in file.
 
 
-def test_without_a_checkpoint_the_rollouts_earn_nothing(part, tmp_path, model):
+def test_without_a_checkpoint_the_rollouts_earn_nothing(short, tmp_path, model):
     verdict = grade(batched, model, tmp_path)
     assert verdict.points == 0
     assert "There is no part1_mlp.safetensors" in verdict.sentence
 
 
 @pytest.mark.parametrize("length", [0, 4, 100, -1])
-def test_a_truncated_checkpoint_earns_nothing(part, handed_in, model, length):
+def test_a_truncated_checkpoint_earns_nothing(short, handed_in, model, length):
     path = handed_in / "part1_mlp.safetensors"
     path.write_bytes(path.read_bytes()[:length])
     verdict = grade(batched, model, handed_in)
@@ -223,13 +223,13 @@ def test_a_truncated_checkpoint_earns_nothing(part, handed_in, model, length):
     assert "part1_mlp.safetensors is not a whole safetensors file" in verdict.sentence
 
 
-def test_a_checkpoint_of_another_architecture_earns_nothing(part, handed_in):
+def test_a_checkpoint_of_another_architecture_earns_nothing(short, handed_in):
     verdict = grade(batched, network(outputs=34), handed_in)
     assert verdict.points == 0
     assert "belongs to another architecture than the Linear" in verdict.sentence
 
 
-def test_a_checkpoint_of_another_make_earns_nothing(part, tmp_path, model):
+def test_a_checkpoint_of_another_make_earns_nothing(short, tmp_path, model):
     import safetensors.torch
     safetensors.torch.save_file(model.state_dict(), tmp_path / "part1_mlp.safetensors", metadata={"pusht_checkpoint": json.dumps({})})
     verdict = grade(batched, model, tmp_path)
@@ -237,7 +237,7 @@ def test_a_checkpoint_of_another_make_earns_nothing(part, tmp_path, model):
     assert "was not written by a TrainingRun" in verdict.sentence
 
 
-def test_graded_are_the_weights_of_the_file(part, handed_in, model):
+def test_graded_are_the_weights_of_the_file(short, handed_in, model):
     stranger = network()
     nn.init.zeros_(stranger.weight)
     assert grade(batched, stranger, handed_in) == grade(batched, model, handed_in)
@@ -248,18 +248,18 @@ def test_graded_are_the_weights_of_the_file(part, handed_in, model):
 
 
 def test_no_points_at_the_baseline_and_all_at_the_target():
-    rules = PART.rollouts
-    assert rollout_points(PART, rules.baseline) == 0
-    assert rollout_points(PART, rules.target) == rules.points
-    assert rollout_points(PART, (rules.baseline + rules.target) / 2) == pytest.approx(rules.points / 2)
+    rules = POLICY
+    assert rollout_points(POLICY, rules.baseline) == 0
+    assert rollout_points(POLICY, rules.target) == rules.points
+    assert rollout_points(POLICY, (rules.baseline + rules.target) / 2) == pytest.approx(rules.points / 2)
 
 
 def test_points_are_plain_floats_clipped_and_rise_with_the_score():
-    points = [rollout_points(PART, np.float64(mean)) for mean in np.linspace(-0.2, 1.2, 57)]
+    points = [rollout_points(POLICY, np.float64(mean)) for mean in np.linspace(-0.2, 1.2, 57)]
     assert all(type(p) is float for p in points)
     assert points == sorted(points)
     assert points[0] == 0
-    assert points[-1] == PART.rollouts.points
+    assert points[-1] == POLICY.points
 
 
 def test_the_interval_is_the_same_every_time_and_holds_the_mean():
@@ -313,14 +313,14 @@ def seeds_asked(monkeypatch):
     return asked
 
 
-def test_a_students_own_run_uses_practice_episodes(part, handed_in, model, monkeypatch, seeds_asked):
+def test_a_students_own_run_uses_practice_episodes(short, handed_in, model, monkeypatch, seeds_asked):
     monkeypatch.setenv("PUSHT_GRADE_SEED", "77000")
     verdict = grade(batched, model, handed_in)
     assert seeds_asked == [[500, 501, 502]]
     assert "The grade uses other episodes" in verdict.sentence
 
 
-def test_in_class_the_episodes_are_the_held_out_ones(part, handed_in, model, monkeypatch, seeds_asked):
+def test_in_class_the_episodes_are_the_held_out_ones(short, handed_in, model, monkeypatch, seeds_asked):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     monkeypatch.setenv("PUSHT_GRADE_SEED", "77000")
     monkeypatch.setenv("PUSHT_GRADE_EPISODES", "4")
@@ -343,7 +343,7 @@ def sampled(source):
     pytest.param(of_output(lambda a: a + 0.3 * torch.randn_like(a)), id="torch noise"),
     pytest.param(sampled(lambda shape: np.random.normal(size=shape)), id="numpy noise"),
 ])
-def test_the_same_submission_gets_the_same_verdict_twice(part, handed_in, model, infer):
+def test_the_same_submission_gets_the_same_verdict_twice(short, handed_in, model, infer):
     torch.manual_seed(1)
     np.random.seed(1)
     first = grade(infer, model, handed_in)
@@ -352,14 +352,14 @@ def test_the_same_submission_gets_the_same_verdict_twice(part, handed_in, model,
     assert grade(infer, model, handed_in) == first
 
 
-def test_these_policies_differ_in_what_they_score(part, handed_in, model):
+def test_these_policies_differ_in_what_they_score(short, handed_in, model):
     still = grade(of_output(torch.zeros_like), model, handed_in)
     ramming = grade(batched, model, handed_in)
     noisy = grade(of_output(lambda a: a + 0.3 * torch.randn_like(a)), model, handed_in)
     assert len({still.sentence, ramming.sentence, noisy.sentence}) == 3
 
 
-def test_a_grade_leaves_torchs_generator_alone(part, handed_in, model):
+def test_a_grade_leaves_torchs_generator_alone(short, handed_in, model):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -397,8 +397,8 @@ def test_the_published_call_prints_scores_and_the_published_grade_films_and_retu
 
 def test_the_published_grade_stops_at_its_five_points(small_film, tmp_path, monkeypatch, capsys, model):
     monkeypatch.chdir(tmp_path)
-    easy = replace(PART, rollouts=replace(PART.rollouts, published=0.001))
-    monkeypatch.setitem(rubric.PARTS, "part1_mlp", easy)
+    easy = replace(POLICY, published=0.001)
+    monkeypatch.setitem(rubric.POLICIES, "part1_mlp", easy)
     score.score_part1(PushTEnv(), batched, model, 2, 2, 16, 8, STEPS, STATS, torch.device("cpu"))
     assert "* 5 = 5.00" in capsys.readouterr().out
 
@@ -417,7 +417,7 @@ def test_the_published_call_says_what_is_wrong_with_the_function(tmp_path, monke
 
 
 def test_episodes_of_unequal_length_are_filmed_side_by_side(model):
-    rolled = score_policy(PART, lambda nobs, b: batched(model, b, nobs, 16, 2), STATS, range(3), max_steps=4).episodes
+    rolled = score_policy(replace(POLICY, max_steps=4), lambda nobs, b: batched(model, b, nobs, 16, 2), STATS, range(3)).episodes
     rolled.states[1], rolled.actions[1] = rolled.states[1][:3], rolled.actions[1][:2]
     frames = episodes.film(rolled, size=32, columns=2)
     assert frames.shape == (5, 68, 68, 3)

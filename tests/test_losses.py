@@ -123,7 +123,7 @@ def test_the_shipped_curve_is_the_published_one_within_a_tenth(epoch):
 
 def test_the_reference_has_the_rubrics_band_around_it():
     reference = reference_loss("part1_mlp")
-    low, high = rubric.PARTS["part1_mlp"].loss_band
+    low, high = rubric.POLICIES["part1_mlp"].loss_band
     np.testing.assert_allclose(np.array(reference.low) / reference.losses, low)
     np.testing.assert_allclose(np.array(reference.high) / reference.losses, high)
     assert low < 1 < high

@@ -16,6 +16,7 @@ HELD_OUT = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + rubric.GRA
 WITH_SOURCE = [name for name in rubric.PARTS if (SOURCES / f"{name}.py").exists()]
 
 parts = pytest.mark.parametrize("part", rubric.PARTS.values(), ids=list(rubric.PARTS))
+policies = pytest.mark.parametrize("policy", rubric.POLICIES.values(), ids=list(rubric.POLICIES))
 
 
 def test_part_1_has_a_notebook():
@@ -28,34 +29,35 @@ def test_part_1_is_worth_ten_points():
 
 @parts
 def test_the_points_of_a_part_add_up(part):
-    assert part.points == sum(question.points for question in part.questions) + part.rollouts.points
+    assert part.points == sum(question.points for question in part.questions) + sum(policy.points for policy in part.policies)
     assert all(question.points > 0 for question in part.questions)
-    assert part.rollouts.points > 0
+    assert part.policies and all(policy.points > 0 for policy in part.policies)
 
 
 @parts
 def test_a_part_is_filed_under_its_name(part):
     assert rubric.PARTS[part.name] is part
     assert re.fullmatch(r"part\d_[a-z]+", part.name)
-    assert part.name == f"part{part.number}_{part.method}"
+    assert [rubric.POLICIES[policy.name] for policy in part.policies] == list(part.policies)
+    assert all(policy.name == f"part{part.number}_{policy.method}" for policy in part.policies)
 
 
-@parts
-def test_the_baseline_lies_below_the_target(part):
-    assert 0 <= part.rollouts.baseline < part.rollouts.target <= 1
-    assert 0 < part.rollouts.published <= 1
-    assert rollout_points(part, part.rollouts.baseline) == 0
-    assert rollout_points(part, part.rollouts.target) == part.rollouts.points
+@policies
+def test_the_baseline_lies_below_the_target(policy):
+    assert 0 <= policy.baseline < policy.target <= 1
+    assert 0 < policy.published <= 1
+    assert rollout_points(policy, policy.baseline) == 0
+    assert rollout_points(policy, policy.target) == policy.points
 
 
-@parts
-def test_the_loss_band_holds_the_reference(part):
-    low, high = part.loss_band
+@policies
+def test_the_loss_band_holds_the_reference(policy):
+    low, high = policy.loss_band
     assert 0 < low < 1 < high
 
 
 def test_the_published_thresholds_are_kept():
-    published = {part.name: part.rollouts.published for part in rubric.PARTS.values()}
+    published = {name: policy.published for name, policy in rubric.POLICIES.items()}
     assert published == {"part1_mlp": 0.60, "part2_cvae": 0.70, "part3_ddpm": 0.80}
 
 
@@ -98,8 +100,9 @@ def test_every_question_has_its_answer_and_test_cell_in_the_notebook(name):
     cells = (SOURCES / f"{name}.py").read_text(encoding="utf-8").split("\n# %%")
     tests = {found[1]: cell for cell in cells if (found := re.search(rf"^# \[part{part.number}/(\w+)\] test\b", cell, re.M))}
     answers = [found[1] for cell in cells if (found := re.search(r"^# \[part\d/\w+\] answer (Q[\d.]+)$", cell, re.M))]
-    assert set(tests) == {question.cell for question in part.questions} | {part.rollouts.cell}
+    assert set(tests) == {entry.cell for entry in part.graded()}
     assert answers == [question.name for question in part.questions]
     for question in part.questions:
         assert f'score.check("{question.name}", ' in tests[question.cell]
-    assert f'score.grade_rollouts("{name}", ' in tests[part.rollouts.cell]
+    for policy in part.policies:
+        assert f'score.grade_rollouts("{policy.name}", ' in tests[policy.cell]

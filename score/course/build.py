@@ -73,7 +73,7 @@ def _mark(cell, part):
 
 
 def _points(part, cell):
-    for entry in (*part.questions, part.rollouts):
+    for entry in part.graded():
         if entry.cell == cell:
             return entry.points
     raise ValueError(f"{part.name}: the rubric has no points for the test cell {cell!r}.")

@@ -118,8 +118,7 @@ def table(grades):
 
 
 def _short(notebook, cell):
-    """A test cell's name in the table: "Q1.2", or "1 rollouts"."""
+    """A test cell's name in the table: "Q1.2" of a question, "mlp" of a policy's rollouts."""
     part = rubric.PARTS[notebook]
-    names = {question.cell: question.name for question in part.questions}
-    name = cell.split("-", 1)[1]
-    return names.get(name, f"{part.number} {name}")
+    names = {question.cell: question.name for question in part.questions} | {p.cell: p.method for p in part.policies}
+    return names[cell.split("-", 1)[1]]

@@ -34,10 +34,10 @@ def run_solution(part, folder, *, seed=1, train=True):
     return names
 
 
-def write_expected_losses(part, checkpoint_path):
-    """Write the loss curve of a finished run as the part's reference."""
+def write_expected_losses(policy, checkpoint_path):
+    """Write the loss curve of a finished run as the policy's reference."""
     losses = load_checkpoint(checkpoint_path).losses
-    path = ROOT / "losses" / f"expected_{part.method}_loss.pkl"
+    path = ROOT / "losses" / f"expected_{policy.method}_loss.pkl"
     part_file = path.with_name(path.name + ".part")
     part_file.write_bytes(pickle.dumps(losses, protocol=4))
     os.replace(part_file, path)
@@ -54,7 +54,8 @@ def main():
         folder = Path(options.folder or ROOT / "build" / "reference" / part.name / f"seed_{options.seed}")
         run_solution(part, folder, seed=options.seed)
         if options.seed == 1:
-            print("wrote", write_expected_losses(part, folder / (part.name + SUFFIX)).relative_to(ROOT))
+            for policy in part.policies:
+                print("wrote", write_expected_losses(policy, folder / (policy.name + SUFFIX)).relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""Each notebook with its solutions filled in, run in a real kernel, and its set-up cell in a place where the kit is not."""
+import subprocess
+import sys
+
+import pytest
+from nbclient import NotebookClient
+
+from score.course import build
+from score.course.release import bundle_bytes
+from score.verdict import MIME
+
+PARTS = build.parts_with_source()
+pytestmark = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+
+
+def test_the_solutions_run_from_top_to_bottom(part, tmp_path, demos_path, monkeypatch):
+    monkeypatch.setenv("PUSHT_DEMOS", str(demos_path))
+    monkeypatch.setenv("PUSHT_MAX_EPOCHS", "1")
+    notebook = build.answered_notebook(part)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [o for o in outputs if o.output_type == "stream" and o.name == "stderr"]
+    verdicts = [o.data[MIME] for o in outputs if o.output_type == "display_data" and MIME in o.data]
+    earned = {v["name"]: v["points"] for v in verdicts}
+    assert {q.name: q.points for q in part.questions}.items() <= earned.items()
+    assert len(earned) == len(part.graded())
+    assert all((tmp_path / f"{policy.name}.safetensors").exists() for policy in part.policies)
+
+
+# As in a fresh runtime: an empty folder, and no kit among what is installed.
+_FRESH = """
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
+sys.path[:] = [folder for folder in sys.path if folder not in ("", {root!r})]
+"""
+
+
+def setup_cell(part, address):
+    cell = next(cell for cell in build.student_notebook(part, address).cells if cell.id.endswith("-setup"))
+    return _FRESH.format(root=str(build.ROOT)) + cell.source
+
+
+def test_the_set_up_cell_fetches_the_kit_where_it_is_missing_and_can_run_twice(part, tmp_path):
+    build.write(build.student_notebook(part), tmp_path / "notebooks" / f"{part.name}.ipynb")
+    bundle = tmp_path / "pusht-kit.zip"
+    bundle.write_bytes(bundle_bytes(tmp_path / "notebooks"))
+    runtime = tmp_path / "content"
+    runtime.mkdir()
+    code = setup_cell(part, bundle.as_uri())
+    (runtime / "twice.py").write_text(f"{code}\n{code}\nimport pusht, score, torch\nprint(pusht.__file__)\n"
+                                      f"assert score.reference_loss({part.policies[0].name!r}) is not None\n")
+    done = subprocess.run([sys.executable, "-P", "twice.py"], cwd=runtime, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == str(runtime / "pusht" / "__init__.py")
+    assert (runtime / "notebooks" / f"{part.name}.ipynb").exists()
+
+
+def test_the_set_up_cell_finds_the_unpacked_kit_around_the_notebook(part, tmp_path):
+    code = setup_cell(part, "") + "\nimport pusht\nprint(pusht.__file__)\n"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=build.ROOT / "notebooks", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == str(build.ROOT / "pusht" / "__init__.py")
+
+
+def test_the_set_up_cell_says_in_one_sentence_that_it_knows_no_kit(part, tmp_path):
+    done = subprocess.run([sys.executable, "-P", "-c", setup_cell(part, "")], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.strip().endswith("ask your instructor.") and "Traceback" not in done.stderr
