@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from score.questions.judging import as_array, mistake
 from score.verdict import AnswerError, call_answer
 
 _SHAPE = {"obs_horizon": 2, "obs_dim": 5, "pred_horizon": 16, "action_dim": 2}
@@ -102,14 +103,7 @@ def _loss_call(answer, given):
                           "the path that the gradient takes.")
     if loss.numel() == 1 and loss.requires_grad:
         call_answer("The gradient of bc_loss", loss.sum().backward)
-    return {"loss": _array("bc_loss", loss), "gradient": None if model.weight.grad is None else model.weight.grad.numpy()}
-
-
-def _array(what, tensor):
-    """A student's tensor as an array; AnswerError for one that is none of real floats on a processor."""
-    if not tensor.is_floating_point():
-        raise AnswerError(f"{what} returned {tensor.dtype} where floats are needed.")
-    return call_answer(what, lambda: tensor.detach().to("cpu", torch.float64).numpy())
+    return {"loss": as_array("bc_loss", loss), "gradient": None if model.weight.grad is None else model.weight.grad.numpy()}
 
 
 def _loss_judge(given, got):
@@ -156,11 +150,9 @@ def _loss_hint(loss, model, nobs, naction):
         "the prediction is left out: compare the model's output with naction.": naction.square().mean(),
         "the target is left out: compare the model's output with naction.": flat.square().mean(),
     }
-    for hint, value in candidates.items():
-        if np.isclose(loss, value.item(), rtol=1e-5):
-            return hint
-    return "it is the mean, over batch, steps and dimensions, of the squared difference between the model's output for the " \
-           "flattened observations, viewed as (B, pred_horizon, action_dim), and naction."
+    return mistake(loss, candidates) or (
+        "it is the mean, over batch, steps and dimensions, of the squared difference between the model's output for the "
+        "flattened observations, viewed as (B, pred_horizon, action_dim), and naction.")
 
 
 def _inference_call(answer, given):
@@ -169,7 +161,7 @@ def _inference_call(answer, given):
                           pred_horizon=16, action_dim=2)
     if not isinstance(naction, torch.Tensor):
         raise AnswerError(f"mlp_inference returned a {type(naction).__name__}. Hint: return the tensor naction.")
-    return {"naction": _array("mlp_inference", naction), "requires_grad": naction.requires_grad}
+    return {"naction": as_array("mlp_inference", naction), "requires_grad": naction.requires_grad}
 
 
 def _inference_judge(given, got):
