@@ -39,11 +39,11 @@ def task():
         page.text(36 + v / WINDOW * 400, 28, v, size=_SMALL, color=GREY)
         page.text(30, 36 + v / WINDOW * 400, v, size=_SMALL, color=GREY, ha="right")
     page.text(236, 11, "x  →", color=GREY)
-    page.text(10, 236, "y  →", color=GREY, rotation=-90)
+    page.text(10, 190, "y  →", color=GREY, rotation=-90, va="center")
 
     x, y, block_x, block_y, angle = state
     _arrow(scene, (x, y), action, VERMILION, shrink=(AGENT_RADIUS * 400 / WINDOW, 4))
-    _label(scene, x - 44, y - 32, "agent", "(agent_x, agent_y)", BLUE)
+    _label(scene, x - 60, y - 50, "agent", "(agent_x, agent_y)", BLUE)
     _label(scene, action[0] + 14, action[1] + 34, "action: where the agent is to go", "(target_x, target_y)", VERMILION)
     _label(scene, 92, 216, "goal", None, GREEN)
     along = np.array([math.cos(angle), math.sin(angle)])
@@ -51,9 +51,9 @@ def task():
     scene.plot(*np.transpose([(block_x, block_y), (block_x, block_y) + 118 * along]), color=INK, lw=1)
     scene.add_patch(Arc((block_x, block_y), 180, 180, theta1=0, theta2=math.degrees(angle), color=INK, lw=1.6))
     scene.add_patch(Circle((block_x, block_y), 4.5, color=INK, lw=0))
-    scene.plot([172, 210], [216, 230], color=GREEN, lw=1)
+    scene.plot([142, 196], [214, 226], color=GREEN, lw=1)
     _label(scene, block_x + 98, block_y + 24, "angle", None, INK)
-    _label(scene, block_x - 40, block_y - 40, "block", "(block_x, block_y)", INK)
+    _label(scene, block_x + 6, block_y - 44, "block", "(block_x, block_y)", INK)
 
     left = 470
     page.text(left, 62, "observation", size=_HEAD, weight="bold", ha="left")
@@ -93,8 +93,9 @@ def receding_horizon(obs_horizon=2, pred_horizon=16, action_horizon=8):
     for name, step, top in [("first look", 0, 60), ("next look", action_horizon, 212)]:
         at = left + step * cell
         now = at + first * cell
-        page.axes.plot([now + cell / 2] * 2, [30, top - 22], color=LINE, lw=1, ls=(0, (2, 2)))
-        page.text(now + cell / 2, top - 12, "the policy is asked", color=INK)
+        for line in ([30, 40], [top - 34, top - 22]):
+            page.axes.plot([now + cell / 2] * 2, line, color=GREY, lw=1)
+        page.text(now + 2, top - 12, "the policy is asked", color=INK, ha="left")
         page.text(left - 12, top - 12, name, size=_HEAD, weight="bold", ha="right")
         rows = [("observations seen", range(obs_horizon), SKY), ("actions predicted", range(pred_horizon), PALE),
                 ("actions executed", range(first, last), ORANGE)]
@@ -174,7 +175,7 @@ def residual_mlp(dim_list, obs_dim=5, action_dim=2):
         raise ValueError(f"{width_in} and {width_out} are no whole numbers of {obs_dim}-d observations and {action_dim}-d actions.")
     obs_horizon, pred_horizon, blocks, width = width_in // obs_dim, width_out // action_dim, len(hidden) // 2, hidden[0]
     page = _Page(268)
-    x = page.wire((_WIDTH - (193, 433)[blocks > 1]) / 2 - 10, 24, f"({obs_horizon}, {obs_dim})")
+    x = page.wire((_WIDTH - (430, 667)[blocks > 1]) / 2 - 10, 24, f"({obs_horizon}, {obs_dim})")
     x = page.wire(page.layer(x, "flatten", "white"), 14, width_in)
     x = page.layer(x, f"Linear {width_in} → {width}", _LINEAR)
     for number in sorted({1, blocks} - {0}):
@@ -351,7 +352,7 @@ class _Page:
     def layer(self, x, name, fill):
         """A layer of a network at x; return the x where it ends."""
         self.box(x, _AXIS - 66, 25, 132, fill=fill, edge=GREY)
-        self.text(x + 12.5, _AXIS, name, rotation=90, zorder=4)
+        self.text(x + 12.5, _AXIS, name, size=_SMALL, rotation=90, va="center", zorder=4)
         return x + 25
 
     def wire(self, x, length, shape=None):

@@ -1,0 +1,67 @@
+"""The notebooks' pictures: images with a text for those who do not see them, different for different things."""
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pusht import figures
+
+PATH = np.column_stack([np.linspace(60, 400, 30), np.linspace(450, 80, 30), np.full((30, 2), 256), np.linspace(0, 1, 30)])
+ACTIONS = np.linspace([200, 200], [300, 350], 16)
+DRAWN = {
+    "task": lambda: figures.task(),
+    "receding horizon": lambda: figures.receding_horizon(2, 16, 8),
+    "another horizon": lambda: figures.receding_horizon(3, 12, 4),
+    "padding": lambda: figures.window_padding(2, 16, 8),
+    "network": lambda: figures.residual_mlp([10, *[256] * 5, 32]),
+    "larger network": lambda: figures.residual_mlp([15, *[64] * 9, 16]),
+    "chunk": lambda: figures.chunk(PATH[:2], ACTIONS),
+    "other chunk": lambda: figures.chunk(PATH[:2], ACTIONS[::-1]),
+    "episodes": lambda: figures.episodes([PATH, PATH[::-1]]),
+    "one episode": lambda: figures.episodes([PATH], labels=["mine"]),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_a_figure_is_a_small_png_with_a_text_beside_it(draw, capfd):
+    image = draw()
+    assert image.data[:8] == b"\x89PNG\r\n\x1a\n" and len(image.data) < 80_000
+    width, height = struct.unpack(">II", image.data[16:24])
+    assert width == 2 * 720 and 300 < height < 1600
+    assert len(image.metadata["alt"]) > 80
+    assert capfd.readouterr() == ("", "")
+
+
+def test_figures_of_different_things_differ():
+    assert len({draw().data for draw in DRAWN.values()}) == len(DRAWN)
+
+
+def test_the_same_figure_is_drawn_twice_alike():
+    assert figures.chunk(PATH[:2], ACTIONS).data == figures.chunk(PATH[:2], ACTIONS).data
+
+
+def test_a_scaled_chunk_is_the_chunk_in_pixels():
+    stats = {"obs": {"min": np.zeros(5), "max": np.array([512, 512, 512, 512, 6.0])},
+             "action": {"min": np.zeros(2), "max": np.full(2, 512.0)}}
+    nobs, naction = PATH[:2] / stats["obs"]["max"] * 2 - 1, ACTIONS / 256 - 1
+    assert figures.chunk(nobs, naction, stats).data == figures.chunk(PATH[:2], ACTIONS).data
+
+
+@pytest.mark.parametrize("draw, sentence", [
+    (lambda: figures.receding_horizon(2, 8, 8), r"8 actions has no \[1:9\]"),
+    (lambda: figures.window_padding(2, 16, 1, episode_length=5), "no window of 16"),
+    (lambda: figures.episodes([]), "0 episodes"),
+    (lambda: figures.episodes([PATH], labels=["a", "b"]), "with 2 labels"),
+    (lambda: figures.residual_mlp([11, 256, 32]), "no whole numbers"),
+])
+def test_what_cannot_be_drawn_is_said(draw, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        draw()
+
+
+def test_pyplot_and_its_global_state_stay_out():
+    code = "import sys; from pusht import figures; figures.task(); assert 'matplotlib.pyplot' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
