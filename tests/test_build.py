@@ -6,7 +6,6 @@ import nbformat
 import pytest
 from nbgrader.preprocessors import CheckCellMetadata
 
-from score import rubric
 from score.course import build
 
 PARTS = build.parts_with_source()

@@ -1,8 +1,6 @@
 """What leaves the instructor's hands: nbgrader's release and the bundle that students fetch the kit from."""
 import io
-import json
 import zipfile
-from pathlib import Path
 
 from score.course import ASSIGNMENT, CourseError
 from score.course.build import ROOT, parts_with_source, source_notebook, student_notebook, write

@@ -1,72 +1,55 @@
-"""The pictures that the notebooks show, drawn with matplotlib's Agg canvas: no window, no pyplot, no global state.
-
-Each function returns an `IPython.display.Image`: PNG bytes with two pixels for each one shown, 720 shown pixels wide, the
-alternative text in `image.metadata["alt"]`. The ground is white, so that they read on dark pages too.
-"""
-import io
+"""Pictures of the task, of its demonstrations and of receding-horizon control."""
 import math
 
 import numpy as np
-import PIL.Image
-from IPython.display import Image
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.patches import Arc, Circle, FancyArrowPatch, Polygon, Rectangle
-from matplotlib.patheffects import withStroke
-import torch
+from matplotlib.patches import Arc, Circle, Polygon, Rectangle
 
 from pusht.dataset import unnormalize_data, window_steps
-from pusht.networks.residual_mlp import ResidualMLP
-from pusht.render import AGENT, BLOCK, GOAL, render
-from pusht.sim import AGENT_RADIUS, GOAL_POSE, TEE, WINDOW
-
-# The colour-blind-safe colours of Okabe and Ito (2008), and greys.
-BLUE, ORANGE, GREEN, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9"
-INK, GREY, LINE, PALE = "#222222", "#5f6b76", "#b8c0c8", "#eef1f4"
-
-_WIDTH = 720  # shown pixels
-_SMALL, _BODY, _HEAD = 11, 12.5, 14  # type sizes in shown pixels
+from pusht.figures.page import (BLUE, GREEN, GREY, HEAD, INK, ORANGE, PALE, SKY, SMALL, VERMILION, WIDTH, Page, arrow, label,
+                                write)
+from pusht.render import AGENT, BLOCK, GOAL
+from pusht.sim import AGENT_RADIUS, TEE, WINDOW
 
 
 def task():
     """The scene of Push-T with what the observation and the action are made of."""
     state, action = np.array([96.0, 318.0, 356.0, 92.0, 0.5]), (196.0, 414.0)
-    page = _Page(448)
+    page = Page(448)
     scene = page.scene(36, 36, 400, state, action=action)
     for v in (0, 128, 256, 384, 512):
-        page.text(36 + v / WINDOW * 400, 28, v, size=_SMALL, color=GREY)
-        page.text(30, 36 + v / WINDOW * 400, v, size=_SMALL, color=GREY, ha="right")
+        page.text(36 + v / WINDOW * 400, 28, v, size=SMALL, color=GREY)
+        page.text(30, 36 + v / WINDOW * 400, v, size=SMALL, color=GREY, ha="right")
     page.text(236, 11, "x  →", color=GREY)
     page.text(10, 190, "y  →", color=GREY, rotation=-90, va="center")
 
     x, y, block_x, block_y, angle = state
-    _arrow(scene, (x, y), action, VERMILION, shrink=(AGENT_RADIUS * 400 / WINDOW, 4))
-    _label(scene, x - 60, y - 50, "agent", "(agent_x, agent_y)", BLUE)
-    _label(scene, action[0] + 14, action[1] + 34, "action: where the agent is to go", "(target_x, target_y)", VERMILION)
-    _label(scene, 92, 216, "goal", None, GREEN)
+    arrow(scene, (x, y), action, VERMILION, shrink=(AGENT_RADIUS * 400 / WINDOW, 4))
+    label(scene, x - 60, y - 50, "agent", "(agent_x, agent_y)", BLUE)
+    label(scene, action[0] + 14, action[1] + 34, "action: where the agent is to go", "(target_x, target_y)", VERMILION)
+    label(scene, 92, 216, "goal", None, GREEN)
     along = np.array([math.cos(angle), math.sin(angle)])
     scene.plot([block_x, block_x + 118], [block_y, block_y], color=INK, lw=1, ls=(0, (3, 3)))
     scene.plot(*np.transpose([(block_x, block_y), (block_x, block_y) + 118 * along]), color=INK, lw=1)
     scene.add_patch(Arc((block_x, block_y), 180, 180, theta1=0, theta2=math.degrees(angle), color=INK, lw=1.6))
     scene.add_patch(Circle((block_x, block_y), 4.5, color=INK, lw=0))
     scene.plot([142, 196], [214, 226], color=GREEN, lw=1)
-    _label(scene, block_x + 98, block_y + 24, "angle", None, INK)
-    _label(scene, block_x + 6, block_y - 44, "block", "(block_x, block_y)", INK)
+    label(scene, block_x + 98, block_y + 24, "angle", None, INK)
+    label(scene, block_x + 6, block_y - 44, "block", "(block_x, block_y)", INK)
 
     left = 470
-    page.text(left, 62, "observation", size=_HEAD, weight="bold", ha="left")
+    page.text(left, 62, "observation", size=HEAD, weight="bold", ha="left")
     page.text(left, 82, "what the policy sees: 5 numbers", color=GREY, ha="left")
     names = ["agent_x", "agent_y", "block_x", "block_y", "block_angle"]
     colours = [BLUE, BLUE, INK, INK, INK]
     for i, (name, value, colour) in enumerate(zip(names, state, colours)):
         page.entry(left, 98 + 27 * i, name, f"{value:.2f} rad" if i == 4 else f"{value:.0f} px", colour)
-    page.text(left, 272, "action", size=_HEAD, weight="bold", ha="left")
+    page.text(left, 272, "action", size=HEAD, weight="bold", ha="left")
     page.text(left, 292, "what it answers: 2 numbers", color=GREY, ha="left")
     for i, (name, value) in enumerate(zip(["target_x", "target_y"], action)):
         page.entry(left, 308 + 27 * i, name, f"{value:.0f} px", VERMILION)
-    page.text(left, 392, "goal", size=_HEAD, weight="bold", ha="left")
+    page.text(left, 392, "goal", size=HEAD, weight="bold", ha="left")
     page.text(left, 412, "never moves: (256 px, 256 px, π/4 rad)", color=GREY, ha="left")
     return page.image("The Push-T table, 512 by 512 pixels, y pointing down: the agent at (agent_x, agent_y), the grey T-shaped "
                       "block at (block_x, block_y), the middle of its bar's outer edge, turned by block_angle, the light "
@@ -84,19 +67,19 @@ def receding_horizon(obs_horizon=2, pred_horizon=16, action_horizon=8):
     if min(obs_horizon, action_horizon) < 1 or last > pred_horizon:
         raise ValueError(f"A chunk of {pred_horizon} actions has no [{first}:{last}] to execute.")
     left, columns = 146, action_horizon + pred_horizon
-    cell = min(26, (_WIDTH - left - 8) / columns)
-    page = _Page(348)
+    cell = min(26, (WIDTH - left - 8) / columns)
+    page = Page(348)
     page.text(left - 12, 18, "control step", color=GREY, ha="right")
     for c in range(columns):
         if cell >= 16 or c % 4 == first % 4:
-            page.text(left + (c + 0.5) * cell, 18, f"{c - first:d}".replace("-", "−"), size=_SMALL, color=GREY)
+            page.text(left + (c + 0.5) * cell, 18, f"{c - first:d}".replace("-", "−"), size=SMALL, color=GREY)
     for name, step, top in [("first look", 0, 60), ("next look", action_horizon, 212)]:
         at = left + step * cell
         now = at + first * cell
         for line in ([30, 40], [top - 34, top - 22]):
             page.axes.plot([now + cell / 2] * 2, line, color=GREY, lw=1)
         page.text(now + 2, top - 12, "the policy is asked", color=INK, ha="left")
-        page.text(left - 12, top - 12, name, size=_HEAD, weight="bold", ha="right")
+        page.text(left - 12, top - 12, name, size=HEAD, weight="bold", ha="right")
         rows = [("observations seen", range(obs_horizon), SKY), ("actions predicted", range(pred_horizon), PALE),
                 ("actions executed", range(first, last), ORANGE)]
         for r, (what, places, fill) in enumerate(rows):
@@ -126,16 +109,16 @@ def window_padding(obs_horizon=2, pred_horizon=16, action_horizon=8, episode_len
     if not len(windows):
         raise ValueError(f"An episode of {episode_length} steps has no window of {pred_horizon}.")
     left, columns = 146, before + episode_length + after
-    cell = min(26, (_WIDTH - left - 8) / columns)
+    cell = min(26, (WIDTH - left - 8) / columns)
     shown = sorted({0, 1, len(windows) - 2, len(windows) - 1} & set(range(len(windows))))
     tops, y = [], 76
     for previous, i in zip([-1, *shown], shown):
         y += 26 if i > previous + 1 else 0
         tops.append(y)
         y += 54
-    page = _Page(y + 30)
+    page = Page(y + 30)
     start, end = left + before * cell, left + (before + episode_length) * cell
-    page.text(left - 12, 37, "episode", size=_HEAD, weight="bold", ha="right")
+    page.text(left - 12, 37, "episode", size=HEAD, weight="bold", ha="right")
     for t in range(episode_length):
         page.cell(start + t * cell, 24, cell, 26, t, "white")
     for x in (start, end):
@@ -144,8 +127,8 @@ def window_padding(obs_horizon=2, pred_horizon=16, action_horizon=8, episode_len
     page.text(end, 8, "end", color=GREY)
     for top, i in zip(tops, shown):
         if i and i - 1 not in shown:
-            page.text(left - 40, top - 17, "⋮", size=_HEAD, color=GREY)
-        page.text(left - 12, top + 21, f"window {i}", size=_HEAD, weight="bold", ha="right")
+            page.text(left - 40, top - 17, "⋮", size=HEAD, color=GREY)
+        page.text(left - 12, top + 21, f"window {i}", size=HEAD, weight="bold", ha="right")
         for place, step in enumerate(windows[i].tolist()):
             repeated = not 0 <= i - before + place < episode_length
             x = left + (i + place) * cell
@@ -161,53 +144,6 @@ def window_padding(obs_horizon=2, pred_horizon=16, action_horizon=8, episode_len
                       f"shows step 0 there; the last one ends {after} steps after it and shows step {episode_length - 1} there.")
 
 
-def residual_mlp(dim_list, obs_dim=5, action_dim=2):
-    """`pusht.networks.ResidualMLP(dim_list, use_layernorm=True)` from observations to a chunk of actions.
-
-    dim_list: widths of all layers: obs_horizon * obs_dim, the hidden ones, pred_horizon * action_dim.
-
-    Raises ValueError for widths that are no such network.
-    """
-    with torch.device("meta"):  # no numbers are drawn for weights that nobody uses
-        size = sum(p.numel() for p in ResidualMLP(dim_list, use_layernorm=True).parameters())
-    width_in, *hidden, width_out = dim_list
-    if width_in % obs_dim or width_out % action_dim:
-        raise ValueError(f"{width_in} and {width_out} are no whole numbers of {obs_dim}-d observations and {action_dim}-d actions.")
-    obs_horizon, pred_horizon, blocks, width = width_in // obs_dim, width_out // action_dim, len(hidden) // 2, hidden[0]
-    page = _Page(268)
-    x = page.wire((_WIDTH - (430, 667)[blocks > 1]) / 2 - 10, 24, f"({obs_horizon}, {obs_dim})")
-    x = page.wire(page.layer(x, "flatten", "white"), 14, width_in)
-    x = page.layer(x, f"Linear {width_in} → {width}", _LINEAR)
-    for number in sorted({1, blocks} - {0}):
-        if number > 2:
-            x = page.text(x + 6, _AXIS, "…", size=_HEAD, ha="left") + 6
-        fork = x + 8
-        x = page.wire(x, 22, width)
-        for i, (name, fill) in enumerate([("LayerNorm", _NORM), ("Mish", _MISH), (f"Linear {width} → {width}", _LINEAR)] * 2):
-            x = page.layer(x, name, fill)
-            x = page.wire(x, 14 if i == 5 else 7)
-        x, top = x + 8, _AXIS - 90
-        page.axes.add_patch(Circle((x, _AXIS), 8, fc="white", ec=INK, lw=1.2, zorder=2))
-        page.text(x, _AXIS, "+", size=_HEAD, weight="bold")
-        page.axes.plot([fork, fork, x], [_AXIS, top, top], color=BLUE, lw=1.8, zorder=1)
-        page.arrow((x, top), (x, _AXIS - 8), BLUE)
-        page.text((fork + x) / 2, top - 12, f"residual block {number}: shortcut + layers", color=BLUE)
-        x += 8
-    x = page.layer(page.wire(x, 16, width), f"Linear {width} → {width_out}", _LINEAR)
-    x = page.layer(page.wire(x, 14, width_out), "reshape", "white")
-    page.wire(x, 24, f"({pred_horizon}, {action_dim})")
-    page.text(_WIDTH / 2, 250, f"ResidualMLP({list(dim_list)}): {size:,} parameters. Under the arrows: the shape of one sample.",
-              color=GREY)
-    return page.image(f"A network from left to right: {obs_horizon} observations of {obs_dim} numbers are flattened to {width_in}; a "
-                      f"linear layer makes {width} of them; {blocks} residual blocks, each LayerNorm, Mish, Linear, LayerNorm, "
-                      f"Mish, Linear beside a shortcut that is added at the end; a linear layer to {width_out}, reshaped to "
-                      f"{pred_horizon} actions of {action_dim} numbers. {size:,} parameters.")
-
-
-_AXIS = 126  # height at which the network's layers stand, shown pixels
-_NORM, _MISH, _LINEAR = "#cfe8f7", "#fff3c4", "#ffd9a8"
-
-
 def chunk(obs, action, stats=None, obs_horizon=2, action_horizon=8):
     """A predicted chunk of actions over the scene that it was predicted for, and a close-up with the actions numbered.
 
@@ -220,7 +156,7 @@ def chunk(obs, action, stats=None, obs_horizon=2, action_horizon=8):
     if stats is not None:
         obs, action = unnormalize_data(obs, stats["obs"]), unnormalize_data(action, stats["action"])
     first, last = obs_horizon - 1, min(obs_horizon - 1 + action_horizon, len(action))
-    page = _Page(424)
+    page = Page(424)
     places = np.concatenate([obs[:, :2], action])
     low, high = places.min(axis=0), places.max(axis=0)
     half = max((high - low).max() / 2 + 24, 48)
@@ -238,7 +174,7 @@ def chunk(obs, action, stats=None, obs_horizon=2, action_horizon=8):
             scene.plot(*place, "o", ms=9.4 if room else 4, mew=1, mec=VERMILION, mfc=face, zorder=5 if room else 4)
             if room:
                 numbered.append(place)
-                _write(scene, *place, i, size=8.5, color=ink, zorder=6)
+                write(scene, *place, i, size=8.5, color=ink, zorder=6)
     wide.add_patch(Rectangle(corner, 2 * half, 2 * half, fill=False, ec=GREY, lw=1, zorder=6))
     for row, (face, edge, what) in enumerate([(VERMILION, VERMILION, f"action to execute: chunk[{first}:{last}]"),
                                               ("white", VERMILION, "action predicted, not executed"),
@@ -264,13 +200,13 @@ def episodes(states_list, labels=None):
         raise ValueError(f"{len(states_list)} episodes cannot be drawn with {len(labels)} labels.")
     rows = math.ceil(len(states_list) / 5)
     columns = math.ceil(len(states_list) / rows)
-    side = min((_WIDTH - 16 + 10) / columns - 10, 280)
-    left = (_WIDTH - columns * (side + 10) + 10) / 2
-    page = _Page(math.ceil(rows * (side + 30)) + 34)
-    for i, (states, label) in enumerate(zip(states_list, labels)):
+    side = min((WIDTH - 16 + 10) / columns - 10, 280)
+    left = (WIDTH - columns * (side + 10) + 10) / 2
+    page = Page(math.ceil(rows * (side + 30)) + 34)
+    for i, (states, name) in enumerate(zip(states_list, labels)):
         states = np.asarray(states, np.float64).reshape(-1, 5)
         x, y = left + i % columns * (side + 10), 26 + i // columns * (side + 30)
-        page.text(x + side / 2, y - 13, f"{label}", weight="bold")
+        page.text(x + side / 2, y - 13, name, weight="bold")
         _paths(page.scene(x, y, side), states)
     x, y = left, page.height - 16
     for what, mark in [("agent's start", dict(marker="o", mec=_depth(0.3), mfc="white")),
@@ -279,7 +215,7 @@ def episodes(states_list, labels=None):
                        ("goal", dict(marker="s", mec=GOAL, mfc=GOAL))]:
         page.axes.plot(x + 6, y, ms=7, mew=1.4, ls="", **mark)
         x = page.text(x + 18, y, what, color=GREY, ha="left") + 22
-    lengths = ", ".join(f"{label}: {len(states) - 1} steps" for states, label in zip(states_list, labels))
+    lengths = ", ".join(f"{name}: {len(states) - 1} steps" for states, name in zip(states_list, labels))
     return page.image(f"The paths of the agent in {len(states_list)} episodes side by side ({lengths}), over outlines of the block "
                       "from its start, faint, to its end, dark, and the light green goal.")
 
@@ -303,98 +239,3 @@ def _paths(scene, states):
 def _depth(depth):
     """The path's blue at a depth in [0, 1], 0 being white."""
     return tuple(1 - depth * (1 - v) for v in to_rgb(BLUE))
-
-
-class _Page:
-    """A white page, 720 shown pixels wide, whose coordinates are shown pixels, y pointing down."""
-
-    def __init__(self, height):
-        self.height = height
-        self.figure = Figure(figsize=(_WIDTH / 100, height / 100), dpi=200, facecolor="white")
-        self.canvas = FigureCanvasAgg(self.figure)
-        self.axes = self._axes(0, 0, _WIDTH, height, (0, 0, _WIDTH, height))
-
-    def _axes(self, left, top, width, height, limits):
-        axes = self.figure.add_axes((left / _WIDTH, 1 - (top + height) / self.height, width / _WIDTH, height / self.height))
-        axes.set_axis_off()
-        x, y, w, h = limits
-        axes.set(xlim=(x, x + w), ylim=(y + h, y), autoscale_on=False)
-        return axes
-
-    def scene(self, left, top, side, state=None, limits=(0, 0, WINDOW), action=None):
-        """Axes over the table, in window pixels; limits: x, y and side of the part to show. No state: goal and walls alone."""
-        x, y, part = limits
-        axes = self._axes(left, top, side, side, (x, y, part, part))
-        away = [-99, -99, -999, -999, 0]
-        axes.imshow(render(away if state is None else state, action=action, size=1024), extent=(0, WINDOW, WINDOW, 0), aspect="auto")
-        axes.set(xlim=(x, x + part), ylim=(y + part, y))
-        self.box(left, top, side, side, edge=LINE)
-        return axes
-
-    def text(self, x, y, what, size=_BODY, **how):
-        """Write, centred upon (x, y) unless ha= says otherwise; return the x where it ends."""
-        return _write(self.axes, x, y, what, size, **how).get_window_extent().x1 / 2
-
-    def box(self, x, y, width, height, *, fill="none", edge=LINE, **how):
-        self.axes.add_patch(Rectangle((x, y), width, height, fc=fill, ec=edge, **{"lw": 1, "zorder": 3, **how}))
-
-    def cell(self, x, y, width, height, what, fill, hatched=False):
-        """A place on a timeline; `what`, a number, is left out where the place is too narrow."""
-        self.box(x + 1, y, width - 2, height, fill=fill, edge=GREY, lw=0.7)
-        if hatched:
-            self.axes.add_patch(Rectangle((x + 1, y), width - 2, height, fill=False, ec=VERMILION, lw=1.4, zorder=4))
-        if width >= 16:
-            self.text(x + width / 2, y + height / 2, what, size=_SMALL, weight="bold" if hatched else "normal")
-
-    def arrow(self, start, end, color=INK):
-        _arrow(self.axes, start, end, color)
-
-    def layer(self, x, name, fill):
-        """A layer of a network at x; return the x where it ends."""
-        self.box(x, _AXIS - 66, 25, 132, fill=fill, edge=GREY)
-        self.text(x + 12.5, _AXIS, name, size=_SMALL, rotation=90, va="center", zorder=4)
-        return x + 25
-
-    def wire(self, x, length, shape=None):
-        """An arrow to the next layer, `shape` under it; return the x where it ends."""
-        self.axes.plot([x, x + length], [_AXIS, _AXIS], color=INK, lw=1.2, zorder=1, solid_capstyle="butt")
-        if shape is not None:
-            middle = x + length / 2
-            self.axes.plot([middle] * 2, [_AXIS + 5, _AXIS + 72], color=LINE, lw=1, ls=(0, (2, 2)))
-            self.text(middle, _AXIS + 82, shape, color=GREY)
-        return x + length
-
-    def entry(self, x, y, name, value, color):
-        """A row of a vector: its name and an example's value."""
-        self.box(x, y, 230, 25, fill=PALE, edge="white", lw=0)
-        self.box(x, y, 4, 25, fill=color, edge=color, lw=0)
-        self.text(x + 16, y + 12.5, name, color=color, weight="bold", ha="left", zorder=4)
-        self.text(x + 220, y + 12.5, value, color=GREY, ha="right", zorder=4)
-
-    def image(self, alt):
-        """The page as an `IPython.display.Image`; few colours keep the file small."""
-        self.canvas.draw()
-        png = io.BytesIO()
-        PIL.Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3]).quantize(128).save(png, "png", optimize=True)
-        # As metadata, since the keyword alt= is younger than the IPython of Colab.
-        return Image(png.getvalue(), width=_WIDTH, height=self.height, metadata={"alt": alt})
-
-
-def _write(axes, x, y, what, size, **how):
-    """Text of a size in shown pixels, centred upon (x, y)."""
-    how = {"ha": "center", "va": "center_baseline", "color": INK, "zorder": 7, **how}
-    return axes.text(x, y, f"{what}", fontsize=size * 0.72, family="DejaVu Sans", **how)
-
-
-def _label(scene, x, y, name, formula, color):
-    """A name in a scene, the variables it stands for under it, with a white rim."""
-    rim = [withStroke(linewidth=3, foreground="white")]
-    _write(scene, x, y, name, _BODY, color=color, weight="bold", ha="left", path_effects=rim)
-    if formula:
-        _write(scene, x, y + 18, formula, _BODY, color=color, ha="left", path_effects=rim)
-
-
-def _arrow(axes, start, end, color, shrink=(0, 0)):
-    """An arrow whose ends stay `shrink` shown pixels away from the points."""
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, color=color, lw=1.8, zorder=5,
-                                   shrinkA=shrink[0] * 0.72, shrinkB=shrink[1] * 0.72))
