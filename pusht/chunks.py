@@ -52,6 +52,15 @@ class Normalizer:
         return action * std + mean
 
 
+def as_range(stats):
+    """Statistics of either kind as {"obs": {"min", "max"}, "action": {"min", "max"}} for `normalize_data`.
+
+    Mean and standard deviation are the range [mean - std, mean + std]: both put the same number to the same place.
+    """
+    return {what: ends if "min" in ends else {"min": ends["mean"] - ends["std"], "max": ends["mean"] + ends["std"]}
+            for what, ends in stats.items()}
+
+
 def _moments(data):
     data = np.asarray(data, dtype=np.float64)
     std = data.std(axis=0)

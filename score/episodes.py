@@ -7,9 +7,11 @@ import torch
 
 from pusht import render, video
 from pusht.checkpoint import SUFFIX, CheckpointError, load_checkpoint
+from pusht.chunks import as_range
 from pusht.progress import grading, progress_bar
 from pusht.rollout import Episodes, receding_horizon, rollout
 from score import rubric
+from score.asking import asked
 from score.verdict import AnswerError, Verdict, call_answer
 
 _BOOTSTRAPS = 10_000
@@ -88,7 +90,8 @@ class _Asked:
         raise batch_error  # the others may only tell what is wrong with asking this way
 
     def _ask(self, nobs, batch_size):
-        naction = call_answer("The inference function", self.infer, nobs.clone(), batch_size)
+        with torch.no_grad():  # whether gradients are switched off is the inference question's to ask
+            naction = call_answer("The inference function", self.infer, nobs.clone(), batch_size)
         if not isinstance(naction, torch.Tensor) or not naction.is_floating_point():
             kind = naction.dtype if isinstance(naction, torch.Tensor) else type(naction).__name__
             raise AnswerError(f"The inference function returned {kind} where a float tensor is needed.")
@@ -102,21 +105,25 @@ class _Asked:
         return naction
 
 
-def grade_rollouts(name, infer, model, folder="."):
+def grade_rollouts(name, *answer, folder="."):
     """Judge a policy, such as "part1_mlp", by its rollouts; show and return the `Verdict`.
 
-    infer: the student's inference function; model: the student's network, which gets the weights of the hand-in file in
-    `folder`. In class the episodes are the course's held-out ones; a student's own run uses practice episodes.
+    answer: what the notebook has for it: the inference function and the network (Parts I and II), these and the noise
+    scheduler (Part III), the policy object (Part IV). The network gets the weights of the hand-in file in `folder`. In class
+    the episodes are the course's held-out ones; a student's own run uses practice episodes.
     """
     policy = rubric.POLICIES[name]
     seeds = graded_seeds() if grading() else rubric.PRACTICE_SEEDS
     try:
         try:
-            checkpoint = load_checkpoint(os.path.join(folder, policy.name + SUFFIX))
+            checkpoint = load_checkpoint(os.path.join(folder, policy.name + SUFFIX), policy.normalisation)
+            model, infer = asked(policy, answer)
+            if not isinstance(model, torch.nn.Module):
+                raise AnswerError(f"The network is a {type(model).__name__}: an earlier cell that makes it was changed or failed.")
             checkpoint.restore(model)
         except CheckpointError as error:
             raise AnswerError(str(error)) from None
-        score = score_policy(policy, _keywords(infer, model), checkpoint.stats, seeds)
+        score = score_policy(policy, infer, as_range(checkpoint.stats), seeds)
     except AnswerError as error:
         return Verdict(f"{policy.title} rollouts", 0.0, float(policy.points), str(error)).show()
     sentence = f"Score {score}; {policy.target:.2f} earns all points, {policy.baseline:.2f} none."
@@ -140,11 +147,6 @@ def graded_seeds():
     """The held-out seeds of the course; those of the rubric where no course names its own."""
     first = int(os.environ.get("PUSHT_GRADE_SEED", rubric.GRADED_FIRST_SEED))
     return range(first, first + int(os.environ.get("PUSHT_GRADE_EPISODES", rubric.GRADED_EPISODES)))
-
-
-def _keywords(infer, model):
-    device = next((weight.device for weight in model.parameters()), "cpu")
-    return lambda nobs, batch_size: infer(model=model, batch_size=batch_size, nobs=nobs.to(device), pred_horizon=16, action_dim=2)
 
 
 def practice_score(policy, infer, stats, video_path):

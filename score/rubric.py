@@ -1,6 +1,8 @@
 """The one table of numbers that a grade depends on, with where each comes from."""
 from dataclasses import dataclass
 
+from pusht.checkpoint import RANGE
+
 
 @dataclass(frozen=True)
 class Question:
@@ -21,6 +23,7 @@ class Policy:
     threshold that the published assignment prints.
 
     obs_horizon, pred_horizon, action_horizon: observations seen, actions predicted, actions executed.
+    normalisation: of observations and actions: by their range, or by mean and standard deviation.
     loss_band: a loss within these factors of the reference, from epoch `loss_from` on, is the reference's equal.
     """
 
@@ -37,6 +40,7 @@ class Policy:
     obs_horizon: int = 2
     pred_horizon: int = 16
     action_horizon: int = 8
+    normalisation: tuple = RANGE
 
     @property
     def method(self):
@@ -86,6 +90,9 @@ PARTS = {
     )
 }
 POLICIES = {policy.name: policy for part in PARTS.values() for policy in part.policies}
+
+# Steps in which the sampled policies make a chunk.
+DIFFUSION_STEPS, FLOW_STEPS = 100, 10
 
 # Students practise on the published ten and on thirty more; the 206 human demonstrations start from seeds 0 to 205.
 PUBLISHED_SEEDS = range(10)

@@ -73,7 +73,7 @@ def as_published(model, batch_size, nobs, pred_horizon, action_dim):
 
 
 def grade(infer, model, folder):
-    return score.grade_rollouts("part1_mlp", infer, model, folder)
+    return score.grade_rollouts("part1_mlp", infer, model, folder=folder)
 
 
 # A policy that fails.
