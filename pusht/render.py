@@ -84,7 +84,10 @@ def grid(videos, *, columns=None, gap=4):
 def _paint(frame, state, action, goal):
     """Fill `frame` (size, size, 3), contiguous uint8, in place: pygame draws right into the array's memory."""
     size = len(frame)
-    agent_x, agent_y, *block = map(float, state)
+    state = list(map(float, state))
+    if len(state) != 5 or not all(map(math.isfinite, state)):
+        raise ValueError(f"A state is five finite numbers (agent x, y, block x, y, block angle), not {state}.")
+    agent_x, agent_y, *block = state
     frame[...] = _table(size, tuple(map(float, goal)))
     canvas = pygame.image.frombuffer(frame, (size, size), "RGB")
     _draw(canvas, *_tee(block, BLOCK))
@@ -92,7 +95,7 @@ def _paint(frame, state, action, goal):
           (agent_x - AGENT_RADIUS, agent_x + AGENT_RADIUS), (agent_y - AGENT_RADIUS, agent_y + AGENT_RADIUS))
     if action is not None:
         x, y = map(float, action)
-        if not math.isnan(x + y):
+        if math.isfinite(x + y):
             arm, half = WINDOW * 4 / 96, WINDOW * 0.5 / 96  # the published marker: 8/96 of the frame wide, 1/96 thick
             _draw(canvas, f'<path d="M{x - arm:.3f} {y:.3f}h{2 * arm}M{x:.3f} {y - arm:.3f}v{2 * arm}" stroke="{TARGET}" '
                   f'stroke-width="{2 * half}"/>', (x - arm, x + arm), (y - arm, y + arm))
@@ -104,8 +107,8 @@ def _table(size, goal):
     frame = np.full((size, size, 3), 255, np.uint8)
     canvas = pygame.image.frombuffer(frame, (size, size), "RGB")
     _draw(canvas, *_tee(goal, GOAL))
-    walls = f'<rect x="5" y="5" width="501" height="501" fill="none" stroke="{WALL}" stroke-width="4" stroke-linejoin="round"/>'
-    _draw(canvas, walls, (0, WINDOW), (0, WINDOW))
+    _draw(canvas, f'<rect x="5" y="5" width="501" height="501" fill="none" stroke="{WALL}" stroke-width="4" '
+          'stroke-linejoin="round"/>', (0, WINDOW), (0, WINDOW))
     frame.flags.writeable = False
     return frame
 

@@ -15,6 +15,16 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A question that is answered in words and graded by a person: name, cell, title, points."""
+
+    name: str
+    cell: str
+    title: str
+    points: float
+
+
+@dataclass(frozen=True)
 class Policy:
     """A trained policy and how its rollouts become points: clip((score - baseline) / (target - baseline)) × points.
 
@@ -49,12 +59,13 @@ class Policy:
 
 @dataclass(frozen=True)
 class Part:
-    """One notebook: its name, its questions, the policies that it trains."""
+    """One notebook: its name, its questions, the policies that it trains, what is answered in words."""
 
     name: str
     title: str
     questions: tuple
     policies: tuple
+    written: tuple = ()
 
     @property
     def number(self):
@@ -65,8 +76,8 @@ class Part:
         return sum(entry.points for entry in self.graded())
 
     def graded(self):
-        """All that earns points, in the notebook's order of test cells."""
-        return (*self.questions, *self.policies)
+        """All that earns points."""
+        return (*self.questions, *self.policies, *self.written)
 
 
 PARTS = {

@@ -7,6 +7,9 @@ The first line of a code cell says what the cell is, and stays in the notebook, 
     # [part1/setup] given             runs as it is, in class too
     # [part1/train] practice          for the student's eyes only: left out in class
 
+A text cell whose first line is <!-- [part4/curves] written Q4.5 --> is an answer in words, graded by a person.
+In every source {{setup}} stands for setup.py, {{bundle}} and {{badge}} for the course's address.
+
     python -m score.course.build [--check] [--run]
 """
 import argparse
@@ -24,7 +27,9 @@ from score import rubric
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "notebooks" / "source"
+_SETUP = SOURCES / "setup.py"
 MARKER = re.compile(r"# \[(?P<id>part\d/\w+)\] (?P<kind>given|practice|answer|test)\b ?(?P<name>Q[\d.]+)?")
+_WRITTEN = re.compile(r"<!-- \[(?P<id>part\d/\w+)\] written (?P<name>Q[\d.]+) -->")
 _SOLUTION = re.compile(r"^(?P<indent> *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -40,6 +45,7 @@ def source_notebook(part, bundle=""):
     bundle: address of the course's release bundle, which goes into the badge and the set-up cell.
     """
     text = (SOURCES / f"{part.name}.py").read_text(encoding="utf-8")
+    text = text.replace("{{setup}}\n", _SETUP.read_text(encoding="utf-8"))
     text = text.replace("{{bundle}}", bundle).replace("{{badge}}", colab_address(bundle, part.name))
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata = nbformat.from_dict({"kernelspec": _KERNEL, "language_info": {"name": "python"}})
@@ -47,7 +53,7 @@ def source_notebook(part, bundle=""):
     after, texts = part.name, 0
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({})
-        if cell.cell_type == "markdown":
+        if cell.cell_type == "markdown" and not _WRITTEN.match(cell.source):
             texts += 1
             cell.id = f"{after}-text{texts}"
         else:
@@ -57,8 +63,15 @@ def source_notebook(part, bundle=""):
 
 
 def _mark(cell, part):
-    """Give a code cell its id and its nbgrader metadata, from its first line and the rubric."""
+    """Give a cell its id and its nbgrader metadata, from its first line and the rubric."""
     first, _, rest = cell.source.partition("\n")
+    written = _WRITTEN.match(first)
+    if written:
+        cell.id = written["id"].replace("/", "-")
+        points = _points(part, written["id"].split("/")[1])
+        cell.metadata = nbformat.from_dict({"nbgrader": {"schema_version": 3, "grade_id": cell.id, "grade": True, "solution": True,
+                                                         "locked": False, "task": False, "points": points}})
+        return
     found = MARKER.match(first)
     if not found:
         raise ValueError(f"{part.name}: a code cell begins with {first!r} where a marker such as '# [part1/setup] given' is needed.")
