@@ -36,6 +36,12 @@ def run_directory(name, seed, folder="exp"):
     return Path(folder) / f"seed_{seed}_{time.strftime('%Y%m%d_%H%M%S')}_{name}"
 
 
+def read_log(path):
+    """The rows of a log.csv as `Logger.rows` has them: a list of {name: number}, with what was not logged left out."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
 class Logger:
     """Writes the directory of a training run as it goes, so that a run killed at any moment loses its last row at most.
 
@@ -111,6 +117,24 @@ class Logger:
         if self._wandb:
             self._wandb.finish()
             self._wandb = None
+
+    def epoch_losses(self, steps_per_epoch):
+        """The mean of the "train/loss" logged in each epoch; epochs in which none was logged are left out."""
+        epochs = {}
+        for row in self.rows:
+            if "train/loss" in row:
+                epochs.setdefault((row["step"] - 1) // steps_per_epoch, []).append(row["train/loss"])
+        return [sum(losses) / len(losses) for _, losses in sorted(epochs.items())]
+
+    def hand_in(self, name, folder="."):
+        """Copy what is handed in to `folder`: the policy last evaluated as name.safetensors, the log as name_log.csv."""
+        for source, target in ((self._checkpoint, f"{name}{SUFFIX}"), (self.path / "log.csv", f"{name}_log.csv")):
+            if source is None or not source.exists():
+                print(f"{target} is not written: nothing was {'evaluated' if source is None else 'logged'}.")
+                continue
+            part = Path(folder) / f"{target}.part"
+            shutil.copyfile(source, part)
+            os.replace(part, Path(folder) / target)
 
     def _csv(self, rows):
         text = io.StringIO()

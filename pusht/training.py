@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
-from pusht.progress import grading, in_notebook, progress_bar
+from pusht.progress import grading, in_notebook, max_epochs, progress_bar
 
 _SAVE_EVERY = 5.0  # s
 _DRAW_EVERY = 2.0  # s
@@ -53,7 +53,7 @@ class TrainingRun:
         if grading():
             self._load_only()
             return
-        last = min(self.num_epochs, int(os.environ.get("PUSHT_MAX_EPOCHS", self.num_epochs)))
+        last = max_epochs(self.num_epochs)
         torch.manual_seed(self.seed)
         self.loader.generator.manual_seed(self.seed)  # whatever was drawn from it before, for a look at a batch
         for folder in {self.path.parent, self.resume_path.parent}:

@@ -96,6 +96,9 @@ def _writer_class():
             super(skvideo.io.FFmpegWriter, self).__init__(path, inputdict={"-r": str(fps)}, outputdict={
                 "-c:v": "libx264", "-pix_fmt": "yuv420p", "-crf": "18", "-movflags": "+faststart"})
 
+        def _getSupportedEncoders(self):
+            return [b".mp4"]  # without an ffmpeg on PATH it knows of none
+
         def _createProcess(self, inputdict, outputdict, verbosity):
             command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *self._dict2Args(inputdict),
                        "-i", "-", *self._dict2Args(outputdict), self._filename]

@@ -3,9 +3,11 @@ from score.episodes import grade_rollouts
 from score.losses import compare_losses, reference_loss
 from score.published import score_part1, score_part2, score_part3, test_cosine_beta_schedule, test_kl_divergence
 from score.questions import check
+from score.standing import compare_policies, film_policies
 from score.verdict import Verdict
 
 __all__ = [
-    "Verdict", "check", "compare_losses", "grade_rollouts", "reference_loss", "score_part1", "score_part2", "score_part3",
+    "Verdict", "check", "compare_losses", "compare_policies", "film_policies", "grade_rollouts", "reference_loss", "score_part1",
+    "score_part2", "score_part3",
     "test_cosine_beta_schedule", "test_kl_divergence",
 ]

@@ -8,10 +8,12 @@ import torch
 from pusht import render, video
 from pusht.checkpoint import SUFFIX, CheckpointError, load_checkpoint
 from pusht.chunks import as_range
+from pusht.dataset import normalize_data
 from pusht.progress import grading, progress_bar
 from pusht.rollout import Episodes, receding_horizon, rollout
 from score import rubric
 from score.asking import asked
+from score.standing import keep_score
 from score.verdict import AnswerError, Verdict, call_answer
 
 _BOOTSTRAPS = 10_000
@@ -123,7 +125,8 @@ def grade_rollouts(name, *answer, folder="."):
             checkpoint.restore(model)
         except CheckpointError as error:
             raise AnswerError(str(error)) from None
-        score = score_policy(policy, infer, as_range(checkpoint.stats), seeds)
+        stats = as_range(checkpoint.stats)
+        score = score_policy(policy, infer, stats, seeds)
     except AnswerError as error:
         return Verdict(f"{policy.title} rollouts", 0.0, float(policy.points), str(error)).show()
     sentence = f"Score {score}; {policy.target:.2f} earns all points, {policy.baseline:.2f} none."
@@ -134,6 +137,9 @@ def grade_rollouts(name, *answer, folder="."):
         video.write_video(film_path, film(score.episodes.first(10)))
     else:
         sentence += " The grade uses other episodes."
+        start = normalize_data(score.episodes.states[0][:1].repeat(policy.obs_horizon, axis=0), stats["obs"])
+        if not score.one_by_one:
+            keep_score(score, infer, torch.from_numpy(start).float()[None], folder)
     return Verdict(f"{policy.title} rollouts", rollout_points(policy, score.mean), float(policy.points), sentence).show()
 
 

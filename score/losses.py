@@ -63,23 +63,34 @@ class LossComparison:
 def compare_losses(name, losses, folder=FOLDER):
     """Compare the mean loss of each epoch so far with the reference; return a `LossComparison`.
 
-    From epoch `rubric.Policy.loss_from` on, counted from 0, the ratio to the reference has to stay within the band.
+    From epoch `rubric.Policy.loss_from` on, counted from 0, the ratio to the reference has to stay within the band. Where
+    `loss_block` epochs count as one (losses logged now and then are noisy), the means of these are compared; where a loss
+    may be summed over the chunk, it is brought to the reference's scale.
     """
     policy, reference = rubric.POLICIES[name], reference_loss(name, folder)
     if reference is None:
         return LossComparison(np.array([]), None, f"There is no reference loss for {policy.title} in {folder}.")
-    epochs = min(len(losses), len(reference.losses))
-    ratio = np.asarray(losses[:epochs], dtype=np.float64) / reference.losses[:epochs]
+    epochs, block = min(len(losses), len(reference.losses)), policy.loss_block
+    ratio = _blocks(losses[:epochs], block) / _blocks(reference.losses[:epochs], block)
+    if len(ratio):
+        ratio /= min(policy.loss_scales, key=lambda scale: abs(np.log(max(np.median(ratio), 1e-9) / scale)))
     low, high = policy.loss_band
-    outside = [e for e in range(policy.loss_from, epochs) if not low <= ratio[e] <= high]
-    if epochs <= policy.loss_from:
-        return LossComparison(ratio, None, f"{epochs} epochs are too few to compare: train at least {policy.loss_from + 1}.")
+    outside = [i * block for i in range(len(ratio)) if i * block >= policy.loss_from and not low <= ratio[i] <= high]
+    first = -(-policy.loss_from // block)
+    if epochs <= first * block:
+        return LossComparison(ratio, None, f"{epochs} epochs are too few to compare: train at least {first * block + 1}.")
     if not outside:
         return LossComparison(ratio, None, f"Your loss stays within the reference's band over {epochs} epochs "
-                                           f"(ratio {ratio[policy.loss_from:].min():.2f} to {ratio[policy.loss_from:].max():.2f}).")
+                                           f"(ratio {ratio[first:].min():.2f} to {ratio[first:].max():.2f}).")
     left = outside[0]
-    return LossComparison(ratio, left, f"Your loss leaves the reference's band at epoch {left}, at {ratio[left]:.2f} times the "
-                                       f"reference. {_usual_reason(ratio[left:], losses[:epochs])}")
+    return LossComparison(ratio, left, f"Your loss leaves the reference's band at epoch {left}, at {ratio[left // block]:.2f} times "
+                                       f"the reference. {_usual_reason(ratio[left // block:], losses[:epochs])}")
+
+
+def _blocks(losses, block):
+    """Means of each `block` losses, the last block perhaps shorter."""
+    losses = np.asarray(losses, dtype=np.float64)
+    return np.array([losses[i:i + block].mean() for i in range(0, len(losses), block)])
 
 
 def _usual_reason(ratio, losses):

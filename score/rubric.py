@@ -26,7 +26,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Policy:
-    """A trained policy and how its rollouts become points: clip((score - baseline) / (target - baseline)) × points.
+    """A trained policy (`label` says of which kind) and how its rollouts become points: clip((score - baseline) / (target - baseline)) × points.
 
     The score is the mean over episodes of the largest reward, an episode lasting at most `max_steps`. `name` is that of the
     hand-in file and, after the underscore, of the loss curve. `cell` is the test cell that rolls it out. `published` is the
@@ -34,11 +34,13 @@ class Policy:
 
     obs_horizon, pred_horizon, action_horizon: observations seen, actions predicted, actions executed.
     normalisation: of observations and actions: by their range, or by mean and standard deviation.
-    loss_band: a loss within these factors of the reference, from epoch `loss_from` on, is the reference's equal.
+    loss_band: a loss within these factors of the reference, from epoch `loss_from` on, is the reference's equal, the means
+        of `loss_block` epochs being compared; it may be larger by one of `loss_scales`.
     """
 
     name: str
     title: str
+    label: str
     cell: str
     points: float
     published: float
@@ -46,6 +48,8 @@ class Policy:
     target: float
     loss_band: tuple
     loss_from: int = 5
+    loss_block: int = 1
+    loss_scales: tuple = (1,)
     max_steps: int = 500
     obs_horizon: int = 2
     pred_horizon: int = 16
@@ -88,15 +92,15 @@ PARTS = {
             (Question("Q1.1", "q1_1", "layer widths", 1), Question("Q1.2", "q1_2", "loss", 2), Question("Q1.3", "q1_3", "inference", 2)),
             # Five training seeds over 1,000 held-out episodes: 0.591, 0.533, 0.596, 0.593, 0.594; of random hundreds of
             # these episodes and a random seed, one in a hundred scores under 0.465. Untrained networks: 0.09.
-            (Policy("part1_mlp", "Part I", "rollouts", 5, published=0.60, baseline=0.12, target=0.46, loss_band=(0.85, 1.15)),),
+            (Policy("part1_mlp", "Part I", "MLP", "rollouts", 5, published=0.60, baseline=0.12, target=0.46, loss_band=(0.85, 1.15)),),
         ),
         Part(
             "part2_cvae", "Part II", (),
-            (Policy("part2_cvae", "Part II", "rollouts", 5, published=0.70, baseline=0.12, target=0.46, loss_band=(0.7, 1.4)),),
+            (Policy("part2_cvae", "Part II", "CVAE", "rollouts", 5, published=0.70, baseline=0.12, target=0.46, loss_band=(0.7, 1.4)),),
         ),
         Part(
             "part3_ddpm", "Part III", (),
-            (Policy("part3_ddpm", "Part III", "rollouts", 5, published=0.80, baseline=0.12, target=0.80, loss_band=(0.85, 1.15)),),
+            (Policy("part3_ddpm", "Part III", "diffusion", "rollouts", 5, published=0.80, baseline=0.12, target=0.80, loss_band=(0.85, 1.15)),),
         ),
     )
 }

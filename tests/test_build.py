@@ -52,7 +52,7 @@ def test_the_answered_notebook_is_the_students_with_the_solutions_in_place(part)
     for student, answered in zip(build.student_notebook(part).cells, build.answered_notebook(part).cells):
         if "NotImplementedError" in student.source:
             assert "NotImplementedError" not in answered.source and "SOLUTION" not in answered.source
-            assert answered.source == re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", solved[answered.id]).rstrip()
+            assert answered.source == re.sub(r" *### (BEGIN|END) SOLUTION.*\n?", "", solved[answered.id]).rstrip()
         else:
             assert answered == student
 

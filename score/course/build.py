@@ -2,7 +2,8 @@
 
 The first line of a code cell says what the cell is, and stays in the notebook, so that a cell is known by its text alone:
 
-    # [part1/bc_loss] answer Q1.2     the student's; what stands between BEGIN SOLUTION and END SOLUTION goes
+    # [part1/bc_loss] answer Q1.2     the student's; what stands between BEGIN SOLUTION and END SOLUTION goes (of a cell with
+                                      two questions: BEGIN SOLUTION Q4.3)
     # [part1/q1_2] test               judges the answer before it; its points come from the rubric
     # [part1/setup] given             runs as it is, in class too
     # [part1/train] practice          for the student's eyes only: left out in class
@@ -30,7 +31,7 @@ SOURCES = ROOT / "notebooks" / "source"
 _SETUP = SOURCES / "setup.py"
 MARKER = re.compile(r"# \[(?P<id>part\d/\w+)\] (?P<kind>given|practice|answer|test)\b ?(?P<name>Q[\d.]+)?")
 _WRITTEN = re.compile(r"<!-- \[(?P<id>part\d/\w+)\] written (?P<name>Q[\d.]+) -->")
-_SOLUTION = re.compile(r"^(?P<indent> *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
+_SOLUTION = re.compile(r"^(?P<indent> *)### BEGIN SOLUTION(?: (?P<name>Q[\d.]+))?\n.*?^ *### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -95,9 +96,13 @@ def _points(part, cell):
 def clear_solution(source):
     """A cell's source with each solution replaced by an error that names the question."""
     found = MARKER.match(source)
-    name = found["name"] if found and found["name"] else "this cell"
-    return _SOLUTION.sub(rf"\g<indent># TODO {name}: your answer here\n"
-                         rf'\g<indent>raise NotImplementedError("Need to implement for {name}")\n', source).rstrip("\n")
+    cell_name = found["name"] if found and found["name"] else "this cell"
+
+    def stub(region):
+        indent, name = region["indent"], region["name"] or cell_name
+        return f'{indent}# TODO {name}: your answer here\n{indent}raise NotImplementedError("Need to implement for {name}")\n'
+
+    return _SOLUTION.sub(stub, source).rstrip("\n")
 
 
 def student_notebook(part, bundle=""):
@@ -117,7 +122,7 @@ def answered_notebook(part, only=None):
     notebook = student_notebook(part)
     for cell, solved in zip(notebook.cells, source_notebook(part).cells):
         if cell.get("metadata", {}).get("nbgrader", {}).get("solution") and (only is None or cell.id in only):
-            cell.source = re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", solved.source, flags=re.MULTILINE).rstrip("\n")
+            cell.source = re.sub(r"^ *### (BEGIN|END) SOLUTION.*\n?", "", solved.source, flags=re.MULTILINE).rstrip("\n")
     return notebook
 
 
