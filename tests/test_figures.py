@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pusht import figures
+from pusht.figures.page import Page
 
 PATH = np.column_stack([np.linspace(60, 400, 30), np.linspace(450, 80, 30), np.full((30, 2), 256), np.linspace(0, 1, 30)])
 ACTIONS = np.linspace([200, 200], [300, 350], 16)
@@ -42,6 +43,17 @@ def test_the_same_figure_is_drawn_twice_alike():
     assert figures.chunk(PATH[:2], ACTIONS).data == figures.chunk(PATH[:2], ACTIONS).data
 
 
+def test_a_batch_of_one_is_the_chunk_in_it():
+    assert figures.chunk(PATH[None, :2], ACTIONS[None]).data == figures.chunk(PATH[:2], ACTIONS).data
+
+
+def test_a_network_without_blocks_is_drawn_without_blocks(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Page, "layer", lambda page, x, name, fill: drawn.append(name) or x + 25)
+    figures.residual_mlp([10, 64, 32])
+    assert drawn == ["flatten", "Linear 10 → 64", "Linear 64 → 32", "reshape"]
+
+
 def test_a_scaled_chunk_is_the_chunk_in_pixels():
     stats = {"obs": {"min": np.zeros(5), "max": np.array([512, 512, 512, 512, 6.0])},
              "action": {"min": np.zeros(2), "max": np.full(2, 512.0)}}
@@ -55,6 +67,7 @@ def test_a_scaled_chunk_is_the_chunk_in_pixels():
     (lambda: figures.episodes([]), "0 episodes"),
     (lambda: figures.episodes([PATH], labels=["a", "b"]), "with 2 labels"),
     (lambda: figures.residual_mlp([11, 256, 32]), "no whole numbers"),
+    (lambda: figures.chunk(np.stack([PATH[:2], PATH[2:4]]), ACTIONS), "reshape"),
 ])
 def test_what_cannot_be_drawn_is_said(draw, sentence):
     with pytest.raises(ValueError, match=sentence):

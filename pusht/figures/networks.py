@@ -22,12 +22,13 @@ def residual_mlp(dim_list, obs_dim=5, action_dim=2):
         raise ValueError(f"{width_in} and {width_out} are no whole numbers of {obs_dim}-d observations and {action_dim}-d actions.")
     obs_horizon, pred_horizon, blocks, width = width_in // obs_dim, width_out // action_dim, len(hidden) // 2, hidden[0]
     page = Page(268)
-    x = page.wire((WIDTH - (430, 667)[blocks > 1]) / 2 - 10, 24, f"({obs_horizon}, {obs_dim})")
+    x = page.wire((WIDTH - 192 - 237 * min(blocks, 2) - 30 * (blocks > 2)) / 2, 24, f"({obs_horizon}, {obs_dim})")
     x = page.wire(page.layer(x, "flatten", "white"), 14, width_in)
     x = page.layer(x, f"Linear {width_in} → {width}", _LINEAR)
-    for number in sorted({1, blocks} - {0}):
+    for number in sorted({min(blocks, 1), blocks} - {0}):
         if number > 2:
-            x = page.text(x + 6, AXIS, "…", size=HEAD, ha="left") + 6
+            page.text(x + 15, AXIS, "…", size=HEAD)
+            x += 30
         fork = x + 8
         x = page.wire(x, 22, width)
         for i, (name, fill) in enumerate([("LayerNorm", _NORM), ("Mish", _MISH), (f"Linear {width} → {width}", _LINEAR)] * 2):
@@ -43,8 +44,7 @@ def residual_mlp(dim_list, obs_dim=5, action_dim=2):
     x = page.layer(page.wire(x, 16, width), f"Linear {width} → {width_out}", _LINEAR)
     x = page.layer(page.wire(x, 14, width_out), "reshape", "white")
     page.wire(x, 24, f"({pred_horizon}, {action_dim})")
-    page.text(WIDTH / 2, 250, f"ResidualMLP({list(dim_list)}): {size:,} parameters. Under the arrows: the shape of one sample.",
-              color=GREY)
+    page.text(WIDTH / 2, 250, f"{size:,} parameters; below the layers, the shape of one sample between them", color=GREY)
     return page.image(f"A network from left to right: {obs_horizon} observations of {obs_dim} numbers are flattened to {width_in}; a "
                       f"linear layer makes {width} of them; {blocks} residual blocks, each LayerNorm, Mish, Linear, LayerNorm, "
                       f"Mish, Linear beside a shortcut that is added at the end; a linear layer to {width_out}, reshaped to "

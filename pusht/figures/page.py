@@ -22,6 +22,7 @@ INK, GREY, LINE, PALE = "#222222", "#5f6b76", "#b8c0c8", "#eef1f4"
 
 WIDTH = 720  # shown pixels
 SMALL, BODY, HEAD = 11, 12.5, 14  # type sizes in shown pixels
+RIM = [withStroke(linewidth=3, foreground="white")]  # keeps text legible over lines
 AXIS = 126  # height at which a network's layers stand, shown pixels
 
 
@@ -48,7 +49,8 @@ class Page:
         away = [-99, -99, -999, -999, 0]
         axes.imshow(render(away if state is None else state, action=action, size=1024), extent=(0, WINDOW, WINDOW, 0), aspect="auto")
         axes.set(xlim=(x, x + part), ylim=(y + part, y))
-        self.box(left, top, side, side, edge=LINE)
+        if part < WINDOW:  # the whole table has walls to frame it
+            self.box(left, top, side, side, edge=GREY)
         return axes
 
     def text(self, x, y, what, size=BODY, **how):
@@ -77,7 +79,9 @@ class Page:
 
     def wire(self, x, length, shape=None):
         """An arrow to the next layer, `shape` under it; return the x where it ends."""
-        self.axes.plot([x, x + length], [AXIS, AXIS], color=INK, lw=1.2, zorder=1, solid_capstyle="butt")
+        self.axes.plot([x, x + length - 1], [AXIS, AXIS], color=INK, lw=1.2, zorder=1, solid_capstyle="butt")
+        if length >= 14:
+            self.axes.fill([x + length - 6, x + length, x + length - 6], [AXIS - 4, AXIS, AXIS + 4], fc=INK, lw=0)
         if shape is not None:
             middle = x + length / 2
             self.axes.plot([middle] * 2, [AXIS + 5, AXIS + 72], color=LINE, lw=1, ls=(0, (2, 2)))
@@ -108,10 +112,9 @@ def write(axes, x, y, what, size, **how):
 
 def label(scene, x, y, name, formula, color):
     """A name in a scene, the variables it stands for under it, with a white rim."""
-    rim = [withStroke(linewidth=3, foreground="white")]
-    write(scene, x, y, name, BODY, color=color, weight="bold", ha="left", path_effects=rim)
+    write(scene, x, y, name, BODY, color=color, weight="bold", ha="left", path_effects=RIM)
     if formula:
-        write(scene, x, y + 18, formula, BODY, color=color, ha="left", path_effects=rim)
+        write(scene, x, y + 18, formula, BODY, color=color, ha="left", path_effects=RIM)
 
 
 def arrow(axes, start, end, color, shrink=(0, 0)):

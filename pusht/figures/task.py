@@ -7,50 +7,50 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Arc, Circle, Polygon, Rectangle
 
 from pusht.dataset import unnormalize_data, window_steps
-from pusht.figures.page import (BLUE, GREEN, GREY, HEAD, INK, ORANGE, PALE, SKY, SMALL, VERMILION, WIDTH, Page, arrow, label,
-                                write)
+from pusht.figures.page import (BLUE, GREEN, GREY, HEAD, INK, ORANGE, PALE, RIM, SKY, SMALL, VERMILION, WIDTH, Page, arrow,
+                                label, write)
 from pusht.render import AGENT, BLOCK, GOAL
 from pusht.sim import AGENT_RADIUS, TEE, WINDOW
 
 
 def task():
     """The scene of Push-T with what the observation and the action are made of."""
-    state, action = np.array([96.0, 318.0, 356.0, 92.0, 0.5]), (196.0, 414.0)
-    page = Page(448)
-    scene = page.scene(36, 36, 400, state, action=action)
+    state, action = np.array([84.0, 412.0, 300.0, 88.0, 0.5]), (262.0, 444.0)
+    page = Page(440)
+    scene = page.scene(34, 28, 404, state, action=action)
     for v in (0, 128, 256, 384, 512):
-        page.text(36 + v / WINDOW * 400, 28, v, size=SMALL, color=GREY)
-        page.text(30, 36 + v / WINDOW * 400, v, size=SMALL, color=GREY, ha="right")
-    page.text(236, 11, "x  →", color=GREY)
-    page.text(10, 190, "y  →", color=GREY, rotation=-90, va="center")
+        page.text(34 + v / WINDOW * 404, 18, v, size=SMALL, color=GREY)
+        page.text(30, 28 + v / WINDOW * 404, v, size=SMALL, color=GREY, ha="right")
+    page.text(84, 18, "x →", color=GREY)
+    page.text(30, 78, "y ↓", color=GREY, ha="right")
 
     x, y, block_x, block_y, angle = state
-    arrow(scene, (x, y), action, VERMILION, shrink=(AGENT_RADIUS * 400 / WINDOW, 4))
-    label(scene, x - 60, y - 50, "agent", "(agent_x, agent_y)", BLUE)
-    label(scene, action[0] + 14, action[1] + 34, "action: where the agent is to go", "(target_x, target_y)", VERMILION)
-    label(scene, 92, 216, "goal", None, GREEN)
-    along = np.array([math.cos(angle), math.sin(angle)])
-    scene.plot([block_x, block_x + 118], [block_y, block_y], color=INK, lw=1, ls=(0, (3, 3)))
-    scene.plot(*np.transpose([(block_x, block_y), (block_x, block_y) + 118 * along]), color=INK, lw=1)
-    scene.add_patch(Arc((block_x, block_y), 180, 180, theta1=0, theta2=math.degrees(angle), color=INK, lw=1.6))
+    arrow(scene, (x, y), action, VERMILION, shrink=(AGENT_RADIUS * 404 / WINDOW, 5))
+    label(scene, 24, y - 53, "agent", "(agent_x, agent_y)", BLUE)
+    label(scene, action[0] + 32, action[1] - 10, "action", "(target_x, target_y)", VERMILION)
+    label(scene, 114, 216, "goal", None, GREEN)
+    scene.plot([170, 204], [216, 226], color=GREEN, lw=1)
+    along = 104 * np.array([math.cos(angle), math.sin(angle)])
+    scene.plot([block_x, block_x + 104], [block_y, block_y], color=INK, lw=1, ls=(0, (3, 3)))
+    scene.plot([block_x, block_x + along[0]], [block_y, block_y + along[1]], color=INK, lw=1)
+    scene.add_patch(Arc((block_x, block_y), 164, 164, theta1=0, theta2=math.degrees(angle), color=INK, lw=1.6))
     scene.add_patch(Circle((block_x, block_y), 4.5, color=INK, lw=0))
-    scene.plot([142, 196], [214, 226], color=GREEN, lw=1)
-    label(scene, block_x + 98, block_y + 24, "angle", None, INK)
-    label(scene, block_x + 6, block_y - 44, "block", "(block_x, block_y)", INK)
+    label(scene, block_x + 92, block_y + 22, "block_angle", None, INK)
+    label(scene, block_x - 12, block_y - 56, "block", "(block_x, block_y)", INK)
 
     left = 470
-    page.text(left, 62, "observation", size=HEAD, weight="bold", ha="left")
-    page.text(left, 82, "what the policy sees: 5 numbers", color=GREY, ha="left")
+    page.text(left, 42, "observation", size=HEAD, weight="bold", ha="left")
+    page.text(left, 62, "what the policy sees: 5 numbers", color=GREY, ha="left")
     names = ["agent_x", "agent_y", "block_x", "block_y", "block_angle"]
     colours = [BLUE, BLUE, INK, INK, INK]
     for i, (name, value, colour) in enumerate(zip(names, state, colours)):
-        page.entry(left, 98 + 27 * i, name, f"{value:.2f} rad" if i == 4 else f"{value:.0f} px", colour)
-    page.text(left, 272, "action", size=HEAD, weight="bold", ha="left")
-    page.text(left, 292, "what it answers: 2 numbers", color=GREY, ha="left")
+        page.entry(left, 80 + 27 * i, name, f"{value:.2f} rad" if i == 4 else f"{value:.0f} px", colour)
+    page.text(left, 250, "action", size=HEAD, weight="bold", ha="left")
+    page.text(left, 270, "what it answers: 2 numbers", color=GREY, ha="left")
     for i, (name, value) in enumerate(zip(["target_x", "target_y"], action)):
-        page.entry(left, 308 + 27 * i, name, f"{value:.0f} px", VERMILION)
-    page.text(left, 392, "goal", size=HEAD, weight="bold", ha="left")
-    page.text(left, 412, "never moves: (256 px, 256 px, π/4 rad)", color=GREY, ha="left")
+        page.entry(left, 288 + 27 * i, name, f"{value:.0f} px", VERMILION)
+    page.text(left, 377, "goal", size=HEAD, weight="bold", ha="left")
+    page.text(left, 397, "never moves: (256, 256) px, π/4 rad", color=GREY, ha="left")
     return page.image("The Push-T table, 512 by 512 pixels, y pointing down: the agent at (agent_x, agent_y), the grey T-shaped "
                       "block at (block_x, block_y), the middle of its bar's outer edge, turned by block_angle, the light "
                       "green goal, and a red cross at the action (target_x, target_y), to which an arrow leads from the "
@@ -76,23 +76,22 @@ def receding_horizon(obs_horizon=2, pred_horizon=16, action_horizon=8):
     for name, step, top in [("first look", 0, 60), ("next look", action_horizon, 212)]:
         at = left + step * cell
         now = at + first * cell
-        for line in ([30, 40], [top - 34, top - 22]):
-            page.axes.plot([now + cell / 2] * 2, line, color=GREY, lw=1)
-        page.text(now + 2, top - 12, "the policy is asked", color=INK, ha="left")
-        page.text(left - 12, top - 12, name, size=HEAD, weight="bold", ha="right")
+        page.axes.plot([now + cell / 2] * 2, [30, top - 4], color=GREY, lw=1, ls=(0, (2, 2)), zorder=0)
+        page.text(now + cell / 2 + 6, top - 14, "the policy is asked", color=GREY, ha="left")
+        page.text(left - 12, top - 14, name, size=HEAD, weight="bold", ha="right")
         rows = [("observations seen", range(obs_horizon), SKY), ("actions predicted", range(pred_horizon), PALE),
                 ("actions executed", range(first, last), ORANGE)]
         for r, (what, places, fill) in enumerate(rows):
             y = top + r * 36
             page.text(left - 12, y + 13, what, ha="right")
             for i in places:
-                page.cell(at + i * cell, y, cell, 26, "" if r == 0 else i, ORANGE if r == 1 and first <= i < last else fill)
-        page.box(at - 3, top - 3, cell + 6, 26 + 36 + 6, edge=VERMILION)
-    page.text(left + obs_horizon * cell + 14, 73, "action 0 of the chunk belongs to the first observation", color=VERMILION,
-              ha="left")
-    page.text(left + last * cell + 14, 145, f"chunk[{first}:{last}]  =  chunk[To − 1 : To − 1 + Ta]", ha="left")
-    page.text(left, 338, f"To = {obs_horizon} observations     Tp = {pred_horizon} actions predicted     "
-              f"Ta = {action_horizon} executed before the next look", color=GREY, ha="left")
+                page.cell(at + i * cell, y, cell, 26, i, ORANGE if r == 1 and first <= i < last else fill)
+        page.box(at - 1, top - 3, cell + 1.5, 26 + 36 + 6, edge=VERMILION, lw=1.6, zorder=5)
+    page.text(left + obs_horizon * cell + 14, 73, "chunk[0] belongs to the time of obs[0], the first observation",
+              color=VERMILION, ha="left", path_effects=RIM)
+    page.text(left + last * cell + 14, 145, f"chunk[{first}:{last}]  =  chunk[To − 1 : To − 1 + Ta]", ha="left", path_effects=RIM)
+    page.text(left, 332, f"observations To = {obs_horizon}     predicted Tp = {pred_horizon}     executed before the next look "
+              f"Ta = {action_horizon}", color=GREY, ha="left")
     return page.image(f"A timeline of two rounds. The policy sees {obs_horizon} observations and predicts {pred_horizon} actions, "
                       f"the first of them, action 0, for the time of the first observation. Actions {first} to {last - 1} of "
                       f"the chunk are executed, from the time of the last observation on. The next round is the same, "
@@ -152,7 +151,7 @@ def chunk(obs, action, stats=None, obs_horizon=2, action_horizon=8):
 
     Executed, and drawn filled, are [obs_horizon - 1 : obs_horizon - 1 + action_horizon].
     """
-    obs, action = np.asarray(obs, np.float64).reshape(-1, 5), np.asarray(action, np.float64).reshape(-1, 2)
+    obs, action = (np.asarray(a, np.float64).reshape(np.shape(a)[-2:]) for a in (obs, action))
     if stats is not None:
         obs, action = unnormalize_data(obs, stats["obs"]), unnormalize_data(action, stats["action"])
     first, last = obs_horizon - 1, min(obs_horizon - 1 + action_horizon, len(action))
@@ -178,7 +177,8 @@ def chunk(obs, action, stats=None, obs_horizon=2, action_horizon=8):
     wide.add_patch(Rectangle(corner, 2 * half, 2 * half, fill=False, ec=GREY, lw=1, zorder=6))
     for row, (face, edge, what) in enumerate([(VERMILION, VERMILION, f"action to execute: chunk[{first}:{last}]"),
                                               ("white", VERMILION, "action predicted, not executed"),
-                                              (AGENT, AGENT, "agent now"), ("white", BLUE, "agent at the observation before")]):
+                                              (AGENT, AGENT, "agent now"),
+                                              ("white", BLUE, "agent at the observation before")][:3 + (len(obs) > 1)]):
         y = 308 + 26 * row
         page.axes.plot(450, y, "o", ms=8, mew=1.2, mec=edge, mfc=face)
         page.text(468, y, what, ha="left")
@@ -222,7 +222,7 @@ def episodes(states_list, labels=None):
 
 def _paths(scene, states):
     """Agent's path and some of the block's outlines of one episode, states (T + 1, 5)."""
-    some = np.unique(np.linspace(0, len(states) - 1, 7).round().astype(int))
+    some = np.unique(np.linspace(0, len(states) - 1, 6).round().astype(int))
     for depth, (x, y, angle) in zip(np.linspace(0.15, 1, len(some)), states[some, 2:]):
         c, s = math.cos(angle), math.sin(angle)
         outline = TEE @ np.array([[c, s], [-s, c]]) + (x, y)
@@ -231,7 +231,8 @@ def _paths(scene, states):
                                 lw=1.1 if last else 0.8))
     path = states[:, :2]
     colours = [_depth(depth) for depth in np.linspace(0.3, 1, len(path))]
-    scene.add_collection(LineCollection(np.stack([path[:-1], path[1:]], axis=1), colors=colours[1:], lw=1.3, zorder=3))
+    scene.add_collection(LineCollection(np.stack([path[:-1], path[1:]], axis=1), colors=colours[1:], lw=1.3, capstyle="round",
+                                        zorder=3))
     scene.plot(*path[0], "o", ms=5, mew=1.4, mec=colours[0], mfc="white", zorder=4)
     scene.plot(*path[-1], "o", ms=5, mew=1.4, mec=colours[-1], mfc=colours[-1], zorder=4)
 
