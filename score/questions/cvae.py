@@ -29,7 +29,8 @@ class _Probe(nn.Module):
         given = {**dict(zip(self.takes, args)), **kwargs}
         shapes = {name: tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__ for name, x in given.items()}
         batch = next(iter(shapes.values()), ())[:1]
-        if len(args) + len(kwargs) != len(self.takes) or shapes != {name: (*batch, width) for name, width in self.takes.items()}:
+        right = {name: (*batch, width) for name, width in self.takes.items()}
+        if len(args) + len(kwargs) != len(self.takes) or shapes != right:
             raise ValueError(_misfit(self.name, self.takes, shapes))
         outputs = self.linear(torch.cat([given[name] for name in self.takes], dim=1)).split(self.gives, dim=1)
         # Clones: torch does not let the parts of a split be changed in place.
@@ -87,22 +88,24 @@ def _gradients(what, value, leaves):
     """Derivatives of a student's number with respect to the leaves, as arrays; None where it depends on none of them."""
     if not value.requires_grad:
         return None
-    found = call_answer(f"The gradient of {what}", torch.autograd.grad, value.sum(), leaves, retain_graph=True, allow_unused=True)
+    found = call_answer(f"The gradient of {what}", torch.autograd.grad, value.sum(), leaves, retain_graph=True,
+                        allow_unused=True)
     if all(gradient is None for gradient in found):
         return None
-    return [np.zeros(leaf.shape) if gradient is None else as_array(what, gradient) for leaf, gradient in zip(leaves, found)]
+    return [np.zeros(leaf.shape) if one is None else as_array(what, one) for leaf, one in zip(leaves, found)]
 
 
 def _number(what, value, leaves):
     """A student's loss: its value and, where it is one number, its gradients."""
     if not isinstance(value, torch.Tensor):
-        raise AnswerError(f"{what} returned a {type(value).__name__}. Hint: return one tensor; .item() and numpy cut the path that "
-                          "the gradient takes, and print returns nothing.")
+        raise AnswerError(f"{what} returned a {type(value).__name__}. Hint: return one tensor; .item() and numpy cut the path "
+                          "that the gradient takes, and print returns nothing.")
     return {"value": as_array(what, value), "gradients": _gradients(what, value, leaves) if value.numel() == 1 else None}
 
 
 # Q2.1, the agent.
 
+_OUTPUTS = ("action", "mu", "logvar")
 _FAR = 7  # standard deviations that no draw strays
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _QUANTILES = (-1.645, -0.674, 0, 0.674, 1.645)  # of N(0, 1)
@@ -155,26 +158,36 @@ def _asked(agent, given):
         raise AnswerError(f"sample_action returned {len(acted)} things. Hint: return the actions and nothing else.")
     acted = as_array("sample_action", acted)
     agent.encoder = encoder
-    first, again = (call_answer("forward", lambda: agent(torch.tensor(given["obs"]), torch.tensor(given["action"]))) for _ in range(2))
-    if not isinstance(first, (tuple, list)) or len(first) != 3:
-        raise AnswerError(f"forward returned {len(first) if isinstance(first, (tuple, list)) else 'a ' + type(first).__name__}. Hint: "
-                          "return three tensors: the actions, mu and logvar.")
-    got = {name: as_array(f"forward's {name}", output) for name, output in zip(("action", "mu", "logvar"), first)}
+    calls = []
+    for _ in range(2):
+        outputs = call_answer("forward", lambda: agent(torch.tensor(given["obs"]), torch.tensor(given["action"])))
+        if not isinstance(outputs, (tuple, list)) or len(outputs) != 3:
+            said = f"{len(outputs)} things" if isinstance(outputs, (tuple, list)) else f"a {type(outputs).__name__}"
+            raise AnswerError(f"forward returned {said}. Hint: return three tensors: the actions, mu and logvar.")
+        calls.append({name: as_array(f"forward's {name}", output) for name, output in zip(_OUTPUTS, outputs)})
     gradients = {name: _gradients(f"forward's {name}", output, [encoder.linear.bias])
-                 for name, output in zip(("action", "mu", "logvar"), first)}
-    return {**got, "acted": acted, "again": as_array("forward's action", again[0]), "gradients": gradients}
+                 for name, output in zip(_OUTPUTS, outputs)}
+    return {"acted": acted, "calls": calls, "gradients": gradients}
 
 
 def _agent_judge(given, got):
     _acting_judge(given, got["acted"])
-    latent, shape = given["sizes"]["latent_dim"], (len(given["obs"]), given["sizes"]["latent_dim"])
-    mu, logvar = np.split(_values(given["encoder"], given["obs"], given["action"]), [latent], axis=1)
-    shapes = [got[name].shape for name in ("action", "mu", "logvar")]
+    before, z = (_forward_judge(given, call) for call in got["calls"])
+    mu, logvar = np.split(_values(given["encoder"], given["obs"], given["action"]), 2, axis=1)
+    _noise_judge(z, before, mu, logvar)
+    _path_judge(given, got["gradients"], z - mu)
+
+
+def _forward_judge(given, got):
+    """The latent that forward decoded."""
+    shape = (len(given["obs"]), given["sizes"]["latent_dim"])
+    mu, logvar = np.split(_values(given["encoder"], given["obs"], given["action"]), 2, axis=1)
+    shapes = [got[name].shape for name in _OUTPUTS]
     if shapes != [given["action"].shape, shape, shape]:
         if sorted(shapes) == sorted([given["action"].shape, shape, shape]):
             hint = "the order is: actions, mu, logvar."
         else:
-            hint = f"they are the decoder's actions, {given['action'].shape}, and mu and logvar, each {shape}, as the networks give them."
+            hint = f"needed are the decoder's actions, {given['action'].shape}, and the encoder's mu and logvar, each {shape}."
         raise AnswerError(f"forward returned the shapes {', '.join(map(str, shapes))}. Hint: {hint}")
     z, decoded = _latent(given["decoder"], given["obs"], got["action"])
     for name, right in (("mu", mu), ("logvar", logvar)):
@@ -184,39 +197,41 @@ def _agent_judge(given, got):
             hint = f"this is {found}." if found else "return it as the encoder gives it for obs and action, unchanged."
             raise AnswerError(f"forward's {name} is not what the encoder gives. Hint: {hint}")
     if not decoded:
-        raise AnswerError("forward's actions are not what the decoder gives. Hint: decode the observations with z, and change nothing.")
-    _noise_judge(z, mu, logvar, _latent(given["decoder"], given["obs"], got["again"])[0])
-    _path_judge(given, got["gradients"], z - mu)
+        raise AnswerError("forward's actions are not what the decoder gives. Hint: decode the observations with z, and change "
+                          "nothing.")
+    return z
 
 
 def _acting_judge(given, acted):
     if acted.shape != given["action"].shape:
-        raise AnswerError(f"sample_action returned the shape {acted.shape}, where {given['action'].shape} is needed. Hint: return what "
-                          "the decoder gives, for the whole batch and flat.")
+        raise AnswerError(f"sample_action returned the shape {acted.shape}, where {given['action'].shape} is needed. Hint: return "
+                          "what the decoder gives, for the whole batch and flat.")
     z, decoded = _latent(given["decoder"], given["obs"], acted)
     if not decoded:
-        raise AnswerError("sample_action's actions are not what the decoder gives. Hint: decode the observations with z = 0, and "
-                          "change nothing.")
+        raise AnswerError("sample_action's actions are not what the decoder gives. Hint: decode the observations with z = 0, "
+                          "and change nothing.")
     if np.abs(z).max() > 1e-4:
         hint = "it is ones: take zeros" if np.allclose(z, 1, atol=1e-4) else "draw nothing when acting"
-        raise AnswerError(f"sample_action decodes with another latent than zero. Hint: {hint}; z = 0 is the likeliest under N(0, I).")
+        raise AnswerError(f"sample_action decodes with another latent than zero. Hint: {hint}; z = 0 is the likeliest under "
+                          "N(0, I).")
 
 
-def _noise_judge(z, mu, logvar, again):
-    """z is to be a draw from N(mu, exp(logvar))."""
+def _noise_judge(z, before, mu, logvar):
+    """z is to be a draw from N(mu, exp(logvar)), and another one than before."""
     noise, sigma = z - mu, np.exp(logvar / 2)
     if len(z) < 1000:
         # Too few to show a distribution.
         if not np.all(np.abs(noise) < _FAR * sigma + 1e-3):
-            raise AnswerError("z lies further from mu than its standard deviation allows. Hint: sigma is exp(logvar / 2), and nothing "
-                              "else is added.")
+            raise AnswerError("z lies further from mu than its standard deviation allows. Hint: sigma is exp(logvar / 2), and "
+                              "nothing else is added.")
         return
     if _is_standard(noise / sigma, logvar):
-        if np.allclose(z, again, atol=1e-3):
+        if np.allclose(z, before, atol=1e-3):
             raise AnswerError("Two calls of forward draw the same noise. Hint: set no seed inside the agent.")
         if np.abs(np.corrcoef(noise / sigma, rowvar=False) - np.eye(z.shape[1])).max() < 0.1:
             return
-    raise AnswerError(f"z is not drawn from a normal distribution with mean mu and variance exp(logvar). Hint: {_noise_hint(z, mu, logvar)}")
+    raise AnswerError("z is not drawn from a normal distribution with mean mu and variance exp(logvar). Hint: "
+                      f"{_noise_hint(z, mu, logvar)}")
 
 
 def _is_standard(noise, logvar):
@@ -267,13 +282,15 @@ def _path_judge(given, gradients, noise):
     right = {"action": (batch * by_z, by_z * noise.sum(axis=0) / 2), "mu": (all_ones, none), "logvar": (none, all_ones)}
     for name, parts in right.items():
         if gradients[name] is None:
-            hint = "nothing between the encoder and the actions may be detached; z = mu + sigma * noise (Normal has rsample for it, sample " \
-                   "has no gradient)." if name == "action" else "return it as it is: the KL term needs its gradient."
+            hint = "return it as it is: the KL term needs its gradient."
+            if name == "action":
+                hint = "nothing between the encoder and the actions may be detached; z = mu + sigma * noise (Normal has " \
+                       "rsample for it; its sample has no gradient)."
             raise AnswerError(f"No gradient reaches the encoder from forward's {name}. Hint: {hint}")
         for part, one, other in zip(("mu", "logvar"), np.split(gradients[name][0], 2), parts):
             if not np.allclose(one, other, rtol=1e-2, atol=1e-4 * batch + 1e-3):
-                raise AnswerError(f"The values are right, but not the gradient of forward's {name} with respect to {part}. Hint: leave "
-                                  "mu and logvar attached on their way into z and out of forward.")
+                raise AnswerError(f"The values are right, but not the gradient of forward's {name} with respect to {part}. Hint: "
+                                  "leave mu and logvar attached on their way into z and out of forward.")
 
 
 # Q2.2, the KL divergence.
@@ -298,7 +315,8 @@ def _kl_judge(given, got):
     if value.size != 1:
         dims = {(batch, latent): "over both dimensions", (batch,): "over the batch too", (batch, 1): "over the batch too",
                 (latent,): "over the latent dimensions too", (1, latent): "over the latent dimensions too"}
-        raise AnswerError(f"The divergence has shape {value.shape}. Hint: one number is needed: sum {dims.get(value.shape, 'over everything')}.")
+        raise AnswerError(f"The divergence has shape {value.shape}. Hint: one number is needed: sum "
+                          f"{dims.get(value.shape, 'over everything')}.")
     value = float(value.reshape(()))
     mu, logvar = (torch.from_numpy(given[name]).double() for name in ("mu", "logvar"))
     right = _kl(mu, logvar).item()
@@ -309,7 +327,8 @@ def _kl_judge(given, got):
             hint = "logvar may be negative and has no logarithm: it is log sigma² already."
         raise AnswerError(f"The divergence is {value:.6g} where {right:.6g} is right. Hint: {hint}")
     if got["gradients"] is None:
-        raise AnswerError("The value is right, but no gradient reaches mu and logvar. Hint: leave out torch.no_grad and .detach() here.")
+        raise AnswerError("The value is right, but no gradient reaches mu and logvar. Hint: leave out torch.no_grad and .detach() "
+                          "here.")
     by_mu, by_logvar = got["gradients"]
     if not np.allclose(by_mu, given["mu"], rtol=1e-3, atol=1e-5) \
             or not np.allclose(by_logvar, (np.exp(given["logvar"]) - 1) / 2, rtol=1e-3, atol=1e-5):
@@ -383,25 +402,26 @@ def _loss_call(answer, given):
 
 def _loss_judge(given, got):
     if got["value"].size != 1:
-        raise AnswerError(f"The loss has shape {got['value'].shape}. Hint: one number for the whole batch: the mean of the squares over "
-                          "everything, and beta times the one number that kl_divergence gives.")
+        raise AnswerError(f"The loss has shape {got['value'].shape}. Hint: one number for the whole batch: the mean of the squares "
+                          "over everything, and beta times the one number that kl_divergence gives.")
     loss, agent = float(got["value"].reshape(())), _probe_agent(given).double()
     nobs, naction = (torch.from_numpy(given[name]).double() for name in ("nobs", "naction"))
     beta = 10.0 if given["beta"] is None else given["beta"]
     prediction, mu, logvar = agent(nobs.flatten(1), naction.flatten(1))
     right = nn.functional.mse_loss(prediction, naction.flatten(1)) + beta * _kl(mu, logvar)
     if not np.isclose(loss, right.item(), rtol=1e-5):
-        said = f"With beta {'left at its default' if given['beta'] is None else f'= {beta:.3g}'} the loss is {loss:.6g} where " \
-               f"{right.item():.6g} is right."
-        raise AnswerError(f"{said} Hint: {_loss_hint(loss, agent, nobs, naction, beta, given['beta'] is None)}")
+        said = "left at its default" if given["beta"] is None else f"= {beta:.3g}"
+        raise AnswerError(f"With beta {said} the loss is {loss:.6g} where {right.item():.6g} is right. Hint: "
+                          f"{_loss_hint(loss, agent, nobs, naction, beta, given['beta'] is None)}")
     if got["gradients"] is None:
-        raise AnswerError("The value is right, but no gradient reaches the agent. Hint: leave out torch.no_grad and .detach() here.")
+        raise AnswerError("The value is right, but no gradient reaches the agent. Hint: leave out torch.no_grad and .detach() "
+                          "here.")
     rows = {"squared error": slice(0, 32), "KL term": slice(32, None)}
     gradient = torch.autograd.grad(right, agent.linear.weight)[0].numpy()
     for name, part in rows.items():
         if not np.allclose(got["gradients"][0][part], gradient[part], rtol=1e-3, atol=1e-5):
-            raise AnswerError(f"The value is right, but the gradient of its {name} is not. Hint: nothing on the way from the agent's "
-                              "outputs to the loss may be detached.")
+            raise AnswerError(f"The value is right, but the gradient of its {name} is not. Hint: nothing on the way from the "
+                              "agent's outputs to the loss may be detached.")
 
 
 @torch.no_grad()
@@ -433,8 +453,7 @@ def _loss_hint(loss, agent, nobs, naction, beta, by_default):
         "the root of the mean squared error is taken: leave it out.": mse.sqrt() + beta * kl,
         "a smooth L1 (Huber) loss is taken: use the mean squared error.":
             nn.functional.smooth_l1_loss(prediction, action) + beta * kl,
-        "the output is reshaped in the wrong order: view it as (B, pred_horizon, action_dim), not (B, action_dim, pred_horizon) "
-        "transposed.": nn.functional.mse_loss(prediction.view(-1, 2, 16).transpose(1, 2), naction) + beta * kl,
+        "the output is reshaped in the wrong order: view it as (B, pred_horizon, action_dim), without a transpose.": nn.functional.mse_loss(prediction.view(-1, 2, 16).transpose(1, 2), naction) + beta * kl,
         "the observations are flattened in the wrong order: time step by time step, without a transpose.":
             of(nobs.transpose(1, 2).flatten(1), action),
         "the observations are flattened in the wrong order: newest last.": of(nobs.flip(1).flatten(1), action),
@@ -449,7 +468,7 @@ def _loss_hint(loss, agent, nobs, naction, beta, by_default):
             error.view(-1, 16, 2)[:, :8].square().mean() + beta * kl,
     }
     if by_default:
-        candidates |= {f"beta counts as {other:g} here: multiply the KL term by beta, and leave its default at 10.": mse + other * kl
+        candidates |= {f"beta counts as {other:g}: multiply the KL term by beta, and leave its default at 10.": mse + other * kl
                        for other in (1, 0.1, 0.01, 0.001, 1e-4, 1e-5, 100)}
         # All three are 32 wide here.
         names, outputs = ("the prediction", "mu", "logvar"), (prediction, mu, logvar)
@@ -482,7 +501,7 @@ class _Actor(nn.Module):
         width = len(given["bias"])
         self.latent_dim = given["weight"].shape[1] - 10
         self.decoder = _Probe("decoder", {"obs": 10, "z": self.latent_dim}, (width,), given["weight"], given["bias"])
-        self.encoder = _NotAsked("the encoder was asked. Hint: when acting there are no actions to show it; ask model.sample_action")
+        self.encoder = _NotAsked("the encoder was asked. Hint: there are no actions to show it when acting; ask sample_action")
 
     def sample_action(self, obs):
         if not isinstance(obs, torch.Tensor) or obs.ndim != 2 or obs.shape[1] != 10:
@@ -505,7 +524,7 @@ def _inference_call(answer, given):
     naction = call_answer(f"cvae_inference with batch_size {batch}", answer, model=_Actor(given), batch_size=batch, nobs=nobs,
                           pred_horizon=given["pred_horizon"], action_dim=given["action_dim"])
     if not isinstance(naction, torch.Tensor):
-        raise AnswerError(f"cvae_inference returned a {type(naction).__name__}. Hint: return the tensor naction, and nothing else.")
+        raise AnswerError(f"cvae_inference returned a {type(naction).__name__}. Hint: return the tensor naction, nothing else.")
     return {"naction": as_array("cvae_inference", naction), "requires_grad": naction.requires_grad}
 
 
@@ -513,8 +532,8 @@ def _inference_judge(given, got):
     naction, obs = got["naction"], given["nobs"].reshape(-1, 10)
     shape = (len(obs), given["pred_horizon"], given["action_dim"])
     if naction.shape != shape:
-        raise AnswerError(f"For {len(obs)} observations the result has shape {naction.shape}; (batch_size, pred_horizon, action_dim) = "
-                          f"{shape} is needed. Hint: {_shape_hint(naction.shape, shape)}")
+        raise AnswerError(f"For {len(obs)} observations the result has shape {naction.shape}; (batch_size, pred_horizon, "
+                          f"action_dim) = {shape} is needed. Hint: {_shape_hint(naction.shape, shape)}")
     output = _values(given, obs, np.zeros((len(obs), given["weight"].shape[1] - 10)))
     right = output.reshape(shape)
     if not np.allclose(naction, right, rtol=1e-5, atol=1e-6):
@@ -525,7 +544,7 @@ def _inference_judge(given, got):
         elif _latent(given, obs, naction.reshape(len(obs), -1))[1]:
             hint = "they are decoded with another latent than zero: draw nothing, and ask model.sample_action."
         else:
-            hint = "flatten each observation sequence from dimension 1 on, ask model.sample_action, reshape; change nothing else."
+            hint = "flatten each observation sequence from dimension 1 on, ask sample_action, reshape; change nothing else."
         raise AnswerError(f"The actions are not those that sample_action gives. Hint: {hint}")
     if got["requires_grad"]:
         raise AnswerError("The actions are right, but gradients were recorded. Hint: ask the model under torch.no_grad().")

@@ -75,13 +75,11 @@ def _noise_hint(z):
     """What keeps z (B, steps, coordinates) from being standard normal noise; None when nothing does."""
     if not np.isfinite(z).all():
         return "it is not finite."
-    if np.ptp(z) == 0:
-        return "it is the same number everywhere: draw it with torch.randn."
-    if np.unique(z).size < 0.9 * z.size:
-        for axis, of in enumerate(("sample of the batch", "step of a chunk", "coordinate")):
-            if z.shape[axis] > 1 and np.allclose(z, z.take([0], axis), rtol=1e-3, atol=1e-4):
-                return f"it is the same for every {of}: draw a number for each, of the chunk's whole shape (torch.randn)."
-        return "many of its numbers are alike: draw one for each of (B, pred_horizon, action_dim) with torch.randn."
+    if np.allclose(z, z.flat[0], rtol=0, atol=1e-3):
+        return "it is the same number everywhere: draw one for each of (B, pred_horizon, action_dim), with torch.randn."
+    for axis, of in enumerate(("sample of the batch", "step of a chunk", "coordinate")):
+        if z.shape[axis] > 1 and np.allclose(z, z.take([0], axis), rtol=0, atol=1e-3):
+            return f"it is the same for every {of}: draw a number for each, of the chunk's whole shape (torch.randn)."
     if z.size < 1000:  # too few to tell one distribution from another
         return None
     bound, deviation = 6 / np.sqrt(z.size), z.std()
@@ -146,6 +144,8 @@ def _schedule_judge(given, got):
 def _schedule_hint(betas, steps, s):
     if not np.isfinite(betas).all():
         return "not all of them are finite: nothing may be divided by zero."
+    if not betas.any():
+        return "all are 0, as they are where f rises: it falls from 1 to 0 (cosine, k = 0 first), and beta_k = 1 - f(k+1)/f(k)."
     x = np.arange(-1, steps + 2) / steps  # one place more at either end than f is needed at
 
     def betas_of(f, largest=_LARGEST):
@@ -207,14 +207,14 @@ def _ddpm_inputs(rng, challenge):
     steps = (_STEPS, int(rng.integers(20, 60)), int(rng.integers(120, 160)))[challenge]
     horizon, dims = ((16, 2), (5, 3), (64, 4))[challenge]
     bar = np.cumprod(1 - _schedule(steps))
-    side = (5, 4, 3)[challenge]
+    side, batch = (5, 4, 3)[challenge], (512, 1024, 64)[challenge]
 
     def small(bound, *shape):
         return rng.uniform(-bound, bound, shape).astype(np.float32)
 
     back = {}
     for k in (0, 1, 2, steps // 2, steps - 1):
-        chunk, noise = small(0.8, 1024, horizon, dims), small(0.3, 1024, horizon, dims)
+        chunk, noise = small(0.8, batch, horizon, dims), small(0.3, batch, horizon, dims)
         back[k] = {"a_k": (np.sqrt(bar[k]) * chunk + np.sqrt(1 - bar[k]) * noise).astype(np.float32), "epsilon": noise}
     forth = [
         # A cube: coefficients that broadcast over the wrong axis raise nothing here.
@@ -233,7 +233,16 @@ def _ddpm_call(answer, given):
     steps = given["num_timesteps"]
     ddpm = _construct(answer, num_timesteps=steps, clip_denoised=False, output_bound=1.0, device="cpu")
     got = {name: _table_of(ddpm, name) for name in _TABLES}
-    got["forth"], got["back"], dtypes = [], {}, set()
+    got.update(forth=[], back={}, raised=None)
+    try:
+        _ddpm_use(answer, ddpm, given, got)
+    except AnswerError as error:  # what comes before it is judged first, and may be the reason
+        got["raised"] = str(error)
+    return got
+
+
+def _ddpm_use(answer, ddpm, given, got):
+    steps, dtypes = given["num_timesteps"], set()
     for case in given["forth"]:
         a_k = _ask("diffuse", ddpm.diffuse, *(torch.tensor(case[key]) for key in ("a_start", "k", "noise")))
         got["forth"].append(_result("diffuse", a_k, dtypes))
@@ -252,7 +261,6 @@ def _ddpm_call(answer, given):
     # With everything by default the finished chunk may be cut off, which does nothing to one within (-1, 1).
     got["default"] = restore(_construct(answer, num_timesteps=steps), 0, 1, one)
     got["devices"], got["dtypes"] = _devices(answer, steps), sorted(dtypes)
-    return got
 
 
 def _construct(answer, **arguments):
@@ -303,7 +311,9 @@ def _ddpm_judge(given, got):
     _tables_judge(steps, got)
     beta, alpha, bar = (got[name] for name in _TABLES)
     for case, a_k in zip(given["forth"], got["forth"]):
-        _diffuse_judge(case, a_k, bar, alpha, beta)
+        _diffuse_judge(case, a_k, bar, alpha)
+    if got["raised"]:
+        raise AnswerError(got["raised"])
     prev = np.append(1, bar[:-1])
     for k, case in given["back"].items():
         _mean_judge(k, case, got["back"][k], beta, alpha, bar, prev)
@@ -366,7 +376,7 @@ def _tables_judge(steps, got):
         raise AnswerError(f"{said} self.alpha_k_cumprod is wrong. Hint: {hint or 'it is torch.cumprod(self.alpha_k, dim=0).'}")
 
 
-def _diffuse_judge(case, a_k, bar, alpha, beta):
+def _diffuse_judge(case, a_k, bar, alpha):
     a, noise, k = (case[key].astype(np.float64) if key != "k" else case[key] for key in ("a_start", "noise", "k"))
     if a_k.shape != a.shape:
         raise AnswerError(f"diffuse turns {a.shape} into {a_k.shape}. Hint: the coefficients are broadcast over steps and coordinates: "
@@ -543,9 +553,12 @@ class _NoiseNetwork(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(given["weight"]))
         self.of_condition = nn.Parameter(torch.tensor(given["of_condition"]))
-        self.shown = []
+        self.chunk, self.shown = given["chunk"], []
 
     def forward(self, sample, timestep, global_cond=None):
+        if sample.shape[1:] != self.chunk:
+            raise TypeError(f"the network reads (B, pred_horizon, action_dim) = {('B', *self.chunk)} and was shown {tuple(sample.shape)}"
+                            .replace("'", ""))
         self.shown.append({"sample": _plain(sample), "k": _plain(timestep), "recorded": bool(sample.requires_grad),
                            "condition": None if global_cond is None else _plain(global_cond)})
         guess = _guess(sample, self.shown[-1]["k"], self.weight, self.shown[-1]["condition"], self.of_condition)
@@ -565,8 +578,7 @@ def _guess(sample, k, weight, condition, of_condition):
 
 def _plain(value):
     """What an answer hands over, as an array of its own."""
-    return np.array(torch.as_tensor(value).detach().cpu().tolist() if not isinstance(value, torch.Tensor) else
-                    value.detach().cpu().double().numpy())
+    return torch.as_tensor(value).detach().to("cpu", torch.float64).numpy().copy()
 
 
 def _network_inputs(rng, batch, horizon, dims, obs=(2, 5)):
@@ -576,7 +588,7 @@ def _network_inputs(rng, batch, horizon, dims, obs=(2, 5)):
         "of_condition": rng.uniform(-0.5, 0.5, (width, dims)).astype(np.float32),
         "nobs": rng.uniform(-0.8, 0.8, (batch, *obs)).astype(np.float32),
         "naction": rng.uniform(-0.8, 0.8, (batch, horizon, dims)).astype(np.float32),
-        "seeds": _seeds(rng),
+        "seeds": _seeds(rng), "chunk": (horizon, dims),
     }
 
 
@@ -599,7 +611,7 @@ def _condition_judge(condition, nobs):
 
 def _loss_inputs(rng, challenge):
     """A batch in which every step turns up (but for one in 10^16), a small one, and one chunk."""
-    return _network_inputs(rng, *((4096, 8, 2), (6, 16, 3), (1, 16, 2))[challenge])
+    return _network_inputs(rng, *((4096, 3, 2), (6, 16, 3), (1, 16, 2))[challenge])
 
 
 def _loss_call(answer, given):
@@ -654,7 +666,7 @@ def _loss_judge(given, got):
 
 
 def _timesteps_judge(k, batch):
-    if k.size != k.reshape(-1).size or not np.isfinite(k).all() or not np.array_equal(k, np.round(k)):
+    if not np.array_equal(k, np.round(k)):  # nan neither
         raise AnswerError("The steps are not whole numbers. Hint: torch.randint(0, scheduler.num_timesteps, (B,)).")
     if k.shape != (batch,):
         one = batch > 1 and k.size == 1
@@ -681,11 +693,12 @@ def _timesteps_judge(k, batch):
 
 def _implied_noise(sample, naction, k, diffused):
     """The noise in what the network is shown, at the steps that it is shown."""
-    left = np.cumprod(1 - _schedule(_STEPS))[k].reshape(-1, 1, 1)
+    left = _Scheduler(_STEPS).alpha_k_cumprod.double().numpy()[k].reshape(-1, 1, 1)  # as the answer's arithmetic has it
     noise = (sample - np.sqrt(left) * naction) / np.sqrt(1 - left)
     if np.allclose(sample, naction, atol=1e-6):
         raise AnswerError("The network is shown the clean chunks. Hint: show it what scheduler.diffuse makes of them.")
-    if diffused and diffused[-1].size in (1, len(k)) and not np.array_equal(np.broadcast_to(diffused[-1].reshape(-1), k.shape), k):
+    spoiled_by = np.concatenate([np.ravel(steps) for steps in diffused]) if diffused else k
+    if spoiled_by.size in (1, len(k)) and not (spoiled_by == k).all():
         raise AnswerError("The network is shown other steps than those that the chunks were spoiled by. Hint: draw k once, and hand it to "
                           "both.")
     if len(k) > 1000 and _noise_hint(noise) and _noise_hint(sample) is None:
@@ -699,7 +712,7 @@ def _loss_value_judge(given, got, noise, naction):
         raise AnswerError(f"The loss has shape {loss.shape}. Hint: one number for the whole batch: take the mean over everything.")
     loss, error = float(loss.reshape(())), guess - noise
     right = np.square(error).mean()
-    if not np.isclose(loss, right, rtol=2e-5):
+    if not np.isclose(loss, right, rtol=5e-5):
         hint = mistake(loss, {
             "this is the sum of the squares: take their mean, over batch, steps and coordinates.": np.square(error).sum(),
             "this is summed over each chunk: take the mean over steps and coordinates as well as over the batch.":
@@ -719,7 +732,7 @@ def _loss_value_judge(given, got, noise, naction):
             "the noise is left out: compare the guess with it.": np.square(guess).mean(),
             "this is the squared mean of the error: square first, then take the mean.": np.square(error.mean()),
             "the guess has the wrong sign.": np.square(guess + noise).mean(),
-        }, rtol=2e-5)
+        }, rtol=5e-5)
         raise AnswerError(f"The loss is {loss:.6g} where {right:.6g} is right. Hint: " + (
             hint or "it is the mean, over batch, steps and coordinates, of the squared difference between the network's guess and the very "
                     "noise that was added."))
@@ -735,7 +748,7 @@ def _loss_value_judge(given, got, noise, naction):
 
 
 def _inference_inputs(rng, challenge):
-    batch, horizon, dims, steps = ((1024, 16, 2, 7), (1, 5, 3, 4), (3, 16, 2, 12))[challenge]
+    batch, horizon, dims, steps = ((512, 16, 2, 7), (1, 5, 3, 4), (3, 16, 2, 12))[challenge]
     given = _network_inputs(rng, batch, horizon, dims)
     del given["naction"]
     return {**given, "pred_horizon": horizon, "action_dim": dims, "num_diffusion_iters": steps}
@@ -769,10 +782,8 @@ def _inference_judge(given, got):
         raise AnswerError("ddpm_scheduler.denoise is not asked. Hint: it takes each step back, from the network's guess.")
     start = shown[0]["sample"]
     if start.shape != shape:
-        hint = "it has to serve a whole batch, not one observation at a time." if start.shape[1:] == shape[1:] or \
-            start.shape == shape[1:] else "the start has the shape of the result."
         raise AnswerError(f"For {batch} observations the network is shown a chunk of shape {start.shape}; (batch_size, pred_horizon, "
-                          f"action_dim) = {shape} is needed. Hint: {hint}")
+                          f"action_dim) = {shape} is needed. Hint: it has to serve a whole batch, not one observation at a time.")
     for call in shown:
         _condition_judge(call["condition"], given["nobs"])
     _steps_judge([call["k"] for call in shown], "The network is asked", steps, batch)

@@ -34,9 +34,8 @@ _TAU_HINT = "tau comes as (B,): tau[:, None] is the column that joins the flatte
 def _sizes(rng, challenge):
     if challenge == 0:  # the notebook's own
         return {**_NOTEBOOK, "hidden_dims": [32, 32], "seed": int(rng.integers(2 ** 31))}
-    state_dim, action_dim, chunk_size = rng.choice(np.arange(3, 13), size=3, replace=False).tolist()
-    return {"state_dim": state_dim, "action_dim": action_dim, "chunk_size": chunk_size, "seed": int(rng.integers(2 ** 31)),
-            "hidden_dims": rng.integers(24, 64, size=(1, 3)[challenge - 1]).tolist()}
+    return {"state_dim": int(rng.integers(11, 14)), "action_dim": int(rng.integers(3, 5)), "chunk_size": int(rng.integers(5, 11)),
+            "seed": int(rng.integers(2 ** 31)), "hidden_dims": rng.integers(24, 64, size=(1, 3)[challenge - 1]).tolist()}
 
 
 def _states(rng, given, batch):
@@ -70,8 +69,8 @@ def _ask(given, what, function, *args, hint="bring all to the shapes that the do
     except AnswerError as error:
         if not isinstance(error.__cause__, (RuntimeError, IndexError)) or not re.search("shape|size|dimension", str(error), re.I):
             raise
-        sizes = ", ".join(f"{name} {given[name]}" for name in _NOTEBOOK)
-        if any(given[name] != size for name, size in _NOTEBOOK.items()):  # with the notebook's own sizes all went well
+        if any(given.get(name, size) != size for name, size in _NOTEBOOK.items()):  # with the notebook's own all went well
+            sizes = ", ".join(f"{name} {given[name]}" for name in _NOTEBOOK)
             hint = f"this is with {sizes} and hidden_dims {tuple(given['hidden_dims'])}: take the sizes from the arguments."
         raise AnswerError(f"{str(error).split(' Hint: ')[0]} Hint: {hint}") from error
 
@@ -283,7 +282,7 @@ def _train_inputs(rng, challenge):
         batches, epochs = ((6, 2), (3, 4))[rng.integers(2)]
         interval = 4
     else:
-        batches, epochs, interval = int(rng.integers(5, 9)), 1, 1000
+        batches, epochs, interval = int(rng.integers(6, 9)), 1, 1000
     chunk_size, batch = int(rng.integers(3, 8)), int(rng.integers(3, 7))
     return {
         # The batches pull in many directions: gradients kept from one to the next take another way.
@@ -373,8 +372,8 @@ def _train_call(answer, given):
         weight = policy.weight
         weight.register_hook(lambda gradient: backwards.append(1))
         try:
-            with torch.enable_grad():
-                call_answer("train", answer, policy, loader, Normalizer(_STATS), logger, config)
+            _ask(given, "train", answer, policy, loader, Normalizer(_STATS), logger, config,
+                 hint="the batches are (state (B, 5), chunk (B, K, 2)): hand both to policy.compute_loss as they are.")
         except AnswerError:
             if loader.endless():
                 raise AnswerError(f"The loop passes over the loader without end. Hint: config.num_epochs passes, here "
@@ -399,25 +398,26 @@ def _train_judge(given, got):
         raise AnswerError("logger.dump_for_grading() was called before the training was over. Hint: it comes once, at the very end.")
 
 
-def _reference(given, optimizer=torch.optim.Adam, *, lr=None, reset="batch", fresh=None, loss=None):
+def _reference(given, optimizer=torch.optim.Adam, *, lr=None, reset="batch", fresh=None, loss=_Linear.compute_loss):
     """(weights before and after each step, losses) of the training loop, or of one with a mistake.
 
     reset, fresh: how often gradients are reset and the optimizer made anew: "batch", "epoch" or None, never.
     """
-    policy, config = _Linear(given), given["config"]
-    optimizer = make_new = lambda kind=optimizer: kind([policy.weight], lr=lr or config["lr"])
-    stepper, weights, losses = make_new(), [given["weight"].astype(np.float64)], []
-    for _ in range(config["num_epochs"]):
-        for i, (state, chunk) in enumerate(zip(given["states"], given["chunks"])):
-            if fresh == "batch" or fresh == "epoch" and i == 0:
-                stepper = make_new()
-            if reset == "batch" or reset == "epoch" and i == 0:
-                stepper.zero_grad()
-            value = (loss or _Linear.compute_loss)(policy, torch.tensor(state), torch.tensor(chunk))
-            value.backward()
-            stepper.step()
-            weights.append(policy.weight.detach().double().numpy().copy())
-            losses.append(value.item())
+    with _bench(0):
+        policy, config = _Linear(given), given["config"]
+        weights, losses, stepper = [given["weight"].astype(np.float64)], [], None
+        for _ in range(config["num_epochs"]):
+            for i, (state, chunk) in enumerate(zip(given["states"], given["chunks"])):
+                due = ("batch", "epoch") if i == 0 else ("batch",)
+                if stepper is None or fresh in due:
+                    stepper = optimizer([policy.weight], lr=lr or config["lr"])
+                if reset in due:
+                    stepper.zero_grad()
+                value = loss(policy, torch.tensor(state), torch.tensor(chunk))
+                value.backward()
+                stepper.step()
+                weights.append(policy.weight.detach().double().numpy().copy())
+                losses.append(value.item())
     return weights, losses
 
 
@@ -520,7 +520,7 @@ def _train_evaluations_judge(given, got, weights):
     if abs(at[-1] - steps) > 1 or not np.abs(got["evaluations"][-1][1] - weights[-1]).max() < tolerance:
         raise AnswerError(f"After the last of {steps} steps the policy was not evaluated. Hint: once more at the end, so that what "
                           "is handed in is the trained policy.")
-    if set(got["num_steps"]) != {config["flow_num_steps"]}:
+    if got["num_steps"] and config["flow_num_steps"] not in got["num_steps"]:  # none where a copy is what is trained
         raise AnswerError("The policy was evaluated with another number of integration steps. Hint: "
                           "flow_num_steps=config.flow_num_steps.")
 
@@ -671,7 +671,9 @@ def _draw_judge(given, draw, chunk):
             if np.allclose(tau * chunk + (1 - tau) * noise, a_tau, rtol=0, atol=1e-3) \
                     and np.isclose(loss, np.square(error).sum() / terms, rtol=1e-4):
                 return
-    noise = (a_tau - tau * chunk) / np.maximum(1 - tau, 1e-3)
+            if _noise_mistake(noise) is None:
+                raise AnswerError("The noise in the target is another than that in a_tau. Hint: draw it once and use it in both.")
+    noise = (a_tau - tau * chunk) / np.maximum(1 - tau, 1e-5)
     right = _both(velocity - (chunk - noise))
     hint = _flow_hint(loss, velocity, chunk, noise, a_tau)
     if not hint and gradient is None:
@@ -754,12 +756,14 @@ def _euler_call(answer, given):
     with _bench(given["seed"]):
         policy = _policy(answer, given)
         velocity = getattr(policy, "velocity", None)
-        weight = torch.tensor(given["weight"])
+        weight, shape = torch.tensor(given["weight"]), (given["chunk_size"], given["action_dim"])
 
         def field(state, a_tau, tau):
             """A velocity of ours, which depends on all that it is given; right whatever the student's own is."""
             tau = torch.as_tensor(tau, dtype=torch.float32)
-            tau = tau.reshape(-1, 1, 1) if tau.numel() in (1, len(state)) else tau.mean()
+            if a_tau.shape != (len(state), *shape) or tau.numel() not in (1, len(state)):
+                return torch.zeros_like(a_tau)  # nothing fails here: the shapes are on the record
+            tau = tau.reshape(-1, 1, 1)
             return 0.7 * a_tau - 2 * a_tau.tanh() + (state @ weight).reshape(a_tau.shape) + 3 * tau
 
         def sample(state, num_steps, of):
@@ -769,18 +773,24 @@ def _euler_call(answer, given):
                          hint="noise, velocity and chunk are all (B, chunk_size, action_dim); " + _TAU_HINT)
             for call in calls:
                 call.pop("output")
+                wrong = _call_mistake(given, call, state)
+                if wrong:
+                    raise AnswerError(f"The question to velocity is not right. Hint: {wrong}")
             return {"chunk": _as_chunks(given, "sample_actions", len(state), chunk), "calls": calls}
 
-        got = {"runs": [sample(given["state"][:batch], num_steps, field) for num_steps, batch in given["runs"]], "own": None}
+        got = {"runs": [sample(given["state"][:batch], num_steps, field) for num_steps, batch in given["runs"]], "own": None, "fails": None}
         few = given["state"][:5]
         try:  # a velocity that fails by itself is for Q4.3 to judge
-            if len(velocity(torch.tensor(few), torch.zeros(5, given["chunk_size"], given["action_dim"]), torch.zeros(5))) != 5:
+            if velocity(torch.tensor(few), torch.zeros(5, *shape), torch.zeros(5)).shape != (5, *shape):
                 return got
         except KeyboardInterrupt:
             raise
         except BaseException:
             return got
-        run = sample(few, 3, velocity)
+        try:
+            run = sample(few, 3, velocity)
+        except AnswerError as error:
+            return {**got, "fails": str(error)}
         by_vector = [_plain(velocity(torch.tensor(few), torch.tensor(call["a_tau"], dtype=torch.float32), torch.full((5,), i / 3)))
                      for i, call in enumerate(run["calls"])]
         got["own"] = {"seen": [call["velocity"] for call in run["calls"]], "by_vector": by_vector}
@@ -794,11 +804,13 @@ def _euler_judge(given, got):
         raise AnswerError("sample_actions never asks for the velocity. Hint: self.velocity(state, a, tau) in each step.")
     if asked != numbers:
         raise AnswerError(_count_said(asked, numbers))
-    for number, (_, batch), run in zip(numbers, given["runs"], got["runs"]):
-        _integration_judge(given, number, given["state"][:batch].astype(np.float64), run)
+    for number, run in zip(numbers, got["runs"]):
+        _integration_judge(number, run)
     starts = [run["calls"][0]["a_tau"] for run in got["runs"][:3]]
     if any(np.allclose(starts[0], start) for start in starts[1:]):
         raise AnswerError("Each call of sample_actions starts from the same noise. Hint: draw it anew, with no seed set.")
+    if got["fails"]:
+        raise AnswerError(got["fails"])
     if got["own"] and not all(a.shape == b.shape and np.allclose(a, b, rtol=1e-3, atol=1e-4)
                               for a, b in zip(got["own"]["seen"], got["own"]["by_vector"])):
         raise AnswerError("Your velocity reads the tau of sample_actions in another way than a tau (B,). Hint: hand it one tau for "
@@ -822,13 +834,9 @@ def _count_said(asked, numbers):
     return f"{said} Hint: {hint}"
 
 
-def _integration_judge(given, number, state, run):
+def _integration_judge(number, run):
     calls, chunk, numbers = run["calls"], run["chunk"], np.arange(number)
-    for call in calls:
-        wrong = _call_mistake(given, call, state)
-        if wrong:
-            raise AnswerError(f"The question to velocity is not right. Hint: {wrong}")
-    wrong = _noise_mistake(calls[0]["a_tau"]) if len(state) > 1 else None
+    wrong = _noise_mistake(calls[0]["a_tau"]) if len(chunk) > 1 else None
     if wrong:
         raise AnswerError(f"The integration starts from the wrong noise. Hint: {wrong}")
     if any(np.ptp(call["tau"]) > 1e-6 for call in calls):
@@ -851,8 +859,6 @@ def _integration_judge(given, number, state, run):
 
 
 def _taus_hint(taus, numbers, number):
-    if number == 1 and np.allclose(taus, 1, atol=1e-5):
-        return "the velocity is taken at the START of the step, from tau = 0 up, not from 1 down."
     if np.allclose(taus, taus[0]):
         return "tau moves on by 1 / num_steps with each step."
     candidates = {
