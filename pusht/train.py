@@ -27,7 +27,6 @@ import torch
 from pusht import demos
 from pusht.chunks import Normalizer, PushtChunkDataset
 from pusht.dataset import WindowLoader
-from pusht.progress import max_epochs
 from pusht.tracking import Logger, run_directory
 
 POLICIES = {"mse": "MSEPolicy", "flow": "FlowMatchingPolicy"}
@@ -39,10 +38,7 @@ def _field(default, text):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The settings of a training run; each field is an option of `python -m pusht.train`.
-
-    The environment variable PUSHT_MAX_EPOCHS cuts num_epochs short, for a quick look; under nbgrader it is 0.
-    """
+    """The settings of a training run; each field is an option of `python -m pusht.train`."""
 
     policy: typing.Literal["mse", "flow"] = _field("mse", "which policy: MSEPolicy or FlowMatchingPolicy")
     seed: int = _field(42, "of the first weights, the order of the batches and all noise")
@@ -60,10 +56,6 @@ class TrainConfig:
     device: str = _field("cpu", "where to train, such as cpu or cuda")
     wandb: typing.Literal["", "online", "offline", "disabled"] = _field(
         "", "Weights & Biases beside the log; when empty, as WANDB_MODE says")
-
-
-    def __post_init__(self):
-        object.__setattr__(self, "num_epochs", max_epochs(self.num_epochs))
 
 
 class SetupError(ValueError):

@@ -13,7 +13,7 @@ from score import rubric
 from score.questions import QUESTIONS
 from score.questions import ddpm as questions
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using a target size", "ignore:invalid value", "ignore:divide by zero")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 FULL = {"Q3.1": 1.0, "Q3.2": 2.0, "Q3.3": 1.0, "Q3.4": 1.0}
 TITLES = {"Q3.1": "schedule", "Q3.2": "DDPM", "Q3.3": "loss", "Q3.4": "inference"}
@@ -706,6 +706,7 @@ WRONG_INFERENCES = table(
     ("no condition", inference_with(condition=lambda o: None), "without a condition"),
     ("gradients left on", inference_with(grad=torch.enable_grad), "gradients were recorded"),
     ("detached at the end", inference_with(grad=torch.enable_grad, end=lambda a, e: a.detach()), "gradients were recorded"),
+    ("last step with gradients", inference_with(grad=torch.enable_grad, before=lambda a: a.detach()), "gradients were recorded"),
     ("numpy", lambda **kwargs: ddpm_inference(**kwargs).numpy(), "returned a ndarray. Hint: return the tensor"),
     ("only the first", lambda **kwargs: ddpm_inference(**kwargs)[0], "The result has shape"),
     ("only executed actions", lambda **kwargs: ddpm_inference(**kwargs)[:, 1:9], "The result has shape"),

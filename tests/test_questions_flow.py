@@ -1,6 +1,7 @@
 """The checks of Part IV refuse every wrong answer with the hint that names its mistake, and pass right ones however written."""
 
 import copy
+import functools
 import math
 import random
 import sys
@@ -1058,9 +1059,15 @@ def practice_and_gradients(monkeypatch):
     torch.set_grad_enabled(True)
 
 
+@functools.cache
+def checked(name, answer, seed):
+    """The verdict on an answer, asked for once: practice verdicts are looked at one by one and counted."""
+    return score.check(name, answer)
+
+
 @pytest.mark.parametrize("name, answer, phrase", all_of(WRONG))
 def test_a_wrong_answer_earns_nothing_and_is_told_why(name, answer, phrase):
-    verdict = score.check(name, answer)
+    verdict = checked(name, answer, None)
     assert verdict.points == 0
     assert phrase in verdict.sentence
     assert len(verdict.sentence) < 1000
@@ -1068,7 +1075,7 @@ def test_a_wrong_answer_earns_nothing_and_is_told_why(name, answer, phrase):
 
 @pytest.mark.parametrize("name, answer", all_of(RIGHT))
 def test_a_right_answer_earns_full_points_however_written(name, answer):
-    verdict = score.check(name, answer)
+    verdict = checked(name, answer, None)
     assert verdict.points == FULL[name], verdict.sentence
 
 
@@ -1077,8 +1084,8 @@ def test_no_wrong_answer_is_let_through_and_no_right_one_refused(monkeypatch, ca
     if seed:
         monkeypatch.setenv("PUSHT_GRADE_SEED", seed)
     wrong, right = all_of(WRONG), all_of(RIGHT)
-    let_through = [row.id for row in wrong if score.check(*row.values[:2]).points > 0]
-    refused = [row.id for row in right if score.check(*row.values[:2]).points < FULL[row.values[0]]]
+    let_through = [row.id for row in wrong if checked(*row.values[:2], seed).points > 0]
+    refused = [row.id for row in right if checked(*row.values[:2], seed).points < FULL[row.values[0]]]
     capsys.readouterr()
     print(f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused")
     assert let_through == []

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from IPython.display import Image, display
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Polygon, Rectangle
 
 from pusht.dataset import unnormalize_data
@@ -18,11 +19,11 @@ from pusht.figures.page import BLUE, GREY, HEAD, INK, LINE, ORANGE, SMALL, VERMI
 from pusht.progress import grading, in_notebook
 from pusht.render import AGENT
 from pusht.rollout import reproducible
-from pusht.sim import TEE, WINDOW
+from pusht.sim import AGENT_RADIUS, TEE, WINDOW
 
 _SEED = 0
 _WIDE = (-80, -80, WINDOW + 160)  # the table and what noise reaches around it, for Page.scene
-_ARROWS = 10  # along each side of a velocity field
+_ARROWS = 7  # along each side of a velocity field
 _LEVER = 60  # px by which a turn of one radian moves the T's parts, about
 
 
@@ -63,13 +64,17 @@ class Moving(Image):
 def two_ways(dataset):
     """A state around which demonstrators went two ways, what they did there, and the mean of it, which none of them did.
 
-    dataset: `PushTStateDataset`. The state is the one where the chunks of the nine nearest windows, each of another episode,
-    differ most clearly from their common mean and least from the mean of their own way. Near is what both observations show:
-    the distance of agent, block and block angle.
+    dataset: `PushTStateDataset`. The state is the one at which its chunk and those of the nine nearest windows, each of another
+    episode, are farthest from their common mean and nearest to the mean of their own way. Near means that the observations
+    show agent, block and block angle at nearly the same place.
+
+    Raises ValueError when there is one episode alone.
     """
     windows, second, reach = _crossroads(dataset)
+    if len(windows) < 2:
+        raise ValueError("One episode shows one way: two_ways needs demonstrations of several.")
     obs, action = _pixels(dataset, windows)
-    mean = action.mean(axis=0)
+    mean, parted = action.mean(axis=0), _ways(action)[1] > AGENT_RADIUS
     page = Page(424)
     scene = page.scene(8, 8, 408, obs[0, -1], _around(action.reshape(-1, 2), _outline(obs[0, -1])))
     for state in obs[1:, -1]:
@@ -80,21 +85,21 @@ def two_ways(dataset):
     scene.plot(*mean.T, color=INK, lw=2.6, ls=(0, (2, 1)), zorder=6)
     scene.plot(*mean[-1], "X", ms=9, color=INK, mec="white", zorder=7)
 
-    page.text(442, 34, "One state, two ways", size=HEAD, weight="bold", ha="left")
+    page.text(442, 34, "One state, two ways" if parted else "One state, several answers", size=HEAD, weight="bold", ha="left")
     for row, line in enumerate([f"{len(windows)} demonstrations came through here,", f"give or take {reach:.0f} pixels. What was done",
-                                f"in the {action.shape[1]} steps that followed:"]):
+                                f"in {action.shape[1]} steps:"]):
         page.text(442, 60 + 19 * row, line, color=GREY, ha="left")
-    for row, (color, what) in enumerate([(BLUE, f"{np.sum(~second)} went one way"), (ORANGE, f"{np.sum(second)} went the other way")]):
+    for row, (color, what) in enumerate([(BLUE, f"{np.sum(~second)} of them went one way"), (ORANGE, f"{np.sum(second)} went another")]):
         _key(page, 442, 130 + 28 * row, color, what)
     page.axes.plot([442, 470], [204, 204], color=INK, lw=2.6, ls=(0, (2, 1)))
     page.text(482, 204, "their mean, the answer of", ha="left")
-    page.text(482, 223, "least squares: nobody's way", ha="left")
+    page.text(482, 223, "least squares" + ": nobody’s way" * parted, ha="left")
     page.axes.plot(456, 254, "o", ms=9, color=AGENT)
     page.text(482, 254, "agent now", ha="left")
     _note(page, 442, 300, ["Outlines: the block as the others saw it,", "nearly in the same place."])
     alt = (f"The scene with the chunks of {len(windows)} demonstrations that came through nearly the same state: {np.sum(~second)}, blue, go one "
-           f"way around the block, {np.sum(second)}, orange, the other. Their mean, a dashed black path, ends at "
-           f"({mean[-1, 0]:.0f}, {mean[-1, 1]:.0f}), between the two, where none of them went.")
+           f"way, {np.sum(second)}, orange, another. Their mean, a dashed black path, ends at ({mean[-1, 0]:.0f}, "
+           f"{mean[-1, 1]:.0f})" + ", between the two, where none of them went." * parted)
     return page.image(alt)
 
 
@@ -294,7 +299,7 @@ def velocity(policy, normalizer, state, samples=40, index=-1, steps=20):
         grid = np.stack(np.meshgrid(ticks + limits[0], ticks + limits[1]), axis=-1).reshape(-1, 2)
         ngrid = torch.as_tensor(normalizer.normalize_action(grid), dtype=torch.float32, device=device)
         fields = []
-        for tau, at in zip(taus, recorded):
+        for tau, at in zip(taus[:-1], recorded):
             # The velocity of one action depends on the others: those of the nearest chunk stand in for them.
             rest = at[torch.cdist(ngrid, at[:, action]).argmin(dim=1)].clone()
             rest[:, action] = ngrid
@@ -304,14 +309,14 @@ def velocity(policy, normalizer, state, samples=40, index=-1, steps=20):
     colors = _colors(second)
 
     def draw(scene, i, size):
-        length = np.hypot(*fields[i].T)[:, None]
-        arrows = fields[i] * np.minimum(0.2, 0.7 * limits[2] / _ARROWS / np.maximum(length, 1e-9))
-        long = length[:, 0] > 10
-        scene.quiver(*grid[long].T, *arrows[long].T, angles="xy", scale_units="xy", scale=1, color=GREY, width=0.005, pivot="mid",
-                     headwidth=4, headlength=4, headaxislength=4, zorder=4)
+        if i < steps:  # at the end nothing moves any more
+            length = np.hypot(*fields[i].T)
+            arrows = fields[i] * np.minimum(0.2, 0.7 * limits[2] / _ARROWS / np.maximum(length, 1e-9))[:, None]
+            scene.quiver(*grid[length > 10].T, *arrows[length > 10].T, angles="xy", scale_units="xy", scale=1, pivot="mid",
+                         color=GREY, width=0.005, headwidth=4, headlength=4, headaxislength=4, zorder=4)
         for path, color in zip(np.moveaxis(chunks[:i + 1, :, action], 0, 1), colors):
-            scene.plot(*path.T, color=color, lw=0.8, alpha=0.55, zorder=5)
-            scene.plot(*path[-1], "o", ms=size, color=color, mec="white", mew=0.4, zorder=6)
+            scene.plot(*path.T, color=[(1 + part) / 2 for part in to_rgb(color)], lw=0.8, zorder=5)
+            scene.plot(*path[-1], "o", ms=size, color=color, mew=0, zorder=6)
 
     def frame(i):
         page = Page(424)

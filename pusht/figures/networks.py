@@ -2,10 +2,10 @@
 import torch
 from matplotlib.patches import Circle
 
-from pusht.figures.page import AXIS, BLUE, GREY, HEAD, INK, WIDTH, Page
+from pusht.figures.page import AXIS, BLUE, GREEN, GREY, HEAD, INK, ORANGE, PALE, SMALL, VERMILION, WIDTH, Page
 from pusht.networks.residual_mlp import ResidualMLP
 
-_NORM, _MISH, _LINEAR = "#cfe8f7", "#fff3c4", "#ffd9a8"
+_NORM, _MISH, _LINEAR, _FILM = "#cfe8f7", "#fff3c4", "#ffd9a8", "#ffeccb"
 
 
 def residual_mlp(dim_list, obs_dim=5, action_dim=2):
@@ -49,3 +49,116 @@ def residual_mlp(dim_list, obs_dim=5, action_dim=2):
                       f"linear layer makes {width} of them; {blocks} residual blocks, each LayerNorm, Mish, Linear, LayerNorm, "
                       f"Mish, Linear beside a shortcut that is added at the end; a linear layer to {width_out}, reshaped to "
                       f"{pred_horizon} actions of {action_dim} numbers. {size:,} parameters.")
+
+
+def cvae():
+    """A conditional variational autoencoder while it is trained, and while it acts."""
+    page = Page(400)
+    page.text(8, 22, "Training", size=HEAD, weight="bold", ha="left")
+    page.text(84, 22, "the encoder sees what the demonstrator did, and says which z that was", color=GREY, ha="left")
+    _block(page, 8, 48, 112, 36, "actions A", "#ffe3b0")
+    _block(page, 8, 126, 112, 36, "observations O", PALE)
+    _block(page, 152, 48, 96, 114, "encoder", _NORM)
+    _block(page, 300, 56, 52, 32, "μ", "white")
+    _block(page, 300, 98, 52, 32, "log σ²", "white")
+    _block(page, 404, 66, 106, 44, "z = μ + σ ε", "#d5efe3")
+    _block(page, 558, 48, 80, 114, "decoder", _LINEAR)
+    for start, end in [((120, 66), (152, 66)), ((120, 144), (152, 144)), ((248, 72), (300, 72)), ((248, 114), (300, 114)),
+                       ((352, 72), (404, 84)), ((352, 114), (404, 96)), ((510, 88), (558, 88)), ((638, 105), (672, 105))]:
+        page.arrow(start, end)
+    page.text(676, 105, "Â", size=HEAD, weight="bold", ha="left")
+    page.axes.plot([134, 134, 534, 534], [144, 186, 186, 144], color=INK, lw=1.8, zorder=1)
+    page.arrow((534, 144), (558, 144))
+    page.text(457, 132, "ε ~ N(0, I)", color=GREEN)
+    page.arrow((457, 124), (457, 110), GREEN)
+    page.text(326, 146, "pulled to N(0, I) by KL", size=SMALL, color=VERMILION)
+    for y, word in ((130, "compared"), (146, "with A")):
+        page.text(685, y, word, size=SMALL, color=VERMILION)
+
+    page.axes.plot([8, WIDTH - 8], [218, 218], color=GREY, lw=0.7, ls=(0, (3, 3)))
+    page.text(8, 246, "Acting", size=HEAD, weight="bold", ha="left")
+    page.text(84, 246, "there are no actions to look at: the decoder alone, z = 0", color=GREY, ha="left")
+    for x, y, width, height, name in [(8, 276, 112, 36, "actions A"), (152, 276, 96, 74, "encoder"), (300, 276, 52, 32, "μ"),
+                                      (300, 318, 52, 32, "log σ²")]:
+        page.box(x, y, width, height, edge="#b8c0c8", ls=(0, (3, 3)))
+        page.text(x + width / 2, y + height / 2, name, color="#b8c0c8")
+    _block(page, 8, 352, 112, 36, "observations O", PALE)
+    _block(page, 404, 280, 106, 44, "z = 0", "#d5efe3")
+    _block(page, 558, 272, 80, 116, "decoder", _LINEAR)
+    page.arrow((510, 302), (558, 302))
+    page.arrow((120, 370), (558, 370))
+    page.arrow((638, 330), (672, 330))
+    page.text(676, 330, "Â", size=HEAD, weight="bold", ha="left")
+    return page.image("Two drawings of a CVAE. Training: the encoder turns the demonstrated actions A and the observations O into mu "
+                      "and log sigma squared; z = mu + sigma epsilon, epsilon drawn from N(0, I); the decoder turns z and the "
+                      "observations into actions, which are compared with A, while a KL term pulls mu and sigma to N(0, I). Acting: "
+                      "the encoder is left out, and the decoder gets the observations and z = 0.")
+
+
+def unet(down_dims, pred_horizon):
+    """`pusht.networks.ConditionalUnet1D` with channels `down_dims` over a chunk of `pred_horizon` actions.
+
+    Raises ValueError when there are no or more than four levels, or the chunk cannot be halved on every level but the last.
+    """
+    dims = list(down_dims)
+    last = len(dims) - 1
+    if not 0 <= last < 4 or pred_horizon % 2 ** last:
+        raise ValueError(f"A chunk of {pred_horizon} actions cannot go through {len(dims)} levels, each half as long as the one before.")
+    page = Page(80 * len(dims) + 134)
+    apart = 50  # by which a level stands further in than the one above
+    centre, rows = WIDTH / 2, [78 + 80 * level for level in range(len(dims))]
+    down = [centre - 130 - apart * (last - level) for level in range(len(dims))]
+    up = [2 * centre - x for x in down]
+    steps = [pred_horizon // 2 ** level for level in range(len(dims))]
+    page.text(8, 20, "In every block: channels × steps of the chunk.", color=GREY, ha="left")
+    for level, (x, y) in enumerate(zip(down, rows)):
+        _conditioned(page, x, y, f"{dims[level]} × {steps[level]}", -24)
+        if level:
+            _conditioned(page, up[level], y, f"{dims[level - 1]} × {steps[level]}", 24)
+            page.arrow((x - 24, rows[level - 1] + 19), (x - 24, y - 19))
+            page.arrow((up[level] + 24, y - 19), (up[level] + 24, rows[level - 1] + 19))
+            middle = (y + rows[level - 1]) / 2
+            page.text(x - 32, middle, "half the steps", size=SMALL, color=GREY, ha="right")
+            page.text(up[level] + 32, middle, "twice the steps", size=SMALL, color=GREY, ha="left")
+    for level in range(1, last):
+        page.arrow((down[level] + 48, rows[level]), (up[level] - 48, rows[level]), BLUE)
+    bottom = rows[last]
+    _conditioned(page, centre, bottom, f"{dims[last]} × {steps[last]}", 0)
+    page.arrow((down[last] + 48, bottom), (centre - 48, bottom))
+    page.arrow((centre + 48, bottom), (up[last] - 48, bottom))
+    if last:
+        page.axes.plot([down[last] + 36, down[last] + 36, up[last] - 36], [bottom - 19, bottom - 34, bottom - 34], color=BLUE, lw=1.8)
+        page.arrow((up[last] - 36, bottom - 34), (up[last] - 36, bottom - 19), BLUE)
+        page.text(centre, bottom - 43, "copied across", color=BLUE)
+    _block(page, up[0] - 48, 59, 96, 38, "convolution", _LINEAR)
+    for x, y, what in [(down[0], 46, "noisy actions"), (up[0], 46, "noise, guessed")]:
+        page.text(x, y, f"{what}  2 × {pred_horizon}", weight="bold")
+    y = page.height - 62
+    _block(page, 8, y - 16, 150, 32, "step k, embedded", _FILM)
+    page.text(170, y, "+", size=HEAD)
+    _block(page, 182, y - 16, 124, 32, "observations O", _FILM)
+    page.arrow((306, y), (344, y), ORANGE)
+    _chip(page, 348, y - 8)
+    page.text(396, y, "scales and shifts every channel of the block", ha="left")
+    page.text(8, page.height - 20, "Each block: two convolutions along the steps, FiLM between them, and a shortcut around both.", color=GREY, ha="left")
+    return page.image(f"A U-Net over a chunk of {pred_horizon} actions. On the way down, the blocks hold "
+                      f"{', '.join(f'{c} channels of {t} steps' for c, t in zip(dims, steps))}; a block of the last size in the middle; "
+                      "on the way up the steps double again, and each block also reads what the same level made on the way down. A "
+                      "convolution at the end gives the noise. The step k and the observations enter every block by FiLM, which "
+                      "scales and shifts its channels.")
+
+
+def _block(page, x, y, width, height, name, fill):
+    page.box(x, y, width, height, fill=fill, edge=GREY)
+    page.text(x + width / 2, y + height / 2, name, zorder=4)
+
+
+def _conditioned(page, x, y, name, aside):
+    """A block of the U-Net around (x, y), with the sign that the condition enters it, so far from its middle."""
+    _block(page, x - 48, y - 19, 96, 38, name, _NORM)
+    _chip(page, x - 20 + aside, y + 12)
+
+
+def _chip(page, x, y):
+    page.box(x, y, 40, 16, fill=_FILM, edge=ORANGE, zorder=5)
+    page.text(x + 20, y + 8, "FiLM", size=SMALL)

@@ -4,6 +4,7 @@ A picture becomes an `IPython.display.Image`: PNG bytes with two pixels for each
 alternative text in `image.metadata["alt"]`. The ground is white, so that it reads on dark pages too.
 """
 import io
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -102,6 +103,12 @@ class Page:
         PIL.Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3]).quantize(128).save(png, "png", optimize=True)
         # As metadata, since the keyword alt= is younger than the IPython of Colab.
         return Image(png.getvalue(), width=WIDTH, height=self.height, metadata={"alt": alt})
+
+
+def stored(name):
+    """A picture that was drawn before, pusht/figures/NAME.png, since what it shows takes long to train."""
+    path = Path(__file__).parent / f"{name}.png"
+    return Image(path.read_bytes(), width=WIDTH, metadata={"alt": path.with_suffix(".txt").read_text(encoding="utf-8").strip()})
 
 
 def write(axes, x, y, what, size, **how):

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from score import rubric
-from score.questions import mlp
+from score.questions import cvae, ddpm, flow, mlp
 from score.verdict import AnswerError, Verdict
 
-QUESTIONS = {**mlp.QUESTIONS}
+QUESTIONS = {**mlp.QUESTIONS, **cvae.QUESTIONS, **ddpm.QUESTIONS, **flow.QUESTIONS}
 
 _CHALLENGES = 3
 

@@ -321,7 +321,8 @@ def _ddpm_judge(given, got):
     for k, a in got["tensor_k"].items():
         if a.shape != got["back"][k]["plus"].shape or not np.allclose(a, got["back"][k]["plus"], rtol=1e-4, atol=1e-6):
             raise AnswerError(f"denoise gives something else for k = torch.tensor({k}) than for k = {k}. Hint: treat both alike.")
-    if got["default"].shape != got["back"][0]["plus"].shape or not np.allclose(got["default"], got["back"][0]["plus"], rtol=1e-4, atol=1e-5):
+    default, unclipped = got["default"], got["back"][0]["plus"]
+    if default.shape != unclipped.shape or not np.allclose(default, unclipped, rtol=1e-4, atol=1e-5):
         raise AnswerError("At k = 0, with clip_denoised on, a chunk inside of ± output_bound comes out changed. Hint: clip_denoised only "
                           "cuts off what lies outside.")
     if got["dtypes"] != ["denoise float32", "diffuse float32"]:
@@ -353,7 +354,8 @@ def _tables_judge(steps, got):
             raise AnswerError(f"{said} self.{name} has shape {table.shape} where ({steps},) is needed. Hint: one number for each step.")
     # float32 or float64 on the way is the student's choice; where beta is 0.999, that moves 1 - beta by 1.4e-5 of itself.
     if not np.allclose(alpha, 1 - beta, rtol=5e-5, atol=0):
-        hint = mistake(alpha, {"alpha_k equals beta_k: it is 1 - beta_k.": beta, "this is sqrt(1 - beta_k): no root here.": np.sqrt(1 - beta),
+        hint = mistake(alpha, {"alpha_k equals beta_k: it is 1 - beta_k.": beta,
+                               "this is sqrt(1 - beta_k): no root here.": np.sqrt(1 - beta),
                                "this is the cumulative product: it belongs in alpha_k_cumprod.": np.cumprod(1 - beta),
                                "this is 1 + beta_k.": 1 + beta}, rtol=1e-4)
         raise AnswerError(f"{said} self.alpha_k is wrong. Hint: {hint or 'it is 1 - beta_k, step by step.'}")
@@ -471,7 +473,8 @@ def _mean_judge(k, case, got, beta, alpha, bar, prev):
     if hint is None and np.abs(got["plus"]).max() == 1:
         hint = "nothing is to be cut off on the way when clip_denoised is off."
     raise AnswerError(f"denoise has the wrong mean at k = {k}. Hint: " + (
-        hint or "mu = 1/sqrt(alpha_k) · (a_k - beta_k / sqrt(1 - alpha_bar_k) · pred_epsilon); the noise is added to it, whatever a_k is."))
+        hint or "mu = 1/sqrt(alpha_k) · (a_k - beta_k / sqrt(1 - alpha_bar_k) · pred_epsilon); to it the noise is added, whatever "
+                "a_k is."))
 
 
 def _variance_judge(back, beta, alpha, bar, prev):
@@ -844,8 +847,8 @@ def _chain_judge(given, start, shown, denoised, naction):
         guess = _guess(a, ask["k"], weight, condition, of_condition)
         if not _alike(step["pred_epsilon"], guess) or not _alike(step["a_k"], a):
             what = "guess" if not _alike(step["pred_epsilon"], guess) else "chunk"
-            raise AnswerError(f"At k = {ask['k'].flat[0]:g} denoise is given the wrong {what}. Hint: denoise(pred_epsilon, k, a_k) gets the "
-                              "network's guess and the chunk that it was made from, as they are.")
+            raise AnswerError(f"At k = {ask['k'].flat[0]:g} denoise is given the wrong {what}. Hint: denoise(pred_epsilon, k, a_k) gets "
+                              "the network's guess and the chunk that it was made from, as they are.")
         a = _one_step(guess, float(ask["k"].flat[0]), a)
     if not _alike(naction, a) and not _alike(naction, a.clamp(-1, 1)):  # a chunk cut off at the end is as right
         hint = "return what the last denoise gave."

@@ -1,0 +1,286 @@
+# %% [markdown]
+# # Part III: diffusion policy
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
+#
+# The MLP gave one answer, and the CVAE could not get its latent to mean anything. *Diffusion* learns the whole distribution
+# of action chunks by a detour: it spoils demonstrated chunks with noise, little by little, and learns to undo the spoiling.
+# Who can take noise away from anything can start from nothing but noise, and ends at a chunk that a demonstrator might have
+# given: left around the T or right, but never through the middle.
+#
+# | | exercise | time |
+# |---|---|---|
+# | Q3.1 | the noise schedule | 15 min |
+# | Q3.2 | spoiling and restoring | 30 min |
+# | Q3.3 | the loss, then training (20 min on two CPU cores, two minutes on a GPU) | 15 min |
+# | Q3.4 | inference | 15 min |
+
+# %%
+# [part3/setup] given: fetches the kit where it is missing; running it again does no harm
+{{setup}}
+
+# %%
+# [part3/imports] given
+import numpy as np
+import torch
+from torch import nn
+
+import score
+from pusht import (EMAModel, PushTEnv, PushTStateDataset, TrainingRun, WindowLoader, demos, figures,
+                   get_cosine_schedule_with_warmup, show_video)
+from pusht.networks import ConditionalUnet1D
+
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+seed = 1  # of the network's first weights and of the order of the batches
+obs_horizon, pred_horizon, action_horizon = 2, 16, 8
+obs_dim, action_dim = 5, 2
+num_diffusion_iters = 100
+
+# %%
+# [part3/dataset] practice
+dataset = PushTStateDataset(demos.open(), pred_horizon=pred_horizon, obs_horizon=obs_horizon, action_horizon=action_horizon)
+stats = dataset.stats
+loader = WindowLoader(dataset, batch_size=256, seed=seed, device=device)
+print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episodes")
+
+# %% [markdown]
+# ## 1 · How fast to spoil
+#
+# Spoiling takes $K = 100$ steps. Step $k$ keeps a share $\alpha_k = 1 - \beta_k$ of the variance and adds $\beta_k$ of noise; what is
+# left of the demonstration, $\bar\alpha$, is the product of these shares. Steps are counted from 0 in the code: `k = 0` has lost
+# least, `k = 99` is as good as noise.
+#
+# ### Q3.1 · The cosine schedule (15 min, medium)
+#
+# [Nichol & Dhariwal (2021)](https://openreview.net/forum?id=-NEXDKk8gZ) let $\bar\alpha$ fall along a cosine, slowly at both
+# ends, and take the $\beta$ from it:
+#
+# $$f(k) = \cos^2\!\left(\frac{k/K + s}{1 + s} \cdot \frac{\pi}{2}\right), \qquad \bar\alpha_k = \frac{f(k)}{f(0)}, \qquad
+# \beta_k = 1 - \frac{\bar\alpha_{k+1}}{\bar\alpha_k}, \quad k = 0, \dots, K - 1,$$
+#
+# cut off at 0.999, where the last step would otherwise leave nothing to divide by. $K$ betas need $f$ at $K + 1$ places.
+
+# %%
+# [part3/cosine_beta_schedule] answer Q3.1
+def cosine_beta_schedule(timesteps: int, s: float = 0.008, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """betas (timesteps,), in [0, 0.999]"""
+    ### BEGIN SOLUTION
+    f = np.cos((np.arange(timesteps + 1) / timesteps + s) / (1 + s) * np.pi / 2) ** 2
+    return torch.tensor(np.clip(1 - f[1:] / f[:-1], 0, 0.999), dtype=dtype)
+    ### END SOLUTION
+
+# %%
+# [part3/q3_1] test
+score.check("Q3.1", cosine_beta_schedule).points
+
+# %%
+# [part3/schedule_picture] practice
+figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
+
+# %% [markdown]
+# ## 2 · Spoiling and restoring
+#
+# **Forward.** Sums of normal variables are normal, so $k$ steps of spoiling can be done at once
+# ([Ho et al., 2020](https://arxiv.org/abs/2006.11239), equation 4):
+#
+# $$\mathbf{A}_k = \sqrt{\bar\alpha_k}\, \mathbf{A} + \sqrt{1 - \bar\alpha_k}\, \epsilon, \qquad \epsilon \sim \mathcal{N}(0, I).$$
+#
+# **Backward.** If we knew $\epsilon$, the chunk one step less noisy would again be normal (equations 6, 7 and 11), with
+#
+# $$\mu_k = \frac{1}{\sqrt{\alpha_k}} \left( \mathbf{A}_k - \frac{\beta_k}{\sqrt{1 - \bar\alpha_k}}\, \epsilon \right), \qquad
+# \sigma_k^2 = \frac{1 - \bar\alpha_{k-1}}{1 - \bar\alpha_k}\, \beta_k, \qquad \bar\alpha_{-1} = 1.$$
+#
+# Mind the bars: the fraction in front has $\alpha_k$ (some print it with a bar, wrongly), inside stands $\bar\alpha_k$. And mind
+# the count: here, as in the code, $\bar\alpha_k$ is the share left *after* step $k$, the product of $\alpha_0, \dots, \alpha_k$;
+# in Q3.1 it was the share before it.
+#
+# ### Q3.2 · DDPM (30 min, hard)
+#
+# 1. `__init__`: `beta_k`, `alpha_k` and `alpha_k_cumprod`, each of shape (num_timesteps,), on `device`.
+# 2. `diffuse`: the forward formula. `k` differs from sample to sample, so the coefficients have to be broadcast over steps
+#    and coordinates.
+# 3. `denoise`: mean `mu_k` and variance `var_k` of the backward formula. `k` is one whole number for the whole batch.
+
+# %%
+# [part3/ddpm] answer Q3.2
+class DDPM(nn.Module):
+    def __init__(self, num_timesteps=100, clip_denoised=True, output_bound=1.0, device="cpu"):
+        super().__init__()
+        self.num_timesteps = num_timesteps
+        self.clip_denoised = clip_denoised  # whether the finished chunk is cut off at ± output_bound
+        self.output_bound = output_bound
+        ### BEGIN SOLUTION
+        self.beta_k = cosine_beta_schedule(num_timesteps).to(device)
+        self.alpha_k = 1 - self.beta_k
+        self.alpha_k_cumprod = torch.cumprod(self.alpha_k, dim=0)
+        ### END SOLUTION
+        self.alpha_k_cumprod_prev = torch.cat([torch.ones(1, device=device), self.alpha_k_cumprod[:-1]])
+
+    def diffuse(self, a_start: torch.Tensor, k: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Spoil: a_start, noise (B, pred_horizon, action_dim), k (B,) whole numbers -> a_k (B, pred_horizon, action_dim)"""
+        ### BEGIN SOLUTION
+        left = self.alpha_k_cumprod[k].view(-1, 1, 1)
+        a_k = left.sqrt() * a_start + (1 - left).sqrt() * noise
+        ### END SOLUTION
+        return a_k
+
+    def denoise(self, pred_epsilon: torch.Tensor, k: int, a_k: torch.Tensor) -> torch.Tensor:
+        """Restore one step: pred_epsilon, a_k (B, pred_horizon, action_dim) -> a_{k-1} (B, pred_horizon, action_dim)"""
+        ### BEGIN SOLUTION
+        mu_k = (a_k - self.beta_k[k] / (1 - self.alpha_k_cumprod[k]).sqrt() * pred_epsilon) / self.alpha_k[k].sqrt()
+        var_k = (1 - self.alpha_k_cumprod_prev[k]) / (1 - self.alpha_k_cumprod[k]) * self.beta_k[k]
+        ### END SOLUTION
+        if k > 0:
+            return mu_k + var_k.clamp(min=1e-20).sqrt() * torch.randn_like(a_k)
+        return mu_k.clamp(-self.output_bound, self.output_bound) if self.clip_denoised else mu_k
+
+# %%
+# [part3/q3_2] test
+score.check("Q3.2", DDPM).points
+
+# %% [markdown]
+# A demonstrated chunk on its way to noise:
+
+# %%
+# [part3/spoiling] practice
+noise_scheduler = DDPM(num_timesteps=num_diffusion_iters, device=device)
+figures.spoiling(noise_scheduler, dataset)
+
+# %% [markdown]
+# ## 3 · The network that guesses the noise
+#
+# A U-Net along the time axis of the chunk: it halves the sixteen steps twice and doubles them again, with shortcuts across,
+# and in each block the step $k$ and the observations scale and shift the channels
+# ([FiLM, Perez et al., 2018](https://arxiv.org/abs/1709.07871)). It lies ready in `pusht/networks/unet1d.py`.
+
+# %%
+# [part3/network] given
+torch.manual_seed(seed)
+noise_pred_net = ConditionalUnet1D(input_dim=action_dim, global_cond_dim=obs_dim * obs_horizon, diffusion_step_embed_dim=256,
+                                   down_dims=[64, 128, 256], kernel_size=5, n_groups=4)
+noise_pred_net.to(device)
+noise_scheduler = DDPM(num_timesteps=num_diffusion_iters, device=device)
+print(sum(p.numel() for p in noise_pred_net.parameters()), "parameters")
+
+# %%
+# [part3/architecture] practice
+figures.unet([64, 128, 256], pred_horizon)
+
+# %% [markdown]
+# ### Q3.3 · The loss (15 min, medium)
+#
+# $$\mathcal{L}(\theta) = \mathbb{E}\, \big\lVert \epsilon - \epsilon_\theta(\mathbf{A}_k, k, \mathbf{O}) \big\rVert^2,$$
+#
+# the mean squared error between the noise that was added and the one that the network guesses
+# ([Ho et al., 2020](https://arxiv.org/abs/2006.11239), equation 14).
+#
+# 1. Draw noise of the shape of `naction` with `torch.randn_like`, **then** a step for each sample, all steps equally likely,
+#    with `torch.randint`. (In this order your curve is the reference's, step for step.)
+# 2. Spoil the chunks with `scheduler.diffuse`.
+# 3. Ask `model(sample=…, timestep=…, global_cond=…)`; the condition is the observations, flattened from dimension 1 on.
+
+# %%
+# [part3/ddpm_loss] answer Q3.3
+def ddpm_loss(model: nn.Module, scheduler: nn.Module, nobs: torch.Tensor, naction: torch.Tensor) -> torch.Tensor:
+    """Loss of a batch.
+
+    model(sample (B, pred_horizon, action_dim), timestep (B,), global_cond (B, obs_horizon * obs_dim)) -> noise like sample
+    nobs (B, obs_horizon, obs_dim), naction (B, pred_horizon, action_dim) -> one number
+    """
+    ### BEGIN SOLUTION
+    noise = torch.randn_like(naction)
+    k = torch.randint(0, scheduler.num_timesteps, (len(naction),), device=naction.device)
+    guess = model(sample=scheduler.diffuse(naction, k, noise), timestep=k, global_cond=nobs.flatten(start_dim=1))
+    return nn.functional.mse_loss(guess, noise)
+    ### END SOLUTION
+
+# %%
+# [part3/q3_3] test
+score.check("Q3.3", ddpm_loss).points
+
+# %% [markdown]
+# ### Training
+#
+# Two things are new. The learning rate rises over the first 50 batches and falls to zero at the end, batch by batch. And
+# the weights that act are not the last ones but a moving average (*EMA*) of all, which is steadier.
+
+# %%
+# [part3/train] practice
+num_epochs = 50
+ema = EMAModel(noise_pred_net.parameters(), power=0.75)
+optimizer = torch.optim.AdamW(noise_pred_net.parameters(), lr=3e-4, weight_decay=1e-6)
+lr_scheduler = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=50, num_training_steps=len(loader) * num_epochs)
+run = TrainingRun("part3_ddpm", noise_pred_net, loader, optimizer, lr_scheduler, num_epochs=num_epochs, seed=seed, ema=ema,
+                  reference=score.reference_loss("part3_ddpm"))
+
+for epoch in run.epochs():
+    for batch in loader:
+        loss = ddpm_loss(noise_pred_net, noise_scheduler, batch["obs"], batch["action"])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        lr_scheduler.step()
+        ema.step(noise_pred_net.parameters())
+        run.log(loss)
+
+ema_noise_pred_net = noise_pred_net
+ema.copy_to(ema_noise_pred_net.parameters())
+
+# %%
+# [part3/compare_loss] practice
+print(score.compare_losses("part3_ddpm", run.losses))
+
+# %% [markdown]
+# ## 4 · Acting
+#
+# ### Q3.4 · Inference (15 min, medium)
+#
+# Start from normal noise for the whole batch. For `k` from `num_diffusion_iters - 1` down to 0: ask the network for the
+# noise, take one step back with `denoise`. No gradients.
+
+# %%
+# [part3/ddpm_inference] answer Q3.4
+def ddpm_inference(ema_model: nn.Module, ddpm_scheduler: nn.Module, batch_size: int, nobs: torch.Tensor,
+                   num_diffusion_iters: int, pred_horizon: int, action_dim: int, device: torch.device) -> torch.Tensor:
+    """nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim), both scaled"""
+    ### BEGIN SOLUTION
+    with torch.no_grad():
+        condition = nobs.reshape(batch_size, -1)
+        naction = torch.randn(batch_size, pred_horizon, action_dim, device=device)
+        for k in reversed(range(num_diffusion_iters)):
+            guess = ema_model(sample=naction, timestep=k, global_cond=condition)
+            naction = ddpm_scheduler.denoise(guess, k, naction)
+    return naction
+    ### END SOLUTION
+
+# %%
+# [part3/q3_4] test
+score.check("Q3.4", ddpm_inference).points
+
+# %% [markdown]
+# Watch chunks come out of the noise, over the scene that they are for. Some go one way around, some the other.
+
+# %%
+# [part3/denoising] practice
+figures.denoising(ema_noise_pred_net, noise_scheduler, dataset)
+
+# %% [markdown]
+# ## 5 · Where you stand
+#
+# The published threshold is 0.80 over ten episodes.
+
+# %%
+# [part3/practice_score] practice
+result = score.score_part3(PushTEnv(), ddpm_inference, ema_noise_pred_net, noise_scheduler, num_diffusion_iters, obs_horizon,
+                           action_dim, pred_horizon, action_horizon, 500, stats, device)
+show_video("ddpm_combined_vis.mp4", width=640)
+
+# %%
+# [part3/rollouts] test
+score.grade_rollouts("part3_ddpm", ddpm_inference, noise_pred_net, noise_scheduler).points
+
+# %% [markdown]
+# **To hand in:** this notebook and `part3_ddpm.safetensors`.
+#
+# **To think about.** A hundred passes through the network for one chunk: which of them are needed? (Part IV gets by with
+# ten.)

@@ -1,0 +1,327 @@
+# %% [markdown]
+# # Part IV: flow matching
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
+#
+# Diffusion reaches its chunk in a hundred random steps. *Flow matching* draws a straight line from the noise to the chunk and
+# learns the velocity along it; ten steps of an ODE do. This part follows another course's rules: one observation, a chunk of
+# $K = 8$ actions, all executed, at most 300 steps an episode, numbers scaled by mean and standard deviation. And this time the
+# training loop is yours as well.
+#
+# | | exercise | time |
+# |---|---|---|
+# | Q4.1 | the MSE policy | 20 min |
+# | Q4.2 | the training loop, then training (5 min on two CPU cores) | 30 min |
+# | Q4.3 | the flow-matching loss | 25 min |
+# | Q4.4 | Euler integration, then training (5 min) | 15 min |
+# | Q4.5 | the report | 45 min |
+
+# %%
+# [part4/setup] given: fetches the kit where it is missing; running it again does no harm
+{{setup}}
+
+# %%
+# [part4/imports] given
+import torch
+from torch import nn
+
+import score
+from pusht import BasePolicy, Logger, Normalizer, demos, evaluate_policy, figures, max_epochs, show_video
+from pusht.tracking import read_log, run_directory
+from pusht.train import TrainConfig, prepare
+
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+state_dim, action_dim, chunk_size = 5, 2, 8
+
+# %%
+# [part4/dataset] practice
+demonstrations = demos.open()
+loader, normalizer = prepare(TrainConfig(), demonstrations)
+state, chunk = next(iter(loader))
+print("state", tuple(state.shape), " chunk", tuple(chunk.shape))
+
+# %% [markdown]
+# ## 1 · Chunks by least squares
+#
+# At time $t$ the policy sees the state $\mathbf{o}_t$ and gives a chunk $\mathbf{A}_t = (\mathbf{a}_t, \dots, \mathbf{a}_{t+K-1})$, which is
+# executed as a whole before it is asked again. The loss is that of Part I,
+#
+# $$\mathcal{L}_{\mathrm{MSE}}(\theta) = \frac1B \sum_{j=1}^{B} \big\lVert \mathbf{A}^{(j)} - \pi_\theta(\mathbf{o}^{(j)}) \big\rVert_2^2,$$
+#
+# summed over the chunk and averaged over the batch; `nn.MSELoss`, which averages over the chunk too, is as welcome (the two
+# differ by the factor $2K = 16$, which Adam hardly notices).
+#
+# ### Q4.1 · The MSE policy (20 min, easy)
+#
+# 1. `__init__`: an MLP with ReLU between its layers, `hidden_dims` wide, from a state to a flattened chunk.
+# 2. `sample_actions`: states in, chunks out (`num_steps` is for the next policy; take it and leave it).
+# 3. `compute_loss`.
+
+# %%
+# [part4/mse_policy] answer Q4.1
+class MSEPolicy(BasePolicy):
+    def __init__(self, state_dim: int, action_dim: int, chunk_size: int, hidden_dims: tuple[int, ...] = (256, 256, 256)):
+        super().__init__(state_dim, action_dim, chunk_size)
+        ### BEGIN SOLUTION
+        widths = [state_dim, *hidden_dims]
+        layers = [layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU())]
+        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], chunk_size * action_dim))
+        ### END SOLUTION
+
+    def compute_loss(self, state: torch.Tensor, action_chunk: torch.Tensor) -> torch.Tensor:
+        """state (B, state_dim), action_chunk (B, chunk_size, action_dim) -> one number"""
+        ### BEGIN SOLUTION
+        return nn.functional.mse_loss(self.sample_actions(state), action_chunk)
+        ### END SOLUTION
+
+    def sample_actions(self, state: torch.Tensor, *, num_steps: int = 10) -> torch.Tensor:
+        """state (B, state_dim) -> action chunk (B, chunk_size, action_dim)"""
+        ### BEGIN SOLUTION
+        return self.net(state).view(len(state), self.chunk_size, self.action_dim)
+        ### END SOLUTION
+
+# %%
+# [part4/q4_1] test
+score.check("Q4.1", MSEPolicy).points
+
+# %% [markdown]
+# ## 2 · The training loop
+#
+# ### Q4.2 · Train (30 min, medium)
+#
+# `config` holds the settings (`config.lr`, `config.num_epochs`, …; `help(TrainConfig)` lists them). Write the loop:
+#
+# 1. Adam with learning rate `config.lr`; `config.num_epochs` passes over `loader`, which yields `(state, chunk)` batches.
+# 2. Every batch is one step: loss, gradients reset, gradients computed, weights updated. Count the steps.
+# 3. Every `config.log_interval` steps: `logger.log({"train/loss": loss.item()}, step=step)`.
+# 4. Every `config.eval_interval` steps and once more at the end: `evaluate_policy(…)`, which rolls out a hundred episodes,
+#    logs `eval/mean_reward` and saves the weights.
+# 5. At the very end: `logger.dump_for_grading()`.
+#
+# The arguments of `evaluate_policy` are `model, normalizer, device, chunk_size, video_size, num_video_episodes,
+# flow_num_steps, step, logger`; all but the first, `normalizer`, `step` and `logger` are in `config`.
+
+# %%
+# [part4/train] answer Q4.2
+def train(policy: BasePolicy, loader, normalizer: Normalizer, logger: Logger, config: TrainConfig) -> None:
+    """Train `policy` on the (state (B, state_dim), chunk (B, chunk_size, action_dim)) batches of `loader`."""
+    ### BEGIN SOLUTION
+    optimizer = torch.optim.Adam(policy.parameters(), lr=config.lr)
+
+    def evaluate():
+        evaluate_policy(model=policy, normalizer=normalizer, device=config.device, chunk_size=config.chunk_size,
+                        video_size=config.video_size, num_video_episodes=config.num_video_episodes,
+                        flow_num_steps=config.flow_num_steps, step=step, logger=logger)
+
+    step = 0
+    for epoch in range(config.num_epochs):
+        for state, chunk in loader:
+            loss = policy.compute_loss(state, chunk)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+            if step % config.log_interval == 0:
+                logger.log({"train/loss": loss.item()}, step=step)
+            if step % config.eval_interval == 0:
+                evaluate()
+    if step % config.eval_interval:
+        evaluate()
+    logger.dump_for_grading()
+    ### END SOLUTION
+
+# %%
+# [part4/q4_2] test
+score.check("Q4.2", train).points
+
+# %% [markdown]
+# ### Training
+#
+# 400 epochs, about five minutes on one core. The run goes into a directory of its own under `exp/`: settings, the log, the
+# weights of each evaluation and films of it. The same run can be started from a terminal, on your own classes and loop:
+#
+# `python -m pusht.train part4_flow.ipynb --policy mse --num-epochs 400`
+
+# %%
+# [part4/train_mse] practice
+config = TrainConfig(policy="mse", device=str(device), num_epochs=max_epochs(400))
+loader, normalizer = prepare(config, demonstrations)
+torch.manual_seed(config.seed)
+mse_policy = MSEPolicy(state_dim, action_dim, chunk_size, config.hidden_dims).to(device)
+mse_logger = Logger(run_directory("mse", config.seed), config=config, demonstrations=demonstrations)
+train(mse_policy, loader, normalizer, mse_logger, config)
+mse_logger.hand_in("part4_mse")
+
+# %%
+# [part4/mse_loss] practice
+print(score.compare_losses("part4_mse", mse_logger.epoch_losses(len(loader))))
+
+# %% [markdown]
+# ## 3 · Flow matching
+#
+# Let $\mathbf{A}_0 \sim \mathcal{N}(0, I)$ be noise of a chunk's shape and $\tau \sim \mathcal{U}(0, 1)$ a time. On the straight line
+#
+# $$\mathbf{A}_\tau = \tau\, \mathbf{A} + (1 - \tau)\, \mathbf{A}_0$$
+#
+# from noise ($\tau = 0$) to the demonstrated chunk ($\tau = 1$) the velocity is $\mathbf{A} - \mathbf{A}_0$ all the way. A network
+# that sees the observation, the point on the line and the time learns it by least squares
+# ([Lipman et al., 2023](https://arxiv.org/abs/2210.02747)):
+#
+# $$\mathcal{L}_{\mathrm{FM}}(\theta) = \frac1B \sum_{j=1}^{B} \big\lVert v_\theta(\mathbf{o}^{(j)}, \mathbf{A}^{(j)}_\tau, \tau^{(j)})
+# - (\mathbf{A}^{(j)} - \mathbf{A}^{(j)}_0) \big\rVert_2^2.$$
+#
+# Many lines cross each point, and least squares learns their mean. That is no harm here: followed step by step, the mean
+# velocity field carries the noise exactly onto the distribution of the demonstrations.
+#
+# ### Q4.3 · The flow-matching loss (25 min, hard)
+#
+# 1. `__init__`: an MLP as in Q4.1. Its input is the state, the flattened chunk **and the time**; its output a flattened chunk.
+# 2. `velocity`: ask it.
+# 3. `compute_loss`: draw noise with `torch.randn_like`, **then** one $\tau$ for each sample with `torch.rand`; interpolate;
+#    compare `self.velocity(…)` with the velocity of the line. Summed over the chunk or averaged, as in Q4.1.
+#
+# ### Q4.4 · Euler integration (15 min, medium)
+#
+# `sample_actions`: start from noise at $\tau = 0$ and go $n$ steps (`num_steps`) of
+# $\mathbf{A}_{\tau + 1/n} = \mathbf{A}_\tau + \frac1n\, v_\theta(\mathbf{o}, \mathbf{A}_\tau, \tau)$, the velocity being that at the
+# beginning of each step.
+
+# %%
+# [part4/flow_policy] answer Q4.3 Q4.4
+class FlowMatchingPolicy(BasePolicy):
+    def __init__(self, state_dim: int, action_dim: int, chunk_size: int, hidden_dims: tuple[int, ...] = (256, 256, 256)):
+        super().__init__(state_dim, action_dim, chunk_size)
+        ### BEGIN SOLUTION Q4.3
+        widths = [state_dim + chunk_size * action_dim + 1, *hidden_dims]
+        layers = [layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU())]
+        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], chunk_size * action_dim))
+        ### END SOLUTION
+
+    def velocity(self, state: torch.Tensor, a_tau: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
+        """state (B, state_dim), a_tau (B, chunk_size, action_dim), tau (B,) -> velocity (B, chunk_size, action_dim)"""
+        ### BEGIN SOLUTION Q4.3
+        return self.net(torch.cat([state, a_tau.flatten(start_dim=1), tau[:, None]], dim=1)).view_as(a_tau)
+        ### END SOLUTION
+
+    def compute_loss(self, state: torch.Tensor, action_chunk: torch.Tensor) -> torch.Tensor:
+        """state (B, state_dim), action_chunk (B, chunk_size, action_dim) -> one number"""
+        ### BEGIN SOLUTION Q4.3
+        noise = torch.randn_like(action_chunk)
+        tau = torch.rand(len(state), device=state.device)
+        a_tau = tau[:, None, None] * action_chunk + (1 - tau[:, None, None]) * noise
+        return nn.functional.mse_loss(self.velocity(state, a_tau, tau), action_chunk - noise)
+        ### END SOLUTION
+
+    def sample_actions(self, state: torch.Tensor, *, num_steps: int = 10) -> torch.Tensor:
+        """state (B, state_dim) -> action chunk (B, chunk_size, action_dim)"""
+        ### BEGIN SOLUTION Q4.4
+        chunk = torch.randn(len(state), self.chunk_size, self.action_dim, device=state.device)
+        for i in range(num_steps):
+            tau = torch.full((len(state),), i / num_steps, device=state.device)
+            chunk = chunk + self.velocity(state, chunk, tau) / num_steps
+        return chunk
+        ### END SOLUTION
+
+# %%
+# [part4/q4_3] test
+score.check("Q4.3", FlowMatchingPolicy).points
+
+# %%
+# [part4/q4_4] test
+score.check("Q4.4", FlowMatchingPolicy).points
+
+# %%
+# [part4/train_flow] practice
+config = TrainConfig(policy="flow", device=str(device), num_epochs=max_epochs(400))
+loader, normalizer = prepare(config, demonstrations)
+torch.manual_seed(config.seed)
+flow_policy = FlowMatchingPolicy(state_dim, action_dim, chunk_size, config.hidden_dims).to(device)
+flow_logger = Logger(run_directory("flow", config.seed), config=config, demonstrations=demonstrations)
+train(flow_policy, loader, normalizer, flow_logger, config)
+flow_logger.hand_in("part4_flow")
+
+# %%
+# [part4/flow_loss] practice
+print(score.compare_losses("part4_flow", flow_logger.epoch_losses(len(loader))))
+
+# %% [markdown]
+# Noise on its way to chunks, for one state: where the last action of each chunk lies as $\tau$ goes from 0 to 1, and the field
+# that carries it.
+
+# %%
+# [part4/field] practice
+figures.velocity(flow_policy, normalizer, demonstrations.states[0])
+
+# %% [markdown]
+# ## 4 · Where you stand
+#
+# A hundred episodes of at most 300 steps; the published bars are 0.5 for the MSE policy and 0.7 for flow matching. The grade
+# uses other episodes than the ones below.
+
+# %%
+# [part4/rollouts_mse] test
+score.grade_rollouts("part4_mse", MSEPolicy(state_dim, action_dim, chunk_size)).points
+
+# %%
+# [part4/rollouts_flow] test
+score.grade_rollouts("part4_flow", FlowMatchingPolicy(state_dim, action_dim, chunk_size)).points
+
+# %% [markdown]
+# ## 5 · The report
+#
+# ### Q4.5 · Report (45 min)
+#
+# Draw the curves yourself, from the logs that were copied beside this notebook for you to hand in, and answer below.
+# `read_log("part4_mse_log.csv")` gives them as a list of rows, each a dict with `step` and what was logged then.
+
+# %%
+# [part4/curves] answer Q4.5
+# Training steps against loss and against mean reward, for both policies.
+### BEGIN SOLUTION
+import matplotlib.pyplot as plt
+
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.5))
+for name in ("mse", "flow"):
+    for ax, key in zip(axes, ("train/loss", "eval/mean_reward")):
+        rows = [row for row in read_log(f"part4_{name}_log.csv") if key in row]
+        ax.plot([row["step"] for row in rows], [row[key] for row in rows], label=name)
+        ax.set(xlabel="training step", ylabel=key)
+axes[0].set_yscale("log")
+axes[1].legend()
+plt.show()
+### END SOLUTION
+
+# %% [markdown]
+# <!-- [part4/report_curves] written Q4.5 -->
+# **a) What do the curves say?** Loss and reward of both policies: when did each stop getting better?
+#
+# *Your answer:*
+
+# %% [markdown]
+# <!-- [part4/report_architecture] written Q4.5 -->
+# **b) Architecture.** Layers, hidden sizes, activations of your two networks, and why.
+#
+# *Your answer:*
+
+# %% [markdown]
+# <!-- [part4/report_behaviour] written Q4.5 -->
+# **c) Behaviour.** How does the flow-matching policy behave beside the MSE policy? Watch the films of the runs.
+#
+# *Your answer:*
+
+# %% [markdown]
+# ## 6 · Four policies beside each other
+#
+# From what your own notebooks left in this folder: the practice scores with their intervals, and how long each policy thinks
+# about one chunk.
+
+# %%
+# [part4/compare] practice
+score.compare_policies()
+
+# %%
+# [part4/compare_film] practice
+show_video(score.film_policies("four_policies.mp4"), width=640)
+
+# %% [markdown]
+# **To hand in:** this notebook, `part4_mse.safetensors`, `part4_flow.safetensors` and the two `part4_…_log.csv`.
