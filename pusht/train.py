@@ -48,7 +48,7 @@ class TrainConfig:
     hidden_dims: tuple[int, ...] = _field((256, 256, 256), "widths of the network's hidden layers")
     num_epochs: int = _field(400, "passes over the demonstrations")
     eval_interval: int = _field(10_000, "training steps from one evaluation to the next")
-    log_interval: int = _field(100, "training steps from one logged loss to the next")
+    log_interval: int = _field(20, "training steps from one logged loss to the next")
     num_video_episodes: int = _field(5, "episodes filmed in each evaluation")
     video_size: tuple[int, int] = _field((256, 256), "width and height of a filmed episode, in pixels")
     flow_num_steps: int = _field(10, "integration steps of the flow when it samples")

@@ -113,7 +113,7 @@ def grade_rollouts(name, *answer, folder="."):
     the episodes are the course's held-out ones; a student's own run uses practice episodes.
     """
     policy = rubric.POLICIES[name]
-    seeds = graded_seeds() if grading() else rubric.PRACTICE_SEEDS
+    seeds = graded_seeds() if grading() else practice_seeds(rubric.PRACTICE_SEEDS)
     try:
         try:
             checkpoint = load_checkpoint(os.path.join(folder, policy.name + SUFFIX), policy.normalisation)
@@ -153,9 +153,14 @@ def graded_seeds():
     return range(first, first + int(os.environ.get("PUSHT_GRADE_EPISODES", rubric.GRADED_EPISODES)))
 
 
+def practice_seeds(seeds):
+    """The seeds of a student's own run: fewer where PUSHT_MAX_EPISODES asks for a quick look."""
+    return seeds[:int(os.environ.get("PUSHT_MAX_EPISODES", len(seeds)))]
+
+
 def practice_score(policy, infer, stats, video_path):
     """The published grading cell: ten episodes, a line each, the average, the published grade, a film of all ten."""
-    score = score_policy(policy, infer, stats, rubric.PUBLISHED_SEEDS)
+    score = score_policy(policy, infer, stats, practice_seeds(rubric.PUBLISHED_SEEDS))
     if score.one_by_one:
         print("The inference function serves one observation at a time, so the episodes ran one by one.")
     for seed, reward in zip(score.episodes.seeds, score.per_episode):

@@ -85,7 +85,7 @@ class Part:
 
 
 # The script assignment's setting: one observation, chunks of eight, 300 steps, mean and standard deviation; a loss logged
-# every hundred steps, averaged over the chunk or summed over its sixteen numbers.
+# every twenty steps, averaged over the chunk or summed over its sixteen numbers.
 _SCRIPT = dict(max_steps=300, obs_horizon=1, pred_horizon=8, action_horizon=8, normalisation=MOMENTS, loss_from=20, loss_block=20,
                loss_scales=(1, 16))
 

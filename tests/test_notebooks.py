@@ -16,6 +16,7 @@ pytestmark = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_the_solutions_run_from_top_to_bottom(part, tmp_path, demos_path, monkeypatch):
     monkeypatch.setenv("PUSHT_DEMOS", str(demos_path))
     monkeypatch.setenv("PUSHT_MAX_EPOCHS", "1")
+    monkeypatch.setenv("PUSHT_MAX_EPISODES", "2")
     notebook = build.answered_notebook(part)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

@@ -212,7 +212,8 @@ WRONG_MSE = table(
     ("two numbers of the state", mse(sample=lambda self, state: self.net(torch.cat([state[:, :2], 0 * state[:, 2:]], 1)).view(
         len(state), self.chunk_size, self.action_dim)), "leaves the chunks as they are"),
     ("mean over the batch", mse(sample=lambda self, state: MSE.sample_actions(self, state - state.mean(0))), "row of the batch"),
-    ("random output", mse(sample=lambda self, state: MSE.sample_actions(self, state) + .01 * torch.randn(())), "nothing is drawn"),
+    ("random output", mse(sample=lambda self, state: MSE.sample_actions(self, state) + .01 * torch.randn(())),
+     "nothing is drawn"),
     ("only noise", mse(sample=lambda self, state: torch.randn(len(state), self.chunk_size, self.action_dim)), "nothing is drawn"),
     ("infinite output", mse(sample=lambda self, state: MSE.sample_actions(self, state) / 0), "not finite"),
     ("integers", mse(sample=lambda self, state: MSE.sample_actions(self, state).long()), "int64"),
@@ -268,11 +269,17 @@ def zero_head(s, a, k, hidden):
 
 
 def batch_norm(s, a, k, hidden):
-    return nn.Sequential(nn.Linear(s, hidden[0]), nn.BatchNorm1d(hidden[0]), nn.GELU(), nn.Dropout(0.3), nn.Linear(hidden[0], a * k))
+    return nn.Sequential(nn.Linear(s, hidden[0]), nn.BatchNorm1d(hidden[0]), nn.GELU(), nn.Dropout(0.3),
+                         nn.Linear(hidden[0], a * k))
 
 
 @torch.no_grad()
 def sampled_without_gradients(self, state):
+    return MSE.sample_actions(self, state)
+
+
+def switched_off(self, state):
+    torch.set_grad_enabled(False)
     return MSE.sample_actions(self, state)
 
 
@@ -292,7 +299,9 @@ RIGHT_MSE = table(
     ("chunks step by step, transposed in both", mse(
         sample=lambda self, state: transposed_view(self, self.net(state)),
         loss=lambda self, state, a: F.mse_loss(self.net(state), a.transpose(1, 2).flatten(1)))),
-    ("sample_actions under no_grad", mse(lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a), sampled_without_gradients)),
+    ("sample_actions under no_grad", mse(lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a),
+                                         sampled_without_gradients)),
+    ("sample_actions switches gradients off", mse(lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a), switched_off)),
     ("compiled", mse(net=lambda s, a, k, h: torch.compile(mlp(s, *h, a * k)))),
     ("state cleared afterwards", mse(sample=lambda self, state: (MSE.sample_actions(self, state), state.zero_())[0],
                                      loss=lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a))),
@@ -403,10 +412,12 @@ def adam(**options):
 WRONG_TRAIN = table(
     ("gradients not reset", loop(update=lambda loss, o: (loss.backward(), o.step())), "gradients are not reset"),
     ("gradients reset once an epoch", resets_once_an_epoch, "reset once an epoch"),
-    ("gradients reset before the step", loop(update=lambda loss, o: (loss.backward(), o.zero_grad(), o.step())), "no zero_grad() between"),
+    ("gradients reset before the step", loop(update=lambda loss, o: (loss.backward(), o.zero_grad(), o.step())),
+     "no zero_grad() between"),
     ("no optimizer step", loop(update=lambda loss, o: (o.zero_grad(), loss.backward())), "optimizer.step() after"),
     ("no backward", loop(update=lambda loss, o: (o.zero_grad(), o.step())), "loss.backward()"),
-    ("two steps for a batch", loop(update=lambda loss, o: (o.zero_grad(), loss.backward(), o.step(), o.step())), "one step of torch"),
+    ("two steps for a batch", loop(update=lambda loss, o: (o.zero_grad(), loss.backward(), o.step(), o.step())),
+     "one step of torch"),
     ("loss ascended", loop(update=lambda loss, o: (o.zero_grad(), (-loss).backward(), o.step())), "as it is"),
     ("one epoch only", loop(epochs=lambda config: 1), "config.num_epochs passes"),
     ("an epoch too many", loop(epochs=lambda config: config.num_epochs + 1), "batches were taken from the loader"),
@@ -414,10 +425,12 @@ WRONG_TRAIN = table(
     ("loops for ever", never_ends, "passes over the loader without end"),
     ("Adam's own learning rate", loop(optimizer=adam()), "learning rate is Adam's own"),
     ("learning rate of the notebook", loop(optimizer=adam(lr=3e-4)), "learning rate is that of the notebook"),
-    ("learning rate of ten times", loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), lr=10 * c.lr)), "one step of torch"),
+    ("learning rate of ten times", loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), lr=10 * c.lr)),
+     "one step of torch"),
     ("SGD", loop(optimizer=lambda p, c: torch.optim.SGD(p.parameters(), lr=c.lr)), "this is SGD"),
     ("AdamW", loop(optimizer=lambda p, c: torch.optim.AdamW(p.parameters(), lr=c.lr)), "Adam, not AdamW"),
-    ("another momentum", loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), c.lr, betas=(.5, .9))), "one step of torch"),
+    ("another momentum", loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), c.lr, betas=(.5, .9))),
+     "one step of torch"),
     ("learning rate that falls", scheduled, "one step of torch"),
     ("optimizer anew each epoch", loop(fresh="epoch"), "made anew in each epoch"),
     ("optimizer anew each batch", loop(fresh="batch"), "made anew for each batch"),
@@ -434,18 +447,21 @@ WRONG_TRAIN = table(
         when_log=lambda step, c: step % 6 == 0, log=lambda logger, loss, step: logger.log({"epoch_loss": loss.item()}, step)),
      "No loss was logged"),
     ("logged at every step", loop(when_log=lambda *args: True), "this is every step"),
-    ("logged twice as seldom", loop(when_log=lambda step, c: step % (2 * c.log_interval) == 0), "every config.log_interval steps"),
+    ("logged twice as seldom", loop(when_log=lambda step, c: step % (2 * c.log_interval) == 0),
+     "every config.log_interval steps"),
     ("logged in hundreds", loop(when_log=lambda step, c: step % 100 == 0), "No loss was logged"),
     ("step counted per epoch", loop(per_epoch=True, when_log=lambda *args: True), "steps do not rise"),
-    ("the loss summed", loop(log=lambda logger, loss, step: logger.log({"train/loss": step * loss.item()}, step)), "log the loss of"),
+    ("the loss summed", loop(log=lambda logger, loss, step: logger.log({"train/loss": step * loss.item()}, step)),
+     "log the loss of"),
     ("the loss of 0", loop(log=lambda logger, loss, step: logger.log({"train/loss": 0}, step)), "log the loss of the batch"),
-    ("a loss of nan", loop(log=lambda logger, loss, step: logger.log({"train/loss": math.nan}, step)), "log the loss of the batch"),
+    ("a loss of nan", loop(log=lambda logger, loss, step: logger.log({"train/loss": math.nan}, step)),
+     "log the loss of the batch"),
     ("the tensor of many", loop(log=lambda logger, loss, step: logger.log({"train/loss": torch.ones(3)}, step)), "ValueError"),
     ("never evaluated", loop(when_evaluate=lambda *args: False, final=False), "never evaluated"),
     ("evaluated every batch", loop(when_evaluate=lambda *args: True), "Each takes a hundred episodes"),
     ("evaluated every epoch", loop(when_evaluate=lambda step, c, n: step % n == 0), "config.eval_interval steps"),
     ("evaluated at the end only", loop(when_evaluate=lambda *args: False, final="twice"), "every config.eval_interval steps"),
-    ("not evaluated at the end", loop(final=False), "once more at the end"),
+    ("not evaluated at the end", loop(final=False), "After the last of"),
     ("a fresh policy evaluated", loop(evaluated=lambda policy: noisy(policy)), "is not the policy as it was then"),
     ("flow_num_steps hard-coded", loop(num_steps=lambda config: 10), "flow_num_steps=config.flow_num_steps"),
     ("chunk_size hard-coded", loop(chunk_size=lambda config: 8), "ValueError: The policy answered"),
@@ -723,7 +739,8 @@ WRONG_FLOW = table(
     ("samples mixed", velocity_of(lambda s, a, t: torch.cat([s - s.mean(0), a, t], 1)), "row of the batch is for itself"),
     ("noise in velocity", velocity_of(lambda s, a, t: torch.cat([s, a, t + torch.rand_like(t)], 1)), "draw nothing here"),
     ("velocity flat", of_self(velocity=lambda self, s, a, t: Flow.velocity(self, s, a, t).flatten(1)), "the output is flat"),
-    ("velocity transposed", of_self(velocity=lambda self, s, a, t: Flow.velocity(self, s, a, t).transpose(1, 2)), "wrong way round"),
+    ("velocity transposed", of_self(velocity=lambda self, s, a, t: Flow.velocity(self, s, a, t).transpose(1, 2)),
+     "wrong way round"),
     ("velocity takes tau (B, 1) only", of_self(raw_tau(1), velocity=lambda self, s, a, t: self.net(
         torch.cat([s, a.flatten(1), t], 1)).view_as(a)), "tau comes as (B,)"),
     ("velocity not flattened", of_self(velocity=lambda self, s, a, t: self.net(torch.cat([s, a, t], 1))), "tau comes as (B,)"),
@@ -770,6 +787,7 @@ WRONG_FLOW = table(
     ("per sample", changed(loss=lambda v, t: ((v - t) ** 2).mean((1, 2))), "one number for the whole batch"),
     (".item()", changed(loss=lambda v, t: F.mse_loss(v, t).item()), ".item() and numpy cut"),
     ("detached", changed(loss=lambda v, t: F.mse_loss(v.detach(), t).requires_grad_()), "No gradient reaches the velocity"),
+    ("a constant added", changed(loss=lambda v, t: F.mse_loss(v, t) + 1), "squared difference between the velocity"),
     ("half detached", changed(loss=half_detached), "its gradient is not that"),
     ("under no_grad", of_self(compute_loss=flow_no_grad), "No gradient reaches the velocity"),
     ("gradients off for good", of_self(compute_loss=flow_grad_off), "No gradient reaches the velocity"),
@@ -778,8 +796,8 @@ WRONG_FLOW = table(
     ("asked twice", of_self(compute_loss=asks_twice), "asks velocity 2 times"),
     ("velocity not asked", of_self(compute_loss=by_net), "asks velocity 0 times"),
     ("chunk cleared in place", of_self(compute_loss=chunk_overwritten), "Hint"),
-    ("a_tau handed over flat", of_self(compute_loss=lambda self, s, a: F.mse_loss(self.velocity(s, a.flatten(1), torch.rand(len(s))),
-                                                                                 a.flatten(1))), "asked about chunks of shape"),
+    ("a_tau handed over flat", of_self(compute_loss=lambda self, s, a: F.mse_loss(
+        self.velocity(s, a.flatten(1), torch.rand(len(s))), a.flatten(1))), "asked about chunks of shape"),
     ("sizes hard-coded", FlowHardCoded, "take the sizes from the arguments"),
     ("no velocity", FlowNoVelocity, "velocity"),
     ("not answered", FlowUnanswered, "ot answered yet"),
@@ -828,6 +846,15 @@ class FlowColumn(Flow):
             for tau in torch.linspace(0, 1, num_steps + 1)[:-1]:
                 a += self.velocity(state, a, tau.expand(len(state), 1)).mul_(1 / num_steps)
             return a
+
+
+class ColumnInThousands(Flow):
+    """A velocity that reads a column in another way than a vector."""
+
+    def velocity(self, state, a_tau, tau):
+        return super().velocity(state, a_tau, tau if tau.ndim == 1 else 1000 * tau[:, 0])
+
+    compute_loss, sample_actions = raw_tau(1).compute_loss, FlowColumn.sample_actions
 
 
 class ZeroHead(Flow):
@@ -941,7 +968,8 @@ def sampling_unanswered(self, state, *, num_steps=10):
 
 WRONG_EULER = table(
     ("from 1 to 0", euler(taus=lambda n: [1 - i / n for i in range(n)]), "tau runs from 1 to 0"),
-    ("from 1 to 0, backwards", euler(taus=lambda n: [1 - i / n for i in range(n)], step=lambda n: -1 / n), "tau runs from 1 to 0"),
+    ("from 1 to 0, backwards", euler(taus=lambda n: [1 - i / n for i in range(n)], step=lambda n: -1 / n),
+     "tau runs from 1 to 0"),
     ("(n - 1) / n down to 0", euler(taus=lambda n: [(n - 1 - i) / n for i in range(n)]), "tau runs down"),
     ("end of the step", euler(taus=lambda n: [(i + 1) / n for i in range(n)]), "START of the step"),
     ("middle of the step", euler(taus=lambda n: [(i + .5) / n for i in range(n)]), "the middle of the step"),
@@ -1040,6 +1068,8 @@ RIGHT_EULER = table(
 )
 
 
+WRONG_FLOW += table(("tau read in two ways", ColumnInThousands, "reads in another way than a tau (B,)"))
+WRONG_EULER += table(("tau read in two ways", ColumnInThousands, "in another way than a tau (B,)"))
 WRONG = {"Q4.1": WRONG_MSE, "Q4.2": WRONG_TRAIN, "Q4.3": WRONG_FLOW, "Q4.4": WRONG_EULER}
 RIGHT = {"Q4.1": RIGHT_MSE, "Q4.2": RIGHT_TRAIN, "Q4.3": RIGHT_FLOW, "Q4.4": RIGHT_EULER}
 
@@ -1139,7 +1169,8 @@ def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place(name
             state.zero_(), chunk.zero_()
         policy.weight.data.zero_()
 
-    answer = {"Q4.1": of_self(MSE, sample_actions=spoilt(lambda self, state, **kw: MSE.sample_actions(self, 1 * state, **kw))), "Q4.2": train,
+    answer = {"Q4.1": of_self(MSE, sample_actions=spoilt(lambda self, state, **kw: MSE.sample_actions(self, 1 * state, **kw))),
+              "Q4.2": train,
               "Q4.3": of_self(compute_loss=spoilt(lambda self, state, chunk: Flow.compute_loss(self, 1 * state, 1 * chunk))),
               "Q4.4": of_self(sample_actions=spoilt(lambda self, state, **kw: Flow.sample_actions(self, 1 * state, **kw)))}[name]
     [given, again] = drawn_inputs(name, 0)[1], drawn_inputs(name, 0)[1]

@@ -43,8 +43,8 @@ print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episod
 # %% [markdown]
 # ## 1 · Two ways, and the mean of them
 #
-# Here the block lies between the agent and where it has to push. What did the demonstrators do in states like this one, and
-# what would least squares do? (The five nearest windows of other episodes, and their mean.)
+# What came next in the demonstrations when the table looked like this, and what would least squares do? (The nine nearest
+# windows of other episodes, and the mean of them all.)
 
 # %%
 # [part2/two_ways] practice

@@ -86,21 +86,20 @@ def two_ways(dataset):
     scene.plot(*mean[-1], "X", ms=9, color=INK, mec="white", zorder=7)
 
     page.text(442, 34, "One state, two ways" if parted else "One state, several answers", size=HEAD, weight="bold", ha="left")
-    for row, line in enumerate([f"{len(windows)} demonstrations came through here,", f"give or take {reach:.0f} pixels. What was done",
-                                f"in {action.shape[1]} steps:"]):
-        page.text(442, 60 + 19 * row, line, color=GREY, ha="left")
-    for row, (color, what) in enumerate([(BLUE, f"{np.sum(~second)} of them went one way"), (ORANGE, f"{np.sum(second)} went another")]):
-        _key(page, 442, 130 + 28 * row, color, what)
+    _note(page, 442, 60, [f"{len(windows)} demonstrations came through here,", f"give or take {reach:.0f} pixels. What was done",
+                          f"in {action.shape[1]} steps:"])
+    _key(page, 442, 130, BLUE, f"{np.sum(~second)} of them went one way")
+    _key(page, 442, 158, ORANGE, f"{np.sum(second)} went another")
     page.axes.plot([442, 470], [204, 204], color=INK, lw=2.6, ls=(0, (2, 1)))
     page.text(482, 204, "their mean, the answer of", ha="left")
     page.text(482, 223, "least squares" + ": nobody’s way" * parted, ha="left")
     page.axes.plot(456, 254, "o", ms=9, color=AGENT)
     page.text(482, 254, "agent now", ha="left")
     _note(page, 442, 300, ["Outlines: the block as the others saw it,", "nearly in the same place."])
-    alt = (f"The scene with the chunks of {len(windows)} demonstrations that came through nearly the same state: {np.sum(~second)}, blue, go one "
-           f"way, {np.sum(second)}, orange, another. Their mean, a dashed black path, ends at ({mean[-1, 0]:.0f}, "
-           f"{mean[-1, 1]:.0f})" + ", between the two, where none of them went." * parted)
-    return page.image(alt)
+    nobodys = ", between the two, where none of them went" if parted else ""
+    return page.image(f"The scene with the chunks of {len(windows)} demonstrations that came through nearly the same state: "
+                      f"{np.sum(~second)}, blue, go one way, {np.sum(second)}, orange, another. Their mean, a dashed black path, "
+                      f"ends at ({mean[-1, 0]:.0f}, {mean[-1, 1]:.0f}){nobodys}.")
 
 
 def latent(agent, dataset):
@@ -143,8 +142,9 @@ def latent(agent, dataset):
     _key(page, 356, 411, ORANGE, "z drawn from N(0, I)")
     _key(page, 560, 411, INK, "z = 0")
     return page.image(f"Left: the divergence of each of {len(divergence)} latent dimensions from N(0, 1), sorted, from "
-                      f"{_short(divergence.max())} down to {_short(divergence.min())} nats, {_short(divergence.sum())} together. Right: the chunks decoded from "
-                      f"one state with twenty draws of z, over the scene; they lie {spread:.1f} pixels around their mean.")
+                      f"{_short(divergence.max())} down to {_short(divergence.min())} nats, {_short(divergence.sum())} "
+                      f"together. Right: the chunks decoded from one state with twenty draws of z, over the scene; they lie "
+                      f"{spread:.1f} pixels around their mean.")
 
 
 # Part III.
@@ -158,7 +158,6 @@ def noise_schedule(betas):
                          f"from {np.min(betas, initial=np.inf):g} to {np.max(betas, initial=-np.inf):g}.")
     last, left = len(betas) - 1, np.cumprod(1 - betas)
     page = Page(300)
-    half = int(np.argmin(np.abs(left - 0.5)))
     panels = [(44, "Spoiling, step by step", [(betas, VERMILION, "β", "noise added in step k"),
                                               (left, BLUE, "ᾱ", "share of the signal left")]),
               (408, "What stands in the formula", [(np.sqrt(1 - left), ORANGE, "√(1 − ᾱ)", "times noise"),
@@ -178,7 +177,7 @@ def noise_schedule(betas):
             at = page.text(page.text(at + 29, 46, name, color=color, weight="bold", ha="left") + 6, 46, what, size=SMALL, color=GREY,
                            ha="left") + 16
     return page.image(f"Two plots over the steps k from 0 to {last}. Left: beta, the noise added in step k, from {betas[0]:.2g} to "
-                      f"{betas[-1]:.2g}, and alpha-bar, the share of the signal left, from {left[0]:.3g} through one half at k = {half} "
+                      f"{betas[-1]:.2g}, and alpha-bar, the share of the signal left, from {left[0]:.3g} "
                       f"to {left[-1]:.2g}. Right: the square roots of alpha-bar and of one minus alpha-bar.")
 
 
@@ -204,8 +203,8 @@ def spoiling(scheduler, dataset):
         page.text(x + 228, y - 14, f"{_short(100 * share)} % signal left", size=SMALL, color=GREY, ha="right")
         _path(scene, chunk, VERMILION, lw=1.2)
         scene.plot(*chunk[0], "o", ms=5, mec=VERMILION, mfc="white", zorder=6)
-    page.text(8, 540, f"One demonstrated chunk of {chunks.shape[1]} actions, the hollow one first, with the same noise mixed in more and more.",
-              color=GREY, ha="left")
+    _note(page, 8, 540, [f"One demonstrated chunk of {chunks.shape[1]} actions, the hollow one first, with the same noise mixed in "
+                         "more and more."])
     return page.image(f"Six pictures of one scene with a demonstrated chunk of {chunks.shape[1]} actions, at k = "
                       f"{', '.join(map(str, steps))}: a smooth path at first, it dissolves until it is a tangle of noise that reaches "
                       "beyond the table.")
@@ -258,8 +257,7 @@ def denoising(model, scheduler, dataset, samples=12):
         scene, _, _ = _moment(page, place, obs[-1], name, limits)
         draw(scene, at)
     ends = f"Coloured by where they end: {np.sum(~second)} blue, {np.sum(second)} orange."
-    for row, line in enumerate([f"{samples} chunks for one state, from noise to actions. Lines join actions less than 72 px apart.", ends]):
-        page.text(8, 540 + 19 * row, line, color=GREY, ha="left")
+    _note(page, 8, 540, [f"{samples} chunks for one state, from noise to actions. Lines join actions less than 72 px apart.", ends])
     image = page.image(f"Six pictures of one scene in which {samples} chunks come out of the noise, from k = {total - 1} to 0 and the "
                        f"end: dots scattered beyond the edges gather into paths. {ends}")
     return Moving(image, "k", [name.removeprefix("k = ") for name, _ in moments], 0, frame)
@@ -322,7 +320,8 @@ def velocity(policy, normalizer, state, samples=40, index=-1, steps=20):
         page = Page(424)
         draw(page.scene(8, 8, 408, state, limits), i, 4.5)
         page.text(442, 34, f"τ = {taus[i]:.2f}", size=HEAD, weight="bold", ha="left")
-        _note(page, 442, 62, [f"Dots: action {action} of {samples} chunks,", "with their way since τ = 0.", "Arrows: the velocity at this τ;", "the longest ones are cut short."])
+        _note(page, 442, 62, [f"Dots: action {action} of {samples} chunks,", "with their way since τ = 0.",
+                              "Arrows: the velocity at this τ;", "the longest ones are cut short."])
         return page.image(f"Action {action} of {samples} chunks over the scene at tau = {taus[i]:.2f}, with the velocity field.")
 
     page = Page(574)
@@ -331,9 +330,8 @@ def velocity(policy, normalizer, state, samples=40, index=-1, steps=20):
         scene, _, _ = _moment(page, place, state, f"τ = {taus[i]:.1f}" if steps % 5 == 0 else f"τ = {taus[i]:.2f}", limits)
         draw(scene, i, 3)
     ends = f"Coloured by where they end: {np.sum(~second)} blue, {np.sum(second)} orange."
-    for row, line in enumerate([f"Action {action} of {samples} chunks, carried from noise (τ = 0) to actions (τ = 1) along the velocity (arrows).",
-                                ends]):
-        page.text(8, 540 + 19 * row, line, color=GREY, ha="left")
+    _note(page, 8, 540, [f"Action {action} of {samples} chunks, carried from noise (τ = 0) to actions (τ = 1) along the velocity "
+                         "(arrows).", ends])
     image = page.image(f"Six pictures of one scene from tau = 0 to 1: action {action} of {samples} chunks, scattered at first, is "
                        f"carried along curved paths by a field of arrows. {ends}")
     return Moving(image, "τ", [f"{tau:.2f}" for tau in taus], 0, frame)
@@ -363,7 +361,8 @@ def compare(results):
         page.text(x, bottom + 14, f"{share:g}", size=SMALL, color=GREY)
     for row, result in enumerate(results):
         y = 66 + 42 * row
-        low, mean, high = (left + value * (right - left) for value in (result["interval"][0], result["mean"], result["interval"][1]))
+        low, mean, high = (left + value * (right - left)
+                           for value in (result["interval"][0], result["mean"], result["interval"][1]))
         page.text(left - 16, y, result["name"], weight="bold", ha="right")
         page.axes.plot([low, high], [y, y], color=BLUE, lw=3, solid_capstyle="butt")
         for x in (low, high):

@@ -140,7 +140,8 @@ def unet(down_dims, pred_horizon):
     page.arrow((306, y), (344, y), ORANGE)
     _chip(page, 348, y - 8)
     page.text(396, y, "scales and shifts every channel of the block", ha="left")
-    page.text(8, page.height - 20, "Each block: two convolutions along the steps, FiLM between them, and a shortcut around both.", color=GREY, ha="left")
+    page.text(8, page.height - 20, "Each block: two convolutions along the steps, FiLM between them, and a shortcut around both.", color=GREY,
+              ha="left")
     return page.image(f"A U-Net over a chunk of {pred_horizon} actions. On the way down, the blocks hold "
                       f"{', '.join(f'{c} channels of {t} steps' for c, t in zip(dims, steps))}; a block of the last size in the middle; "
                       "on the way up the steps double again, and each block also reads what the same level made on the way down. A "

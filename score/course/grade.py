@@ -81,7 +81,8 @@ def _grades(course, student, failure):
             for grade in notebook.grades:
                 found.append(Grade(student, notebook.name, grade.name, float(grade.score), float(grade.max_score),
                                    reasons.get(grade.name, missing)))
-    return sorted(found, key=lambda g: (g.student, g.notebook, g.cell))
+    order = [f"part{part.number}-{entry.cell}" for part in rubric.PARTS.values() for entry in part.graded()]
+    return sorted(found, key=lambda g: (g.student, order.index(g.cell)))
 
 
 def _reasons(path):
@@ -118,7 +119,7 @@ def table(grades):
 
 
 def _short(notebook, cell):
-    """A test cell's name in the table: "Q1.2" of a question, "mlp" of a policy's rollouts."""
-    part = rubric.PARTS[notebook]
+    """A cell's name in the table: "Q1.2" of a question, "mlp" of a policy's rollouts, "report_curves" of an answer in words."""
+    part, name = rubric.PARTS[notebook], cell.split("-", 1)[1]
     names = {question.cell: question.name for question in part.questions} | {p.cell: p.method for p in part.policies}
-    return names[cell.split("-", 1)[1]]
+    return names.get(name, name)

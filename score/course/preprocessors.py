@@ -71,7 +71,9 @@ def cell_verdict(cell):
 
 
 def cell_reason(cell):
-    """Why a test cell earned what it earned, in one sentence."""
+    """Why a cell earned what it earned, in one sentence."""
+    if cell.cell_type == "markdown":
+        return "Answered in words: to be read by a person."
     verdict = cell_verdict(cell)
     if verdict:
         return verdict["sentence"]

@@ -6,14 +6,19 @@ import argparse
 import contextlib
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from score import rubric
 from score.course.build import MARKER, ROOT, parts_with_source, source_notebook
 from pusht.checkpoint import SUFFIX, load_checkpoint
 
+# The trained references, in half precision; no release carries them.
+REFERENCE = ROOT / "data" / "reference"
 # Practice cells that training needs; all other practice cells are for looking at.
-_NEEDED = ("dataset", "train")
+_NEEDED = ("dataset", "train", "train_mse", "train_flow")
 
 
 def run_solution(part, folder, *, seed=1, train=True):
@@ -36,11 +41,25 @@ def run_solution(part, folder, *, seed=1, train=True):
 
 def write_expected_losses(policy, checkpoint_path):
     """Write the loss curve of a finished run as the policy's reference."""
-    losses = load_checkpoint(checkpoint_path).losses
+    checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
+    losses = checkpoint.losses
+    if "loss_steps" in checkpoint.config:  # logged every few steps: the mean of each epoch
+        epochs = np.array(checkpoint.config["loss_steps"]) * checkpoint.num_epochs // (checkpoint.config["step"] + 1)
+        losses = [float(np.mean(np.array(losses)[epochs == epoch])) for epoch in np.unique(epochs)]
     path = ROOT / "losses" / f"expected_{policy.method}_loss.pkl"
     part_file = path.with_name(path.name + ".part")
     part_file.write_bytes(pickle.dumps(losses, protocol=4))
     os.replace(part_file, path)
+    return path
+
+
+def write_reference(policy, checkpoint_path):
+    """Keep the weights of a finished run as the policy's reference, in half precision."""
+    checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
+    weights = {name: w.half() if w.is_floating_point() else w for name, w in checkpoint.weights.items()}
+    REFERENCE.mkdir(exist_ok=True)
+    path = REFERENCE / (policy.name + SUFFIX)
+    replace(checkpoint, weights=weights).save(path)
     return path
 
 
@@ -55,7 +74,8 @@ def main():
         run_solution(part, folder, seed=options.seed)
         if options.seed == 1:
             for policy in part.policies:
-                print("wrote", write_expected_losses(policy, folder / (policy.name + SUFFIX)).relative_to(ROOT))
+                for keep in (write_expected_losses, write_reference):
+                    print("wrote", keep(policy, folder / (policy.name + SUFFIX)).relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,8 @@ def _policy(answer, given):
     if not isinstance(policy, BasePolicy):
         raise AnswerError(f"This makes a {type(policy).__name__}. Hint: hand over the class, which inherits from BasePolicy.")
     if not any(p.requires_grad for p in policy.parameters()):
-        raise AnswerError("The policy has no parameters to train. Hint: make the layers in __init__ and keep them as attributes "
+        raise AnswerError("The policy has no parameters to train. "
+                          "Hint: make the layers in __init__ and keep them as attributes "
                           "of self; a list of layers has to be an nn.ModuleList or nn.Sequential.")
     policy = policy.to("cpu").eval()
     with torch.no_grad():  # last layers that begin at zero are no mistake
@@ -146,7 +147,8 @@ def _without_gradient(policy, function):
 def _scalar_loss(loss):
     """(array, gradients were taken) of what compute_loss returned."""
     if not isinstance(loss, torch.Tensor):
-        raise AnswerError(f"compute_loss returned a {type(loss).__name__}. Hint: return the loss as a tensor; .item() and numpy cut "
+        raise AnswerError(f"compute_loss returned a {type(loss).__name__}. "
+                          "Hint: return the loss as a tensor; .item() and numpy cut "
                           "the path that the gradient takes.")
     if loss.numel() != 1:
         raise AnswerError(f"The loss has shape {tuple(loss.shape)}. Hint: one number for the whole batch: take the mean.")
@@ -221,35 +223,43 @@ _STRIDE = 1e-2  # so far uphill and downhill is the loss compared with what its 
 def _mse_judge(given, got):
     chunk, prediction = given["chunk"].astype(np.float64), got["chunks"]
     if not np.allclose(prediction, got["again"], rtol=1e-5, atol=1e-6):
-        raise AnswerError("Asked twice about the same states, sample_actions gives other chunks. Hint: nothing is drawn here: the "
+        raise AnswerError("Asked twice about the same states, sample_actions gives other chunks. "
+                          "Hint: nothing is drawn here: the "
                           "chunk is the network's output for the state.")
     if not np.allclose(prediction, got["steps"], rtol=1e-5, atol=1e-6):
-        raise AnswerError("With num_steps=3 the chunks are others. Hint: num_steps is for the next policy; take it and leave it.")
+        raise AnswerError("With num_steps=3 the chunks are others. "
+                          "Hint: num_steps is for the next policy; take it and leave it.")
     if not (got["felt"] > _FELT).any():
         raise AnswerError("The chunks are the same whatever the state. Hint: the network's input is the state.")
     if not (got["felt"] > _FELT).all():
-        raise AnswerError(f"Number {got['felt'].argmin()} of the state leaves the chunks as they are. Hint: the network's input is "
+        raise AnswerError(f"Number {got['felt'].argmin()} of the state leaves the chunks as they are. "
+                          "Hint: the network's input is "
                           "the whole state, all state_dim numbers.")
     if not np.allclose(prediction[:1], got["alone"], rtol=1e-4, atol=1e-5):
-        raise AnswerError("The first state alone gets another chunk than in a batch. Hint: each row of the batch is for itself: "
+        raise AnswerError("The first state alone gets another chunk than in a batch. "
+                          "Hint: each row of the batch is for itself: "
                           "flatten or view from dimension 1 on.")
     if np.ptp(prediction, axis=1).max() < _FELT:
         raise AnswerError("All actions of a chunk are the same. Hint: the last layer is chunk_size * action_dim wide.")
     error = prediction - chunk
     right = [value for value in _both(error) if np.isclose(got["loss"], value, rtol=1e-4)]
     if not right:
-        raise AnswerError(f"The loss is {got['loss']:.6g} where {_both(error)[0]:.6g} (mean over everything) or {_both(error)[1]:.6g} "
-                          f"(summed over the chunk, mean over the batch) is right. Hint: {_mse_hint(got['loss'], prediction, chunk)}")
+        raise AnswerError(f"The loss is {got['loss']:.6g} where {_both(error)[0]:.6g} (mean over everything) or "
+                          f"{_both(error)[1]:.6g} (summed over the chunk, mean over the batch) is right. "
+                          f"Hint: {_mse_hint(got['loss'], prediction, chunk)}")
     if got["slope"] == 0:
-        raise AnswerError("The value is right, but no gradient reaches the network. Hint: no torch.no_grad and no .detach() on the "
+        raise AnswerError("The value is right, but no gradient reaches the network. "
+                          "Hint: no torch.no_grad and no .detach() on the "
                           "way to the loss; if sample_actions has them, compute_loss needs a way of its own.")
     if got["no_gradient"]:
-        raise AnswerError(f"No gradient reaches {', '.join(got['no_gradient'][:3])}. Hint: nothing on the way from the state to the "
+        raise AnswerError(f"No gradient reaches {', '.join(got['no_gradient'][:3])}. "
+                          "Hint: nothing on the way from the state to the "
                           "loss may be detached.")
     convention = right[0] / _both(error)[0]
     rise = convention * (_both(got["uphill"] - chunk)[0] - _both(got["downhill"] - chunk)[0]) / (2 * _STRIDE)
     if not np.isclose(rise, got["slope"], rtol=0.15):
-        raise AnswerError("The value is right, but its gradient is not that of the squared error. Hint: nothing on the way from "
+        raise AnswerError("The value is right, but its gradient is not that of the squared error. "
+                          "Hint: nothing on the way from "
                           "the network's output to the loss may be detached.")
 
 
@@ -380,7 +390,8 @@ def _train_call(answer, given):
                 raise AnswerError(f"The loop passes over the loader without end. Hint: config.num_epochs passes, here "
                                   f"{config.num_epochs}.") from None
             if policy.asked and not policy.asked[-1]:
-                raise AnswerError("compute_loss was called with gradients off. Hint: no torch.no_grad around the loss.") from None
+                raise AnswerError("compute_loss was called with gradients off. "
+                                  "Hint: no torch.no_grad around the loss.") from None
             raise
         return {"weight": policy.weight.detach().double().numpy().copy(), "events": list(events), "asked": list(policy.asked),
                 "backwards": len(backwards), "evaluations": list(logger.evaluations), "num_steps": list(policy.num_steps),
@@ -396,7 +407,8 @@ def _train_judge(given, got):
     if "dump" not in got["events"]:
         raise AnswerError("logger.dump_for_grading() was never called. Hint: it is the last line, after the last evaluation.")
     if set(got["events"][got["events"].index("dump"):]) != {"dump"}:
-        raise AnswerError("logger.dump_for_grading() was called before the training was over. Hint: it comes once, at the very end.")
+        raise AnswerError("logger.dump_for_grading() was called before the training was over. "
+                          "Hint: it comes once, at the very end.")
 
 
 def _reference(given, optimizer=torch.optim.Adam, *, lr=None, reset="batch", fresh=None, loss=_Linear.compute_loss):
@@ -477,16 +489,19 @@ def _train_log_judge(given, got, losses):
     every, steps = given["config"]["log_interval"], len(losses)
     at = [step for step, _ in got["logged"]]
     if not at:
-        raise AnswerError("No loss was logged. Hint: " + (f"the name is \"train/loss\", not {got['names'][0]!r}." if got["names"] else
-                          "logger.log({\"train/loss\": loss.item()}, step=step) every config.log_interval steps."))
+        raise AnswerError("No loss was logged. Hint: " + (
+            f"the name is \"train/loss\", not {got['names'][0]!r}." if got["names"] else
+            "logger.log({\"train/loss\": loss.item()}, step=step) every config.log_interval steps."))
     if any(later < earlier for earlier, later in zip(at, at[1:])):
-        raise AnswerError(f"The logged steps do not rise: {_short(at)}. Hint: count the steps over all epochs; set the counter to 0 "
+        raise AnswerError(f"The logged steps do not rise: {_short(at)}. "
+                          "Hint: count the steps over all epochs; set the counter to 0 "
                           "once, before the loops.")
     # Counting from 0 or from 1 is a matter of taste, and so is one more at either end.
     wanted = [{multiple + shift for multiple in range(every, steps, every)} for shift in (0, -1, 1)]
     if not any(steps_of <= set(at) <= steps_of | {0, 1, steps - 1, steps} for steps_of in wanted):
         often = "this is every step; " if len(set(at)) >= steps else ""
-        raise AnswerError(f"Losses were logged at steps {_short(at)} of {steps}. Hint: {often}every config.log_interval steps, here "
+        raise AnswerError(f"Losses were logged at steps {_short(at)} of {steps}. "
+                          f"Hint: {often}every config.log_interval steps, here "
                           f"{every}: {_short(sorted(wanted[0]))}.")
     for step, value in got["logged"]:
         so_far = losses[:max(step, 0) + 1]  # whoever logs an average of these is as right
@@ -499,15 +514,18 @@ def _train_evaluations_judge(given, got, weights):
     config, steps, at = given["config"], len(weights) - 1, [step for step, _ in got["evaluations"]]
     every, tolerance = config["eval_interval"], 1e-3 * config["lr"] * (len(weights) - 1)
     if not at:
-        raise AnswerError("The policy was never evaluated. Hint: evaluate_policy(…) every config.eval_interval steps and once more at "
+        raise AnswerError("The policy was never evaluated. "
+                          "Hint: evaluate_policy(…) every config.eval_interval steps and once more at "
                           "the end.")
     wanted = list(range(every, steps, every))
     due = [0, *wanted, steps]
-    if len(at) > len(wanted) + 3 or any(min(abs(step - time) for time in due) > 1 for step in at):
-        raise AnswerError(f"The policy was evaluated at steps {_short(at)} of {steps}. Hint: every config.eval_interval steps, here "
+    if any(min(abs(step - time) for time in due) > 1 for step in at):
+        raise AnswerError(f"The policy was evaluated at steps {_short(at)} of {steps}. "
+                          "Hint: every config.eval_interval steps, here "
                           f"{every}, and at the end: {_short([*wanted, steps])}. Each takes a hundred episodes.")
     if any(all(abs(step - time) > 1 for step in at) for time in wanted):
-        raise AnswerError(f"The policy was evaluated at steps {_short(at)} only. Hint: every config.eval_interval steps, here {every}: "
+        raise AnswerError(f"The policy was evaluated at steps {_short(at)} only. "
+                          f"Hint: every config.eval_interval steps, here {every}: "
                           f"{_short(wanted)}, and at the end.")
 
     def near(weight, step):
@@ -516,10 +534,12 @@ def _train_evaluations_judge(given, got, weights):
 
     for step, weight in got["evaluations"]:
         if not near(weight, step):
-            raise AnswerError(f"What was evaluated at step {step} is not the policy as it was then. Hint: model=policy, the one that "
+            raise AnswerError(f"What was evaluated at step {step} is not the policy as it was then. "
+                              "Hint: model=policy, the one that "
                               "is trained, and step=step, counted over all epochs.")
     if abs(at[-1] - steps) > 1 or not np.abs(got["evaluations"][-1][1] - weights[-1]).max() < tolerance:
-        raise AnswerError(f"After the last of {steps} steps the policy was not evaluated. Hint: once more at the end, so that what "
+        raise AnswerError(f"After the last of {steps} steps the policy was not evaluated. "
+                          "Hint: once more at the end, so that what "
                           "is handed in is the trained policy.")
     if got["num_steps"] and config["flow_num_steps"] not in got["num_steps"]:  # none where a copy is what is trained
         raise AnswerError("The policy was evaluated with another number of integration steps. Hint: "
@@ -542,7 +562,7 @@ def _noise_mistake(noise):
         return "it is zero: draw it with torch.randn."
     if np.ptp(flat, axis=0).max() < tiny:
         return "all samples share one noise: draw one for each, of the chunks' whole shape."
-    if flat.min() > -tiny and flat.max() < 1 + tiny or np.abs(flat).max() < 1 + tiny:
+    if np.abs(flat).max() < 1 + tiny:
         return "it is uniform: torch.randn is normal, torch.rand is not."
     if abs(flat.mean()) > 7 / count ** 0.5 or abs(flat.var() - 1) > 7 * (2 / count) ** 0.5:
         return f"its mean is {flat.mean():.2f} and its standard deviation {flat.std():.2f}: draw it from N(0, 1)."
@@ -594,8 +614,9 @@ def _call_mistake(given, call, states):
 
 def _flow_inputs(rng, challenge):
     given = _sizes(rng, challenge)
-    return {**given, "state": _states(rng, given, _MANY), "chunk": _chunks(rng, given, _MANY), "few_states": _states(rng, given, 6),
-            "few_chunks": _chunks(rng, given, 6), "few_tau": rng.uniform(0.05, 0.8, 6).astype(np.float32)}
+    return {**given, "state": _states(rng, given, _MANY), "chunk": _chunks(rng, given, _MANY),
+            "few_states": _states(rng, given, 6), "few_chunks": _chunks(rng, given, 6),
+            "few_tau": rng.uniform(0.05, 0.8, 6).astype(np.float32)}
 
 
 def _flow_call(answer, given):
@@ -612,7 +633,6 @@ def _flow_call(answer, given):
         for _ in range(2):
             calls = []
             policy.__dict__["velocity"] = _record(given, velocity, calls)  # before a method and a module of that name
-            policy.zero_grad()
             loss = _scalar_loss(_ask(given, "compute_loss", policy.compute_loss, given["state"], given["chunk"], hint=_TAU_HINT))
             for call in calls:
                 gradient = call.pop("output").grad
@@ -629,31 +649,36 @@ def _flow_judge(given, got):
     for what, felt in got["felt"].items():
         if not (felt > _FELT).any():
             more = " Without it the network cannot tell noise from chunk: join it to its input." if what == "tau" else ""
-            raise AnswerError(f"The velocity is the same whatever {what}. Hint: {what} has to be part of the network's input.{more}")
+            raise AnswerError(f"The velocity is the same whatever {what}. "
+                              f"Hint: {what} has to be part of the network's input.{more}")
         if not (felt > _FELT).all():
             raise AnswerError(f"Some of the numbers of {what} leave the velocity as it is. Hint: all of {what} is part of the "
                               "network's input.")
     if not np.allclose(got["few"][:1], got["alone"], rtol=1e-4, atol=1e-5):
-        raise AnswerError("The first sample alone gets another velocity than in a batch. Hint: each row of the batch is for itself: "
+        raise AnswerError("The first sample alone gets another velocity than in a batch. "
+                          "Hint: each row of the batch is for itself: "
                           "flatten from dimension 1 on, and draw nothing here.")
     chunk = given["chunk"].astype(np.float64)
     for draw in got["draws"]:
         _draw_judge(given, draw, chunk)
     one, other = (draw["calls"][0] for draw in got["draws"])
     if np.allclose(one["tau"], other["tau"]) or np.allclose(one["a_tau"], other["a_tau"]):
-        raise AnswerError("Two calls of compute_loss draw the same noise or the same tau. Hint: draw both anew in each call, with no "
+        raise AnswerError("Two calls of compute_loss draw the same noise or the same tau. "
+                          "Hint: draw both anew in each call, with no "
                           "seed set.")
     if not np.allclose(other["velocity"], got["by_vector"], rtol=1e-3, atol=1e-4):
         raise AnswerError(f"compute_loss hands velocity a tau that it reads in another way than a tau (B,). Hint: {_TAU_HINT}")
     if got["no_gradient"]:
-        raise AnswerError(f"No gradient reaches {', '.join(got['no_gradient'][:3])}. Hint: nothing on the way from the network's "
+        raise AnswerError(f"No gradient reaches {', '.join(got['no_gradient'][:3])}. "
+                          "Hint: nothing on the way from the network's "
                           "input to the loss may be detached.")
 
 
 def _draw_judge(given, draw, chunk):
     calls, loss = draw["calls"], draw["loss"]
     if len(calls) != 1:
-        raise AnswerError(f"compute_loss asks velocity {len(calls)} times. Hint: once, self.velocity(state, a_tau, tau), for the whole "
+        raise AnswerError(f"compute_loss asks velocity {len(calls)} times. "
+                          "Hint: once, self.velocity(state, a_tau, tau), for the whole "
                           "batch.")
     [call] = calls
     wrong = _call_mistake(given, call, given["state"]) or _tau_mistake(call["tau"].reshape(-1))
@@ -674,16 +699,19 @@ def _draw_judge(given, draw, chunk):
                     and np.isclose(loss, np.square(error).sum() / terms, rtol=1e-4):
                 return
             if _noise_mistake(noise) is None and abs(np.corrcoef(noise.flat, mixed.flat)[0, 1]) < 0.2:
-                raise AnswerError("The noise in the target is another than that in a_tau. Hint: draw it once and use it in both.")
+                raise AnswerError("The noise in the target is another than that in a_tau. "
+                                  "Hint: draw it once and use it in both.")
     right = _both(velocity - (chunk - mixed))
     hint = _flow_hint(loss, velocity, chunk, mixed, a_tau)
     if not hint and gradient is None:
-        raise AnswerError("No gradient reaches the velocity. Hint: no torch.no_grad and no .detach() between velocity and loss.")
+        raise AnswerError("No gradient reaches the velocity. "
+                          "Hint: no torch.no_grad and no .detach() between velocity and loss.")
     if not hint and np.isclose(loss, right, rtol=1e-3).any():
-        raise AnswerError("The value is right, but its gradient is not that of the squared error. Hint: nothing on the way from the "
+        raise AnswerError("The value is right, but its gradient is not that of the squared error. "
+                          "Hint: nothing on the way from the "
                           "velocity to the loss may be detached.")
-    raise AnswerError(f"The loss is {loss:.6g} where {right[0]:.6g} (mean over everything) or {right[1]:.6g} (summed over the chunk, "
-                      f"mean over the batch) is right. Hint: "
+    raise AnswerError(f"The loss is {loss:.6g} where {right[0]:.6g} (mean over everything) or {right[1]:.6g} "
+                      f"(summed over the chunk, mean over the batch) is right. Hint: "
                       f"{hint or 'it is the squared difference between the velocity and A - A0.'}")
 
 
@@ -749,7 +777,8 @@ def _flow_hint(loss, velocity, chunk, noise, a_tau):
 def _euler_inputs(rng, challenge):
     given = _sizes(rng, challenge)
     width = given["chunk_size"] * given["action_dim"]
-    return {**given, "state": _states(rng, given, _MANY), "weight": rng.uniform(-1, 1, (given["state_dim"], width)).astype(np.float32),
+    return {**given, "state": _states(rng, given, _MANY),
+            "weight": rng.uniform(-1, 1, (given["state_dim"], width)).astype(np.float32),
             "runs": [(None, _MANY), (1, _MANY), (4, _MANY), (int(rng.integers(5, 16)), 1)]}
 
 
@@ -779,7 +808,8 @@ def _euler_call(answer, given):
                     raise AnswerError(f"The question to velocity is not right. Hint: {wrong}")
             return {"chunk": _as_chunks(given, "sample_actions", len(state), chunk), "calls": calls}
 
-        got = {"runs": [sample(given["state"][:batch], num_steps, field) for num_steps, batch in given["runs"]], "own": None, "fails": None}
+        got = {"runs": [sample(given["state"][:batch], num_steps, field) for num_steps, batch in given["runs"]],
+               "own": None, "fails": None}
         few = given["state"][:5]
         try:  # a velocity that fails by itself is for Q4.3 to judge
             if velocity(torch.tensor(few), torch.zeros(5, *shape), torch.zeros(5)).shape != (5, *shape):
@@ -814,7 +844,8 @@ def _euler_judge(given, got):
         raise AnswerError(got["fails"])
     if got["own"] and not all(a.shape == b.shape and np.allclose(a, b, rtol=1e-3, atol=1e-4)
                               for a, b in zip(got["own"]["seen"], got["own"]["by_vector"])):
-        raise AnswerError("Your velocity reads the tau of sample_actions in another way than a tau (B,). Hint: hand it one tau for "
+        raise AnswerError("Your velocity reads the tau of sample_actions in another way than a tau (B,). "
+                          "Hint: hand it one tau for "
                           "each sample, torch.full((B,), i / num_steps).")
 
 
@@ -841,7 +872,8 @@ def _integration_judge(number, run):
     if wrong:
         raise AnswerError(f"The integration starts from the wrong noise. Hint: {wrong}")
     if any(np.ptp(call["tau"]) > 1e-6 for call in calls):
-        raise AnswerError("The samples of one step have different tau. Hint: nothing is drawn but the noise at the start: tau = i / "
+        raise AnswerError("The samples of one step have different tau. "
+                          "Hint: nothing is drawn but the noise at the start: tau = i / "
                           "num_steps for all.")
     taus = np.array([call["tau"].reshape(-1)[0] for call in calls])
     if not np.allclose(taus, numbers / number, atol=1e-5):
