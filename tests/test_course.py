@@ -44,7 +44,11 @@ def hand_in(course, student, notebook, *files):
 
 
 def grades_of(course, student):
-    return {grade.cell.split("-")[1]: grade for grade in grade_course(course, [student])}
+    """The grades of the notebook that was handed in, by test cell; the others were not, and earn nothing for that reason."""
+    grades = grade_course(course, [student])
+    others = [grade for grade in grades if grade.notebook != PART.name]
+    assert all(grade.points == 0 and f"{grade.notebook}.ipynb was not handed in" in grade.reason for grade in others)
+    return {grade.cell.split("-")[1]: grade for grade in grades if grade.notebook == PART.name}
 
 
 def points(grades):
@@ -123,15 +127,17 @@ def test_a_submission_that_nbgrader_cannot_read_keeps_no_old_points(course, chec
     hand_in(course, "broken", build.answered_notebook(PART), checkpoint)
     assert sum(points(grades_of(course, "broken")).values()) >= 5
     (course.folder / "submitted/broken/pusht/part1_mlp.ipynb").write_text("{ not a notebook")
-    assert set(points(grades_of(course, "broken")).values()) == {0}
+    assert {grade.points for grade in grade_course(course, ["broken"])} == {0}
 
 
 def test_the_table_has_a_row_a_student_and_a_reason_a_cell(course, checkpoint):
     hand_in(course, "untouched", build.student_notebook(PART))
-    text = table(grade_course(course, ["untouched"])).splitlines()
-    assert text[0].split() == ["student", "Q1.1", "Q1.2", "Q1.3", "mlp", "total"]
-    assert text[2].split() == ["untouched", *["0.00"] * 5]
-    assert len(text) == 4 + 4
+    grades = grade_course(course, ["untouched"])
+    text = table(grades).splitlines()
+    assert text[0].split()[:6] == ["student", "Q1.1", "Q1.2", "Q1.3", "mlp", "Q2.1"] and text[0].split()[-2:] == ["behaviour", "total"]
+    assert text[2].split() == ["untouched", *["0.00"] * (len(grades) + 1)]
+    assert text[3].split()[-1] == f"{sum(part.points for part in rubric.PARTS.values()):.2f}"
+    assert len(text) == 4 + len(grades)
 
 
 def test_the_release_is_the_students_notebook(course):

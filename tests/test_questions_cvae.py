@@ -49,7 +49,8 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     def __init__(self, dim_list, obs_dim, obs_horizon, action_dim, pred_horizon, latent_dim):
         super().__init__()
-        self.body, self.out = MLP([obs_horizon * obs_dim + latent_dim, *dim_list]), nn.Linear(dim_list[-1], pred_horizon * action_dim)
+        self.body = MLP([obs_horizon * obs_dim + latent_dim, *dim_list])
+        self.out = nn.Linear(dim_list[-1], pred_horizon * action_dim)
 
     def forward(self, obs, z):
         return self.out(self.body(torch.cat([obs, z], dim=1)))
@@ -159,23 +160,31 @@ WRONG_AGENTS = table(
     ("z zero in training", draws(lambda mu, logvar: 0 * mu), "that is for acting"),
     ("variance for spread", draws(lambda mu, logvar: mu + logvar.exp() * torch.randn_like(mu)), "exp(logvar) is the variance"),
     ("logvar for spread", draws(lambda mu, logvar: mu + logvar * torch.randn_like(mu)), "logvar itself is no spread"),
-    ("Normal's scale is the variance", draws(lambda mu, logvar: Normal(mu, logvar.exp()).rsample()), "exp(logvar) is the variance"),
+    ("Normal's scale is the variance", draws(lambda mu, logvar: Normal(mu, logvar.exp()).rsample()),
+     "exp(logvar) is the variance"),
     ("noise not scaled", draws(lambda mu, logvar: mu + torch.randn_like(mu)), "not multiplied by sigma"),
     ("sign of logvar", draws(lambda mu, logvar: mu + torch.exp(-0.5 * logvar) * torch.randn_like(mu)), "with a plus"),
     ("a quarter", draws(lambda mu, logvar: mu + torch.exp(0.25 * logvar) * torch.randn_like(mu)), "this is a quarter"),
-    ("twice the spread", draws(lambda mu, logvar: mu + 2 * torch.exp(0.5 * logvar) * torch.randn_like(mu)), "z = mu + exp(logvar / 2)"),
+    ("twice the spread", draws(lambda mu, logvar: mu + 2 * torch.exp(0.5 * logvar) * torch.randn_like(mu)),
+     "z = mu + exp(logvar / 2)"),
     ("mu not added", draws(lambda mu, logvar: torch.exp(0.5 * logvar) * torch.randn_like(mu)), "mu is not added"),
     ("plain noise", draws(lambda mu, logvar: torch.randn_like(mu)), "this is plain noise"),
     ("uniform noise", draws(lambda mu, logvar: mu + torch.exp(0.5 * logvar) * torch.rand_like(mu)), "torch.rand is uniform"),
-    ("one noise for the batch", draws(lambda mu, logvar: mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape[1])), "all samples share"),
+    ("one noise for the batch", draws(lambda mu, logvar: mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape[1])),
+     "all samples share"),
     ("one noise for the dimensions", draws(lambda mu, logvar: mu + torch.exp(0.5 * logvar) * torch.randn(len(mu), 1)),
      "all latent dimensions share"),
-    ("mu and logvar swapped", draws(lambda mu, logvar: logvar + torch.exp(0.5 * mu) * torch.randn_like(mu)), "the wrong way round"),
+    ("mu and logvar swapped", draws(lambda mu, logvar: logvar + torch.exp(0.5 * mu) * torch.randn_like(mu)),
+     "the wrong way round"),
     ("root of logvar", draws(lambda mu, logvar: mu + logvar.sqrt() * torch.randn_like(mu)), "logvar may be negative"),
     ("the same noise every time", draws(seeded), "set no seed"),
     ("sample for rsample", draws(lambda mu, logvar: Normal(mu, torch.exp(0.5 * logvar)).sample()), "Normal has rsample"),
     ("z detached", draws(lambda mu, logvar: seeded(mu, logvar).detach()), "set no seed"),
-    ("noise floor", draws(lambda mu, logvar: mu + (torch.exp(0.5 * logvar) + 0.1) * torch.randn_like(mu)), NOT_NORMAL),
+    ("noise floor", draws(lambda mu, logvar: mu + (torch.exp(0.5 * logvar) + 0.3) * torch.randn_like(mu)), NOT_NORMAL),
+    ("small sigmas left out", draws(lambda mu, logvar: mu + torch.exp(0.5 * logvar.clamp(min=-6)) * torch.randn_like(mu)),
+     "further from mu than its standard deviation"),
+    ("large sigmas for few", draws(lambda mu, logvar: mu + (1 if len(mu) > 9 else 99) * torch.exp(0.5 * logvar) * torch.randn_like(mu)),
+     "further from mu than its standard deviation"),
     ("sigma detached", draws(lambda mu, logvar: mu + torch.exp(0.5 * logvar).detach() * torch.randn_like(mu)),
      "gradient of forward's action with respect to logvar"),
     ("mu detached", draws(lambda mu, logvar: mu.detach() + torch.exp(0.5 * logvar) * torch.randn_like(mu)),
@@ -185,12 +194,16 @@ WRONG_AGENTS = table(
      "wrong way round"),
     ("encoder's inputs swapped", goes(lambda self, obs, action: self.encoder(action, obs)), "wrong way round"),
     ("encoder not given the action", goes(lambda self, obs, action: self.encoder(obs)), "the encoder takes obs"),
-    ("encoder given one tensor", goes(lambda self, obs, action: self.encoder(torch.cat([obs, action], 1))), "action is missing"),
+    ("encoder given one tensor", goes(lambda self, obs, action: self.encoder(torch.cat([obs, action], 1))),
+     "action is missing"),
     ("encoder given the observations twice", goes(lambda self, obs, action: self.encoder(obs, obs)), "the encoder takes obs"),
-    ("encoder given no actions", goes(lambda self, obs, action: Agent.forward(self, obs, 0 * action)), "mu is not what the encoder"),
-    ("decoder given mu and logvar", goes(lambda self, obs, action: self.decoder(obs, self.encoder(obs, action))), "tensors are needed"),
+    ("encoder given no actions", goes(lambda self, obs, action: Agent.forward(self, obs, 0 * action)),
+     "mu is not what the encoder"),
+    ("decoder given mu and logvar", goes(lambda self, obs, action: self.decoder(obs, self.encoder(obs, action))),
+     "tensors are needed"),
     ("decoder given z alone", goes(lambda self, obs, action: self.decoder(self.encoder(obs, action)[0])), "z is missing"),
-    ("decoder given three", goes(lambda self, obs, action: self.decoder(obs, *self.encoder(obs, action))), "the decoder takes obs"),
+    ("decoder given three", goes(lambda self, obs, action: self.decoder(obs, *self.encoder(obs, action))),
+     "the decoder takes obs"),
     ("only the action", returns(lambda action, mu, logvar: action), "return three tensors"),
     ("the action and z", returns(lambda action, mu, logvar: (action, mu)), "forward returned 2 things"),
     ("nothing", returns(lambda action, mu, logvar: None), "forward returned a NoneType"),
@@ -203,17 +216,21 @@ WRONG_AGENTS = table(
     ("logvar halved in place", goes(halves_in_place), "this is sigma"),
     ("numbers for tensors", returns(lambda action, mu, logvar: (action, 0.0, 0.0)), "returned a float where a tensor"),
     ("averages", returns(lambda action, mu, logvar: (action, mu.mean(), logvar.mean())), "each (2048, "),
-    ("chunk not flat", returns(lambda action, mu, logvar: (action.unflatten(1, (-1, 1)), mu, logvar)), "needed are the decoder's"),
+    ("chunk not flat", returns(lambda action, mu, logvar: (action.unflatten(1, (-1, 1)), mu, logvar)),
+     "needed are the decoder's"),
     ("squashed", returns(lambda action, mu, logvar: (action.tanh(), mu, logvar)), "actions are not what the decoder gives"),
     ("another number of rows next time", goes(second_call_other), "needed are the decoder's"),
     ("actions detached", returns(lambda action, mu, logvar: (action.detach(), mu, logvar)), "nothing between the encoder"),
-    ("mu returned detached", returns(lambda action, mu, logvar: (action, mu.detach(), logvar)), "the KL term needs its gradient"),
+    ("mu returned detached", returns(lambda action, mu, logvar: (action, mu.detach(), logvar)),
+     "the KL term needs its gradient"),
     ("logvar returned detached", returns(lambda action, mu, logvar: (action, mu, logvar.detach())), "the KL term needs its"),
     ("forward under no_grad", goes(torch.no_grad()(Agent.forward)), "No gradient reaches"),
     ("forward not answered", ActingOnly, "ot answered yet"),
     # sample_action
-    ("z drawn when acting", acts(lambda self, obs: self.decoder(obs, torch.randn(len(obs), self.latent_dim))), "draw nothing when"),
-    ("a little noise when acting", acts(lambda self, obs: self.decoder(obs, zeros(self, obs) + 0.01 * torch.rand(1))), NOT_ZERO),
+    ("z drawn when acting", acts(lambda self, obs: self.decoder(obs, torch.randn(len(obs), self.latent_dim))),
+     "draw nothing when"),
+    ("a little noise when acting", acts(lambda self, obs: self.decoder(obs, zeros(self, obs) + 0.01 * torch.rand(1))),
+     NOT_ZERO),
     ("ones when acting", acts(lambda self, obs: self.decoder(obs, 1 + zeros(self, obs))), "it is ones"),
     ("mean of the encoder when acting", acts(decodes_mean_of), "no actions to show it"),
     ("forward when acting", acts(lambda self, obs: self(obs, torch.zeros(len(obs), 32))[0]), "no actions to show it"),
@@ -224,14 +241,18 @@ WRONG_AGENTS = table(
     ("a number for the latent", acts(lambda self, obs: self.decoder(obs, 0)), "tensors are needed"),
     ("no latent", acts(lambda self, obs: self.decoder(obs)), "z is missing"),
     ("swapped when acting", acts(lambda self, obs: self.decoder(zeros(self, obs), obs)), "wrong way round"),
-    ("numpy's doubles", acts(lambda self, obs: self.decoder(obs, torch.from_numpy(np.zeros((len(obs), self.latent_dim))))), "dtype"),
-    ("actions and latent", acts(lambda self, obs: (self.decoder(obs, zeros(self, obs)), zeros(self, obs))), "returned 2 things"),
+    ("numpy's doubles", acts(lambda self, obs: self.decoder(obs, torch.from_numpy(np.zeros((len(obs), self.latent_dim))))),
+     "dtype"),
+    ("actions and latent", acts(lambda self, obs: (self.decoder(obs, zeros(self, obs)), zeros(self, obs))),
+     "returned 2 things"),
     ("nothing when acting", acts(lambda self, obs: None), "sample_action returned a NoneType"),
     ("one sample when acting", acts(lambda self, obs: Agent.sample_action(self, obs)[:1]), "for the whole batch"),
-    ("last sample for all", acts(lambda self, obs: self.decoder(obs[-1:].expand_as(obs), zeros(self, obs))), "sample_action's actions"),
+    ("last sample for all", acts(lambda self, obs: self.decoder(obs[-1:].expand_as(obs), zeros(self, obs))),
+     "sample_action's actions"),
     ("squashed when acting", acts(lambda self, obs: Agent.sample_action(self, obs).tanh()), "sample_action's actions are not"),
     ("not finite when acting", acts(lambda self, obs: Agent.sample_action(self, obs) / 0), "sample_action's actions are not"),
-    ("observations cleared in place", acts(lambda self, obs: Agent.sample_action(self, obs.zero_())), "sample_action's actions"),
+    ("observations cleared in place", acts(lambda self, obs: Agent.sample_action(self, obs.zero_())),
+     "sample_action's actions"),
     ("sample_action not answered", ForwardOnly, "ot answered yet"),
     ("sample_action misspelt", Misspelt, "AttributeError"),
     # the class
@@ -306,6 +327,7 @@ RIGHT_AGENTS = table(
     ("standard Normal", draws(lambda mu, logvar: mu + torch.exp(logvar / 2) * Normal(0, 1).sample(mu.shape))),
     ("numpy's noise", draws(lambda mu, logvar: mu + torch.exp(logvar / 2) * torch.from_numpy(np.random.randn(*mu.shape)).float())),
     ("a little added to sigma", draws(lambda mu, logvar: mu + (torch.exp(logvar / 2) + 1e-6) * torch.randn_like(mu))),
+    ("smallest sigmas left out", draws(lambda mu, logvar: mu + torch.exp(0.5 * logvar.clamp(-10, 10)) * torch.randn_like(mu))),
     ("built by a function", lambda **sizes: Agent(**sizes)),
 )
 
@@ -351,10 +373,12 @@ def clears_first(mu, logvar):
 WRONG_KLS = table(
     ("without the half", lambda mu, logvar: 2 * kl(mu, logvar), "the half is missing."),
     ("sign flipped", lambda mu, logvar: -kl(mu, logvar), "the sign is flipped: a divergence"),
-    ("neither half nor sign", lambda mu, logvar: (1 + logvar - mu ** 2 - logvar.exp()).sum(), "half is missing and the sign is"),
+    ("neither half nor sign", lambda mu, logvar: (1 + logvar - mu ** 2 - logvar.exp()).sum(),
+     "half is missing and the sign is"),
     ("mean", lambda mu, logvar: per_entry(mu, logvar).mean(), "averaged over everything"),
     ("mean over the batch", lambda mu, logvar: per_entry(mu, logvar).sum(dim=1).mean(), "averaged over the batch"),
-    ("mean over the dimensions", lambda mu, logvar: per_entry(mu, logvar).mean(dim=1).sum(), "averaged over the latent dimensions"),
+    ("mean over the dimensions", lambda mu, logvar: per_entry(mu, logvar).mean(dim=1).sum(),
+     "averaged over the latent dimensions"),
     ("per sample", lambda mu, logvar: per_entry(mu, logvar).sum(dim=1), "sum over the batch too"),
     ("per sample, kept", lambda mu, logvar: per_entry(mu, logvar).sum(dim=1, keepdim=True), "sum over the batch too"),
     ("per dimension", lambda mu, logvar: per_entry(mu, logvar).sum(dim=0), "sum over the latent dimensions too"),
@@ -363,7 +387,8 @@ WRONG_KLS = table(
     ("variance for its logarithm", half(lambda mu, logvar: mu ** 2 + logvar.exp() - 1 - logvar.exp()), "the two cancel"),
     ("logvar as a variance", half(lambda mu, logvar: mu ** 2 + logvar - 1 - logvar.log()), "has no logarithm"),
     ("logvar as log sigma", half(lambda mu, logvar: mu ** 2 + (2 * logvar).exp() - 1 - 2 * logvar), "taken for log sigma"),
-    ("sigma for sigma squared", half(lambda mu, logvar: mu ** 2 + (logvar / 2).exp() - 1 - logvar), "sigma stands where sigma²"),
+    ("sigma for sigma squared", half(lambda mu, logvar: mu ** 2 + (logvar / 2).exp() - 1 - logvar),
+     "sigma stands where sigma²"),
     ("variance squared", half(lambda mu, logvar: mu ** 2 + logvar.exp() ** 2 - 1 - logvar), "squared once too often"),
     ("logvar halved", half(lambda mu, logvar: mu ** 2 + logvar.exp() - 1 - logvar / 2), "logvar is halved"),
     ("Normal of the variance", lambda mu, logvar: torch.distributions.kl_divergence(Normal(mu, logvar.exp()), Normal(0, 1)).sum(),
@@ -380,7 +405,8 @@ WRONG_KLS = table(
     ("swapped", lambda mu, logvar: kl(logvar, mu), "the wrong way round"),
     ("the other way round", lambda mu, logvar: torch.distributions.kl_divergence(
         Normal(0, 1), Normal(mu, torch.exp(logvar / 2))).sum(), "it is the other way round"),
-    ("half of the first terms only", terms(lambda mu, logvar: 0.5 * (mu ** 2 + logvar.exp()) - 1 - logvar), "before the whole sum"),
+    ("half of the first terms only", terms(lambda mu, logvar: 0.5 * (mu ** 2 + logvar.exp()) - 1 - logvar),
+     "before the whole sum"),
     ("clamped", lambda mu, logvar: per_entry(mu, logvar.clamp(-1, 1)).sum(), "it is -1/2 times the sum"),
     ("first sample only", lambda mu, logvar: kl(mu[0], logvar[0]), "it is -1/2 times the sum"),
     ("detached", lambda mu, logvar: kl(mu, logvar).detach(), "no gradient reaches mu and logvar"),
@@ -542,7 +568,8 @@ WRONG_LOSSES = table(
     ("default of 0.01", by_default(0.01), "beta counts as 0.01"),
     ("default of 1e-5", by_default(1e-5), "leave its default at 10"),
     ("default of nothing", by_default(0.0), "the KL term is missing"),
-    ("beta without default", lambda agent, nobs, naction, beta: loss(agent, nobs, naction, beta), "function's name and arguments"),
+    ("beta without default", lambda agent, nobs, naction, beta: loss(agent, nobs, naction, beta),
+     "function's name and arguments"),
     ("no beta", lambda agent, nobs, naction: loss(agent, nobs, naction), "leave the function's name and arguments"),
     # the squared error
     ("sum", with_error(lambda p, a: F.mse_loss(p, a, reduction="sum")), "the squared error is summed: take its mean"),
@@ -554,7 +581,8 @@ WRONG_LOSSES = table(
     ("smooth L1", with_error(F.smooth_l1_loss), "smooth L1"),
     ("only executed actions", with_error(lambda p, a: F.mse_loss(p[:, 1:9], a[:, 1:9])), "only the executed actions"),
     ("only first actions", with_error(lambda p, a: F.mse_loss(p[:, :8], a[:, :8])), "only the first action_horizon"),
-    ("order of the output", with_error(lambda p, a: F.mse_loss(p.reshape(-1, 2, 16).transpose(1, 2), a)), "reshaped in the wrong order"),
+    ("order of the output", with_error(lambda p, a: F.mse_loss(p.reshape(-1, 2, 16).transpose(1, 2), a)),
+     "reshaped in the wrong order"),
     ("first sample only", with_error(lambda p, a: F.mse_loss(p[0], a[0])), "it is the mean squared difference"),
     ("broadcast over the batch", with_error(lambda p, a: F.mse_loss(p[:, None], a)), "it is the mean squared difference"),
     ("per sample", with_error(lambda p, a: ((p - a) ** 2).mean(dim=(1, 2))), "one number for the whole batch"),
@@ -565,7 +593,8 @@ WRONG_LOSSES = table(
     ("KL without the half", with_kl(lambda mu, logvar: 2 * kl(mu, logvar)), f"the half is missing. {MEND}"),
     ("KL with its sign flipped", with_kl(lambda mu, logvar: -kl(mu, logvar)), MEND),
     ("KL averaged", with_kl(lambda mu, logvar: per_entry(mu, logvar).mean()), f"averaged over everything: it is a sum. {MEND}"),
-    ("KL averaged over the batch", with_kl(lambda mu, logvar: per_entry(mu, logvar).sum(1).mean()), f"the batch: it is a sum. {MEND}"),
+    ("KL averaged over the batch", with_kl(lambda mu, logvar: per_entry(mu, logvar).sum(1).mean()),
+     f"the batch: it is a sum. {MEND}"),
     ("KL averaged over the dimensions", with_kl(lambda mu, logvar: per_entry(mu, logvar).mean(1).sum()),
      f"the latent dimensions: it is a sum. {MEND}"),
     ("KL without mu", with_kl(half(lambda mu, logvar: logvar.exp() - 1 - logvar)), f"mu is left out. {MEND}"),
@@ -586,14 +615,16 @@ WRONG_LOSSES = table(
     ("no actions", lambda agent, nobs, naction, beta=10.0: agent(nobs.flatten(1)), "action is missing"),
     ("swapped", lambda agent, nobs, naction, beta=10.0: agent(naction.flatten(1), nobs.flatten(1)), "the wrong way round"),
     ("zeros for actions", with_rows(action=lambda naction: torch.zeros(len(naction), 32)), "see the demonstrated actions"),
-    ("observations transposed", with_rows(lambda nobs: nobs.transpose(1, 2).flatten(1)), "the observations are flattened in the wrong"),
+    ("observations transposed", with_rows(lambda nobs: nobs.transpose(1, 2).flatten(1)),
+     "the observations are flattened in the wrong"),
     ("newest first", with_rows(lambda nobs: nobs.flip(1).flatten(1)), "newest last"),
-    ("actions transposed", with_rows(action=lambda naction: naction.transpose(1, 2).flatten(1)), "the actions are flattened in the wrong"),
+    ("actions transposed", with_rows(action=lambda naction: naction.transpose(1, 2).flatten(1)),
+     "the actions are flattened in the wrong"),
     ("actions transposed throughout", lambda agent, nobs, naction, beta=10.0: loss(
         agent, nobs, naction.transpose(1, 2).reshape(-1, 16, 2), beta), "here and in the comparison"),
     # what it gives
-    ("mu for the prediction", unpacked(1, 2, 0), "taken for mu, logvar and the prediction"),
-    ("logvar for the prediction", unpacked(2, 0, 1), "taken for logvar, the prediction and mu"),
+    ("mu for the prediction", unpacked(1, 2, 0), "here these are mu, logvar and the prediction"),
+    ("logvar for the prediction", unpacked(2, 0, 1), "here these are logvar, the prediction and mu"),
     ("logvar and mu swapped", unpacked(0, 2, 1), "the wrong way round"),
     ("one output", takes_one_output, "AttributeError"),
     ("sample_action asked", lambda agent, nobs, naction, beta=10.0: agent.sample_action(nobs.flatten(1)), "sample_action"),
@@ -603,7 +634,8 @@ WRONG_LOSSES = table(
     ("KL detached", on_terms(lambda mse, kl, beta: mse + beta * kl.detach()), "gradient of its KL term"),
     ("KL's item", on_terms(lambda mse, kl, beta: mse + beta * kl.item()), "gradient of its KL term"),
     ("detached", lambda *args, **kwargs: loss(*args, **kwargs).detach(), "no gradient reaches the agent"),
-    ("detached, gradient asked for", lambda *args, **kwargs: loss(*args, **kwargs).detach().requires_grad_(), "no gradient reaches"),
+    ("detached, gradient asked for", lambda *args, **kwargs: loss(*args, **kwargs).detach().requires_grad_(),
+     "no gradient reaches"),
     ("under no_grad", without_gradient, "leave out torch.no_grad"),
     ("gradients switched off for good", switches_gradients_off, "leave out torch.no_grad"),
     ("backward already", steps_too, "The gradient of cvae_loss raised RuntimeError"),
@@ -708,23 +740,30 @@ def unpacks(model, batch_size, nobs, pred_horizon, action_dim):
 WRONG_INFERENCES = table(
     ("gradients left on", gradients_left_on, "gradients were recorded"),
     ("agent itself asked", inference(ask=lambda model, obs: model(obs)), "that is for training"),
-    ("agent asked with actions", inference(ask=lambda model, obs: model(obs, torch.zeros(len(obs), 32))[0]), "that is for training"),
+    ("agent asked with actions", inference(ask=lambda model, obs: model(obs, torch.zeros(len(obs), 32))[0]),
+     "that is for training"),
     ("forward called", inference(ask=lambda model, obs: model.forward(obs)), "that is for training"),
-    ("encoder asked", inference(ask=lambda model, obs: model.decoder(obs, model.encoder(obs, obs)[0])), "the encoder was asked"),
+    ("encoder asked", inference(ask=lambda model, obs: model.decoder(obs, model.encoder(obs, obs)[0])),
+     "the encoder was asked"),
     ("z drawn and decoded", inference(ask=decodes_a_draw), "another latent than zero"),
-    ("ones decoded", inference(ask=lambda model, obs: model.decoder(obs, torch.ones(len(obs), model.latent_dim))), "latent than zero"),
+    ("ones decoded", inference(ask=lambda model, obs: model.decoder(obs, torch.ones(len(obs), model.latent_dim))),
+     "latent than zero"),
     ("decoder without latent", inference(ask=lambda model, obs: model.decoder(obs)), "z is missing"),
-    ("latent hard-coded", inference(ask=lambda model, obs: model.decoder(obs, torch.zeros(len(obs), 32))), "the decoder takes obs"),
+    ("latent hard-coded", inference(ask=lambda model, obs: model.decoder(obs, torch.zeros(len(obs), 32))),
+     "the decoder takes obs"),
     ("drawn around", inference(lambda out, b, s, d: out.view(b, s, d) + 0.01 * torch.randn(b, s, d)), "change nothing else"),
-    ("order of the output", inference(lambda out, b, s, d: out.view(b, d, s).transpose(1, 2)), "output is reshaped in the wrong order"),
-    ("observations transposed", inference(rows=lambda nobs, b: nobs.transpose(1, 2).flatten(1)), "flatten each observation sequence"),
+    ("order of the output", inference(lambda out, b, s, d: out.view(b, d, s).transpose(1, 2)),
+     "output is reshaped in the wrong order"),
+    ("observations transposed", inference(rows=lambda nobs, b: nobs.transpose(1, 2).flatten(1)),
+     "flatten each observation sequence"),
     ("newest first", inference(rows=lambda nobs, b: nobs.flip(1).flatten(1)), "flatten each observation sequence"),
     ("batch of one only", inference(rows=lambda nobs, b: nobs.view(1, -1)), "sample_action takes obs (B, 10)"),
     ("one observation as published", one_observation_as_published, "flatten from dimension 1 on"),
     ("output of one", inference(lambda out, b, s, d: out.view(1, s, d)), "does the shape use batch_size"),
     ("first of the batch only", inference(lambda out, b, s, d: out[:1].view(1, s, d)), "serve a whole batch"),
     ("first of the batch, no dimension", inference(lambda out, b, s, d: out[0].view(s, d)), "serve a whole batch"),
-    ("first of the batch for all", inference(lambda out, b, s, d: out[:1].view(1, s, d).expand(b, s, d)), "only the first of the batch"),
+    ("first of the batch for all", inference(lambda out, b, s, d: out[:1].view(1, s, d).expand(b, s, d)),
+     "only the first of the batch"),
     ("sizes hard-coded", inference(lambda out, b, s, d: out.view(b, 16, 2)), "use pred_horizon and action_dim"),
     ("unflattened", inference(rows=lambda nobs, b: nobs), "flatten from dimension 1 on"),
     ("last observation only", inference(rows=lambda nobs, b: nobs[:, -1]), "takes obs (B, 10)"),
@@ -741,7 +780,8 @@ WRONG_INFERENCES = table(
     ("not finite", inference(lambda out, b, s, d: out.view(b, s, d) / 0), "not those that sample_action gives"),
     ("bfloat16", inference(lambda out, b, s, d: out.view(b, s, d).bfloat16()), "not those that sample_action gives"),
     ("integers", inference(lambda out, b, s, d: out.view(b, s, d).long()), "int64"),
-    ("observations cleared in place", inference(rows=lambda nobs, b: nobs.zero_().flatten(1)), "not those that sample_action gives"),
+    ("observations cleared in place", inference(rows=lambda nobs, b: nobs.zero_().flatten(1)),
+     "not those that sample_action gives"),
     ("weights cleared in place", clears_the_decoder, "not those that sample_action gives"),
     ("not answered", not_answered, "ot answered yet"),
     ("other arguments", lambda net, obs: None, "leave the function's name and arguments"),
@@ -1078,10 +1118,23 @@ def test_a_check_leaves_the_generators_alone(name, answer):
     assert np.array_equal(np.random.get_state()[1], before[1])
 
 
-def test_the_verdict_on_an_agent_is_the_same_every_time():
-    uniform = draws(lambda mu, logvar: mu + torch.rand_like(mu) * logvar)
-    sentences = set()
+def test_an_agent_draws_the_same_every_time():
+    drawn = []
     for seed in range(2):
         torch.manual_seed(seed)
-        sentences.add(score.check("Q2.1", uniform).sentence)
-    assert len(sentences) == 1
+        score.check("Q2.1", draws(lambda mu, logvar: drawn.append(torch.rand(3)) or mu))
+    assert len(drawn) == 4
+    assert torch.equal(drawn[0], drawn[2]) and torch.equal(drawn[1], drawn[3])
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+@pytest.mark.parametrize("name, answer", [
+    ("Q2.1", acts(lambda self, obs: Agent.sample_action(self, obs) / 0)),
+    ("Q2.1", draws(lambda mu, logvar: mu + logvar.sqrt())), ("Q2.1", draws(lambda mu, logvar: mu)), ("Q2.1", draws(seeded)),
+    ("Q2.1", returns(lambda action, mu, logvar: (action, mu / 0, logvar * math.nan))),
+    ("Q2.2", lambda mu, logvar: kl(mu, logvar.log())), ("Q2.3", with_kl(lambda mu, logvar: kl(mu, logvar.log()))),
+    ("Q2.4", inference(lambda out, b, s, d: out.view(b, s, d) / 0)),
+])
+@pytest.mark.filterwarnings("error")
+def test_what_is_not_finite_or_not_spread_gives_a_verdict_and_no_warning(name, answer):
+    assert score.check(name, answer).points == 0

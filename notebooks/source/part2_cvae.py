@@ -243,7 +243,9 @@ figures.latent(cvae_agent, dataset)
 # %% [markdown]
 # This is *posterior collapse*. Summed over the batch and times ten, the divergence is so dear that it is cheaper for the
 # network to say nothing with $z$, and what remains is an MLP with one useless input. With a small weight the latent lives:
-# the same network after 60 epochs with $\beta = 10^{-5}$. You can train it yourself with `cvae_loss(..., beta=1e-5)`.
+# the same network after 60 epochs with $\beta = 10^{-6}$. Four dimensions carry
+# seven nats, and different $z$ give different ways to go, though not all of them good ones: the decoder now leans on a $z$ that
+# nobody gives it when it acts. You can train it yourself with `cvae_loss(..., beta=1e-6)`.
 
 # %%
 # [part2/latent_small_beta] practice

@@ -119,7 +119,7 @@ def table(grades):
 
 
 def _short(notebook, cell):
-    """A cell's name in the table: "Q1.2" of a question, "mlp" of a policy's rollouts, "report_curves" of an answer in words."""
+    """A cell's name in the table: "Q1.2" of a question, "mlp" of a policy's rollouts, "curves" of an answer in words."""
     part, name = rubric.PARTS[notebook], cell.split("-", 1)[1]
     names = {question.cell: question.name for question in part.questions} | {p.cell: p.method for p in part.policies}
-    return names.get(name, name)
+    return names.get(name, name.removeprefix("report_"))
