@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import tempfile
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,6 @@ STATS = {"obs": {"min": np.array(LOW, np.float32), "max": np.array(HIGH, np.floa
 
 
 def main():
-    warnings.simplefilter("ignore")  # torch's, of tracing
     torch.set_num_threads(1)
     actions = np.random.default_rng(0).uniform(100, 400, (1000, 2)).tolist()
     start = sample_start(3).tolist()
@@ -42,17 +40,15 @@ def main():
         solved = {name: run_solution(rubric.PARTS[name], folder, train=False) for name in rubric.PARTS}
     print(f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, one thread; "
           "medians of interleaved rounds\n\n| what | peer | ours | ratio | wanted |\n|---|---|---|---|---|")
-    with _Peer() as peer, tempfile.TemporaryDirectory() as folder:
+    with _Peer() as peer:
         _row("control step with reward, µs", "gym-pusht", 1e6 / len(actions), 10, *_rounds(
             7, lambda: peer("steps", start=start, actions=actions), lambda: _steps(start, actions)))
         _row("frame (256 px), µs", "gym-pusht render()", 1e6 / 200, 10, *_rounds(
             7, lambda: peer("frames", start=start, count=200), lambda: _frames(start, 200)))
         for name, theirs, ours, rounds, wanted in [("part1_mlp", 10, 10, 3, 30), ("part2_cvae", 3, 100, 3, 30),
                                                    ("part4_flow", 3, 100, 3, 30), ("part3_ddpm", 1, 100, 1, 10)]:
-            policy, answer, traced = _policy(solved, name)
-            weights = str(Path(folder) / f"{policy.method}.pt")
-            torch.jit.save(traced, weights)
-            task = dict(method=policy.method, weights=weights, low=LOW, high=HIGH, max_steps=policy.max_steps,
+            policy, answer = _policy(solved, name)
+            task = dict(method=policy.method, low=LOW, high=HIGH, max_steps=policy.max_steps,
                         starts=[sample_start(seed).tolist() for seed in range(theirs)])
             infer = asked(policy, answer)[1]
             times = _rounds(rounds, lambda: peer("episodes", **task) / theirs,
@@ -65,32 +61,14 @@ def main():
 
 
 def _policy(solved, name):
-    """(rubric's policy, what the notebook hands over for it, its network traced for the peer)."""
+    """(rubric's policy, what the notebook hands over for it)."""
     policy = rubric.POLICIES[name]
-    names = solved["part4_flow" if name.startswith("part4") else name]
-    if policy.method == "mlp":
-        model = names["mlp_agent"]
-        return policy, (names["mlp_inference"], model), torch.jit.trace(model, torch.zeros(1, 10))
-    if policy.method == "cvae":
-        model = names["cvae_agent"]
-        return policy, (names["cvae_inference"], model), torch.jit.trace(model.decoder, (torch.zeros(1, 10), torch.zeros(1, 32)))
+    names = solved[name]
+    if policy.method == "flow":
+        return policy, (names["FlowMatchingPolicy"](5, 2, 8),)
     if policy.method == "ddpm":
-        model = names["noise_pred_net"]
-        traced = torch.jit.trace(model, (torch.zeros(1, 16, 2), torch.zeros(1, dtype=torch.long), torch.zeros(1, 10)))
-        return policy, (names["ddpm_inference"], model, names["noise_scheduler"]), traced
-    model = names["FlowMatchingPolicy"](5, 2, 8)
-    example = {"velocity": (torch.zeros(1, 5), torch.zeros(1, 8, 2), torch.zeros(1))}
-    traced = torch.jit.trace_module(_Velocity(model), {"forward": example["velocity"]})
-    return policy, (model,), traced
-
-
-class _Velocity(torch.nn.Module):
-    def __init__(self, policy):
-        super().__init__()
-        self.policy = policy
-
-    def forward(self, state, a_tau, tau):
-        return self.policy.velocity(state, a_tau, tau)
+        return policy, (names["ddpm_inference"], names["noise_pred_net"], names["noise_scheduler"])
+    return policy, (names[f"{policy.method}_inference"], names[f"{policy.method}_agent"])
 
 
 def _row(what, peer, scale, wanted, theirs, ours):

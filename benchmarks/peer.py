@@ -1,16 +1,24 @@
 """The peer's side: gym-pusht in its own environment (.venv-peer), told over stdin what to do, answering with CPU seconds.
 
-It knows nothing of the kit: networks come as TorchScript files, everything else as numbers.
+Of the kit it has the backbones alone, run as the published notebooks run theirs, and untrained.
 """
 import collections
 import json
 import sys
 import time
+import types
+from pathlib import Path
 
 import gym_pusht  # noqa: F401  (registers the environment)
 import gymnasium
 import numpy as np
 import torch
+from torch import nn
+
+# The kit's networks without the rest of it, which this environment cannot import.
+package = sys.modules["pusht"] = types.ModuleType("pusht")
+package.__path__ = [str(Path(__file__).resolve().parent.parent / "pusht")]
+from pusht.networks import MLP, ConditionalUnet1D, ResidualMLP  # noqa: E402
 
 
 def make(size=680):
@@ -30,32 +38,50 @@ def frames(start, count):
     return [env.render() for _ in range(count)]
 
 
-def mlp(net, nobs):
-    return net(nobs.flatten()[None]).view(16, 2)[1:9]
+def mlp():
+    net = ResidualMLP([10, *[256] * 5, 32], use_layernorm=True)
+    return lambda nobs: net(nobs.flatten()[None]).view(16, 2)[1:9]
 
 
-def cvae(net, nobs):
-    return net(nobs.flatten()[None], torch.zeros(1, 32)).view(16, 2)[1:9]
+def cvae():
+    net = nn.Sequential(MLP([42, 256, 512, 1024, 512, 256]), nn.Linear(256, 32))
+    return lambda nobs: net(torch.cat([nobs.flatten()[None], torch.zeros(1, 32)], dim=1)).view(16, 2)[1:9]
 
 
-def ddpm(net, nobs):
-    chunk, cond = torch.randn(1, 16, 2), nobs.flatten()[None]
-    for k in reversed(range(100)):
-        noise = net(chunk, torch.tensor([k]), cond)
-        chunk = ((chunk - 0.1 * noise) / 1.01 + 0.1 * torch.randn_like(chunk)).clamp(-1, 1)  # as much arithmetic as a schedule's
-    return chunk[0, 1:9]
+def ddpm():
+    net = ConditionalUnet1D(2, 10, 256, [64, 128, 256], 5, 4)
+    beta = torch.linspace(1e-3, 0.2, 100)
+    alpha, bar = 1 - beta, torch.cumprod(1 - beta, 0)
+
+    def ask(nobs):
+        chunk, cond = torch.randn(1, 16, 2), nobs.flatten()[None]
+        for k in reversed(range(100)):
+            noise = net(sample=chunk, timestep=k, global_cond=cond)
+            chunk = (chunk - beta[k] / (1 - bar[k]).sqrt() * noise) / alpha[k].sqrt()
+            if k > 0:
+                chunk = chunk + ((1 - bar[k - 1]) / (1 - bar[k]) * beta[k]).sqrt() * torch.randn_like(chunk)
+        return chunk[0, 1:9]
+
+    return ask
 
 
-def flow(net, nobs):
-    chunk, state = torch.randn(1, 8, 2), nobs[-1:]
-    for i in range(10):
-        chunk = chunk + net(state, chunk, torch.full((1,), i / 10)) / 10
-    return chunk[0]
+def flow():
+    layers = [layer for i, o in ((22, 256), (256, 256), (256, 256)) for layer in (nn.Linear(i, o), nn.ReLU())]
+    net = nn.Sequential(*layers, nn.Linear(256, 16))
+
+    def ask(nobs):
+        chunk, state = torch.randn(1, 8, 2), nobs[-1:]
+        for i in range(10):
+            tau = torch.full((1, 1), i / 10)
+            chunk = chunk + net(torch.cat([state, chunk.flatten(start_dim=1), tau], dim=1)).view(1, 8, 2) / 10
+        return chunk[0]
+
+    return ask
 
 
-def episodes(method, starts, weights, low, high, max_steps):
+def episodes(method, starts, low, high, max_steps):
     """The published manner: one episode after another, one inference call a chunk, a frame drawn every step."""
-    env, net, ask = make(96), torch.jit.load(weights), {"mlp": mlp, "cvae": cvae, "ddpm": ddpm, "flow": flow}[method]
+    env, ask = make(96), {"mlp": mlp, "cvae": cvae, "ddpm": ddpm, "flow": flow}[method]()
     low, high = np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
     for start in starts:
         obs, _ = env.reset(options={"reset_to_state": start})
@@ -63,7 +89,7 @@ def episodes(method, starts, weights, low, high, max_steps):
         while len(rewards) < max_steps:
             nobs = torch.from_numpy((np.stack(seen) - low) / (high - low) * 2 - 1).float()
             with torch.no_grad():
-                chunk = ask(net, nobs).clamp(-1, 1).numpy()
+                chunk = ask(nobs).clamp(-1, 1).numpy()
             for action in (chunk + 1) / 2 * (high[:2] - low[:2]) + low[:2]:
                 obs, reward, *_ = env.step(action)
                 seen.append(obs)

@@ -91,7 +91,8 @@ class PushTEnv(gym.Env):
         self.latest_action = None
         self._sim.reset(sample_start(self._seed) if self.reset_to_state is None else self.reset_to_state)
         self._started = True
-        return self._sim.state, _info(self._sim)
+        state = self._sim.state
+        return state, _info(self._sim, state)
 
     def step(self, action):
         """One control step towards `action` (2,) [px], None to only look; (obs, reward, terminated, truncated, info)."""
@@ -101,7 +102,8 @@ class PushTEnv(gym.Env):
         else:
             self.latest_action = action
             coverage = self._sim.step(action)
-        return self._sim.state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim)
+        state = self._sim.state
+        return state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim, state)
 
     def set_obs(self, obs):
         """Put agent and block, at rest, where the observation (5,), array or tensor, says; with `legacy`, in its order."""
@@ -162,12 +164,14 @@ class PushTGymnasiumEnv(gymnasium.Env):
         super().reset(seed=seed)
         self._latest_action = None
         self._sim.reset(sample_start(int(self.np_random.integers(2 ** 31)) if seed is None else seed))
-        return self._sim.state, _info(self._sim)
+        state = self._sim.state
+        return state, _info(self._sim, state)
 
     def step(self, action):
         self._latest_action = action
         coverage = self._sim.step(action)
-        return self._sim.state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim)
+        state = self._sim.state
+        return state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim, state)
 
     def render(self):
         if self.render_mode == "rgb_array":
@@ -177,11 +181,13 @@ class PushTGymnasiumEnv(gymnasium.Env):
 gymnasium.register(id="pusht/PushT-v0", entry_point=PushTGymnasiumEnv, max_episode_steps=500)
 
 
-def _info(sim):
+def _info(sim, state):
+    block_pose = state[2:].copy()
+    block_pose[2] = sim.block.angle
     return {
-        "pos_agent": np.array(sim.agent.position),
+        "pos_agent": state[:2].copy(),
         "vel_agent": np.array(sim.agent.velocity),
-        "block_pose": np.array([*sim.block.position, sim.block.angle]),
+        "block_pose": block_pose,
         "goal_pose": GOAL_POSE.copy(),
         "n_contacts": sim.contacts,
     }

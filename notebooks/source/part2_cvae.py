@@ -102,7 +102,7 @@ class Decoder(nn.Module):
 # ([Kingma & Welling, 2014](https://arxiv.org/abs/1312.6114)) is given. The encoder speaks of $\log \sigma^2$ (`logvar`), which may
 # be any number, so that the network need not take care that a variance is positive.
 #
-# 1. `forward`, for training: ask the encoder, draw $z$, decode; return the actions and what the KL term will need.
+# 1. `forward`, for training: ask the encoder, draw $z$, decode; return the actions, `mu` and `logvar`, in this order.
 # 2. `sample_action`, for acting: decode with $z = 0$. The encoder is not asked: there are no actions to show it.
 
 # %%
@@ -187,7 +187,7 @@ score.test_kl_divergence(kl_divergence)
 # $$\mathcal{L} = \mathcal{L}_{\mathrm{BC}} + \beta\, \mathcal{L}_{\mathrm{KL}}, \qquad \beta = 10,$$
 #
 # the mean squared error between predicted and demonstrated actions, as in Part I, and the divergence of Q2.2. Flatten
-# observations and actions from dimension 1 on before you show them to the agent.
+# observations and actions from dimension 1 on before you show them to the agent. The divergence is your own `kl_divergence`.
 
 # %%
 # [part2/cvae_loss] answer Q2.3
@@ -256,7 +256,7 @@ figures.stored("latent_small_beta")
 #
 # ### Q2.4 · Inference (5 min, easy)
 #
-# Ask `sample_action` for a whole batch, without recording gradients.
+# Ask `sample_action` for a whole batch, without recording gradients. Its actions come back flat.
 
 # %%
 # [part2/cvae_inference] answer Q2.4

@@ -176,6 +176,8 @@ print(score.compare_losses("part4_mse", mse_logger.epoch_losses(len(loader))))
 #
 # ### Q4.3 · The flow-matching loss (25 min, hard)
 #
+# Whatever you make in these methods, make it on the device of `state`.
+#
 # 1. `__init__`: an MLP as in Q4.1. Its input is the state, the flattened chunk **and the time**; its output a flattened chunk.
 # 2. `velocity`: ask it.
 # 3. `compute_loss`: draw noise with `torch.randn_like`, **then** one $\tau$ for each sample with `torch.rand`; interpolate;

@@ -195,8 +195,8 @@ def _forward_judge(given, outputs, mu, logvar):
     for name, right in (("mu", mu), ("logvar", logvar)):
         if not np.allclose(outputs[name], right, rtol=1e-4, atol=1e-4):
             named = {"mu": mu, "logvar": logvar, "z": z, "sigma": np.exp(logvar / 2), "the variance": np.exp(logvar)}
-            found = next((what for what, value in named.items() if np.allclose(outputs[name], value, rtol=1e-3, atol=1e-3)), None)
-            hint = f"this is {found}." if found else "return it as the encoder gives it for obs and action, unchanged."
+            found = [what for what, value in named.items() if np.allclose(outputs[name], value, rtol=1e-3, atol=1e-3)]
+            hint = f"this is {found[0]}." if found else "return it as the encoder gives it for obs and action, unchanged."
             raise AnswerError(f"forward's {name} is not what the encoder gives. Hint: {hint}")
     if not decoded:
         hint = "decode the observations with z, and change nothing."
@@ -225,7 +225,7 @@ def _noise_judge(z, before, mu, logvar):
     noise, sigma = z - mu, np.exp(logvar / 2)
     if len(z) < 1000:
         # Too few to show a distribution. A sigma that is kept from falling below exp(-5) does no harm.
-        if not np.all(np.abs(noise) < _FAR * sigma + 0.03):
+        if not all(np.all(np.abs(one - mu) < _FAR * sigma + 0.03) for one in (z, before)):
             raise AnswerError("z lies further from mu than its standard deviation allows. Hint: sigma is exp(logvar / 2), and "
                               "nothing else is added.")
         return
@@ -293,8 +293,8 @@ def _path_judge(given, gradients, noise):
             raise AnswerError(f"No gradient reaches the encoder from forward's {name}. Hint: {hint}")
         for part, one, other in zip(("mu", "logvar"), np.split(gradients[name][0], 2), parts):
             if not np.allclose(one, other, rtol=1e-2, atol=1e-4 * batch + 0.03):
-                raise AnswerError(f"The values are right, but not the gradient of forward's {name} with respect to {part}. Hint: "
-                                  "leave mu and logvar attached on their way into z and out of forward.")
+                raise AnswerError(f"The values are right, but not the gradient of forward's {name} with respect to {part}. "
+                                  "Hint: leave mu and logvar attached on their way into z and out of forward.")
 
 
 # Q2.2, the KL divergence.
@@ -390,7 +390,7 @@ def _loss_inputs(rng, challenge):
         **weights,
         "nobs": rng.uniform(-0.8, 0.8, (batch, 2, 5)).astype(np.float32),
         "naction": 3 * rng.uniform(-0.8, 0.8, (batch, 16, 2)).astype(np.float32),
-        "beta": None if challenge == 0 else float(rng.uniform(0.3, 3)),
+        "beta": (None, float(rng.uniform(0.3, 0.8)), float(rng.uniform(1.5, 4)))[challenge],
     }
 
 
