@@ -39,10 +39,12 @@ class ConditionalUnet1D(nn.Module):
     def forward(self, sample, timestep, global_cond=None):
         """sample (B, Tp, input_dim), timestep (B,) or a number, global_cond (B, global_cond_dim) -> (B, Tp, input_dim)."""
         x = sample.moveaxis(-1, -2)
-        timestep = torch.as_tensor(timestep, device=x.device).expand(len(x))
-        condition = self.diffusion_step_encoder(timestep)
+        timestep = torch.as_tensor(timestep, device=x.device).reshape(-1)
+        # When all of the batch are at one step, as in sampling, its embedding is worked out once.
+        condition = self.diffusion_step_encoder(timestep).expand(len(x), -1)
         if global_cond is not None:
             condition = torch.cat([condition, global_cond], dim=-1)
+        condition = nn.functional.mish(condition)
         skipped = []
         for i, block in enumerate(self.down_blocks):
             x = block(x, condition)
@@ -66,11 +68,11 @@ class ConditionalResidualBlock1D(nn.Module):
                                  nn.GroupNorm(n_groups, out_channels), nn.Mish())
 
         self.first, self.second = convolve(in_channels), convolve(out_channels)
-        self.film = nn.Sequential(nn.Mish(), nn.Linear(cond_dim, 2 * out_channels))
+        self.film = nn.Linear(cond_dim, 2 * out_channels)
         self.shortcut = nn.Conv1d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x, cond):
-        """x (B, in_channels, T), cond (B, cond_dim) -> (B, out_channels, T)."""
+        """x (B, in_channels, T), cond (B, cond_dim), activated -> (B, out_channels, T)."""
         scale, shift = self.film(cond)[..., None].chunk(2, dim=1)
         return self.second(scale * self.first(x) + shift) + self.shortcut(x)
 

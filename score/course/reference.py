@@ -1,19 +1,24 @@
 """Train the reference solutions, taken from the notebooks' sources.
 
     python -m score.course.reference part1_mlp --seed 1 --folder build/reference/part1_mlp/seed_1
+    python -m score.course.reference part1_mlp --score 1000
 """
 import argparse
 import contextlib
 import os
 import pickle
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from score import rubric
-from score.course.build import MARKER, ROOT, parts_with_source, source_notebook
 from pusht.checkpoint import SUFFIX, load_checkpoint
+from pusht.chunks import as_range
+from score import rubric
+from score.asking import asked
+from score.course.build import MARKER, ROOT, parts_with_source, source_notebook
+from score.episodes import score_policy
 
 # The trained references, in half precision; no release carries them.
 REFERENCE = ROOT / "data" / "reference"
@@ -37,6 +42,24 @@ def run_solution(part, folder, *, seed=1, train=True):
             if "seed" in names:
                 names["seed"] = seed
     return names
+
+
+def answer_of(names, policy):
+    """What a notebook hands over to `grade_rollouts` for a policy, from the names that `run_solution` returned."""
+    if policy.method in ("mse", "flow"):
+        return (names["MSEPolicy" if policy.method == "mse" else "FlowMatchingPolicy"](5, 2, policy.pred_horizon),)
+    if policy.method == "ddpm":
+        return names["ddpm_inference"], names["noise_pred_net"], names["noise_scheduler"]
+    return names[f"{policy.method}_inference"], names[f"{policy.method}_agent"]
+
+
+def score_reference(policy, names, path, episodes):
+    """Score the checkpoint at `path` on that many held-out episodes, from the rubric's first seed on."""
+    checkpoint = load_checkpoint(path, policy.normalisation)
+    model, infer = asked(policy, answer_of(names, policy))
+    checkpoint.restore(model)
+    seeds = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + episodes)
+    return score_policy(policy, infer, as_range(checkpoint.stats), seeds)
 
 
 def write_expected_losses(policy, checkpoint_path):
@@ -67,9 +90,17 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m score.course.reference", description="Train reference solutions.")
     parser.add_argument("part", nargs="?", choices=[part.name for part in parts_with_source()], help="all when left out")
     parser.add_argument("--seed", type=int, default=1, help="training seed; the reference curve is that of seed 1")
+    parser.add_argument("--score", type=int, metavar="EPISODES", help="train nothing: score the kept references instead")
     parser.add_argument("--folder", help="where the run goes (default: build/reference/PART/seed_SEED)")
     options = parser.parse_args()
     for part in [rubric.PARTS[options.part]] if options.part else parts_with_source():
+        if options.score:
+            with tempfile.TemporaryDirectory() as folder:
+                names = run_solution(part, folder, train=False)
+            for policy in part.policies:
+                score = score_reference(policy, names, REFERENCE / (policy.name + SUFFIX), options.score)
+                print(f"{policy.label}: {score}, solved {score.episodes.successes.mean():.0%}", flush=True)
+            continue
         folder = Path(options.folder or ROOT / "build" / "reference" / part.name / f"seed_{options.seed}")
         run_solution(part, folder, seed=options.seed)
         if options.seed == 1:
