@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Threads that have nothing to do give way: on a busy machine, torch's would otherwise keep each other waiting.
+export OMP_WAIT_POLICY = PASSIVE
 
 # nbgrader calls alembic by its bare name, so .venv/bin is on the PATH of whatever runs in it.
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" python
