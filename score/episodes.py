@@ -53,7 +53,7 @@ def score_policy(policy, infer, stats, seeds):
     infer: function (nobs, batch_size) -> naction (batch_size, pred_horizon, 2); nobs is (batch_size, obs_horizon, 5).
     AnswerError when it raises or returns anything else.
     """
-    ask = _Asked(infer, policy.pred_horizon)
+    ask = _Asked(infer, policy)
     with progress_bar(len(seeds), f"{policy.title}, episodes", unit="episode") as bar:
         def after_step(ended, total):
             bar.update(ended - bar.n)
@@ -67,8 +67,8 @@ def score_policy(policy, infer, stats, seeds):
 class _Asked:
     """A student's inference, asked for a whole batch, or one observation at a time where it serves no more."""
 
-    def __init__(self, infer, pred_horizon):
-        self.infer, self.shape = infer, (pred_horizon, 2)
+    def __init__(self, infer, policy):
+        self.infer, self.shape, self.name = infer, (policy.pred_horizon, 2), policy.asked
         self.one_by_one = False
         self._single = None
 
@@ -93,15 +93,15 @@ class _Asked:
 
     def _ask(self, nobs, batch_size):
         with torch.no_grad():  # whether gradients are switched off is the inference question's to ask
-            naction = call_answer("The inference function", self.infer, nobs.clone(), batch_size)
+            naction = call_answer(self.name, self.infer, nobs.clone(), batch_size)
         if not isinstance(naction, torch.Tensor) or not naction.is_floating_point():
             kind = naction.dtype if isinstance(naction, torch.Tensor) else type(naction).__name__
-            raise AnswerError(f"The inference function returned {kind} where a float tensor is needed.")
+            raise AnswerError(f"{self.name} returned {kind} where a float tensor is needed.")
         if naction.shape != (batch_size, *self.shape):
-            raise AnswerError(f"The inference function returned shape {tuple(naction.shape)} where {(batch_size, *self.shape)} is needed.")
-        naction = call_answer("The inference function", lambda: naction.detach().to("cpu", torch.float32))
+            raise AnswerError(f"{self.name} returned shape {tuple(naction.shape)} where {(batch_size, *self.shape)} is needed.")
+        naction = call_answer(self.name, lambda: naction.detach().to("cpu", torch.float32))
         if not torch.isfinite(naction).all():
-            raise AnswerError("The inference function returned numbers that are not finite.")
+            raise AnswerError(f"{self.name} returned numbers that are not finite.")
         return naction.clamp(-_LARGEST, _LARGEST)
 
 

@@ -26,10 +26,11 @@ class Written:
 
 @dataclass(frozen=True)
 class Policy:
-    """A trained policy (`label` says of which kind) and how its rollouts become points: clip((score - baseline) / (target - baseline)) × points.
+    """A trained policy and how its rollouts become points: clip((score - baseline) / (target - baseline)) × points.
 
     The score is the mean over episodes of the largest reward, an episode lasting at most `max_steps`. `name` is that of the
-    hand-in file and, after the underscore, of the loss curve. `cell` is the test cell that rolls it out. `published` is the
+    hand-in file and, after the underscore, of the loss curve; `label` says of which kind the policy is, `asked` which function
+    is asked for actions and in which question it was written. `cell` is the test cell that rolls it out. `published` is the
     threshold that the published assignment prints.
 
     obs_horizon, pred_horizon, action_horizon: observations seen, actions predicted, actions executed.
@@ -41,6 +42,7 @@ class Policy:
     name: str
     title: str
     label: str
+    asked: str
     cell: str
     points: float
     published: float
@@ -97,23 +99,24 @@ PARTS = {
             (Question("Q1.1", "q1_1", "layer widths", 1), Question("Q1.2", "q1_2", "loss", 2), Question("Q1.3", "q1_3", "inference", 2)),
             # Five training seeds over 1,000 held-out episodes: 0.591, 0.533, 0.596, 0.593, 0.594; of random hundreds of
             # these episodes and a random seed, one in a hundred scores under 0.465. Untrained networks: 0.09.
-            (Policy("part1_mlp", "Part I", "MLP", "rollouts", 5, published=0.60, baseline=0.12, target=0.46, loss_band=(0.85, 1.15)),),
+            (Policy("part1_mlp", "Part I", "MLP", "mlp_inference (Q1.3)", "rollouts", 5,
+                    published=0.60, baseline=0.12, target=0.46, loss_band=(0.85, 1.15)),),
         ),
         Part(
             "part2_cvae", "Part II",
             (Question("Q2.1", "q2_1", "agent", 2), Question("Q2.2", "q2_2", "KL divergence", 1), Question("Q2.3", "q2_3", "loss", 1),
              Question("Q2.4", "q2_4", "inference", 1)),
             # Seed 1 over 1,000 held-out episodes: 0.598, no better than the MLP, whose target it shares.
-            (Policy("part2_cvae", "Part II", "CVAE", "rollouts", 5, published=0.70, baseline=0.12, target=0.46,
-                    loss_band=(0.7, 1.4)),),
+            (Policy("part2_cvae", "Part II", "CVAE", "cvae_inference (Q2.4)", "rollouts", 5,
+                    published=0.70, baseline=0.12, target=0.46, loss_band=(0.7, 1.4)),),
         ),
         Part(
             "part3_ddpm", "Part III",
             (Question("Q3.1", "q3_1", "schedule", 1), Question("Q3.2", "q3_2", "DDPM", 2), Question("Q3.3", "q3_3", "loss", 1),
              Question("Q3.4", "q3_4", "inference", 1)),
             # Seed 1 over 100 held-out episodes: 0.896, with a standard error of 0.020.
-            (Policy("part3_ddpm", "Part III", "diffusion", "rollouts", 5, published=0.80, baseline=0.12, target=0.80,
-                    loss_band=(0.85, 1.15)),),
+            (Policy("part3_ddpm", "Part III", "diffusion", "ddpm_inference (Q3.4)", "rollouts", 5,
+                    published=0.80, baseline=0.12, target=0.80, loss_band=(0.85, 1.15)),),
         ),
         Part(
             "part4_flow", "Part IV",
@@ -121,10 +124,10 @@ PARTS = {
              Question("Q4.3", "q4_3", "flow-matching loss", 2), Question("Q4.4", "q4_4", "Euler integration", 1)),
             # Over 1,000 held-out episodes: MSE 0.566 (seed 1), flow 0.764 and 0.792 (seeds 1 and 2); the mean of a hundred
             # episodes has a standard error of 0.04 and 0.03.
-            (Policy("part4_mse", "Part IV, MSE", "MSE chunks", "rollouts_mse", 2, published=0.50, baseline=0.12, target=0.44,
-                    loss_band=(0.85, 1.15), **_SCRIPT),
-             Policy("part4_flow", "Part IV, flow", "flow matching", "rollouts_flow", 4, published=0.70, baseline=0.12, target=0.68,
-                    loss_band=(0.85, 1.15), **_SCRIPT)),
+            (Policy("part4_mse", "Part IV, MSE", "MSE chunks", "sample_actions (Q4.1)", "rollouts_mse", 2,
+                    published=0.50, baseline=0.12, target=0.44, loss_band=(0.85, 1.15), **_SCRIPT),
+             Policy("part4_flow", "Part IV, flow", "flow matching", "sample_actions (Q4.4)", "rollouts_flow", 4,
+                    published=0.70, baseline=0.12, target=0.68, loss_band=(0.85, 1.15), **_SCRIPT)),
             (Written("Q4.5", "report_curves", "curves", 1), Written("Q4.5", "report_architecture", "architecture", 1),
              Written("Q4.5", "report_behaviour", "behaviour", 1)),
         ),
