@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import score
-from score.questions import QUESTIONS
+from score.questions.mlp import QUESTIONS
 from score.questions import mlp as questions
 
 # torch warns of the shapes that some of the wrong losses bring together.

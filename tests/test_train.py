@@ -221,7 +221,7 @@ def terminal(*arguments, cwd) -> subprocess.CompletedProcess:
 
 
 def test_a_run_from_a_terminal(whole, demos_path, tmp_path):
-    done = terminal(whole.name, "--num-epochs", 1, "--eval-interval", 90, "--num-video-episodes", 1, "--video-size", 64, 64,
+    done = terminal(whole.name, "--num-epochs", 1, "--log-interval", 100, "--eval-interval", 90, "--num-video-episodes", 1, "--video-size", 64, 64,
                     "--demos", Path(demos_path).resolve(), cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     [path] = (tmp_path / "exp").iterdir()
