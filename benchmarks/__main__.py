@@ -61,7 +61,12 @@ def main():
 
 
 def _row(what, peer, scale, wanted, theirs, ours):
-    print(f"| {what} | {theirs * scale:.3g} ({peer}) | {ours * scale:.3g} | {theirs / ours:.1f} | ≥ {wanted} |", flush=True)
+    print(f"| {what} | {_short(theirs * scale)} ({peer}) | {_short(ours * scale)} | {theirs / ours:.1f} | ≥ {wanted} |", flush=True)
+
+
+def _short(number):
+    """Three significant digits, never in powers of ten."""
+    return f"{float(f'{number:.3g}'):g}"
 
 
 def _rounds(count, theirs, ours, share=1):

@@ -17,7 +17,7 @@ WINDOW = 512
 GOAL_POSE = np.array([256.0, 256.0, np.pi / 4])
 AGENT_RADIUS = 15
 SUCCESS_COVERAGE = 0.95
-CONTROL_DT, PHYSICS_DT = 0.1, 0.01
+PHYSICS_DT = 0.01  # s; ten of these make a control step
 K_P, K_V = 100.0, 20.0  # PD gains of the agent, 1/s² and 1/s
 
 _SCALE = 30  # the T is four units wide and four long, a unit being 30 px
