@@ -1,5 +1,8 @@
 """Which demonstrations: opens a set of recorded Push-T episodes, and says in one sentence what is wrong with others.
 
+Two sets have names: "shipped", which comes with the kit, and "human", which is downloaded once and kept. In a shell,
+`python -m pusht demos` says which sets there are and where.
+
 A set is a Zarr folder (format 2 or 3) of three arrays, as published with Diffusion Policy (Chi et al., 2023):
 
 =================  ======  =====================================================================
@@ -9,7 +12,7 @@ meta/episode_ends  (E,)    one past each episode's last step: strictly rising, t
 =================  ======  =====================================================================
 
 Other arrays (images, keypoints) are never read. Everything that is wanted is read into memory first, from a folder
-or straight from a zip, so nothing is ever unpacked or written.
+or straight from a zip, so nothing is ever unpacked.
 """
 
 import hashlib
@@ -30,6 +33,14 @@ import numpy as np
 import zarr
 from zarr.buffer.cpu import Buffer
 from zarr.storage import MemoryStore
+
+from pusht import download
+
+SHIPPED = Path(__file__).resolve().parents[1] / "data" / "demonstrations.zarr.zip"
+
+# What `Demonstrations.fingerprint` gives for the sets that have names.
+SHIPPED_FINGERPRINT = "18a8367fd77d5a164be4a63567be47994e2a154b0da1cb3cc0cfe8bb5b02ed5a"
+HUMAN_FINGERPRINT = "075737a7b11153fece07a69e466091744847454da79e52753228011b11dd3e62"
 
 # Far above any real set (the human one decodes to 0.7 MB), far below what a zip bomb or broken metadata asks for.
 _MAX_BYTES = 2**26
@@ -95,24 +106,83 @@ class Demonstrations:
         return self.states[steps], self.actions[steps]
 
 
-def open(path: str | os.PathLike | None = None) -> Demonstrations:
-    """Open the demonstrations at `path`, or at the path in the environment variable PUSHT_DEMOS.
+def name_of(fingerprint: str) -> str | None:
+    """"human" or "shipped" when that set has this fingerprint, None for any other."""
+    return {HUMAN_FINGERPRINT: "human", SHIPPED_FINGERPRINT: "shipped"}.get(fingerprint)
+
+
+def open(which: str | os.PathLike | None = None) -> Demonstrations:
+    """Open a set of demonstrations.
 
     Args:
-        path: a `.zarr` folder, a folder that holds exactly one such one or two levels down, or a zip of either.
+        which: "shipped", the set in the kit; "human", the set published with Diffusion Policy, which is downloaded
+            unless PUSHT_DEMOS names it or it was downloaded before; or the path of a `.zarr` folder, of a folder that
+            holds exactly one such one or two levels down, or of a zip of either. None: what the environment variable
+            PUSHT_DEMOS says, one of these names or a path, and "shipped" where it says nothing.
 
     Raises:
         DemosError: there is nothing to open, or it is not a whole and valid set of Push-T demonstrations.
     """
-    if path is not None:
-        where = os.fspath(path)
-    elif path := os.environ.get("PUSHT_DEMOS"):
-        where = f"{path} (named by PUSHT_DEMOS)"
+    if which is None:
+        which = os.environ.get("PUSHT_DEMOS") or "shipped"
+        where = f"{which} (named by PUSHT_DEMOS)"
     else:
-        raise DemosError(
-            "No demonstrations are named: set the environment variable PUSHT_DEMOS to the path of a Push-T "
-            ".zarr folder or zip, or give that path."
-        )
+        where = os.fspath(which)
+    if which == "shipped":
+        return _open_shipped()
+    if which == "human":
+        return _open_human()
+    return _open_path(which, where)
+
+
+def load_pusht_zarr(zarr_path: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """States (N, 5) float32, actions (N, 2) float32 and episode_ends (E,) int64 of `open(zarr_path)`."""
+    demos = open(zarr_path)
+    return demos.states, demos.actions, demos.episode_ends
+
+
+def _open_shipped() -> Demonstrations:
+    if not SHIPPED.is_file():
+        raise DemosError(f'The shipped demonstrations are not at {SHIPPED}: fetch the kit again, or open("human").')
+    return _open_path(SHIPPED, str(SHIPPED))
+
+
+def _open_human() -> Demonstrations:
+    """The set that PUSHT_DEMOS names if it is the human one, else the kept or a fresh download."""
+    remark = ""
+    if named := _named_path():
+        try:
+            return _check_human(named)
+        except DemosError as error:  # told to whoever put a file there because the download fails
+            remark = f"; PUSHT_DEMOS: {str(error).rpartition(': ')[0]}"
+    try:
+        return download.fetch(_check_human)
+    except download.Unavailable as error:
+        problem = f"could not be downloaded ({error}{remark})"
+    except OSError as error:
+        problem = f"cannot be kept in {download.cached().parent} ({_reason(error)}{remark})"
+    raise DemosError(
+        f"The human demonstrations {problem}: download {' or '.join(download.ADDRESSES)} by hand and set the "
+        "environment variable PUSHT_DEMOS to the path of that file."
+    )
+
+
+def _named_path() -> str | None:
+    """The path in PUSHT_DEMOS, if it is one."""
+    named = os.environ.get("PUSHT_DEMOS")
+    return named if named not in (None, "", "shipped", "human") else None
+
+
+def _check_human(path: str | Path) -> Demonstrations:
+    """The human set at a path; DemosError if another one is there."""
+    found = _open_path(path, str(path))
+    if found.fingerprint != HUMAN_FINGERPRINT:
+        raise DemosError(f"{path} holds other demonstrations (wrong checksum {found.fingerprint[:12]}…): {_FETCH_AGAIN}.")
+    return found
+
+
+def _open_path(path: str | os.PathLike, where: str) -> Demonstrations:
+    """The set at a path, which messages call `where`."""
     path = Path(os.path.expanduser(path))
     try:
         if path.is_dir():
@@ -126,12 +196,6 @@ def open(path: str | os.PathLike | None = None) -> Demonstrations:
 
     arrays = {name: _decode(name, files, where) for name, files in stored.items()}
     return _checked(*(arrays[name] for name in _ARRAYS), where)
-
-
-def load_pusht_zarr(zarr_path: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """States (N, 5) float32, actions (N, 2) float32 and episode_ends (E,) int64 of `open(zarr_path)`."""
-    demos = open(zarr_path)
-    return demos.states, demos.actions, demos.episode_ends
 
 
 # Reading: the bytes of the three arrays, from a folder or from inside a zip (zipfile.Path walks like pathlib.Path).

@@ -92,6 +92,7 @@ def test_human_set_decodes_to_the_published_values(demos_path):
     ]
     # Handed-in work carries this fingerprint, so it must never come out otherwise.
     assert opened.fingerprint == "075737a7b11153fece07a69e466091744847454da79e52753228011b11dd3e62"
+    assert demos.name_of(opened.fingerprint) == "human"
 
 
 def test_human_set_is_the_same_from_a_folder_a_nested_zip_and_a_root_zip(demos_path, tmp_path):
@@ -216,13 +217,28 @@ def test_no_path_means_the_one_in_the_environment(tmp_path, monkeypatch):
         demos.open()
 
 
-@pytest.mark.parametrize("value", [None, ""])
-def test_no_path_at_all_says_what_to_set(monkeypatch, value):
+@pytest.mark.parametrize("value", [None, "", "shipped"])
+def test_nothing_named_means_the_shipped_set(tmp_path, monkeypatch, value):
     monkeypatch.delenv("PUSHT_DEMOS", raising=False)
     if value is not None:
         monkeypatch.setenv("PUSHT_DEMOS", value)
-    with pytest.raises(demos.DemosError, match="set the environment variable PUSHT_DEMOS .* or give that path"):
+    monkeypatch.setattr(demos, "SHIPPED", tmp_path / "set.zip")
+    with pytest.raises(demos.DemosError, match=r"shipped demonstrations are not at .*set\.zip: fetch the kit again, or .*\."):
         demos.open()
+    write_zip(tmp_path / "set.zip", write_set(tmp_path / "set.zarr"))
+    assert_tiny(demos.open())
+    assert_tiny(demos.open("shipped"))
+
+
+def test_a_path_called_like_a_name_is_opened_as_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_set(tmp_path / "human").parent)
+    assert_tiny(demos.open("./human"))
+    assert_tiny(demos.open(Path("human")))
+
+
+def test_the_sets_with_names_are_known_by_their_fingerprints(monkeypatch):
+    monkeypatch.setattr(demos, "SHIPPED_FINGERPRINT", "5" * 64)
+    assert [demos.name_of(f) for f in (demos.HUMAN_FINGERPRINT, "5" * 64, "6" * 64)] == ["human", "shipped", None]
 
 
 def test_a_home_path_is_expanded(tmp_path, monkeypatch):

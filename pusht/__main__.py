@@ -1,0 +1,50 @@
+"""The command line: python -m pusht demos, which demonstrations there are and where."""
+import argparse
+import os
+import sys
+
+from pusht import demos, download
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m pusht", description="Push-T: the environment and its demonstrations.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    which = commands.add_parser("demos", help="say which demonstrations there are, and where")
+    which.add_argument("which", nargs="?", choices=["human"], help="download the human ones unless they are there")
+    which.add_argument("--clear", action="store_true", help="remove the downloaded human demonstrations")
+    options = parser.parse_args(arguments)
+    if options.clear:
+        removed = download.clear()
+        print("\n".join(f"Removed {file}" for file in removed) or f"Nothing was kept in {download.cached().parent}")
+    if options.which:
+        try:
+            demos.open("human")
+        except demos.DemosError as error:
+            sys.exit(str(error))
+    if options.which or not options.clear:
+        _list()
+
+
+def _list():
+    print("shipped:", _description(demos.SHIPPED))
+    if download.cached().is_file():
+        print("human:", _description(download.cached()))
+    else:
+        print(f"human: not downloaded; python -m pusht demos human puts it at {download.cached()}")
+    named = os.environ.get("PUSHT_DEMOS")
+    if named and named not in ("shipped", "human"):
+        print("PUSHT_DEMOS:", _description(named))
+
+
+def _description(path):
+    try:
+        found = demos.open(path)
+    except demos.DemosError as error:
+        return str(error)
+    name = demos.name_of(found.fingerprint)
+    known = f", the {name} set" if name else ""
+    return f"{found.num_episodes} episodes, {len(found.states)} steps{known}, in {path}"
+
+
+if __name__ == "__main__":
+    main()
