@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Polygon, Rectangle
 
-from pusht.dataset import unnormalize_data
+from pusht.dataset import PushTStateDataset, unnormalize_data
 from pusht.figures.page import BLUE, GREY, HEAD, INK, LINE, ORANGE, SMALL, VERMILION, WIDTH, Page, write
 from pusht.progress import grading, in_notebook
 from pusht.render import AGENT
@@ -100,6 +100,12 @@ def two_ways(dataset):
     return page.image(f"The scene with the chunks of {len(windows)} demonstrations that came through nearly the same state: "
                       f"{np.sum(~second)}, blue, go one way, {np.sum(second)}, orange, another. Their mean, a dashed black path, "
                       f"ends at ({mean[-1, 0]:.0f}, {mean[-1, 1]:.0f}){nobodys}.")
+
+
+def crossroads(demonstrations):
+    """The state (5,) [px, rad] around which `Demonstrations` part most clearly: the one that `two_ways` shows."""
+    dataset = PushTStateDataset(demonstrations, pred_horizon=16, obs_horizon=2, action_horizon=8)
+    return _pixels(dataset, _crossroads(dataset)[0])[0][0, -1]
 
 
 def latent(agent, dataset):

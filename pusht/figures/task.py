@@ -207,7 +207,7 @@ def episodes(states_list, labels=None):
         states = np.asarray(states, np.float64).reshape(-1, 5)
         x, y = left + i % columns * (side + 10), 26 + i // columns * (side + 30)
         page.text(x + side / 2, y - 13, name, weight="bold")
-        _paths(page.scene(x, y, side), states)
+        paths(page.scene(x, y, side), states)
     x, y = left, page.height - 16
     for what, mark in [("agent's start", dict(marker="o", mec=_depth(0.3), mfc="white")),
                        ("end", dict(marker="o", mec=_depth(1.0), mfc=_depth(1.0))),
@@ -220,7 +220,7 @@ def episodes(states_list, labels=None):
                       "from its start, faint, to its end, dark, and the light green goal.")
 
 
-def _paths(scene, states):
+def paths(scene, states):
     """Agent's path and some of the block's outlines of one episode, states (T + 1, 5)."""
     some = np.unique(np.linspace(0, len(states) - 1, 6).round().astype(int))
     for depth, (x, y, angle) in zip(np.linspace(0.15, 1, len(some)), states[some, 2:]):

@@ -1,7 +1,7 @@
 """Train the reference solutions, taken from the notebooks' sources.
 
-    python -m score.course.reference part1_mlp --seed 1 --folder build/reference/part1_mlp/seed_1
-    python -m score.course.reference part1_mlp --score 1000
+    python -m score.course.reference part1_mlp --demos human --seed 1
+    python -m score.course.reference part1_mlp --demos human --score 1000
 """
 import argparse
 import contextlib
@@ -13,17 +13,26 @@ from pathlib import Path
 
 import numpy as np
 
+from pusht import demos
 from pusht.checkpoint import SUFFIX, load_checkpoint
 from pusht.chunks import as_range
 from score import rubric
 from score.asking import asked
 from score.course.build import MARKER, ROOT, parts_with_source, source_notebook
 from score.episodes import score_policy
+from score.losses import loss_path
 
 # The trained references, in half precision; no release carries them.
 REFERENCE = ROOT / "data" / "reference"
+# The two sets would weigh 26 MB. Of the human one the largest are left out; their curves and scores are kept.
+_NOT_KEPT = {("human", "part2_cvae"), ("human", "part3_ddpm")}
 # Practice cells that training needs; all other practice cells are for looking at.
 _NEEDED = ("dataset", "train", "train_mse", "train_flow")
+
+
+def reference_path(policy, demonstrations):
+    """The kept checkpoint of a policy trained on the "shipped" or the "human" demonstrations."""
+    return REFERENCE / demonstrations / (policy.name + SUFFIX)
 
 
 def run_solution(part, folder, *, seed=1, train=True):
@@ -63,13 +72,14 @@ def score_reference(policy, names, path, episodes):
 
 
 def write_expected_losses(policy, checkpoint_path):
-    """Write the loss curve of a finished run as the policy's reference."""
+    """Write the loss curve of a finished run as the policy's reference; return its path."""
     checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
     losses = checkpoint.losses
     if "loss_steps" in checkpoint.config:  # logged every few steps: the mean of each epoch
         epochs = np.array(checkpoint.config["loss_steps"]) * checkpoint.num_epochs // (checkpoint.config["step"] + 1)
         losses = [float(np.mean(np.array(losses)[epochs == epoch])) for epoch in np.unique(epochs)]
-    path = ROOT / "losses" / f"expected_{policy.method}_loss.pkl"
+    path = loss_path(policy, demos.name_of(checkpoint.demonstrations))
+    path.parent.mkdir(exist_ok=True)
     part_file = path.with_name(path.name + ".part")
     part_file.write_bytes(pickle.dumps(losses, protocol=4))
     os.replace(part_file, path)
@@ -77,11 +87,14 @@ def write_expected_losses(policy, checkpoint_path):
 
 
 def write_reference(policy, checkpoint_path):
-    """Keep the weights of a finished run as the policy's reference, in half precision."""
+    """Keep the weights of a finished run as the policy's reference, in half precision; return the path, None if not kept."""
     checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
+    known = demos.name_of(checkpoint.demonstrations)
+    if (known, policy.name) in _NOT_KEPT:
+        return None
     weights = {name: w.half() if w.is_floating_point() else w for name, w in checkpoint.weights.items()}
-    REFERENCE.mkdir(exist_ok=True)
-    path = REFERENCE / (policy.name + SUFFIX)
+    path = reference_path(policy, known)
+    path.parent.mkdir(parents=True, exist_ok=True)
     replace(checkpoint, weights=weights).save(path)
     return path
 
@@ -89,24 +102,50 @@ def write_reference(policy, checkpoint_path):
 def main():
     parser = argparse.ArgumentParser(prog="python -m score.course.reference", description="Train reference solutions.")
     parser.add_argument("part", nargs="?", choices=[part.name for part in parts_with_source()], help="all when left out")
+    parser.add_argument("--demos", choices=("shipped", "human"), default="shipped", help="demonstrations (default: shipped)")
     parser.add_argument("--seed", type=int, default=1, help="training seed; the reference curve is that of seed 1")
-    parser.add_argument("--score", type=int, metavar="EPISODES", help="train nothing: score the kept references instead")
-    parser.add_argument("--folder", help="where the run goes (default: build/reference/PART/seed_SEED)")
+    parser.add_argument("--score", type=int, metavar="EPISODES", help="train nothing: score what was trained with that seed")
+    parser.add_argument("--folder", help="where the run goes (default: build/reference/DEMOS/PART/seed_SEED)")
     options = parser.parse_args()
+    use_demonstrations(options.demos)
     for part in [rubric.PARTS[options.part]] if options.part else parts_with_source():
+        folder = Path(options.folder or ROOT / "build" / "reference" / options.demos / part.name / f"seed_{options.seed}")
         if options.score:
-            with tempfile.TemporaryDirectory() as folder:
-                names = run_solution(part, folder, train=False)
-            for policy in part.policies:
-                score = score_reference(policy, names, REFERENCE / (policy.name + SUFFIX), options.score)
-                print(f"{policy.label}: {score}, solved {score.episodes.successes.mean():.0%}", flush=True)
+            _print_scores(part, folder, options)
             continue
-        folder = Path(options.folder or ROOT / "build" / "reference" / part.name / f"seed_{options.seed}")
         run_solution(part, folder, seed=options.seed)
         if options.seed == 1:
             for policy in part.policies:
                 for keep in (write_expected_losses, write_reference):
-                    print("wrote", keep(policy, folder / (policy.name + SUFFIX)).relative_to(ROOT))
+                    if path := keep(policy, folder / (policy.name + SUFFIX)):
+                        print("wrote", path.relative_to(ROOT))
+
+
+def use_demonstrations(name):
+    """Have notebooks open the "shipped" or the "human" demonstrations."""
+    if demos.open(name).fingerprint != _opened_by_default():
+        os.environ["PUSHT_DEMOS"] = name
+
+
+def _opened_by_default():
+    try:
+        return demos.open().fingerprint
+    except demos.DemosError:  # PUSHT_DEMOS names something that is of no concern here
+        return None
+
+
+def _print_scores(part, folder, options):
+    """Score the run in `folder`, or for seed 1 the kept reference where there is no run."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        names = run_solution(part, elsewhere, train=False)
+    for policy in part.policies:
+        paths = [folder / (policy.name + SUFFIX)] + [reference_path(policy, options.demos)] * (options.seed == 1)
+        path = next((path for path in paths if path.exists()), None)
+        if path is None:
+            print(f"{policy.label}: nothing trained with seed {options.seed} on the {options.demos} demonstrations is in {folder}.")
+            continue
+        score = score_reference(policy, names, path, options.score)
+        print(f"{policy.label}: {score}, solved {score.episodes.successes.mean():.0%}", flush=True)
 
 
 if __name__ == "__main__":

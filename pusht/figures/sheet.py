@@ -1,0 +1,108 @@
+"""A sheet that shows a set of demonstrations: paths, and how long, how fast, how well and which way round."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from pusht.figures.page import BLUE, GREY, HEAD, INK, SMALL, WIDTH, Page
+from pusht.figures.task import paths
+from pusht.sim import clipped_coverage
+
+_CONTROL_DT = 0.1  # s
+_CENTRE = 40.7  # px along the stem: where the T's area has its middle
+_EDGES = {"lengths": np.arange(0, 31, 1.5), "speeds": np.arange(0, 401, 20), "turns": np.arange(-2.5, 2.51, 0.25)}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a set of E episodes is like.
+
+    lengths: (E,) [s]. speeds: of the agent at each step [px/s]. coverage: (E, 101) of the goal, at each hundredth of an episode.
+    turns: (E,) how often the agent went around the block, clockwise on the screen above 0.
+    """
+
+    lengths: np.ndarray
+    speeds: np.ndarray
+    coverage: np.ndarray
+    turns: np.ndarray
+
+
+def facts(demonstrations):
+    """The `Facts` of `Demonstrations`."""
+    lengths, speeds, coverage, turns = [], [], [], []
+    for i in range(demonstrations.num_episodes):
+        states = demonstrations.episode(i)[0].astype(np.float64)
+        lengths.append(len(states) * _CONTROL_DT)
+        speeds.append(np.linalg.norm(np.diff(states[:, :2], axis=0), axis=1) / _CONTROL_DT)
+        at = np.linspace(0, len(states) - 1, 101).round().astype(int)
+        coverage.append([clipped_coverage(*states[t, 2:]) for t in at])
+        centre = states[:, 2:4] + _CENTRE * np.stack([-np.sin(states[:, 4]), np.cos(states[:, 4])], axis=1)
+        away = states[:, :2] - centre
+        bearing = np.unwrap(np.arctan2(away[:, 1], away[:, 0]))
+        turns.append((bearing[-1] - bearing[0]) / (2 * np.pi))
+    return Facts(np.array(lengths), np.concatenate(speeds), np.array(coverage), np.array(turns))
+
+
+def same_starts(demonstrations):
+    """The episodes, by number, that set off from one and the same state: a list of lists, in order."""
+    groups = {}
+    for i in range(demonstrations.num_episodes):
+        groups.setdefault(demonstrations.episode(i)[0][0].tobytes(), []).append(i)
+    return list(groups.values())
+
+
+def demonstrations(shown, title):
+    """The sheet of `Demonstrations`: twelve of their paths, and distributions on axes that are the same for every set."""
+    of = facts(shown)
+    page = Page(1030)
+    page.text(16, 26, title, size=HEAD + 2, weight="bold", ha="left")
+    page.text(16, 50, f"{shown.num_episodes} episodes, {len(shown.states):,} steps", color=GREY, ha="left")
+    several = [ways[:4] for ways in same_starts(shown) if len(ways) >= 4][:3]
+    rows = several if len(several) == 3 else [range(0, 4), range(4, 8), range(8, 12)]
+    what = "four ways from each of three starts" if rows is several else "twelve of them"
+    page.text(16, 78, what, weight="bold", ha="left")
+    side, gap = 160, 16
+    for row, episodes in enumerate(rows):
+        for column, i in enumerate(episodes):
+            paths(page.scene(16 + column * (side + gap), 92 + row * (side + gap), side), shown.episode(i)[0])
+    top = 92 + 3 * (side + gap)
+
+    _histogram(page, 16, top + 30, of.lengths, _EDGES["lengths"], "length, s")
+    _histogram(page, 376, top + 30, of.speeds, _EDGES["speeds"], "speed of the agent, px/s")
+    axes = _plot(page, 16, top + 230, "goal covered, along the episode")
+    along = np.linspace(0, 1, 101)
+    for share, low in ((0.9, 0.05), (0.5, 0.25)):
+        axes.fill_between(along, *np.quantile(of.coverage, [low, 1 - low], axis=0), color=BLUE, alpha=0.2, lw=0)
+    axes.plot(along, np.median(of.coverage, axis=0), color=BLUE, lw=1.6)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.text(0.03, 0.92, "median, middle half and nine tenths", fontsize=SMALL * 0.72, color=GREY)
+    axes = _histogram(page, 376, top + 230, of.turns, _EDGES["turns"], "turns around the block")
+    axes.axvline(0, color=INK, lw=0.8)
+    left, right = (of.turns < 0).mean(), (of.turns > 0).mean()
+    axes.text(0.03, 0.9, f"anticlockwise\n{left:.0%}", fontsize=SMALL * 0.72, color=GREY, transform=axes.transAxes, va="top")
+    axes.text(0.97, 0.9, f"clockwise\n{right:.0%}", fontsize=SMALL * 0.72, color=GREY, transform=axes.transAxes, va="top", ha="right")
+    return page.image(f"{title}: {shown.num_episodes} episodes, {len(shown.states):,} steps. Paths over the table, {what}, and "
+                      f"four plots. Median length {np.median(of.lengths):.1f} s, median speed of the agent "
+                      f"{np.median(of.speeds):.0f} px/s, median share of the goal covered at the start "
+                      f"{np.median(of.coverage[:, 0]):.2f} and at the end {np.median(of.coverage[:, -1]):.2f}; the agent goes around "
+                      f"the block anticlockwise in {left:.0%} of the episodes and clockwise in {right:.0%}.")
+
+
+def _histogram(page, left, top, values, edges, title):
+    """Axes with the shares of `values` between `edges`; what lies outside counts to the outermost."""
+    axes = _plot(page, left, top, title)
+    share = np.histogram(np.clip(values, edges[0], edges[-1] - 1e-9), edges)[0] / len(values)
+    axes.stairs(share, edges, fill=True, color=BLUE, alpha=0.75)
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 0.3))
+    if np.median(values):
+        axes.axvline(np.median(values), color=INK, lw=1, ls=(0, (3, 2)))
+    return axes
+
+
+def _plot(page, left, top, title):
+    width, height = 328, 130
+    page.text(left, top - 12, title, weight="bold", ha="left")
+    axes = page.figure.add_axes(((left + 26) / WIDTH, 1 - (top + height) / page.height, (width - 26) / WIDTH, height / page.height))
+    axes.tick_params(labelsize=SMALL * 0.72, colors=GREY)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return axes

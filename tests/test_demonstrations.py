@@ -1,0 +1,120 @@
+"""The shipped demonstrations: small, honest, solved in several ways, and made again the same; and the sheet that shows them."""
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import zarr
+
+from pusht import demos, figures
+from pusht.demos import Demonstrations
+from pusht.figures import sheet
+from pusht.sim import PushTSim, reward, sample_start
+from score import rubric
+from score.course import demonstrations as making
+
+
+@pytest.fixture(scope="module")
+def starts():
+    """The seed of each shipped episode's start."""
+    return zarr.open_group(zarr.storage.ZipStore(demos.SHIPPED, mode="r"), path="demonstrations.zarr", mode="r")["meta/start_seed"][:]
+
+
+# The set.
+
+
+def test_the_set_is_large_enough_to_learn_from_and_small_enough_to_ship(demonstrations):
+    assert demonstrations.num_episodes >= 200 and len(demonstrations.states) >= 20_000
+    assert demos.SHIPPED.stat().st_size <= 2_000_000
+    assert demonstrations.fingerprint == demos.SHIPPED_FINGERPRINT and demos.name_of(demonstrations.fingerprint) == "shipped"
+
+
+def test_the_file_says_where_it_comes_from():
+    with zipfile.ZipFile(demos.SHIPPED) as archive:
+        about = json.loads(archive.read("demonstrations.zarr/.zattrs"))
+    assert about["seed"] == making.SEED and about["license"] == "MIT" and {"torch", "numpy", "pymunk"} <= set(about["versions"])
+
+
+def test_driven_again_every_episode_is_the_recorded_one_and_ends_the_moment_it_succeeds(demonstrations, starts):
+    sim = PushTSim()
+    for i, start in enumerate(starts):
+        states, actions = demonstrations.episode(i)
+        sim.reset(sample_start(start))
+        driven, rewards = [], []
+        for action in actions:
+            driven.append(sim.state)
+            rewards.append(reward(sim.step(action)))
+        np.testing.assert_allclose(states, driven, atol=1e-3)
+        assert rewards[-1] == 1 and max(rewards[:-1]) < 1
+
+
+def test_no_grade_and_no_practice_sets_off_where_it_was_demonstrated(starts):
+    drawn = rubric.GRADED_FIRST_SEED + 10 ** 9 + 100_000  # above whatever a course draws
+    assert min(starts) > drawn and max(starts) < 2 ** 32
+    assert set(starts).isdisjoint([*rubric.PUBLISHED_SEEDS, *rubric.PRACTICE_SEEDS])
+
+
+def test_from_the_same_start_there_are_several_ways(demonstrations):
+    groups = [group for group in sheet.same_starts(demonstrations) if len(group) > 1]
+    turns = sheet.facts(demonstrations).turns
+    apart = [np.ptp(turns[group]) > 0.5 for group in groups]
+    assert len(groups) >= 10 and np.mean(apart) >= 0.5
+    assert np.mean([(turns[group] > 0).any() and (turns[group] < 0).any() for group in groups]) >= 0.25  # both ways round
+
+
+# Making it.
+
+
+def test_made_again_it_is_the_same_set_byte_for_byte_and_another_seed_gives_another(tmp_path):
+    def made(name, seed):
+        found, starts = making.make(seed, starts=4, starts_again=0)
+        making.write(tmp_path / name, found, starts, seed)
+        return (tmp_path / name).read_bytes()
+
+    first = made("a.zarr.zip", 1)
+    assert made("b.zarr.zip", 1) == first != made("c.zarr.zip", 2)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.zarr.zip", "b.zarr.zip", "c.zarr.zip"]
+    assert demos.open(tmp_path / "a.zarr.zip").num_episodes >= 1
+
+
+def test_looking_ahead_picks_the_proposal_that_covers_most():
+    """The block is 10 px short of the goal, along its stem; of the proposals one pushes it there, the others stay."""
+    along = np.array([-1, 1]) / np.sqrt(2)
+    agent, block = np.array([256, 256]) - 27 * along, np.array([256, 256]) - 10 * along
+    state = np.array([*agent, *block, np.pi / 4])
+    stay, push = np.tile(agent, (8, 1)), agent + 12 * along * np.arange(1, 9)[:, None] / 8
+
+    def propose(obs):
+        chunks = np.repeat(stay[None], len(obs), axis=0)
+        chunks[5] = push
+        return chunks
+
+    chosen = making.look_ahead(propose)(np.stack([state, state])[None])
+    np.testing.assert_allclose(chosen, push[None], atol=0.07)  # the grid of an eighth of a pixel
+
+
+# The sheet.
+
+
+def circling(turns, steps=50):
+    """A demonstration that goes around the resting block so many times, clockwise above 0."""
+    angle = np.linspace(0, 2 * np.pi * turns, steps)
+    agent = np.array([256.0, 256.0 + 40.7]) + 120 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return np.concatenate([agent, np.tile([256.0, 256.0, 0.0], (steps, 1))], axis=1)
+
+
+def test_facts_are_lengths_speeds_coverage_and_turns():
+    states = [circling(1), circling(-0.5), circling(0.25)]
+    found = sheet.facts(Demonstrations(np.concatenate(states).astype(np.float32), np.zeros((150, 2), np.float32), np.array([50, 100, 150])))
+    np.testing.assert_allclose(found.lengths, 5)
+    np.testing.assert_allclose(found.turns, [1, -0.5, 0.25], atol=1e-3)
+    np.testing.assert_allclose(found.speeds[0], 2 * 120 * np.sin(np.pi / 49) / 0.1, rtol=1e-3)
+    assert found.coverage.shape == (3, 101) and np.ptp(found.coverage) < 1e-6
+
+
+@pytest.mark.parametrize("name, what", [("demonstrations", "four ways from each of three starts"), ("human", "twelve of them")])
+def test_the_sheet_shows_any_set_and_says_in_words_what_it_shows(name, what, request):
+    shown = request.getfixturevalue(name)
+    image = sheet.demonstrations(shown, "These")
+    assert image.data.startswith(b"\x89PNG") and len(image.data) < 300_000
+    assert f"{shown.num_episodes} episodes" in image.metadata["alt"] and what in image.metadata["alt"]
