@@ -20,7 +20,7 @@ def main(arguments=None):
     grade.add_argument("folder")
     grade.add_argument("--student", action="append", help="only this one; may be given again")
 
-    demo = commands.add_parser("demo", help="a course from start to end: train, hand in three times, grade")
+    demo = commands.add_parser("demo", help="a course from start to end: five submissions, graded")
     demo.add_argument("--folder", default="build/demo", help="where it goes (default: build/demo)")
 
     options = parser.parse_args(arguments)

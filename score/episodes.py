@@ -127,7 +127,8 @@ def grade_rollouts(name, *answer, folder="."):
         score = score_policy(policy, infer, stats, seeds)
     except AnswerError as error:
         return Verdict(f"{policy.title} rollouts", 0.0, float(policy.points), str(error)).show()
-    sentence = f"Score {score}; {policy.target:.2f} earns all points, {policy.baseline:.2f} none."
+    target = policy.target(checkpoint.demonstrations)
+    sentence = f"Score {score}; {target:.2f} earns all points, {policy.baseline:.2f} none."
     if score.one_by_one:
         sentence += " Asked one observation at a time: the function serves no batch."
     if grading():
@@ -138,12 +139,12 @@ def grade_rollouts(name, *answer, folder="."):
         start = normalize_data(score.episodes.states[0][:1].repeat(policy.obs_horizon, axis=0), stats["obs"])
         if not score.one_by_one:
             keep_score(score, infer, torch.from_numpy(start).float()[None], folder)
-    return Verdict(f"{policy.title} rollouts", rollout_points(policy, score.mean), float(policy.points), sentence).show()
+    return Verdict(f"{policy.title} rollouts", rollout_points(policy, score.mean, target), float(policy.points), sentence).show()
 
 
-def rollout_points(policy, mean):
-    """Points, a plain float, for a mean score."""
-    share = (mean - policy.baseline) / (policy.target - policy.baseline)
+def rollout_points(policy, mean, target):
+    """Points, a plain float, for a mean score, where `target` earns all of them."""
+    share = (mean - policy.baseline) / (target - policy.baseline)
     return float(np.clip(share, 0, 1) * policy.points)
 
 

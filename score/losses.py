@@ -1,4 +1,4 @@
-"""Loss curves against the reference ones in `losses/expected_*_loss.pkl`."""
+"""Loss curves against the reference ones: `losses/expected_*_loss.pkl` for the human demonstrations, `losses/shipped/` for the kit's."""
 import io
 import pickle
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pusht import demos
 from score import rubric
 
 FOLDER = Path(__file__).resolve().parent.parent / "losses"
@@ -20,15 +21,19 @@ class LossReference:
     high: list
 
 
-def reference_loss(name, folder=FOLDER):
-    """The `LossReference` of a policy, such as "part1_mlp"; None where there is none to compare with."""
-    policy = rubric.POLICIES[name]
-    path = Path(folder) / f"expected_{policy.method}_loss.pkl"
-    if not path.exists():
+def reference_loss(name, demonstrations, folder=FOLDER):
+    """The `LossReference` of a policy, such as "part1_mlp", trained on these `Demonstrations`; None where the kit has none."""
+    policy, known = rubric.POLICIES[name], demos.name_of(demonstrations.fingerprint)
+    if known is None or not (path := loss_path(policy, known, folder)).exists():
         return None
     losses = load_losses(path)
     low, high = policy.loss_band
     return LossReference(losses, [low * loss for loss in losses], [high * loss for loss in losses])
+
+
+def loss_path(policy, known, folder=FOLDER):
+    """Where the reference losses of a policy trained on the "shipped" or the "human" demonstrations are kept."""
+    return Path(folder) / ("" if known == "human" else known) / f"expected_{policy.method}_loss.pkl"
 
 
 def load_losses(path):
@@ -60,16 +65,20 @@ class LossComparison:
         return self.sentence
 
 
-def compare_losses(name, losses, folder=FOLDER):
-    """Compare the mean loss of each epoch so far with the reference; return a `LossComparison`.
+def compare_losses(name, losses, demonstrations, folder=FOLDER):
+    """Compare the mean loss of each epoch so far with the reference for these `Demonstrations`; return a `LossComparison`.
 
     From epoch `rubric.Policy.loss_from` on, counted from 0, the ratio to the reference has to stay within the band. Where
     `loss_block` epochs count as one (losses logged now and then are noisy), the means of these are compared; where a loss
     may be summed over the chunk, it is brought to the reference's scale.
     """
-    policy, reference = rubric.POLICIES[name], reference_loss(name, folder)
+    policy, reference = rubric.POLICIES[name], reference_loss(name, demonstrations, folder)
     if reference is None:
-        return LossComparison(np.array([]), None, f"There is no reference loss for {policy.title} in {folder}.")
+        known = demos.name_of(demonstrations.fingerprint)
+        return LossComparison(np.array([]), None, (
+            f"There is no reference loss for {policy.title} in {folder}." if known else
+            "You trained on demonstrations that the kit does not know, so there is no reference loss to compare with: look "
+            "at the rollouts, which count as always."))
     epochs, block = min(len(losses), len(reference.losses)), policy.loss_block
     ratio = _blocks(losses[:epochs], block) / _blocks(reference.losses[:epochs], block)
     if len(ratio):

@@ -1,4 +1,4 @@
-"""What several test modules share: the human demonstrations, and an environment that is the same on every machine."""
+"""What several test modules share: the demonstrations, and an environment that is the same on every machine."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,8 @@ import torch
 
 from pusht import PushTStateDataset, demos
 
+_PUSHT_DEMOS = os.environ.get("PUSHT_DEMOS")
+
 # Sums in one order, whatever the number of cores.
 torch.set_num_threads(1)
 
@@ -15,15 +17,16 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def no_mode_from_outside(monkeypatch):
     """The tests train and film, also when they are started from a graded notebook or a quick look."""
-    for name in ("NBGRADER_EXECUTION", "PUSHT_MAX_EPOCHS", "PUSHT_MAX_EPISODES", "PUSHT_GRADE_SEED", "PUSHT_GRADE_EPISODES", "WANDB_MODE"):
+    for name in ("NBGRADER_EXECUTION", "PUSHT_MAX_EPOCHS", "PUSHT_MAX_EPISODES", "PUSHT_GRADE_SEED", "PUSHT_GRADE_EPISODES", "PUSHT_DEMOS",
+                 "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
 def demos_path() -> str:
     """Where the human demonstrations are: PUSHT_DEMOS, or the shared folder beside the checkout."""
-    if path := os.environ.get("PUSHT_DEMOS"):
-        return path
+    if _PUSHT_DEMOS:
+        return _PUSHT_DEMOS
     path = Path(__file__).resolve().parents[2] / "shared" / "human_demos" / "pusht.zip"
     if not path.is_file():
         pytest.skip(f"needs the human demonstrations: set PUSHT_DEMOS to their path, or put them at {path}")
@@ -31,8 +34,13 @@ def demos_path() -> str:
 
 
 @pytest.fixture(scope="session")
-def demonstrations(demos_path) -> demos.Demonstrations:
+def human(demos_path) -> demos.Demonstrations:
     return demos.open(demos_path)
+
+
+@pytest.fixture(scope="session")
+def demonstrations() -> demos.Demonstrations:
+    return demos.open("shipped")
 
 
 @pytest.fixture(scope="session")

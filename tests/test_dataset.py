@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from pusht import PushTStateDataset, WindowLoader, normalize_data, unnormalize_data
+from pusht import PushTStateDataset, WindowLoader, demos, normalize_data, unnormalize_data
 from pusht.dataset import get_data_stats, window_steps
 from pusht.demos import Demonstrations
 
@@ -35,9 +35,14 @@ def published_windows(episode_ends, length, pad_before, pad_after) -> list[list[
 # Windows.
 
 
-def test_human_demonstrations_give_the_published_windows(dataset, demonstrations):
+def test_human_demonstrations_give_the_published_windows(human):
+    dataset = PushTStateDataset(human, pred_horizon=16, obs_horizon=2, action_horizon=8)
     assert len(dataset) == 24208
     assert dataset.obs.shape == (24208, 2, 5) and dataset.action.shape == (24208, 16, 2)
+    assert dataset.stats["action"]["min"].tolist() == [12, 25] and dataset.stats["action"]["max"].tolist() == [511, 511]
+
+
+def test_every_episode_gives_a_window_for_each_step_but_the_last_eight(dataset, demonstrations):
     assert len(dataset) == sum(np.diff(demonstrations.episode_ends, prepend=0) - 16 + 1 + 1 + 7)
 
 
@@ -60,9 +65,9 @@ def test_windows_are_the_published_ones(lengths, length, pad_before, pad_after):
 
 
 def test_windows_never_cross_episodes(dataset, demonstrations):
-    episode_of = np.repeat(np.arange(206), np.diff(demonstrations.episode_ends, prepend=0))
+    episode_of = np.repeat(np.arange(demonstrations.num_episodes), np.diff(demonstrations.episode_ends, prepend=0))
     episodes = episode_of[window_steps(demonstrations.episode_ends, 16, pad_before=1, pad_after=7)]
-    assert (episodes == episodes[:, :1]).all() and set(episodes[:, 0]) == set(range(206))
+    assert (episodes == episodes[:, :1]).all() and set(episodes[:, 0]) == set(range(demonstrations.num_episodes))
 
 
 def test_observations_and_actions_of_a_window_begin_at_the_same_step():
@@ -83,8 +88,8 @@ def test_padding_repeats_the_first_and_the_last_step():
     assert steps[-1] == [*range(41, 50), *[49] * 7]
 
 
-def test_a_path_and_opened_demonstrations_give_the_same(dataset, demos_path):
-    opened = PushTStateDataset(dataset_path=demos_path, pred_horizon=16, obs_horizon=2, action_horizon=8)
+def test_a_path_and_opened_demonstrations_give_the_same(dataset):
+    opened = PushTStateDataset(dataset_path=str(demos.SHIPPED), pred_horizon=16, obs_horizon=2, action_horizon=8)
     assert torch.equal(opened.obs, dataset.obs) and torch.equal(opened.action, dataset.action)
 
 
@@ -98,7 +103,6 @@ def test_stats_are_the_ranges_of_all_demonstrations(dataset, demonstrations):
         normal = normalize_data(data, dataset.stats[name])
         np.testing.assert_allclose(normal.min(axis=0), -1, atol=1e-6)
         np.testing.assert_allclose(normal.max(axis=0), 1, atol=1e-6)
-    assert dataset.stats["action"]["min"].tolist() == [12, 25] and dataset.stats["action"]["max"].tolist() == [511, 511]
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 5), (4, 2, 5)])
@@ -134,7 +138,7 @@ def test_stats_are_taken_over_all_but_the_last_axis():
 def test_window_loader_serves_the_batches_of_a_data_loader(dataset):
     plain = served_in(DataLoader(dataset, 256, shuffle=True, generator=torch.Generator().manual_seed(3)))
     ours = served_in(WindowLoader(dataset, batch_size=256, seed=3))
-    assert len(ours) == 2 * math.ceil(24208 / 256)
+    assert len(ours) == 2 * math.ceil(len(dataset) / 256)
     for mine, theirs in zip(ours, plain, strict=True):
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)

@@ -252,14 +252,14 @@ def test_graded_are_the_weights_of_the_file(short, handed_in, model):
 
 
 def test_no_points_at_the_baseline_and_all_at_the_target():
-    rules = POLICY
-    assert rollout_points(POLICY, rules.baseline) == 0
-    assert rollout_points(POLICY, rules.target) == rules.points
-    assert rollout_points(POLICY, (rules.baseline + rules.target) / 2) == pytest.approx(rules.points / 2)
+    target = POLICY.targets["human"]
+    assert rollout_points(POLICY, POLICY.baseline, target) == 0
+    assert rollout_points(POLICY, target, target) == POLICY.points
+    assert rollout_points(POLICY, (POLICY.baseline + target) / 2, target) == pytest.approx(POLICY.points / 2)
 
 
 def test_points_are_plain_floats_clipped_and_rise_with_the_score():
-    points = [rollout_points(POLICY, np.float64(mean)) for mean in np.linspace(-0.2, 1.2, 57)]
+    points = [rollout_points(POLICY, np.float64(mean), POLICY.targets["human"]) for mean in np.linspace(-0.2, 1.2, 57)]
     assert all(type(p) is float for p in points)
     assert points == sorted(points)
     assert points[0] == 0

@@ -3,15 +3,19 @@
 import os
 import pickle
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from pusht import demos
 from score import compare_losses, reference_loss, rubric
 from score.losses import FOLDER, load_losses
 
-SHIPPED = FOLDER / "expected_mlp_loss.pkl"
+EXPECTED = FOLDER / "expected_mlp_loss.pkl"
+# Demonstrations, of which only the fingerprint matters here.
+HUMAN, SHIPPED, OTHERS = (SimpleNamespace(fingerprint=f) for f in (demos.HUMAN_FINGERPRINT, demos.SHIPPED_FINGERPRINT, "0" * 64))
 # The published curve of part I at some epochs.
 PUBLISHED = {5: 0.019616, 10: 0.016377, 20: 0.012459, 30: 0.010867, 50: 0.008776, 75: 0.007286, 100: 0.006388, 125: 0.00556,
              150: 0.005081, 175: 0.004624, 200: 0.004312, 225: 0.004017, 250: 0.003743, 275: 0.003536, 299: 0.003262}
@@ -86,14 +90,14 @@ def test_what_is_no_pickle_is_refused_in_one_sentence(pickled, content):
 
 
 def test_a_file_cut_anywhere_is_refused(pickled):
-    whole = SHIPPED.read_bytes()
+    whole = EXPECTED.read_bytes()
     for length in [*range(60), *range(60, len(whole), 97), len(whole) - 1]:
         with pytest.raises(ValueError, match="is not a list of losses"):
             load_losses(pickled(whole[:length]))
 
 
 def test_damaged_bytes_never_end_in_anything_but_a_refusal(pickled):
-    whole, rng = np.frombuffer(SHIPPED.read_bytes(), np.uint8), np.random.default_rng(0)
+    whole, rng = np.frombuffer(EXPECTED.read_bytes(), np.uint8), np.random.default_rng(0)
     for _ in range(300):
         damaged = whole[:200].copy()
         damaged[rng.integers(len(damaged), size=8)] = rng.integers(256, size=8)
@@ -105,24 +109,24 @@ def test_a_plain_list_is_read_as_it_is(pickled):
     assert load_losses(pickled([0.5, 0.25])) == [0.5, 0.25]
 
 
-# The shipped reference.
+# The references.
 
 
-def test_the_shipped_curve_is_a_plain_list_of_300_floats():
-    losses = load_losses(SHIPPED)
+def test_the_human_curve_is_a_plain_list_of_300_floats():
+    losses = load_losses(EXPECTED)
     assert type(losses) is list
     assert len(losses) == 300
     assert all(type(loss) is float for loss in losses)
-    assert losses == pickle.loads(SHIPPED.read_bytes())
+    assert losses == pickle.loads(EXPECTED.read_bytes())
 
 
 @pytest.mark.parametrize("epoch", PUBLISHED)
-def test_the_shipped_curve_is_the_published_one_within_a_tenth(epoch):
-    assert load_losses(SHIPPED)[epoch] == pytest.approx(PUBLISHED[epoch], rel=0.1)
+def test_the_human_curve_is_the_published_one_within_a_tenth(epoch):
+    assert load_losses(EXPECTED)[epoch] == pytest.approx(PUBLISHED[epoch], rel=0.1)
 
 
 def test_the_reference_has_the_rubrics_band_around_it():
-    reference = reference_loss("part1_mlp")
+    reference = reference_loss("part1_mlp", HUMAN)
     low, high = rubric.POLICIES["part1_mlp"].loss_band
     np.testing.assert_allclose(np.array(reference.low) / reference.losses, low)
     np.testing.assert_allclose(np.array(reference.high) / reference.losses, high)
@@ -130,7 +134,7 @@ def test_the_reference_has_the_rubrics_band_around_it():
 
 
 def test_the_published_curve_lies_in_the_band():
-    reference = reference_loss("part1_mlp")
+    reference = reference_loss("part1_mlp", HUMAN)
     assert all(reference.low[e] <= loss <= reference.high[e] for e, loss in PUBLISHED.items())
 
 
@@ -139,7 +143,7 @@ def test_the_published_curve_lies_in_the_band():
 
 @pytest.fixture(scope="module")
 def expected():
-    return np.array(load_losses(SHIPPED))
+    return np.array(load_losses(EXPECTED))
 
 
 def noisy(curve, seed=0):
@@ -147,22 +151,22 @@ def noisy(curve, seed=0):
 
 
 def test_the_reference_itself_stays_in_the_band(expected):
-    comparison = compare_losses("part1_mlp", expected.tolist())
+    comparison = compare_losses("part1_mlp", expected.tolist(), HUMAN)
     assert comparison.left_at is None
     np.testing.assert_allclose(comparison.ratio, 1)
     assert "stays within the reference's band over 300 epochs" in str(comparison)
 
 
 def test_a_curve_of_another_seed_stays_in_the_band(expected):
-    assert compare_losses("part1_mlp", noisy(expected).tolist()).left_at is None
+    assert compare_losses("part1_mlp", noisy(expected).tolist(), HUMAN).left_at is None
 
 
 def test_the_first_epochs_may_differ(expected):
     curve = expected.copy()
     curve[:5] *= 3
-    assert compare_losses("part1_mlp", curve).left_at is None
+    assert compare_losses("part1_mlp", curve, HUMAN).left_at is None
     curve[5] *= 3
-    assert compare_losses("part1_mlp", curve).left_at == 5
+    assert compare_losses("part1_mlp", curve, HUMAN).left_at == 5
 
 
 FAULTS = [
@@ -181,7 +185,7 @@ FAULTS = [
 @pytest.mark.parametrize("fault, left_at, phrase", FAULTS)
 @pytest.mark.parametrize("epochs", [60, 300])
 def test_a_curve_of_a_common_fault_leaves_the_band_and_hears_why(expected, fault, left_at, phrase, epochs):
-    comparison = compare_losses("part1_mlp", noisy(fault(expected))[:epochs].tolist())
+    comparison = compare_losses("part1_mlp", noisy(fault(expected))[:epochs].tolist(), HUMAN)
     assert comparison.left_at is not None
     if left_at is not None:
         assert comparison.left_at == left_at
@@ -191,26 +195,42 @@ def test_a_curve_of_a_common_fault_leaves_the_band_and_hears_why(expected, fault
 
 @pytest.mark.parametrize("epochs", [0, 1, 5])
 def test_too_few_epochs_are_not_compared(expected, epochs):
-    comparison = compare_losses("part1_mlp", (100 * expected[:epochs]).tolist())
+    comparison = compare_losses("part1_mlp", (100 * expected[:epochs]).tolist(), HUMAN)
     assert comparison.left_at is None
     assert len(comparison.ratio) == epochs
     assert "too few to compare: train at least 6" in str(comparison)
 
 
 def test_epochs_beyond_the_references_are_left_out(expected):
-    comparison = compare_losses("part1_mlp", [*expected, 5.0])
+    comparison = compare_losses("part1_mlp", [*expected, 5.0], HUMAN)
     assert len(comparison.ratio) == len(expected)
     assert comparison.left_at is None
 
 
 def test_without_a_reference_nothing_is_compared(tmp_path):
-    assert reference_loss("part1_mlp", tmp_path) is None
-    comparison = compare_losses("part1_mlp", [0.1] * 10, tmp_path)
+    assert reference_loss("part1_mlp", HUMAN, tmp_path) is None
+    comparison = compare_losses("part1_mlp", [0.1] * 10, HUMAN, tmp_path)
     assert comparison.left_at is None
     assert re.search("no reference loss for Part I", str(comparison))
+
+
+@pytest.mark.parametrize("name", rubric.POLICIES)
+def test_each_set_of_demonstrations_has_references_of_its_own(name):
+    human, shipped = (reference_loss(name, demonstrations).losses for demonstrations in (HUMAN, SHIPPED))
+    assert human != shipped
+    for demonstrations, other in ((HUMAN, shipped), (SHIPPED, human)):
+        assert compare_losses(name, reference_loss(name, demonstrations).losses, demonstrations).left_at is None
+        assert compare_losses(name, other, demonstrations).left_at is not None
+
+
+def test_losses_on_demonstrations_that_the_kit_does_not_know_are_not_compared():
+    assert reference_loss("part1_mlp", OTHERS) is None
+    comparison = compare_losses("part1_mlp", [0.1] * 10, OTHERS)
+    assert comparison.left_at is None
+    assert re.search("does not know, so there is no reference loss.* rollouts, which count", str(comparison))
 
 
 def test_a_damaged_reference_is_named(pickled):
     path = pickled(b"nonsense")
     with pytest.raises(ValueError, match=re.escape(str(path))):
-        compare_losses("part1_mlp", [0.1] * 10, path.parent)
+        compare_losses("part1_mlp", [0.1] * 10, HUMAN, path.parent)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pusht import demos
 from score import rubric
 from score.episodes import rollout_points
 from score.questions import QUESTIONS
@@ -43,11 +44,20 @@ def test_a_part_is_filed_under_its_name(part):
 
 
 @policies
-def test_the_baseline_lies_below_the_target(policy):
-    assert 0 <= policy.baseline < policy.target <= 1
+def test_the_baseline_lies_below_the_targets(policy):
+    assert set(policy.targets) == {"shipped", "human"}
     assert 0 < policy.published <= 1
-    assert rollout_points(policy, policy.baseline) == 0
-    assert rollout_points(policy, policy.target) == policy.points
+    for target in policy.targets.values():
+        assert 0 <= policy.baseline < target <= 1
+        assert rollout_points(policy, policy.baseline, target) == 0
+        assert rollout_points(policy, target, target) == policy.points
+
+
+@policies
+def test_the_target_is_that_of_the_demonstrations_and_the_lowest_for_unknown_ones(policy):
+    assert policy.target(demos.HUMAN_FINGERPRINT) == policy.targets["human"]
+    assert policy.target(demos.SHIPPED_FINGERPRINT) == policy.targets["shipped"]
+    assert policy.target("0" * 64) == min(policy.targets.values())
 
 
 @policies

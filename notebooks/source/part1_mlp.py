@@ -224,7 +224,7 @@ num_epochs = 300
 optimizer = torch.optim.AdamW(mlp_agent.parameters(), lr=1e-4)
 lr_scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000, eta_min=0.0)
 run = TrainingRun("part1_mlp", mlp_agent, loader, optimizer, lr_scheduler, num_epochs=num_epochs, seed=seed,
-                  reference=score.reference_loss("part1_mlp"))
+                  reference=score.reference_loss("part1_mlp", dataset.demonstrations))
 
 for epoch in run.epochs():
     for batch in loader:
@@ -237,7 +237,7 @@ for epoch in run.epochs():
 
 # %%
 # [part1/compare_loss] practice
-print(score.compare_losses("part1_mlp", run.losses))
+print(score.compare_losses("part1_mlp", run.losses, dataset.demonstrations))
 
 # %% [markdown]
 # **Tip: `torch.compile`.** `bc_loss = torch.compile(bc_loss)` before training turns the loss into fewer, larger operations.

@@ -212,7 +212,7 @@ num_epochs = 300
 optimizer = torch.optim.AdamW(cvae_agent.parameters(), lr=3e-4)
 lr_scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000, eta_min=0.0)
 run = TrainingRun("part2_cvae", cvae_agent, loader, optimizer, lr_scheduler, num_epochs=num_epochs, seed=seed,
-                  reference=score.reference_loss("part2_cvae"))
+                  reference=score.reference_loss("part2_cvae", dataset.demonstrations))
 
 for epoch in run.epochs():
     for batch in loader:
@@ -225,7 +225,7 @@ for epoch in run.epochs():
 
 # %%
 # [part2/compare_loss] practice
-print(score.compare_losses("part2_cvae", run.losses))
+print(score.compare_losses("part2_cvae", run.losses, dataset.demonstrations))
 
 # %% [markdown]
 # A jump in the curve now and then is the KL term flaring up: a sum over a batch of 256, times ten, weighs heavily.

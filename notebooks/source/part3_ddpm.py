@@ -211,7 +211,7 @@ ema = EMAModel(noise_pred_net.parameters(), power=0.75)
 optimizer = torch.optim.AdamW(noise_pred_net.parameters(), lr=3e-4, weight_decay=1e-6)
 lr_scheduler = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=50, num_training_steps=len(loader) * num_epochs)
 run = TrainingRun("part3_ddpm", noise_pred_net, loader, optimizer, lr_scheduler, num_epochs=num_epochs, seed=seed, ema=ema,
-                  reference=score.reference_loss("part3_ddpm"))
+                  reference=score.reference_loss("part3_ddpm", dataset.demonstrations))
 
 for epoch in run.epochs():
     for batch in loader:
@@ -228,7 +228,7 @@ ema.copy_to(ema_noise_pred_net.parameters())
 
 # %%
 # [part3/compare_loss] practice
-print(score.compare_losses("part3_ddpm", run.losses))
+print(score.compare_losses("part3_ddpm", run.losses, dataset.demonstrations))
 
 # %% [markdown]
 # ## 4 · Acting

@@ -155,7 +155,7 @@ mse_logger.hand_in("part4_mse")
 
 # %%
 # [part4/mse_loss] practice
-print(score.compare_losses("part4_mse", mse_logger.epoch_losses(len(loader))))
+print(score.compare_losses("part4_mse", mse_logger.epoch_losses(len(loader)), demonstrations))
 
 # %% [markdown]
 # ## 3 · Flow matching
@@ -245,15 +245,15 @@ flow_logger.hand_in("part4_flow")
 
 # %%
 # [part4/flow_loss] practice
-print(score.compare_losses("part4_flow", flow_logger.epoch_losses(len(loader))))
+print(score.compare_losses("part4_flow", flow_logger.epoch_losses(len(loader)), demonstrations))
 
 # %% [markdown]
-# Noise on its way to chunks, for one state: where the last action of each chunk lies as $\tau$ goes from 0 to 1, and the field
-# that carries it.
+# Noise on its way to chunks, for the state at which the demonstrations part most clearly: where the last action of each chunk
+# lies as $\tau$ goes from 0 to 1, and the field that carries it.
 
 # %%
 # [part4/field] practice
-figures.velocity(flow_policy, normalizer, demonstrations.states[17355])
+figures.velocity(flow_policy, normalizer, figures.crossroads(demonstrations))
 
 # %% [markdown]
 # ## 4 · Where you stand

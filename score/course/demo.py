@@ -1,41 +1,45 @@
-"""`make demo`: the whole way of a course, from the demonstrations to a class's grades."""
+"""`make demo`: the whole way of a course, from five submissions to a class's grades, with nothing to train or to download."""
 import shutil
 import time
 from pathlib import Path
 
 from pusht import demos
-from pusht.checkpoint import SUFFIX
 from score import rubric
-from score.course import ASSIGNMENT, CourseError, create
+from score.course import ASSIGNMENT, create
 from score.course.build import answered_notebook, parts_with_source, student_notebook, write
 from score.course.grade import grade_course, table
-from score.course.reference import REFERENCE, run_solution
+from score.course.reference import reference_path
 
-_EPISODES = 20
-# Of the half-answered submission: the answers that were given.
-_ANSWERED = ["part1-mlp_dims", "part1-bc_loss", "part2-agent_class", "part2-kl_divergence", "part2-cvae_inference",
-             "part3-cosine_beta_schedule", "part4-mse_policy"]
+_EPISODES = 10
+# Of Part IV half answered: the answers that were given.
+_HALF = ["part4-mse_policy", "part4-train"]
+# Of Part III answered wrong: what stands in the solution, and what that student wrote.
+_WRONG = {
+    "* np.pi / 2) ** 2": "* np.pi / 2)",
+    "torch.cumprod(self.alpha_k": "torch.cumsum(self.alpha_k",
+    "mse_loss(guess, noise)": "mse_loss(guess, naction)",
+    "in reversed(range(num_diffusion_iters))": "in range(num_diffusion_iters)",
+}
 
 
 def demo(folder):
-    """Train Part I's reference, make a course, hand in an answered, a half-answered and an untouched submission, grade them."""
-    started = time.monotonic()
-    try:
-        found = demos.open()
-    except demos.DemosError as error:
-        raise CourseError(str(error)) from None
-    print(f"Demonstrations: {found.num_episodes} episodes, {len(found.states)} steps.", flush=True)
-
-    folder, part1 = Path(folder).resolve(), rubric.PARTS["part1_mlp"]
-    print("Training the reference solution of Part I (about five minutes; a run that was cut off goes on) …", flush=True)
-    run_solution(part1, folder / "trained")
+    """Make a course, lay out five submissions built from the reference checkpoints, grade them, print the class."""
+    started, folder = time.monotonic(), Path(folder).resolve()
+    found = demos.open("shipped")
+    print(f"Demonstrations: {found.num_episodes} episodes, {len(found.states)} steps, in {demos.SHIPPED.name}.", flush=True)
 
     shutil.rmtree(folder / "course", ignore_errors=True)
     course = create(folder / "course", first_seed=rubric.GRADED_FIRST_SEED, episodes=_EPISODES)
-    _hand_in(course, "answered", answered_notebook, folder / "trained")
-    _hand_in(course, "half_answered", lambda part: answered_notebook(part, only=_ANSWERED), folder / "trained")
-    _hand_in(course, "untouched", student_notebook, None)
-    print(f"Course with {len(course.students())} submissions of {len(parts_with_source())} notebooks: {course.folder}", flush=True)
+    parts, policies = parts_with_source(), list(rubric.POLICIES)
+    answered = {part.name: answered_notebook(part) for part in parts}
+    part3, part4 = rubric.PARTS["part3_ddpm"], rubric.PARTS["part4_flow"]
+    _hand_in(course, "all_answered", answered, policies)
+    _hand_in(course, "untouched", {part.name: student_notebook(part) for part in parts}, [])
+    _hand_in(course, "part3_wrong", answered | {part3.name: _wrong_notebook(part3)}, policies)
+    _hand_in(course, "part2_no_checkpoint", answered, [name for name in policies if name != "part2_cvae"])
+    _hand_in(course, "part4_half", answered | {part4.name: answered_notebook(part4, only=_HALF)},
+             [name for name in policies if name != "part4_flow"])
+    print(f"Course with {len(course.students())} submissions of {len(parts)} notebooks: {course.folder}", flush=True)
 
     grading = time.monotonic()
     print(table(grade_course(course)))
@@ -47,11 +51,21 @@ def demo(folder):
     print(f"All done in {time.monotonic() - started:.0f} s.")
 
 
-def _hand_in(course, student, notebook_of, trained):
-    """Lay out a submission: the notebooks, and the freshly trained policy of Part I beside the reference ones."""
+def _hand_in(course, student, notebooks, policies):
+    """Lay out a submission: its notebooks, by part, and the reference checkpoints of the named policies."""
     folder = course.folder / "submitted" / student / ASSIGNMENT
-    for part in parts_with_source():
-        write(notebook_of(part), folder / f"{part.name}.ipynb")
-        for policy in part.policies if trained else ():
-            fresh = trained / (policy.name + SUFFIX)
-            shutil.copy(fresh if fresh.exists() else REFERENCE / fresh.name, folder)
+    for name, notebook in notebooks.items():
+        write(notebook, folder / f"{name}.ipynb")
+    for name in policies:
+        shutil.copy(reference_path(rubric.POLICIES[name], "shipped"), folder)
+
+
+def _wrong_notebook(part):
+    """Part III with a common mistake in each answer."""
+    notebook = answered_notebook(part)
+    for right, wrong in _WRONG.items():
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code" and right in cell.source]
+        if len(cells) != 1:
+            raise ValueError(f"{part.name} has {right!r} in {len(cells)} cells: correct the demo's mistakes.")
+        cells[0].source = cells[0].source.replace(right, wrong)
+    return notebook
