@@ -1,7 +1,7 @@
 # Needs python3 (3.11 or later, with venv), make, and PyPI; everything else goes into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all bench notebooks notebooks-check reference check-wheels lock clean
+.PHONY: help setup demo test test-all bench notebooks notebooks-check reference demonstrations check-wheels lock clean
 
 PYTHON ?= python3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -16,7 +16,7 @@ help:
 
 setup: .venv/.kit  ## the environment, .venv (the targets below make it when they need it)
 
-demo: .venv/.kit  ## train, hand in and grade three submissions, start to end
+demo: .venv/.kit  ## a course from start to end: five submissions of all four parts, graded (no network)
 	$(RUN) -m score demo
 
 test: .venv/.kit  ## the tests but the long ones
@@ -34,8 +34,11 @@ notebooks: .venv/.kit  ## build the students' notebooks from notebooks/source
 notebooks-check: .venv/.kit  ## fail when a built notebook is stale
 	$(RUN) -m score.course.build --check
 
-reference: .venv/.kit  ## train the reference solutions: losses/ and the checkpoints
+reference: .venv/.kit  ## train the reference solutions on the shipped demonstrations: losses/shipped and the checkpoints
 	$(RUN) -m score.course.reference
+
+demonstrations: .venv/.kit  ## drive the shipped demonstrations anew
+	$(RUN) -m score.course.demonstrations
 
 check-wheels: .venv/.kit  ## every requirement has a wheel for 3.11, 3.12, 3.13 and fits Colab (network)
 	$(RUN) .ci/check_wheels.py

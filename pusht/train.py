@@ -179,7 +179,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m pusht.train", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
                                      description="Train a policy of part IV, with the classes and the loop of a notebook.")
     parser.add_argument("file", help="notebook (.ipynb) or module (.py) that defines MSEPolicy, FlowMatchingPolicy and train")
-    parser.add_argument("--demos", help="demonstrations: a .zarr folder or a zip; as PUSHT_DEMOS says when not given")
+    parser.add_argument("--demos", help="demonstrations: shipped, human, or the path of a .zarr folder or zip; as PUSHT_DEMOS says when not given, else shipped")
     _add_options(parser)
     options = vars(parser.parse_args(arguments))
     file, where = Path(options.pop("file")), options.pop("demos")

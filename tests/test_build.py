@@ -111,7 +111,8 @@ def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
         names = bundle.namelist()
         texts = {name: bundle.read(name).decode() for name in names if name.endswith((".py", ".txt", ".ipynb"))}
     assert {f"notebooks/{part.name}.ipynb", "pusht/__init__.py", "score/__init__.py", "requirements.txt",
-            *(f"losses/expected_{policy.method}_loss.pkl" for policy in part.policies)} <= set(names)
+            "data/README.md", "data/demonstrations.zarr.zip",
+            *(f"losses/{folder}expected_{policy.method}_loss.pkl" for policy in part.policies for folder in ("", "shipped/"))} <= set(names)
     assert {name.split("/")[0] for name in names} <= {"notebooks", "pusht", "score", "losses", "data", "requirements.txt", "LICENSE"}
     assert not [name for name in names if "source" in name or name.startswith(("score/course", "tests", "data/reference"))]
     assert not [name for name, text in texts.items() if "BEGIN SOLUTION" in text]

@@ -13,8 +13,7 @@ PARTS = build.parts_with_source()
 pytestmark = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 
 
-def test_the_solutions_run_from_top_to_bottom(part, tmp_path, demos_path, monkeypatch):
-    monkeypatch.setenv("PUSHT_DEMOS", str(demos_path))
+def test_the_solutions_run_from_top_to_bottom(part, tmp_path, monkeypatch):
     monkeypatch.setenv("PUSHT_MAX_EPOCHS", "1")
     monkeypatch.setenv("PUSHT_MAX_EPISODES", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two threads that wait for each other on a busy machine take many times as long
@@ -49,8 +48,8 @@ def test_the_set_up_cell_fetches_the_kit_where_it_is_missing_and_can_run_twice(p
     runtime = tmp_path / "content"
     runtime.mkdir()
     code = setup_cell(part, bundle.as_uri())
-    (runtime / "twice.py").write_text(f"{code}\n{code}\nimport pusht, score, torch\nprint(pusht.__file__)\n"
-                                      f"assert score.reference_loss({part.policies[0].name!r}) is not None\n")
+    (runtime / "twice.py").write_text(f"{code}\n{code}\nimport pusht.demos, score, torch\nprint(pusht.__file__)\n"
+                                      f"assert score.reference_loss({part.policies[0].name!r}, pusht.demos.open()) is not None\n")
     done = subprocess.run([sys.executable, "-P", "twice.py"], cwd=runtime, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == str(runtime / "pusht" / "__init__.py")

@@ -35,11 +35,16 @@ def facts(demonstrations):
         speeds.append(np.linalg.norm(np.diff(states[:, :2], axis=0), axis=1) / _CONTROL_DT)
         at = np.linspace(0, len(states) - 1, 101).round().astype(int)
         coverage.append([clipped_coverage(*states[t, 2:]) for t in at])
-        centre = states[:, 2:4] + _CENTRE * np.stack([-np.sin(states[:, 4]), np.cos(states[:, 4])], axis=1)
-        away = states[:, :2] - centre
-        bearing = np.unwrap(np.arctan2(away[:, 1], away[:, 0]))
-        turns.append((bearing[-1] - bearing[0]) / (2 * np.pi))
+        turns.append(turns_around(states))
     return Facts(np.array(lengths), np.concatenate(speeds), np.array(coverage), np.array(turns))
+
+
+def turns_around(states):
+    """How often the agent went around the block in an episode of states (T, 5), clockwise on the screen above 0."""
+    centre = states[:, 2:4] + _CENTRE * np.stack([-np.sin(states[:, 4]), np.cos(states[:, 4])], axis=1)
+    away = states[:, :2] - centre
+    bearing = np.unwrap(np.arctan2(away[:, 1], away[:, 0]))
+    return (bearing[-1] - bearing[0]) / (2 * np.pi)
 
 
 def same_starts(demonstrations):
@@ -56,9 +61,9 @@ def demonstrations(shown, title):
     page = Page(1030)
     page.text(16, 26, title, size=HEAD + 2, weight="bold", ha="left")
     page.text(16, 50, f"{shown.num_episodes} episodes, {len(shown.states):,} steps", color=GREY, ha="left")
-    several = [ways[:4] for ways in same_starts(shown) if len(ways) >= 4][:3]
-    rows = several if len(several) == 3 else [range(0, 4), range(4, 8), range(8, 12)]
-    what = "four ways from each of three starts" if rows is several else "twelve of them"
+    pairs = [ways[:2] for ways in same_starts(shown) if len(ways) > 1][:6]
+    what = "two ways from each of six starts" if len(pairs) == 6 else "twelve of them"
+    rows = np.reshape(pairs if len(pairs) == 6 else range(12), (3, 4)).tolist()
     page.text(16, 78, what, weight="bold", ha="left")
     side, gap = 160, 16
     for row, episodes in enumerate(rows):

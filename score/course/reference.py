@@ -19,7 +19,7 @@ from pusht.chunks import as_range
 from score import rubric
 from score.asking import asked
 from score.course.build import MARKER, ROOT, parts_with_source, source_notebook
-from score.episodes import score_policy
+from score.episodes import called, score_policy
 from score.losses import loss_path
 
 # The trained references, in half precision; no release carries them.
@@ -68,7 +68,7 @@ def score_reference(policy, names, path, episodes):
     model, infer = asked(policy, answer_of(names, policy))
     checkpoint.restore(model)
     seeds = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + episodes)
-    return score_policy(policy, infer, as_range(checkpoint.stats), seeds)
+    return score_policy(policy, called(policy, infer), as_range(checkpoint.stats), seeds)
 
 
 def write_expected_losses(policy, checkpoint_path):

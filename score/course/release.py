@@ -7,7 +7,7 @@ from score.course.build import ROOT, parts_with_source, source_notebook, student
 from score.course.grade import nbgrader_api
 
 # What students get of the kit. Sources with solutions, tests, reference checkpoints and the instructor's part stay out.
-_BUNDLED = ["pusht/**/*.py", "pusht/figures/*.png", "pusht/figures/*.txt", "score/**/*.py", "score/*.json", "losses/*.pkl", "data/**/*", "LICENSE"]
+_BUNDLED = ["pusht/**/*.py", "pusht/figures/*.png", "pusht/figures/*.txt", "score/**/*.py", "score/*.json", "losses/**/*.pkl", "data/**/*", "LICENSE"]
 _LEFT_OUT = ("score/course/", "data/reference/")
 
 
