@@ -43,7 +43,7 @@ print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episod
 # %% [markdown]
 # ## 1 · Two ways, and the mean of them
 #
-# What came next in the demonstrations when the table looked like this, and what would least squares do? (The nine nearest
+# What came next in the demonstrations when the table looked like this, and what would least squares do? (The seven nearest
 # windows of other episodes, and the mean of them all.)
 
 # %%

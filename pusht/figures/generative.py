@@ -64,7 +64,7 @@ class Moving(Image):
 def two_ways(dataset):
     """A state around which demonstrators went two ways, what they did there, and the mean of it, which none of them did.
 
-    dataset: `PushTStateDataset`. The state is the one at which its chunk and those of the nine nearest windows, each of another
+    dataset: `PushTStateDataset`. The state is the one at which its chunk and those of the seven nearest windows, each of another
     episode, are farthest from their common mean and nearest to the mean of their own way. Near means that the observations
     show agent, block and block angle at nearly the same place.
 
@@ -385,7 +385,7 @@ def compare(results):
 # Where the ways part.
 
 
-def _crossroads(dataset, count=10):
+def _crossroads(dataset, count=8):
     """The window around which demonstrations part most clearly, and the nearest windows of other episodes.
 
     -> indices (count or fewer,), the window itself first; which of them go the second way (bool); the distance of the
