@@ -1,7 +1,9 @@
 """A course from its making to its grades, through nbgrader for real."""
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import nbformat
 import pytest
@@ -12,6 +14,7 @@ from pusht.checkpoint import Checkpoint
 from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
+from score.__main__ import main
 from score.course import ASSIGNMENT, CourseError, build, create, open_course
 from score.course.grade import grade_course, table
 
@@ -145,6 +148,25 @@ def test_the_release_is_the_students_notebook(course):
     built = build.student_notebook(PART)
     assert [cell.source for cell in released.cells] == [cell.source for cell in built.cells]
     assert [cell.metadata.get("nbgrader") for cell in released.cells] == [cell.metadata.get("nbgrader") for cell in built.cells]
+
+
+def test_what_students_get_holds_the_demonstrations_and_no_solution(course):
+    main(["course", "release", str(course.folder)])
+    lines = {line.strip() for part in build.parts_with_source() for cell in build.source_notebook(part).cells
+             for block in re.findall(r"### BEGIN SOLUTION.*?\n(.*?)### END SOLUTION", cell.source, re.DOTALL)
+             for line in block.splitlines() if len(line.strip()) > 40}
+    bundle = course.folder / "bundle"
+    files = {str(path.relative_to(folder)): path.read_bytes() for folder in (bundle, course.folder / "release")
+             for path in folder.rglob("*") if path.is_file()}
+    with zipfile.ZipFile(bundle / "pusht-kit.zip") as archive:
+        files |= {name: archive.read(name) for name in archive.namelist()}
+    assert {"data/demonstrations.zarr.zip", "pusht-kit.zip", "notebooks/part3_ddpm.ipynb", "pusht/part1_mlp.ipynb"} <= files.keys()
+    assert not [name for name in files if name.endswith((".safetensors", ".pt")) or "source" in name]
+    for name, content in files.items():
+        if name.endswith(".ipynb"):
+            told = {line.strip() for cell in nbformat.reads(content.decode(), as_version=4).cells for line in cell.source.splitlines()}
+            assert lines and not told & lines, name
+        assert b"BEGIN SOLUTION" not in content, name
 
 
 def test_each_course_draws_held_out_seeds_of_its_own_unless_told(tmp_path, monkeypatch):

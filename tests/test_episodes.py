@@ -13,7 +13,7 @@ import score
 from pusht import PushTEnv
 from pusht.checkpoint import Checkpoint
 from score import episodes, rubric
-from score.episodes import Score, bootstrap_interval, graded_seeds, rollout_points, score_policy
+from score.episodes import Score, bootstrap_interval, called, rollout_points, score_policy
 from score.verdict import AnswerError
 
 POLICY = rubric.POLICIES["part1_mlp"]
@@ -182,7 +182,7 @@ def test_gradients_left_on_do_not_cost_the_rollouts(short, handed_in, model):
 @pytest.mark.parametrize("infer", [with_batch_of_one, as_published])
 def test_a_function_for_one_observation_scores_as_the_batched_one(model, infer):
     def ask(function):
-        return lambda nobs, batch_size: function(model, batch_size, nobs, 16, 2)
+        return called(POLICY, lambda nobs, batch_size: function(model, batch_size, nobs, 16, 2))
 
     together = score_policy(replace(POLICY, max_steps=60), ask(batched), STATS, range(4))
     single = score_policy(replace(POLICY, max_steps=60), ask(infer), STATS, range(4))
@@ -296,15 +296,6 @@ def test_equal_scores_leave_no_doubt():
 # Which episodes.
 
 
-def test_held_out_seeds_come_from_the_course(monkeypatch):
-    for name in ("PUSHT_GRADE_SEED", "PUSHT_GRADE_EPISODES"):
-        monkeypatch.delenv(name, raising=False)
-    assert graded_seeds() == range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + rubric.GRADED_EPISODES)
-    monkeypatch.setenv("PUSHT_GRADE_SEED", "77000")
-    monkeypatch.setenv("PUSHT_GRADE_EPISODES", "3")
-    assert graded_seeds() == range(77000, 77003)
-
-
 @pytest.fixture
 def seeds_asked(monkeypatch):
     asked, original = [], episodes.rollout
@@ -317,21 +308,10 @@ def seeds_asked(monkeypatch):
     return asked
 
 
-def test_a_students_own_run_uses_practice_episodes(short, handed_in, model, monkeypatch, seeds_asked):
-    monkeypatch.setenv("PUSHT_GRADE_SEED", "77000")
+def test_a_students_own_run_uses_practice_episodes(short, handed_in, model, seeds_asked):
     verdict = grade(batched, model, handed_in)
     assert seeds_asked == [[500, 501, 502]]
     assert "The grade uses other episodes" in verdict.sentence
-
-
-def test_in_class_the_episodes_are_the_held_out_ones(short, handed_in, model, monkeypatch, seeds_asked):
-    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
-    monkeypatch.setenv("PUSHT_GRADE_SEED", "77000")
-    monkeypatch.setenv("PUSHT_GRADE_EPISODES", "4")
-    verdict = grade(batched, model, handed_in)
-    assert seeds_asked == [[77000, 77001, 77002, 77003]]
-    assert "over 4 episodes" in verdict.sentence
-    assert "The grade uses other episodes" not in verdict.sentence
 
 
 # The same submission, the same grade.

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal
 from torch.nn import functional as F
+from wire import checked
 
 import score
 from pusht.networks import MLP
@@ -840,9 +841,8 @@ def all_of(tables):
 
 
 @pytest.fixture(autouse=True)
-def practice_and_gradients(monkeypatch):
-    """Practice inputs, and torch's gradients on again after an answer that switched them off."""
-    monkeypatch.delenv("PUSHT_GRADE_SEED", raising=False)
+def gradients_on_again():
+    """An answer may switch torch's gradients off."""
     yield
     torch.set_grad_enabled(True)
 
@@ -857,13 +857,11 @@ def test_a_wrong_answer_earns_nothing_and_is_told_why(name, answer, phrase):
 
 
 @pytest.mark.parametrize("seed", [None, "10000", "987654321"])
-def test_no_wrong_answer_is_let_through_and_no_right_one_refused(monkeypatch, capsys, seed):
-    if seed:
-        monkeypatch.setenv("PUSHT_GRADE_SEED", seed)
+def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
     wrong, right = all_of(WRONG), all_of(RIGHT)
-    let_through = [row.id for row in wrong if score.check(*row.values[:2]).points > 0]
+    let_through = [row.id for row in wrong if checked(*row.values[:2], seed).points > 0]
     refused = [(row.id, verdict.sentence) for row in right
-               if (verdict := score.check(*row.values)).points < FULL[row.values[0]]]
+               if (verdict := checked(*row.values, seed)).points < FULL[row.values[0]]]
     capsys.readouterr()
     print(f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused")
     assert let_through == []

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from wire import checked
 
 import score
 from score import rubric
@@ -770,8 +771,7 @@ def all_of(tables):
 
 @pytest.fixture(autouse=True)
 def practice_and_gradients(monkeypatch):
-    """Practice inputs, this part's questions, and torch's gradients on again after an answer that switched them off."""
-    monkeypatch.delenv("PUSHT_GRADE_SEED", raising=False)
+    """This part's questions, and torch's gradients on again after an answer that switched them off."""
     part = rubric.PARTS["part3_ddpm"]
     asked = tuple(rubric.Question(name, name.lower().replace(".", "_"), TITLES[name], FULL[name]) for name in FULL)
     monkeypatch.setitem(rubric.PARTS, "part3_ddpm", dataclasses.replace(part, questions=part.questions or asked))
@@ -790,12 +790,10 @@ def test_a_wrong_answer_earns_nothing_and_is_told_why(name, answer, phrase):
 
 
 @pytest.mark.parametrize("seed", [None, "10000", "987654321"])
-def test_no_wrong_answer_is_let_through_and_no_right_one_refused(monkeypatch, capsys, seed):
-    if seed:
-        monkeypatch.setenv("PUSHT_GRADE_SEED", seed)
+def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
     wrong, right = all_of(WRONG), all_of(RIGHT)
-    let_through = [row.id for row in wrong if score.check(*row.values[:2]).points > 0]
-    refused = {row.id: verdict.sentence for row in right for verdict in [score.check(*row.values)]
+    let_through = [row.id for row in wrong if checked(*row.values[:2], seed).points > 0]
+    refused = {row.id: verdict.sentence for row in right for verdict in [checked(*row.values, seed)]
                if verdict.points < FULL[row.values[0]]}
     capsys.readouterr()
     print(f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused")

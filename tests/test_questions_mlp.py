@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from wire import checked
 
 import score
 from score.questions.mlp import QUESTIONS
@@ -406,9 +407,8 @@ def all_of(tables):
 
 
 @pytest.fixture(autouse=True)
-def practice_and_gradients(monkeypatch):
-    """Practice inputs, and torch's gradients on again after an answer that switched them off."""
-    monkeypatch.delenv("PUSHT_GRADE_SEED", raising=False)
+def gradients_on_again():
+    """An answer may switch torch's gradients off."""
     yield
     torch.set_grad_enabled(True)
 
@@ -428,12 +428,10 @@ def test_a_right_answer_earns_full_points_however_written(name, answer):
 
 
 @pytest.mark.parametrize("seed", [None, "10000", "987654321"])
-def test_no_wrong_answer_is_let_through_and_no_right_one_refused(monkeypatch, capsys, seed):
-    if seed:
-        monkeypatch.setenv("PUSHT_GRADE_SEED", seed)
+def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
     wrong, right = all_of(WRONG), all_of(RIGHT)
-    let_through = [row.id for row in wrong if score.check(*row.values[:2]).points > 0]
-    refused = [row.id for row in right if score.check(*row.values[:2]).points < FULL[row.values[0]]]
+    let_through = [row.id for row in wrong if checked(*row.values[:2], seed).points > 0]
+    refused = [row.id for row in right if checked(*row.values[:2], seed).points < FULL[row.values[0]]]
     capsys.readouterr()
     print(f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused")
     assert let_through == []
@@ -449,7 +447,7 @@ def test_each_question_is_tried_with_eight_wrong_and_four_right_answers():
 # The inputs.
 
 
-def inputs_seen(name):
+def inputs_seen(name, seed=None):
     """What a right answer to the question is given, all challenges."""
     seen = []
 
@@ -461,7 +459,7 @@ def inputs_seen(name):
                     + [w.detach().numpy().copy() for m in models for w in m.parameters()])
         return answer(*args, **kwargs)
 
-    assert score.check(name, record).points == FULL[name]
+    assert checked(name, record, seed).points == FULL[name]
     return seen
 
 
@@ -479,14 +477,11 @@ def test_practice_inputs_are_the_same_every_time(name):
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_graded_inputs_are_the_courses_own(monkeypatch, name):
-    practice = inputs_seen(name)
-    monkeypatch.setenv("PUSHT_GRADE_SEED", "10000")
-    graded = inputs_seen(name)
+def test_graded_inputs_are_the_courses_own(name):
+    practice, graded = inputs_seen(name), inputs_seen(name, 10_000)
     assert not same(practice, graded)
-    assert same(graded, inputs_seen(name))
-    monkeypatch.setenv("PUSHT_GRADE_SEED", "10001")
-    assert not same(graded, inputs_seen(name))
+    assert same(graded, inputs_seen(name, 10_000))
+    assert not same(graded, inputs_seen(name, 10_001))
 
 
 @pytest.mark.parametrize("name", ["Q1.2", "Q1.3"])

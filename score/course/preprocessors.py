@@ -1,13 +1,30 @@
 """nbgrader's steps as this course takes them: small transforms of one notebook's cells, put into nbgrader's lists by `configure`."""
+import contextlib
 import os
+import sys
 import tempfile
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
 
+import nbformat
+import psutil
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 from nbgrader import preprocessors as stock
-from nbgrader.utils import is_grade, setenv
+from nbgrader.utils import is_grade
 from traitlets import Integer
 
+from pusht.checkpoint import SUFFIX
+from score.course import box
 from score.course.build import MARKER, clear_solution
-from score.verdict import MIME
+from score.course.grader import Grader, expected
+from score.verdict import MIME, Verdict
+
+_LOOK_EVERY = 0.2  # s
+_SOCKET_FOLDER_BYTES = 2 ** 20
 
 
 class ClearNamedSolutions(stock.NbGraderPreprocessor):
@@ -18,52 +35,181 @@ class ClearNamedSolutions(stock.NbGraderPreprocessor):
         return cell, resources
 
 
+class _BoxedKernelManager(AsyncKernelManager):
+    """Starts its kernel in a box, with sockets in a folder of the run's own and not ports that others could listen to."""
+
+    def put_into(self, private, level):
+        self._private, self._level = private, level
+        self.transport, self.connection_file = "ipc", str(private / "s" / "kernel.json")
+        # Interrupts come as messages: no signal reaches into the box.
+        self._kernel_spec = KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], language="python",
+                                       display_name="Python 3", interrupt_mode="message")
+
+    def format_kernel_cmd(self, extra_arguments=None):
+        command = super().format_kernel_cmd(extra_arguments)
+        if self._level.own_user:
+            os.chown(self.connection_file, box.user_id(), box.user_id())
+        return box.boxed(command, self._private, self._level, {"NBGRADER_EXECUTION": "autograde"})
+
+
 class Execute(stock.Execute):
-    """Run a submission on the course's episodes, on one thread, without the cells that are for the student's eyes only."""
+    """Run a submission in a box, without the cells that are for the student's eyes only, and have its checks judged outside.
+
+    What became of it is left in `resources["pusht"]`: the ledger, the box, and why the notebook was stopped if it was.
+    """
 
     first_seed = Integer(help="first of the held-out seeds").tag(config=True)
     episodes = Integer(help="number of held-out episodes").tag(config=True)
+    notebook_seconds = Integer(3600, help="of a notebook, all its cells together").tag(config=True)
+    memory_bytes = Integer(4 * 2 ** 30, help="of all processes of a notebook together").tag(config=True)
+    output_bytes = Integer(10 * 2 ** 20, help="of all outputs of a notebook together").tag(config=True)
 
     def preprocess(self, nb, resources=None, km=None):
-        # Sockets in a folder of the run's own, not ports that others on the machine could listen to. The folder's name is
-        # kept short: a socket's path has some 100 characters at most.
-        with tempfile.TemporaryDirectory(prefix="pusht-", dir="/tmp" if os.path.isdir("/tmp") else None) as self._sockets, \
-                setenv(PUSHT_GRADE_SEED=str(self.first_seed), PUSHT_GRADE_EPISODES=str(self.episodes),
-                       OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE"):
-            return super().preprocess(nb, resources, km)
+        submission, level, started = Path(resources["metadata"]["path"]), box.strictest(), time.monotonic()
+        self._stopped, self._output_bytes = "", 0
+        # A short path: a socket's has some 100 characters at most.
+        with tempfile.TemporaryDirectory(prefix="pusht-", dir="/tmp" if os.path.isdir("/tmp") else None) as private:
+            self._private, self._level = box.prepare(private, level, sorted(submission.glob("*" + SUFFIX))), level
+            grader = Grader(str(self._private / "s" / "grader"), submission, self.first_seed, self.episodes)
+            with grader as self._grader, self._watched():
+                with contextlib.suppress(DeadKernelError):  # before the first cell; `_stopped` says why
+                    nb, resources = super().preprocess(nb, resources, km)
+        resources["pusht"] = {"ledger": {cell: asdict(entry) for cell, entry in grader.ledger.items()}, "box": level.name,
+                              "stopped": self._stopped, "seconds": time.monotonic() - started}
+        return nb, resources
 
     def create_kernel_manager(self):
+        self.kernel_manager_class = _BoxedKernelManager
         manager = super().create_kernel_manager()
-        if os.name == "posix":
-            manager.transport = "ipc"
-            manager.connection_file = os.path.join(self._sockets, "kernel.json")
+        manager.put_into(self._private, self._level)
         return manager
 
     def preprocess_cell(self, cell, resources, index):
         marker = MARKER.match(cell.source)
-        if marker and marker["kind"] == "practice":
+        if self._stopped or (marker and marker["kind"] == "practice"):
             return cell, resources
-        return super().preprocess_cell(cell, resources, index)
+        self._grader.expect(cell.metadata.nbgrader["grade_id"] if is_grade(cell) else None)
+        try:
+            return super().preprocess_cell(cell, resources, index)
+        except DeadKernelError:
+            self._stop("the kernel died")
+            return cell, resources
+        finally:
+            self._grader.expect(None)
+
+    def process_message(self, msg, cell, cell_index):
+        self._output_bytes += len(str(msg["content"]))
+        if self._output_bytes > self.output_bytes:
+            self._stop(f"its outputs are larger than {self.output_bytes >> 20} MB")
+            return None
+        return super().process_message(msg, cell, cell_index)
+
+    def _stop(self, reason):
+        self._stopped = self._stopped or reason
+        self._kill()
+
+    def _kill(self):
+        for process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _processes(self):
+        pid = getattr(getattr(self.km, "provisioner", None), "pid", None)
+        try:
+            first = psutil.Process(pid) if pid else None
+            return [*first.children(recursive=True), first] if first else []
+        except psutil.NoSuchProcess:
+            return []
+
+    @contextlib.contextmanager
+    def _watched(self):
+        done = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(done, time.monotonic() + self.notebook_seconds), daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watch.join()
+
+    def _watch(self, done, deadline):
+        while not done.wait(_LOOK_EVERY):
+            if time.monotonic() > deadline:
+                self._stop(f"it took longer than {self.notebook_seconds} s")
+            elif _resident(self._processes()) > self.memory_bytes:
+                self._stop(f"it took more memory than {self.memory_bytes >> 20} MB")
+            elif sum(path.lstat().st_size for path in (self._private / "s").iterdir()) > _SOCKET_FOLDER_BYTES:
+                self._stop("it filled the folder of its sockets")
+
+
+def _resident(processes):
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_info().rss
+    return total
 
 
 class SaveAutoGrades(stock.SaveAutoGrades):
-    """Score a test cell by the verdict under it; a test cell that gave none earns nothing (nbgrader would give full points)."""
+    """Score a test cell by the ledger, and put its verdict under the cell in place of whatever the notebook printed there.
+
+    What the notebook claimed beyond the ledger is flagged in the notebook's metadata, with what else became of it.
+    """
+
+    def preprocess(self, nb, resources):
+        self._told = resources.get("pusht") or {"ledger": {}, "box": "none", "stopped": "", "seconds": 0.0,
+                                                "missing": "This notebook was not run by the course's own configuration."}
+        self._flags = []
+        nb, resources = super().preprocess(nb, resources)
+        nb.metadata["pusht"] = nbformat.from_dict({"box": self._told["box"], "stopped": self._told["stopped"], "flags": self._flags,
+                                                   "seconds": round(self._told["seconds"], 1)})
+        return nb, resources
 
     def preprocess_cell(self, cell, resources, cell_index):
-        if is_grade(cell) and cell.cell_type == "code":
-            verdict = cell_verdict(cell)
-            points = min(max(float(verdict["points"]), 0.0), float(cell.metadata.nbgrader["points"])) if verdict else 0.0
-            grade = self.gradebook.find_grade(cell.metadata.nbgrader["grade_id"], self.notebook_id, self.assignment_id,
-                                              self.student_id)
-            grade.auto_score = points
-            grade.needs_manual_grade = grade.manual_score is not None
-            self.gradebook.db.commit()
-            return cell, resources
-        return super().preprocess_cell(cell, resources, cell_index)
+        if not (is_grade(cell) and cell.cell_type == "code"):
+            return super().preprocess_cell(cell, resources, cell_index)
+        grade_id = cell.metadata.nbgrader["grade_id"]
+        verdict = self._verdict(cell, grade_id)
+        for claim in _claims(cell):
+            if claim > verdict.points + 1e-6:
+                self._flags.append(f"{grade_id}: the notebook's own output claims {claim:g} points, the ledger has {verdict.points:g}.")
+        if evidence := self._told["ledger"].get(grade_id, {}).get("evidence"):
+            self._flags.append(f"{grade_id}: {evidence}")
+        errors = [output for output in cell.outputs if output.output_type == "error"]
+        cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": str(verdict), MIME: asdict(verdict)}), *errors]
+        grade = self.gradebook.find_grade(grade_id, self.notebook_id, self.assignment_id, self.student_id)
+        grade.auto_score = min(max(float(verdict.points), 0.0), float(cell.metadata.nbgrader["points"]))
+        grade.needs_manual_grade = grade.manual_score is not None
+        self.gradebook.db.commit()
+        return cell, resources
+
+    def _verdict(self, cell, grade_id):
+        if grade_id in self._told["ledger"]:
+            return Verdict(**self._told["ledger"][grade_id]["verdict"])
+        reason = self._told.get("missing") or (f"The notebook was stopped before this check: {self._told['stopped']}."
+                                               if self._told["stopped"] else _why_unasked(cell))
+        return Verdict(expected(grade_id)[2], 0.0, float(cell.metadata.nbgrader["points"]), reason)
+
+
+def _why_unasked(cell):
+    for output in cell.get("outputs", ()):
+        if output.output_type == "error":
+            return f"The check stopped with {output.ename}: {output.evalue}. An earlier cell failed or is missing."
+    return "The check did not ask the grader."
+
+
+def _claims(cell):
+    """Points that a test cell's outputs claim: by a verdict, or by a number as its result."""
+    for output in cell.get("outputs", ()):
+        claimed = output.get("data", {}).get(MIME, {}).get("points") if isinstance(output.get("data", {}).get(MIME), dict) else None
+        if claimed is None and output.output_type == "execute_result":
+            claimed = output.data.get("text/plain")
+        with contextlib.suppress(TypeError, ValueError):
+            yield float(claimed)
 
 
 def cell_verdict(cell):
-    """The verdict that a test cell left in its outputs, as a dict; None when there is none."""
+    """The verdict that grading left under a test cell, as a dict; None when there is none."""
     for output in cell.get("outputs", ()):
         if output.output_type == "display_data" and MIME in output.data:
             return output.data[MIME]
@@ -75,9 +221,4 @@ def cell_reason(cell):
     if cell.cell_type == "markdown":
         return "Answered in words: to be read by a person."
     verdict = cell_verdict(cell)
-    if verdict:
-        return verdict["sentence"]
-    for output in cell.get("outputs", ()):
-        if output.output_type == "error":
-            return f"The check stopped with {output.ename}: {output.evalue}. An earlier cell failed or is missing."
-    return "The check left no verdict."
+    return verdict["sentence"] if verdict else "The notebook was not graded."

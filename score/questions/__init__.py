@@ -1,14 +1,14 @@
 """Questions: inputs -> the student's function -> arrays -> verdict.
 
 A question draws its inputs, calls the answer and judges what came back, and the three know nothing of each other but the
-arrays between them: the call can run in one process and the rest in another.
+arrays between them. In practice all of it happens in the student's process; in class the call alone does.
 """
-import os
-
 import numpy as np
 import torch
 
+from pusht.progress import grading
 from score import rubric
+from score.protocol import converse
 from score.questions import cvae, ddpm, flow, mlp
 from score.verdict import AnswerError, Verdict
 
@@ -18,26 +18,40 @@ _CHALLENGES = 3
 
 
 def check(name, answer):
-    """Judge the answer to a question, such as `check("Q1.2", bc_loss)`; show and return the `Verdict`.
+    """Have the answer to a question judged, such as `check("Q1.2", bc_loss)`; show and return the `Verdict`.
 
-    Practice inputs are always the same; graded ones are drawn from the course's seed.
+    Practice inputs are always the same. In class the grader draws its own, and judges.
     """
     _, entry = rubric.question(name)
-    inputs, call, judge = QUESTIONS[name]
-    rng = np.random.default_rng(int(os.environ.get("PUSHT_GRADE_SEED", 0)))
+    call = QUESTIONS[name][1]
+
+    def called(given):
+        # An answer may leave torch's gradients switched off; the next one, and the judge, have them on.
+        with torch.enable_grad():
+            return call(answer, given)
+
+    if grading():
+        return converse({"question": name}, called, name, entry.points)
+    return judged(name, called, np.random.default_rng(0)).show()
+
+
+def judged(name, called, rng):
+    """The `Verdict` on an answer to a question.
+
+    called: function from inputs to what the answer makes of them; AnswerError where it makes nothing.
+    rng: numpy generator that the inputs are drawn from.
+    """
+    _, entry = rubric.question(name)
+    inputs, _, judge = QUESTIONS[name]
     try:
         for challenge in range(_CHALLENGES):
             given = inputs(rng, challenge)
-            # An answer may leave torch's gradients switched off; the next one, and the judge, have them on.
-            with torch.enable_grad():
-                got = call(answer, given)
+            got = called(given)
             with torch.enable_grad():
                 judge(given, got)
     except AnswerError as error:
-        verdict = Verdict(name, 0.0, float(entry.points), str(error))
-    else:
-        verdict = Verdict(name, float(entry.points), float(entry.points), "Right.")
-    return verdict.show()
+        return Verdict(name, 0.0, float(entry.points), str(error))
+    return Verdict(name, float(entry.points), float(entry.points), "Right.")
 
 
 check.__test__ = False

@@ -1,0 +1,155 @@
+"""The grader: draws the inputs, drives the simulators and keeps the points; of a submission it gets arrays over a socket."""
+import os
+import re
+import socket
+import threading
+import time
+import traceback
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pusht import video
+from score import rubric
+from score.episodes import film, handed_in, no_rollouts, rolled_out
+from score.protocol import Line, ProtocolError
+from score.questions import judged
+from score.verdict import AnswerError, Verdict
+
+QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
+_CALLS = 1000  # of a question; the longest asks some dozens of times
+_FILMED = 10
+
+
+@dataclass
+class Entry:
+    """What the ledger says of one test cell. evidence: for the instructor alone, where the kernel sent what no answer is."""
+
+    verdict: dict
+    seconds: float
+    evidence: str = ""
+
+
+@dataclass
+class Grader:
+    """Judges one notebook's answers, each while its own test cell runs, and once.
+
+    socket_path: where the kernel reaches it. submission: folder with the hand-in files, to which films are added.
+    first_seed, episodes: the held-out episodes; questions draw from the same seed. ledger: test cell -> `Entry`.
+    """
+
+    socket_path: str
+    submission: Path
+    first_seed: int
+    episodes: int
+    ledger: dict = field(default_factory=dict)
+
+    def __enter__(self):
+        self._cell, self._closed = None, False
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.socket_path)
+        os.chmod(self.socket_path, 0o666)  # the folder around it says who gets here
+        self._listener.listen(8)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._closed = True
+        with socket.socket(socket.AF_UNIX) as last:  # wakes the thread
+            last.connect(self.socket_path)
+        self._thread.join()
+        self._listener.close()
+
+    def expect(self, cell):
+        """From now on judge what the test cell of this id asks for; None: nothing."""
+        self._cell = cell
+
+    def _serve(self):
+        while True:
+            connection, _ = self._listener.accept()
+            with connection:
+                if self._closed:
+                    return
+                self._converse(connection, self._cell)
+
+    def _converse(self, connection, cell):
+        asked, name, title, points, limit = expected(cell)
+        started = time.monotonic()
+        line = Line(connection, started + limit)
+        evidence = ""
+        try:
+            request = line.receive()
+            if cell is None or cell in self.ledger or request != {asked: name}:
+                line.send({"verdict": asdict(Verdict(title, 0.0, points, "In class a check is judged once, in its own cell."))})
+                return
+            verdict = self._question(name, line) if asked == "question" else self._rollouts(rubric.POLICIES[name], line)
+        except ProtocolError as error:
+            if cell is None or cell in self.ledger:
+                return
+            verdict = Verdict(title, 0.0, points, f"The notebook {error}.")
+        except Exception as error:  # a forged answer can make a judge raise anything: it earns nothing, and is shown to a person
+            verdict = Verdict(title, 0.0, points, f"The notebook answered what the question does not ask for ({type(error).__name__}).")
+            evidence = traceback.format_exc(limit=-4)
+        self.ledger[cell] = Entry(asdict(verdict), time.monotonic() - started, evidence)
+        try:
+            line.send({"verdict": asdict(verdict)})
+        except ProtocolError:
+            return  # the verdict is in the ledger; a kernel that is gone needs no answer
+
+    def _question(self, name, line):
+        rng = np.random.default_rng([self.first_seed, *name.encode()])
+        left = iter(range(_CALLS))
+
+        def called(given):
+            next(left)
+            return _asked(line, given)
+
+        return judged(name, called, rng)
+
+    def _rollouts(self, policy, line):
+        try:
+            checkpoint = handed_in(policy, self.submission)
+            _asked(line, True)  # the weights are loaded in the kernel
+            verdict, score = rolled_out(policy, checkpoint, lambda nobs, batch_size: _actions(line, policy, nobs, batch_size),
+                                        range(self.first_seed, self.first_seed + self.episodes))
+        except AnswerError as error:
+            return no_rollouts(policy, error)
+        video.write_video(str(self.submission / f"{policy.name}_rollouts.mp4"), film(score.episodes.first(_FILMED)))
+        return verdict
+
+
+def expected(cell):
+    """(what a test cell asks for, its name, title, points, seconds) from the cell's id; nothing is expected of other cells."""
+    for part in rubric.PARTS.values():
+        for question in part.questions:
+            if cell == f"part{part.number}-{question.cell}":
+                return "question", question.name, question.name, float(question.points), QUESTION_SECONDS
+        for policy in part.policies:
+            if cell == f"part{part.number}-{policy.cell}":
+                return "rollouts", policy.name, f"{policy.title} rollouts", float(policy.points), ROLLOUT_SECONDS
+    return "nothing", "", "", 0.0, QUESTION_SECONDS
+
+
+def _asked(line, given):
+    line.send({"given": given})
+    reply = line.receive()
+    if not isinstance(reply, dict) or len(reply) != 1:
+        raise ProtocolError("sent something else than one answer")
+    if "refused" in reply:
+        raise AnswerError(_sentence(reply["refused"]))
+    return reply["got"]
+
+
+def _actions(line, policy, nobs, batch_size):
+    got = _asked(line, {"nobs": nobs.numpy(), "batch_size": batch_size})
+    if not isinstance(got, np.ndarray) or got.dtype != np.float32:
+        raise AnswerError(f"{policy.asked} gave no array of float32.")
+    return torch.from_numpy(got)
+
+
+def _sentence(text):
+    """A student's process wrote it: one line of printable text, at most 600 characters."""
+    return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in str(text)[:600])).strip() or "The answer was refused."
