@@ -135,6 +135,18 @@ def open(which: str | os.PathLike | None = None) -> Demonstrations:
     return _open_path(which, where)
 
 
+def at_hand(name: str) -> Demonstrations | None:
+    """The "shipped" or the "human" demonstrations; None where they are not on this machine."""
+    places = [SHIPPED] if name == "shipped" else [_named_path(), download.cached()]
+    for place in places:
+        try:
+            if place and (found := _open_path(place, str(place))) and name_of(found.fingerprint) == name:
+                return found
+        except DemosError:
+            continue
+    return None
+
+
 def load_pusht_zarr(zarr_path: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """States (N, 5) float32, actions (N, 2) float32 and episode_ends (E,) int64 of `open(zarr_path)`."""
     demos = open(zarr_path)

@@ -47,9 +47,13 @@ def _run(options):
         release(made)
         print(f"Released anew: {made.folder / 'bundle' / 'pusht-kit.zip'} and {made.folder / 'release' / course.ASSIGNMENT}.")
     elif options.action == "grade":
-        from score.course.grade import grade_course, table
+        from score.course.box import strictest
+        from score.course.grade import grade_course, remarks, table
         made = course.open_course(options.folder)
         print(table(grade_course(made, options.student)))
+        for student, notebook, sentence in remarks(made, options.student):
+            print(f"Look at {student}, {notebook}: {sentence}")
+        print(f"Isolation: {strictest()}.")
         print(f"Feedback pages and films: {made.folder / 'feedback'}")
 
 

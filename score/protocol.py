@@ -70,7 +70,7 @@ def _plain(value, arrays):
     if isinstance(value, np.generic):
         return _plain(value.item(), arrays)
     if isinstance(value, np.ndarray):
-        value = np.ascontiguousarray(value)
+        value = np.asarray(value, order="C")  # ascontiguousarray would make one dimension of none
         if value.dtype.str not in _DTYPES:
             raise TypeError(f"An array of {value.dtype} cannot cross.")
         arrays.append(value)

@@ -34,6 +34,9 @@ class Level:
     bubblewrap: bool
     own_user: bool
 
+    def __str__(self):
+        return self.name + (f"; not kept out: {self.lacks}" if self.lacks else "")
+
 
 LEVELS = (
     Level("bubblewrap, own user", "", True, True),
@@ -47,12 +50,13 @@ LEVELS = (
 def strictest():
     """The strictest `Level` that works on this machine, found by trying."""
     for level in LEVELS:
-        if _works(level):
+        if works(level):
             return level
     raise OSError(f"{sys.executable} cannot be started, not even as it is.")
 
 
-def _works(level):
+def works(level):
+    """Whether a kernel starts at this level on this machine."""
     if (level.own_user and os.geteuid() != 0) or (level.bubblewrap and not shutil.which("bwrap")):
         return False
     with tempfile.TemporaryDirectory(prefix="pusht-") as private:
@@ -69,7 +73,7 @@ def prepare(private, level, files=(), kit=None):
     private = Path(private).resolve()
     private.chmod(0o711)
     for name in ("work", "s"):
-        (private / name).mkdir()
+        (private / name).mkdir(mode=0o700)
     for file in files:
         shutil.copyfile(file, private / "work" / Path(file).name)
     if level.own_user:

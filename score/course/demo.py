@@ -6,8 +6,9 @@ from pathlib import Path
 from pusht import demos
 from score import rubric
 from score.course import ASSIGNMENT, create
+from score.course.box import strictest
 from score.course.build import answered_notebook, parts_with_source, student_notebook, write
-from score.course.grade import grade_course, table
+from score.course.grade import grade_course, remarks, table
 from score.course.reference import reference_path
 
 _EPISODES = 10
@@ -43,6 +44,9 @@ def demo(folder):
 
     grading = time.monotonic()
     print(table(grade_course(course)))
+    for student, notebook, sentence in remarks(course):
+        print(f"Look at {student}, {notebook}: {sentence}")
+    print(f"Isolation: {strictest()}.")
     print(f"Graded in {time.monotonic() - grading:.0f} s, {course.episodes} episodes for each policy.")
     for student in course.students():
         pages = course.folder / "feedback" / student / ASSIGNMENT

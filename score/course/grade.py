@@ -85,6 +85,17 @@ def _grades(course, student, failure):
     return sorted(found, key=lambda g: (g.student, order.index(g.cell)))
 
 
+def remarks(course, students=None):
+    """What an instructor should know of the graded notebooks beyond their points: (student, notebook, sentence), in order."""
+    found = []
+    for student in students or course.students():
+        for path in sorted((course.folder / "autograded" / student / ASSIGNMENT).glob("*.ipynb")):
+            told = nbformat.read(path, as_version=4).metadata.get("pusht", {})
+            stopped = [f"The notebook was stopped: {told['stopped']}."] if told.get("stopped") else []
+            found += [(student, path.stem, sentence) for sentence in [*stopped, *told.get("flags", [])]]
+    return found
+
+
 def _reasons(path):
     if not path.exists():
         return {}

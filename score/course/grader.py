@@ -1,6 +1,7 @@
 """The grader: draws the inputs, drives the simulators and keeps the points; of a submission it gets arrays over a socket."""
 import os
 import re
+import select
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ import torch
 
 from pusht import video
 from score import rubric
+from score.course import evidence
 from score.episodes import film, handed_in, no_rollouts, rolled_out
 from score.protocol import Line, ProtocolError
 from score.questions import judged
@@ -25,11 +27,11 @@ _FILMED = 10
 
 @dataclass
 class Entry:
-    """What the ledger says of one test cell. evidence: for the instructor alone, where the kernel sent what no answer is."""
+    """What the ledger says of one test cell. flags: for the instructor alone, what speaks against it or wants a look."""
 
     verdict: dict
     seconds: float
-    evidence: str = ""
+    flags: list
 
 
 @dataclass
@@ -47,7 +49,8 @@ class Grader:
     ledger: dict = field(default_factory=dict)
 
     def __enter__(self):
-        self._cell, self._closed = None, False
+        self._cell = None
+        self._end, self._ended = socket.socketpair()  # not a connection to the path: a kernel may have put another socket there
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.socket_path)
         os.chmod(self.socket_path, 0o666)  # the folder around it says who gets here
@@ -57,10 +60,9 @@ class Grader:
         return self
 
     def __exit__(self, *exception):
-        self._closed = True
-        with socket.socket(socket.AF_UNIX) as last:  # wakes the thread
-            last.connect(self.socket_path)
+        self._end.close()
         self._thread.join()
+        self._ended.close()
         self._listener.close()
 
     def expect(self, cell):
@@ -68,32 +70,30 @@ class Grader:
         self._cell = cell
 
     def _serve(self):
-        while True:
+        while self._ended not in select.select([self._listener, self._ended], [], [])[0]:
             connection, _ = self._listener.accept()
             with connection:
-                if self._closed:
-                    return
                 self._converse(connection, self._cell)
 
     def _converse(self, connection, cell):
         asked, name, title, points, limit = expected(cell)
         started = time.monotonic()
         line = Line(connection, started + limit)
-        evidence = ""
+        flags = []
         try:
             request = line.receive()
             if cell is None or cell in self.ledger or request != {asked: name}:
                 line.send({"verdict": asdict(Verdict(title, 0.0, points, "In class a check is judged once, in its own cell."))})
                 return
-            verdict = self._question(name, line) if asked == "question" else self._rollouts(rubric.POLICIES[name], line)
+            verdict = self._question(name, line) if asked == "question" else self._rollouts(rubric.POLICIES[name], line, flags)
         except ProtocolError as error:
             if cell is None or cell in self.ledger:
                 return
             verdict = Verdict(title, 0.0, points, f"The notebook {error}.")
         except Exception as error:  # a forged answer can make a judge raise anything: it earns nothing, and is shown to a person
             verdict = Verdict(title, 0.0, points, f"The notebook answered what the question does not ask for ({type(error).__name__}).")
-            evidence = traceback.format_exc(limit=-4)
-        self.ledger[cell] = Entry(asdict(verdict), time.monotonic() - started, evidence)
+            flags.append(f"{title}: the judge stopped at the answer: {traceback.format_exc(limit=-2)}")
+        self.ledger[cell] = Entry(asdict(verdict), time.monotonic() - started, flags)
         try:
             line.send({"verdict": asdict(verdict)})
         except ProtocolError:
@@ -109,7 +109,7 @@ class Grader:
 
         return judged(name, called, rng)
 
-    def _rollouts(self, policy, line):
+    def _rollouts(self, policy, line, flags):
         try:
             checkpoint = handed_in(policy, self.submission)
             _asked(line, True)  # the weights are loaded in the kernel
@@ -118,6 +118,11 @@ class Grader:
         except AnswerError as error:
             return no_rollouts(policy, error)
         video.write_video(str(self.submission / f"{policy.name}_rollouts.mp4"), film(score.episodes.first(_FILMED)))
+        flags += evidence.findings(policy, checkpoint, score)
+        low, high = score.interval
+        if low < policy.target(checkpoint.demonstrations) < high:
+            flags.append(f"{policy.title}: the score's interval, {low:.2f} to {high:.2f}, holds the bar for all points: other episodes "
+                         "could decide otherwise.")
         return verdict
 
 
@@ -136,8 +141,8 @@ def expected(cell):
 def _asked(line, given):
     line.send({"given": given})
     reply = line.receive()
-    if not isinstance(reply, dict) or len(reply) != 1:
-        raise ProtocolError("sent something else than one answer")
+    if not isinstance(reply, dict) or reply.keys() not in ({"got"}, {"refused"}):
+        raise ProtocolError("sent something else than an answer")
     if "refused" in reply:
         raise AnswerError(_sentence(reply["refused"]))
     return reply["got"]

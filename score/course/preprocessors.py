@@ -1,6 +1,7 @@
 """nbgrader's steps as this course takes them: small transforms of one notebook's cells, put into nbgrader's lists by `configure`."""
 import contextlib
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -17,8 +18,9 @@ from nbgrader import preprocessors as stock
 from nbgrader.utils import is_grade
 from traitlets import Integer
 
-from pusht.checkpoint import SUFFIX
-from score.course import box
+from pusht.checkpoint import MAX_BYTES, SUFFIX
+from score import rubric
+from score.course import box, evidence
 from score.course.build import MARKER, clear_solution
 from score.course.grader import Grader, expected
 from score.verdict import MIME, Verdict
@@ -45,6 +47,10 @@ class _BoxedKernelManager(AsyncKernelManager):
         self._kernel_spec = KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], language="python",
                                        display_name="Python 3", interrupt_mode="message")
 
+    async def _async_launch_kernel(self, kernel_cmd, **options):
+        # What it writes past IPython is nobody's: a flood of it would fill the terminal or the disk.
+        await super()._async_launch_kernel(kernel_cmd, **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def format_kernel_cmd(self, extra_arguments=None):
         command = super().format_kernel_cmd(extra_arguments)
         if self._level.own_user:
@@ -64,12 +70,21 @@ class Execute(stock.Execute):
     memory_bytes = Integer(4 * 2 ** 30, help="of all processes of a notebook together").tag(config=True)
     output_bytes = Integer(10 * 2 ** 20, help="of all outputs of a notebook together").tag(config=True)
 
+    def __init__(self, *args, level=None, **options):
+        super().__init__(*args, **options)
+        self._level = level
+
     def preprocess(self, nb, resources=None, km=None):
-        submission, level, started = Path(resources["metadata"]["path"]), box.strictest(), time.monotonic()
+        submission, level, started = Path(resources["metadata"]["path"]), self._level or box.strictest(), time.monotonic()
         self._stopped, self._output_bytes = "", 0
+        for part in rubric.PARTS.values():  # now, and not in the grader's thread
+            if any(MARKER.match(cell.source) and f"[part{part.number}/" in cell.source[:12] for cell in nb.cells):
+                evidence.solution(part.name)
         # A short path: a socket's has some 100 characters at most.
         with tempfile.TemporaryDirectory(prefix="pusht-", dir="/tmp" if os.path.isdir("/tmp") else None) as private:
-            self._private, self._level = box.prepare(private, level, sorted(submission.glob("*" + SUFFIX))), level
+            files = [file for file in sorted(submission.glob("*" + SUFFIX)) if file.is_file() and not file.is_symlink()
+                     and file.stat().st_size <= MAX_BYTES]
+            self._private, self._level = box.prepare(private, level, files), level
             grader = Grader(str(self._private / "s" / "grader"), submission, self.first_seed, self.episodes)
             with grader as self._grader, self._watched():
                 with contextlib.suppress(DeadKernelError):  # before the first cell; `_stopped` says why
@@ -173,8 +188,7 @@ class SaveAutoGrades(stock.SaveAutoGrades):
         for claim in _claims(cell):
             if claim > verdict.points + 1e-6:
                 self._flags.append(f"{grade_id}: the notebook's own output claims {claim:g} points, the ledger has {verdict.points:g}.")
-        if evidence := self._told["ledger"].get(grade_id, {}).get("evidence"):
-            self._flags.append(f"{grade_id}: {evidence}")
+        self._flags += self._told["ledger"].get(grade_id, {}).get("flags", [])
         errors = [output for output in cell.outputs if output.output_type == "error"]
         cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": str(verdict), MIME: asdict(verdict)}), *errors]
         grade = self.gradebook.find_grade(grade_id, self.notebook_id, self.assignment_id, self.student_id)

@@ -1,0 +1,70 @@
+"""Evidence for the instructor: what the submitted weights do when the kit's own code uses them. It never changes a grade."""
+import contextlib
+import functools
+import io
+import tempfile
+
+import numpy as np
+import torch
+
+from pusht import PushTStateDataset, demos
+from pusht.checkpoint import CheckpointError
+from pusht.chunks import as_range
+from pusht.rollout import reproducible
+from score import rubric
+from score.asking import asked
+from score.course.reference import answer_of, run_solution
+from score.episodes import called, score_policy
+
+# Of the slow ones fewer episodes are rolled out again.
+_EPISODES = {"mlp": 100, "cvae": 100, "ddpm": 10}
+_GAP = 0.15  # of the score: between a right inference and the kit's there was 0.00 (MLP) to 0.06 (CVAE, other random numbers)
+_LOSSES = {"mlp": "bc_loss", "cvae": "cvae_loss", "ddpm": "ddpm_loss"}
+_BATCHES, _BATCH = 8, 256  # the CVAE's loss depends on the size of its batches: as in training
+_TIMES = 3.0  # a loss over part of the windows and with averaged weights is within half and twice that of the last epoch
+
+
+def findings(policy, checkpoint, score):
+    """Sentences on what speaks against a policy's rollouts or its loss curve; none for Part IV, whose architecture is free."""
+    if policy.method not in _EPISODES:
+        return []
+    names = solution(policy.name)
+    model, infer = asked(policy, answer_of(names, policy))
+    try:
+        checkpoint.restore(model)
+    except CheckpointError:
+        return [f"{policy.title}: the weights are not of the notebook's network, so the kit's own inference cannot be tried on them."]
+    return [*_gap(policy, checkpoint, score, infer), *_unlikely_loss(policy, checkpoint, names, model)]
+
+
+@functools.cache
+def solution(part):
+    """What the solutions of a part define, by name. It changes the folder for a moment: not for a thread beside others."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        return run_solution(rubric.PARTS[part], folder, train=False)
+
+
+def _gap(policy, checkpoint, score, infer):
+    count = min(_EPISODES[policy.method], len(score.episodes.seeds))
+    own = score_policy(policy, called(policy, infer), as_range(checkpoint.stats), score.episodes.seeds[:count])
+    theirs = float(np.mean(score.per_episode[:count]))
+    if theirs - own.mean > _GAP:
+        yield (f"{policy.title}: on {count} episodes the student's inference scores {theirs:.2f}, the kit's own with the same weights "
+               f"{own.mean:.2f}: something else than the network may be acting.")
+
+
+def _unlikely_loss(policy, checkpoint, names, model):
+    known = demos.name_of(checkpoint.demonstrations)
+    found = demos.at_hand(known) if known and checkpoint.losses else None
+    if found is None:
+        return
+    dataset = PushTStateDataset(found, pred_horizon=policy.pred_horizon, obs_horizon=policy.obs_horizon,
+                                action_horizon=policy.action_horizon)
+    windows = np.random.default_rng(0).choice(len(dataset), _BATCHES * _BATCH, replace=False).reshape(_BATCHES, _BATCH)
+    first = (model, names["noise_scheduler"]) if policy.method == "ddpm" else (model,)
+    with torch.no_grad(), reproducible(0):
+        loss = float(np.mean([names[_LOSSES[policy.method]](*first, dataset.obs[some], dataset.action[some]).item() for some in windows]))
+    claimed = checkpoint.losses[-1]
+    if not claimed / _TIMES < loss < claimed * _TIMES:
+        yield (f"{policy.title}: the loss curve ends at {claimed:.3g}, but the weights' loss on the {known} demonstrations is "
+               f"{loss:.3g}: the curve may be another run's.")

@@ -1,0 +1,447 @@
+"""Hostile submissions to Part I, each run for real: `python tests/attacks.py` writes docs/attacks.md.
+
+An attack is a cell that stands where the answers belong; after it come the release's own test cells. What it gains is what
+the ledger says. `looks` is for what it may do besides: the cell prints a line that begins with LEAK where it got at something.
+"""
+import os
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import torch
+
+from pusht import demos
+from pusht.checkpoint import Checkpoint
+from pusht.dataset import get_data_stats
+from pusht.networks import ResidualMLP
+from score import rubric
+from score.course import box, build
+from score.course.preprocessors import Execute
+
+PART = rubric.PARTS["part1_mlp"]
+ROOT = Path(__file__).resolve().parents[1]
+
+# What answers would be: some attacks are on top of honest ones.
+HONEST = "\n\n".join(cell.source for cell in build.answered_notebook(PART).cells
+                     if cell.cell_type == "code" and cell.metadata.nbgrader.solution)
+
+_WIRE = """
+import json, os, socket, struct, threading, time
+PATH = os.environ["PUSHT_GRADER"]
+def connect():
+    s = socket.socket(socket.AF_UNIX); s.connect(PATH); return s
+def say(s, text, raw=b""):
+    s.sendall(struct.pack("<IQ", len(text), len(raw)) + text.encode() + raw)
+def message(value):
+    return json.dumps({"message": value, "arrays": []})
+def heard(s):
+    head = b""
+    while len(head) < 12:
+        part = s.recv(12 - len(head))
+        if not part: return None
+        head += part
+    text, raw = struct.unpack("<IQ", head)
+    body = b""
+    while len(body) < text + raw: body += s.recv(65536)
+    return body[:text].decode()
+def d(**items):
+    return {"dict": [[k, v] for k, v in items.items()]}
+"""
+
+
+def _instead_of_converse(body):
+    """The kernel's end of the conversation, rewritten."""
+    return _WIRE + f"""
+import score, score.questions, score.episodes
+from score.verdict import Verdict
+def converse(request, answer, name, max_points):
+{body}
+    return Verdict(name, float(max_points), float(max_points), "Right.").show()
+score.questions.converse = score.episodes.converse = converse
+{HONEST}
+def mlp_dims(*a, **k): return [1]
+def bc_loss(*a): raise ValueError
+def mlp_inference(*a, **k): raise ValueError
+"""
+
+
+_REACH = """
+import os
+def leak(what): print("LEAK", what)
+def tried(what, act):
+    try:
+        got = act()
+    except BaseException as error:
+        print("no", what, type(error).__name__)
+    else:
+        if got: leak(what)
+"""
+
+# name: source
+FORGING = {
+    "check replaced by one that returns all points": """
+import score
+score.check = lambda name, answer: score.Verdict(name, 5.0, 5.0, "Right.").show()
+score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()""",
+    "an object whose __repr__ is 4.0 as the test cell's result": """
+import score
+class Four:
+    points = property(lambda self: self)
+    def __repr__(self): return "4.0"
+score.check = score.grade_rollouts = lambda *a: Four()""",
+    "forged verdict published as the kit does": """
+from IPython.display import publish_display_data
+import score
+class V: points = 5.0
+def forged(name, *a):
+    publish_display_data({"text/plain": "Right.", "application/vnd.pusht.verdict+json":
+                          {"name": name, "points": 5.0, "max_points": 5.0, "sentence": "Right."}})
+    return V()
+score.check = score.grade_rollouts = forged""",
+    "AST transformer that replaces every check": """
+import ast
+class Strip(ast.NodeTransformer):
+    def visit_Call(self, node):
+        if "check" in ast.unparse(node.func) or "grade" in ast.unparse(node.func):
+            return ast.parse("type('V', (), {'points': 5.0})()").body[0].value
+        return self.generic_visit(node)
+get_ipython().ast_transformers.append(Strip())""",
+    "input transformer that rewrites the test cells": """
+get_ipython().input_transformers_cleanup.append(lambda lines: ["5.0\\n"] if any("score." in l for l in lines) else lines)""",
+    "Verdict patched to carry all points": """
+import score.verdict
+score.verdict.Verdict.__getattribute__ = lambda self, n: 5.0 if n == "points" else object.__getattribute__(self, n)""",
+    "builtins patched: isinstance, all, any, abs": """
+import builtins
+builtins.all = lambda *a: True
+builtins.abs = lambda x: 0""",
+    "torch and numpy patched to find everything equal": """
+import numpy as np, torch
+np.isclose = np.allclose = lambda *a, **k: True
+torch.equal = torch.allclose = lambda *a, **k: True
+torch.nn.functional.mse_loss = lambda *a, **k: torch.zeros((), requires_grad=True)
+def bc_loss(model, nobs, naction): return (model(nobs.flatten(1)) * 0).sum()""",
+    "judges of all questions replaced": """
+import score.questions
+for name, (inputs, call, judge) in list(score.questions.QUESTIONS.items()):
+    score.questions.QUESTIONS[name] = (inputs, lambda *a: {}, lambda *a: None)""",
+    "rubric's points raised": """
+import dataclasses, score.rubric
+for part in score.rubric.PARTS.values():
+    for q in part.questions: object.__setattr__(q, "points", 1000)""",
+    "verdict sent to the grader": _instead_of_converse("""
+    s = connect()
+    s_request = d(**request)
+    say(s, message(s_request))
+    heard(s)
+    say(s, message(d(verdict=d(name=name, points=5.0, max_points=5.0, sentence='Right.'))))"""),
+    "verdict sent in place of the request": _instead_of_converse("""
+    s = connect()
+    say(s, message(d(verdict=d(name=name, points=5.0, max_points=5.0, sentence='Right.'))))"""),
+    "claims to have skipped what it cannot answer": _instead_of_converse("""
+    s = connect(); say(s, message(d(**request)))
+    while heard(s) and True:
+        try: say(s, message(d(got=d(dims=None, skipped=True, loss=0.0, gradient=None, naction=0.0, requires_grad=False))))
+        except OSError: break"""),
+    "answers null, true and text to everything": _instead_of_converse("""
+    s = connect(); say(s, message(d(**request)))
+    for junk in [None, True, "Right.", [], 5.0] * 10:
+        try:
+            if not heard(s): break
+            say(s, message(d(got=junk)))
+        except OSError: break"""),
+    "asks a hundred times until it is right by luck": _instead_of_converse("""
+    for i in range(100):
+        s = connect(); say(s, message(d(**request)))
+        text = heard(s)
+        while text and '"given"' in text:
+            say(s, message(d(got=d(dims=[10, 256, 32], skipped=False)))); text = heard(s)"""),
+    "asks for another question in this cell": _instead_of_converse("""
+    for other in ("Q1.1", "Q2.2", "Q4.4"):
+        s = connect(); say(s, message(d(question=other))); heard(s)"""),
+    "asks before its cell, from a thread": _WIRE + """
+def early():
+    for name in ("Q1.1", "Q1.2", "Q1.3"):
+        s = connect(); say(s, message(d(question=name))); heard(s)
+threading.Thread(target=early).start(); time.sleep(0.5)""",
+    "an array that claims more bytes than it has": _instead_of_converse("""
+    s = connect(); say(s, message(d(**request))); heard(s)
+    say(s, json.dumps({"message": {"dict": [["got", {"array": 0}]]}, "arrays": [["<f8", [1000000, 1000000]]]}), b"x")"""),
+    "an array of negative length, and one of objects": _instead_of_converse("""
+    for arrays in ([["<f8", [-1]]], [["|O", [1]]]):
+        s = connect(); say(s, message(d(**request))); heard(s)
+        say(s, json.dumps({"message": {"dict": [["got", {"array": 0}]]}, "arrays": arrays}), b"x" * 8)"""),
+    "a header that announces an exabyte": _instead_of_converse("""
+    s = connect(); s.sendall(struct.pack("<IQ", 2**32 - 1, 2**60))"""),
+    "JSON nested a hundred thousand deep": _instead_of_converse("""
+    s = connect(); say(s, message(d(**request))); heard(s); say(s, "[" * 100000 + "]" * 100000)"""),
+    "a pickle on the socket": _instead_of_converse("""
+    import pickle
+    class P:
+        def __reduce__(self): return os.system, ("touch /tmp/pwned-by-pickle",)
+    s = connect(); say(s, message(d(**request))); heard(s); s.sendall(pickle.dumps(P()))"""),
+    "NaN and infinity in every answer": HONEST + """
+def bc_loss(model, nobs, naction): return model(nobs.flatten(1)).sum() * float("nan")
+def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
+    import torch
+    return torch.full((batch_size, pred_horizon, action_dim), float("inf"))
+def mlp_dims(*a, **k): return [float("nan")]""",
+    "frames walked for the expected values": """
+import inspect, torch
+def from_frames(*args, **kwargs):
+    for frame in inspect.stack():
+        for name in ("right", "expected", "target"):
+            if name in frame.frame.f_locals: return frame.frame.f_locals[name]
+    raise ValueError("nothing in the frames")
+mlp_dims = bc_loss = mlp_inference = from_frames""",
+    "memory searched for the expected values": """
+import gc, torch
+def from_memory(*args, **kwargs):
+    for thing in gc.get_objects():
+        if isinstance(thing, dict) and "right" in thing: return thing["right"]
+    raise ValueError("nothing in memory")
+mlp_dims = bc_loss = mlp_inference = from_memory""",
+    "hidden inputs guessed from the practice seed": """
+import numpy as np
+from score.questions import QUESTIONS
+_stored = {}
+for _name in ("Q1.1", "Q1.2", "Q1.3"):
+    _rng = np.random.default_rng(0)
+    _stored[_name] = [QUESTIONS[_name][0](_rng, c) for c in range(3)]
+def mlp_dims(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
+    for given in _stored["Q1.1"]:
+        if given == dict(obs_horizon=obs_horizon, obs_dim=obs_dim, pred_horizon=pred_horizon, action_dim=action_dim, hidden_dims=hidden_dims):
+            return [obs_horizon * obs_dim, *hidden_dims, pred_horizon * action_dim]
+    return [1]
+def bc_loss(model, nobs, naction):
+    import torch
+    if any(np.array_equal(given["nobs"], nobs.numpy()) for given in _stored["Q1.2"]):
+        return torch.nn.functional.mse_loss(model(nobs.flatten(1)).view_as(naction), naction)
+    raise ValueError("not a practice input")""",
+    "the grader's socket replaced by one of its own": _WIRE + """
+import score.protocol
+os.unlink(PATH) if os.access(os.path.dirname(PATH), os.W_OK) else None
+server = socket.socket(socket.AF_UNIX); server.bind(PATH); server.listen(8)
+def fake():
+    while True:
+        c, _ = server.accept(); heard(c)
+        say(c, message(d(verdict=d(name="Q", points=5.0, max_points=5.0, sentence="Right."))))
+threading.Thread(target=fake, daemon=True).start()""",
+    "modules of the kit's names written beside the notebook": """
+for name in ("numpy", "torch", "score", "pusht", "safetensors"):
+    open(name + ".py", "w").write("raise SystemExit")
+import sys; sys.path.insert(0, "")""",
+}
+
+STOPPING = {
+    "os._exit in an answer": "import os\ndef mlp_dims(*a, **k): os._exit(0)\nbc_loss = mlp_inference = mlp_dims",
+    "SIGKILL to the parent and to whatever it sees": """
+import os, signal
+for pid in [os.getppid(), *[int(p) for p in os.listdir("/proc") if p.isdigit()]]:
+    if pid not in (os.getpid(), 0):
+        try: os.kill(pid, signal.SIGKILL)
+        except OSError: pass""",
+    "an endless loop that swallows interrupts": """
+def mlp_dims(*a, **k):
+    while True:
+        try:
+            while True: pass
+        except KeyboardInterrupt: pass
+bc_loss = mlp_inference = mlp_dims""",
+    "sleeping for ever": "import time\ndef mlp_dims(*a, **k): time.sleep(1e6)\nbc_loss = mlp_inference = mlp_dims",
+    "a fork bomb": """
+import os
+for _ in range(4000):
+    try:
+        if os.fork() == 0:
+            while True:
+                try: os.fork()
+                except OSError: pass
+    except OSError: break""",
+    "a memory bomb": "held = []\nwhile True: held.append(bytearray(b'x' * 2**26))",
+    "a disk filler": """
+import os
+written = 0
+for where in (".", "/tmp", "/dev/shm", os.path.dirname(os.environ.get("PUSHT_GRADER", "/tmp/x"))):
+    try:
+        for i in range(40):
+            with open(f"{where}/fill{i}", "wb") as f: f.write(b"x" * 2**25)
+            written += 2**25
+    except OSError as error: print("no", where, error.strerror)
+print("LEAK more than half a gigabyte written" if written > 2**29 + 2**26 else f"{written} bytes in the box")""",
+    "an output flood": "while True: print('x' * 100000)",
+    "a conversation that trickles a byte at a time": _WIRE + """
+import score.questions
+def converse(request, answer, name, max_points):
+    s = connect()
+    while True: s.sendall(b"\\x01"); time.sleep(0.2)
+score.questions.converse = converse""",
+}
+
+REACHING = {
+    "the course's settings, solutions and gradebook": _REACH + """
+for path in ("{root}/notebooks/source/part1_mlp.py", "{root}/score/course/grader.py", "{root}/data/reference", "{course}/course.toml"):
+    tried(path.rsplit("/", 1)[1] + " read", lambda: os.listdir(path) if os.path.isdir(path) else open(path).read())
+tried("gradebook written", lambda: open("{course}/gradebook.db", "ab").write(b"x"))""",
+    "other students' submissions": _REACH + """
+tried("another student's file read", lambda: open("{course}/submitted/other/pusht/part1_mlp.ipynb").read())
+tried("another student's file written", lambda: open("{course}/submitted/other/pusht/part1_mlp.ipynb", "a").write(" "))""",
+    "secrets in the environment and in /proc": _REACH + """
+tried("a variable of whoever grades", lambda: [v for v in os.environ if "SECRET" in v or "PUSHT_GRADE_" in v])
+tried("other processes' environments", lambda: [p for p in os.listdir("/proc") if p.isdigit() and
+      b"SECRET_OF_GRADER" in open(f"/proc/{{p}}/environ", "rb").read()])""",
+    "the kit's own files and the interpreter's packages": _REACH + """
+import score, numpy
+tried("the kit written", lambda: open(os.path.join(os.path.dirname(score.__file__), "zzz"), "w").write("x"))
+tried("a package written", lambda: open(os.path.join(os.path.dirname(numpy.__file__), "zzz"), "w").write("x"))""",
+    "the network": _REACH + """
+import socket
+tried("a listener on the machine's loopback", lambda: socket.create_connection(("127.0.0.1", {port}), 2) and True)""",
+    "accounts of the machine": _REACH + """
+tried("/etc/shadow", lambda: open("/etc/shadow").read())
+tried("home folders", lambda: [h for h in os.listdir("/root") if h != ".pyenv"] if os.path.isdir("/root") else [])""",
+}
+
+CHECKPOINTS = {
+    "a pickle under the checkpoint's name": lambda path: torch.save({"weights": [1.0]}, path),
+    "a checkpoint cut short": lambda path: path.write_bytes(_checkpoint_bytes()[:5000]),
+    "an enormous checkpoint": lambda path: _sparse(path, 2 ** 33),
+    "a checkpoint of another architecture": lambda path: _checkpoint(ResidualMLP([10, 8, 8, 32]), path),
+    "a checkpoint whose header is nonsense": lambda path: path.write_bytes(b"\xff" * 64),
+    "a link under the checkpoint's name": lambda path: path.symlink_to("/etc/passwd"),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """points: by test cell. stopped: why, if it was. leaks: what the cell says it got at. flags: what the instructor is told."""
+
+    points: dict
+    stopped: str
+    leaks: list
+    flags: list
+
+    @property
+    def gained(self):
+        return sum(self.points.values())
+
+
+def run(source, level, *, checkpoint=None, seconds=40, course="/nowhere", port=9):
+    """The `Outcome` of a notebook whose answers are this source, run by the course's own Execute at an isolation level."""
+    notebook = build.student_notebook(PART)
+    source = source.replace("{root}", str(ROOT)).replace("{course}", str(course)).replace("{port}", str(port)).replace("{{p}}", "{p}")
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and not cell.metadata.nbgrader.solution]
+    after = next(i for i, cell in enumerate(cells) if cell.metadata.nbgrader.grade)
+    attack = nbformat.v4.new_code_cell(source)
+    notebook.cells = [*cells[:after], attack, *cells[after:]]
+    with tempfile.TemporaryDirectory() as folder:
+        if checkpoint:
+            checkpoint(Path(folder) / "part1_mlp.safetensors")
+        execute = Execute(first_seed=20_000, episodes=2, notebook_seconds=seconds, timeout=10, memory_bytes=2 ** 31, level=level)
+        graded, resources = execute.preprocess(notebook, {"metadata": {"path": folder}})
+    told = resources["pusht"]
+    printed = "".join(o.get("text", "") for o in attack.get("outputs", ()) if o.output_type == "stream")
+    return Outcome({cell: entry["verdict"]["points"] for cell, entry in told["ledger"].items()}, told["stopped"],
+                   [line[5:] for line in printed.splitlines() if line.startswith("LEAK ")],
+                   [flag for entry in told["ledger"].values() for flag in entry["flags"]])
+
+
+def _checkpoint(model, path):
+    stats = {"obs": get_data_stats([[0] * 5, [512] * 4 + [6.28]]), "action": get_data_stats([[0, 0], [512, 512]])}
+    Checkpoint(model.state_dict(), stats, [0.1, 0.05], 300, demos.SHIPPED_FINGERPRINT, 1, {}).save(path)
+
+
+def untrained(path):
+    """An untrained network's hand-in file."""
+    torch.manual_seed(0)
+    _checkpoint(ResidualMLP([10, *[256] * 5, 32], use_layernorm=True), path)
+
+
+def _checkpoint_bytes():
+    with tempfile.TemporaryDirectory() as folder:
+        untrained(Path(folder) / "x")
+        return (Path(folder) / "x").read_bytes()
+
+
+def _sparse(path, size):
+    with open(path, "wb") as file:
+        file.truncate(size)
+
+
+# The table.
+
+_TITLES = {"FORGING": "Forging points", "STOPPING": "Stopping or exhausting the run", "REACHING": "Reaching what is not theirs",
+           "CHECKPOINTS": "Hand-in files"}
+# Not run unboxed: they would do harm to the machine, which nothing there keeps out.
+HARMFUL = {*STOPPING, "the kit's own files and the interpreter's packages"}
+
+
+def outcomes(level, course, port, names=None):
+    """{attack: Outcome}, or None for those that are not run at this level."""
+    found = {}
+    for name, source in {**FORGING, **STOPPING, **REACHING}.items():
+        if names is None or name in names:
+            harmful = name in HARMFUL and not level.bubblewrap
+            found[name] = None if harmful else run(source, level, checkpoint=untrained, course=course, port=port)
+    for name, checkpoint in CHECKPOINTS.items():
+        if names is None or name in names:
+            found[name] = run(HONEST, level, checkpoint=checkpoint)
+    return found
+
+
+def effect(name, outcome):
+    """What an attack achieved, in the table's words. Honest answers under a hostile hand-in file earn what they earn."""
+    if outcome is None:
+        return "not run: nothing keeps it out"
+    gained = outcome.points.get("part1-rollouts", 0.0) if name in CHECKPOINTS else outcome.gained
+    return "; ".join([f"{gained:g} points", *([f"stopped: {outcome.stopped}"] if outcome.stopped else []),
+                      *([f"got at {leak}" for leak in outcome.leaks])])
+
+
+def fake_course(folder):
+    """Something to find for attacks that look: a course's settings, gradebook and another student's submission."""
+    other = folder / "submitted" / "other" / "pusht"
+    other.mkdir(parents=True)
+    (other / "part1_mlp.ipynb").write_text("{}")
+    (folder / "course.toml").write_text("first_seed = 20000")
+    (folder / "gradebook.db").write_bytes(b"points")
+    return folder
+
+
+def listener():
+    """A socket that listens on the machine's loopback; its port is in getsockname()."""
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen(8)
+    return server
+
+
+def main():
+    os.environ["SECRET_OF_GRADER"] = "SECRET"
+    levels = [level for level in box.LEVELS if box.works(level)]
+    with tempfile.TemporaryDirectory() as folder, listener() as server:
+        course = fake_course(Path(folder) / "course")
+        tables = {level: outcomes(level, course, server.getsockname()[1]) for level in levels}
+    lines = [_INTRODUCTION, *(f"- **{level.name}**" + (f": not kept out: {level.lacks}." if level.lacks else ".")
+                              + ("" if level in levels else " Not available on the machine that made this table.") for level in box.LEVELS)]
+    for group, title in _TITLES.items():
+        lines += ["", f"## {title}", "", "| attack | " + " | ".join(level.name for level in levels) + " |", "|---" * (len(levels) + 1) + "|"]
+        lines += [f"| {name} | " + " | ".join(effect(name, tables[level][name]) for level in levels) + " |" for name in globals()[group]]
+    (ROOT / "docs").mkdir(exist_ok=True)
+    (ROOT / "docs" / "attacks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+_INTRODUCTION = """# Attacks
+
+Hostile submissions to Part I, each run for real by `python tests/attacks.py`, which writes this page. The points are those that the
+grader's ledger holds afterwards: what a notebook prints, patches or returns is not among them. An honest submission earns 5 points
+for its questions in the same harness; hand-in files stand beside honest answers, and the points given are those of the rollouts.
+
+Levels of isolation, of which a course takes the strictest that works on its machine and names it under its table:
+"""
+
+
+if __name__ == "__main__":
+    main()
