@@ -16,7 +16,7 @@ from pusht.networks import ResidualMLP
 from score import rubric
 from score.__main__ import main
 from score.course import ASSIGNMENT, CourseError, build, create, open_course
-from score.course.grade import grade_course, table
+from score.course.grade import grade_course, remarks, table
 
 PART = rubric.PARTS["part1_mlp"]
 
@@ -106,6 +106,29 @@ def test_what_a_notebook_prints_to_stderr_or_as_a_number_changes_no_points(cours
     hand_in(course, "loud", notebook, checkpoint)
     grades = grades_of(course, "loud")
     assert (grades["q1_2"].points, grades["q1_3"].points, grades["rollouts"].points) == (2, 0, 0)
+
+
+def test_what_a_notebook_claims_beyond_the_ledger_earns_nothing_and_is_flagged(course, checkpoint):
+    notebook = build.student_notebook(PART)
+    cell = next(cell for cell in notebook.cells if cell.id == "part1-mlp_dims")
+    cell.source = cell.source.split("\n", 1)[0] + """
+score.check = score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()"""
+    hand_in(course, "forger", notebook, checkpoint)
+    grades = grades_of(course, "forger")
+    assert set(points(grades).values()) == {0} and "did not ask the grader" in grades["rollouts"].reason
+    flags = [sentence for _, _, sentence in remarks(course, ["forger"])]
+    assert len({flag for flag in flags if "claims 5 points, the ledger has 0" in flag}) == 4
+
+
+def test_a_kernel_that_dies_keeps_what_was_earned_and_the_reason_is_told(course, checkpoint):
+    notebook = build.answered_notebook(PART)
+    cell = next(cell for cell in notebook.cells if cell.id == "part1-mlp_inference")
+    cell.source += "\nimport os\nos._exit(3)"
+    hand_in(course, "died", notebook, checkpoint)
+    grades = grades_of(course, "died")
+    assert points(grades) == {"q1_1": 1, "q1_2": 2, "q1_3": 0, "rollouts": 0}
+    assert "stopped before this check: the kernel died" in grades["rollouts"].reason
+    assert ("died", PART.name, "The notebook was stopped: the kernel died.") in remarks(course, ["died"])
 
 
 def test_nbgraders_own_command_gives_the_same_points(course, checkpoint):
