@@ -16,6 +16,11 @@ def main(arguments=None):
     create.add_argument("--episodes", type=int, help="number of held-out episodes (default: 100)")
     release = actions.add_parser("release", help="build notebooks, nbgrader's release and the students' bundle anew")
     release.add_argument("folder")
+    collect = actions.add_parser("collect", help="take submissions out of an LMS export, a zip or a folder, and repair their notebooks")
+    collect.add_argument("folder")
+    collect.add_argument("export", help="zip or folder: Moodle, Canvas, Gradescope, folders or zips by student, STUDENT_part1_mlp.ipynb")
+    collect.add_argument("--pattern", help="regular expression with a group `student`, matched from the start of each path in the export")
+    collect.add_argument("--preview", action="store_true", help="say what would be taken, and write nothing")
     grade = actions.add_parser("grade", help="grade what lies in submitted/")
     grade.add_argument("folder")
     grade.add_argument("--student", action="append", help="only this one; may be given again")
@@ -46,6 +51,9 @@ def _run(options):
         made = course.open_course(options.folder)
         release(made)
         print(f"Released anew: {made.folder / 'bundle' / 'pusht-kit.zip'} and {made.folder / 'release' / course.ASSIGNMENT}.")
+    elif options.action == "collect":
+        from score.course.collect import run_collect
+        run_collect(options.folder, options.export, options.pattern, options.preview)
     elif options.action == "grade":
         from score.course.box import strictest
         from score.course.grade import grade_course, remarks, table

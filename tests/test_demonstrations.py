@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from pusht import demos, figures
+from pusht import demos
 from pusht.demos import Demonstrations
 from pusht.figures import sheet
 from pusht.sim import PushTSim, reward, sample_start

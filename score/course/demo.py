@@ -1,4 +1,5 @@
 """`make demo`: the whole way of a course, from five submissions to a class's grades, with nothing to train or to download."""
+import json
 import shutil
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from score import rubric
 from score.course import ASSIGNMENT, create
 from score.course.box import strictest
 from score.course.build import answered_notebook, parts_with_source, student_notebook, write
+from score.course.collect import run_collect
 from score.course.grade import grade_course, remarks, table
 from score.course.reference import reference_path
 
@@ -29,17 +31,20 @@ def demo(folder):
     found = demos.open("shipped")
     print(f"Demonstrations: {found.num_episodes} episodes, {len(found.states)} steps, in {demos.SHIPPED.name}.", flush=True)
 
-    shutil.rmtree(folder / "course", ignore_errors=True)
+    for leftover in ("course", "export"):
+        shutil.rmtree(folder / leftover, ignore_errors=True)
     course = create(folder / "course", first_seed=rubric.GRADED_FIRST_SEED, episodes=_EPISODES)
     parts, policies = parts_with_source(), list(rubric.POLICIES)
     answered = {part.name: answered_notebook(part) for part in parts}
     part3, part4 = rubric.PARTS["part3_ddpm"], rubric.PARTS["part4_flow"]
-    _hand_in(course, "all_answered", answered, policies)
-    _hand_in(course, "untouched", {part.name: student_notebook(part) for part in parts}, [])
-    _hand_in(course, "part3_wrong", answered | {part3.name: _wrong_notebook(part3)}, policies)
-    _hand_in(course, "part2_no_checkpoint", answered, [name for name in policies if name != "part2_cvae"])
-    _hand_in(course, "part4_half", answered | {part4.name: answered_notebook(part4, only=_HALF)},
+    _hand_in(folder / "export", "all_answered", answered, policies)
+    _hand_in(folder / "export", "untouched", {part.name: student_notebook(part) for part in parts}, [])
+    _hand_in(folder / "export", "part3_wrong", answered | {part3.name: _wrong_notebook(part3)}, policies)
+    _hand_in(folder / "export", "part2_no_checkpoint", answered, [name for name in policies if name != "part2_cvae"])
+    _hand_in(folder / "export", "part4_half", answered | {part4.name: answered_notebook(part4, only=_HALF)},
              [name for name in policies if name != "part4_flow"])
+    _as_colab_leaves_it(folder / "export" / "all_answered", part3.name)
+    run_collect(course.folder, shutil.make_archive(folder / "export", "zip", folder / "export"))
     print(f"Course with {len(course.students())} submissions of {len(parts)} notebooks: {course.folder}", flush=True)
 
     grading = time.monotonic()
@@ -55,13 +60,22 @@ def demo(folder):
     print(f"All done in {time.monotonic() - started:.0f} s.")
 
 
-def _hand_in(course, student, notebooks, policies):
+def _hand_in(export, student, notebooks, policies):
     """Lay out a submission: its notebooks, by part, and the reference checkpoints of the named policies."""
-    folder = course.folder / "submitted" / student / ASSIGNMENT
+    folder = export / student
     for name, notebook in notebooks.items():
         write(notebook, folder / f"{name}.ipynb")
     for name in policies:
         shutil.copy(reference_path(rubric.POLICIES[name], "shipped"), folder)
+
+
+def _as_colab_leaves_it(folder, name):
+    """Rename a notebook to a copy's name, and take its cells' metadata and ids away."""
+    content = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf-8"))
+    for cell in content["cells"]:
+        cell["metadata"] = {"id": cell.pop("id")}
+    (folder / f"Copy of {name} (1).ipynb").write_text(json.dumps(content | {"nbformat_minor": 0}), encoding="utf-8")
+    (folder / f"{name}.ipynb").unlink()
 
 
 def _wrong_notebook(part):
