@@ -1,4 +1,5 @@
 """Grade what is in submitted/ with nbgrader, one student a call, so that one bad submission harms no other."""
+import json
 import warnings
 from dataclasses import dataclass
 
@@ -93,6 +94,10 @@ def remarks(course, students=None):
             told = nbformat.read(path, as_version=4).metadata.get("pusht", {})
             stopped = [f"The notebook was stopped: {told['stopped']}."] if told.get("stopped") else []
             found += [(student, path.stem, sentence) for sentence in [*stopped, *told.get("flags", [])]]
+    for path in sorted((course.folder / "repairs").glob("*.json")):  # of collected notebooks that cannot be read
+        for part, told in json.loads(path.read_text(encoding="utf-8"))["parts"].items():
+            if told["refused"] and (students is None or path.stem in students):
+                found.append((path.stem, part, told["refused"]))
     return found
 
 

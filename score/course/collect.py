@@ -1,0 +1,611 @@
+"""Submissions out of an LMS export into a course: whose they are, what is taken, what replaces what.
+
+The export is a zip or a folder. Whose a file is, is read off its path in the export (`PATTERNS`):
+
+    Moodle      Ann Lee_1234567_assignsubmission_file_/…    student 1234567
+    Canvas      leeann_12345_67890_…, leeann_LATE_12345_…   student 12345
+    Gradescope  submission_1/…, submission_metadata.yml     each submitter's e-mail address, else the student number
+    folders     STUDENT/… and STUDENT.zip
+    files       STUDENT_part1_mlp.ipynb
+
+Another pattern is a regular expression that is matched from the path's start, with a group `student`; a zip counts as a folder.
+
+Taken are the files that the rubric names, each up to the size in `CAPS`, from any folder of the student's. Everything else stays
+where it is, and nothing is unpacked to a path that an export names. Notebooks are repaired. In the course's folder:
+
+    submitted/STUDENT/pusht/   what is graded, with timestamp.txt
+    incomplete/STUDENT/        instead, where no notebook came that can be read: nbgrader stops at a submission without any
+    originals/STUDENT/         the notebooks as they came
+    repairs/STUDENT.json       for each part: when it came, from where, its repairs, or why its notebook cannot be read
+    replaced/STUDENT/TIME/     the submission as it was before a later upload
+
+Where an upload is newer than what there is of a part, its files replace those of the same names. What it has not stays: each
+part may have an assignment of its own, and some students send what they forgot. A notebook that cannot be read replaces none.
+"""
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbgrader.utils import parse_utc
+
+from score import rubric
+from score.course import ASSIGNMENT, CourseError, open_course
+from score.course.build import write
+from score.course.repair import MAX_BYTES, RepairError, repair
+
+_MB = 2 ** 20
+CAPS = {".ipynb": MAX_BYTES, ".safetensors": 64 * _MB, ".csv": 5 * _MB, ".json": 5 * _MB, ".mp4": 20 * _MB}
+_STUDENT_CAP = 95 * _MB  # nbgrader passes over folders of more than 100 MB
+_ZIP_CAP, _ZIP_ENTRIES, _RATIO = 250 * _MB, 50_000, 500
+_METADATA, _METADATA_CAP = "submission_metadata.yml", 100 * _MB
+
+PATTERNS = {
+    "Moodle": r"[^/]*?_(?P<student>\d+)_assignsubmission_file",
+    "Gradescope": r"(?P<student>submission_\d+)/",
+    "Canvas": r"[^/_]+_(?:LATE_)?(?P<student>\d+)_(?:LATE_)?\d+_(?:[^/]+(?i:\.zip)/|[^/]+$)",
+    "folders": r"(?P<student>[^/]+?)(?:(?i:\.zip)(?:/|$)|/)",
+    "files": r"(?:Copy of )*(?P<student>[^/]+?)[ _-]+part\d_[^/]+$",
+}
+_STUDENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}(?<!\.)")
+_NOISE = re.compile(r"(^|/)(__MACOSX|\.[^./][^/]*|Thumbs\.db|desktop\.ini)(/|$)")
+_COPY_WORDS = {"", "copy", "of", "kopie", "von", "van", "copie", "copia", "de", "di", "late", "ipynb"}
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, IndexError)
+
+
+def _wanted():
+    """{name of a file that is taken: the part it belongs to}, in the order in which they are taken."""
+    names = {f"{part.name}.ipynb": part.name for part in rubric.PARTS.values()}
+    for ending in (".safetensors", "_log.csv", "_loss.json"):
+        names |= {policy.name + ending: part.name for part in rubric.PARTS.values() for policy in part.policies}
+    for ending in ("_vis.mp4", "_combined_vis.mp4"):
+        names |= {policy.method + ending: part.name for part in rubric.PARTS.values() for policy in part.policies}
+    return names | {"demo_vis.mp4": "part1_mlp", "four_policies.mp4": "part4_flow"}
+
+
+WANTED = _wanted()
+_LONGEST_FIRST = [os.path.splitext(name) for name in sorted(WANTED, key=len, reverse=True)]
+
+
+@dataclass
+class Upload:
+    """What an export has of one student; with `student` None, remarks on what belongs to nobody.
+
+    source: layout and place in the export. timestamp: UTC. files: {name in the course: `File`}. parts: {part: "new", "newer",
+    "unchanged", "again" (the same files, but the release has changed) or "older"}. remarks: sentences on what was left out,
+    what was chosen, what stays from before.
+    """
+
+    student: str | None
+    source: str
+    timestamp: datetime | None = None
+    files: dict = field(default_factory=dict)
+    parts: dict = field(default_factory=dict)
+    remarks: list = field(default_factory=list)
+
+    @property
+    def taken(self):
+        """The parts that collecting writes."""
+        return [part for part, state in self.parts.items() if state in ("new", "newer", "again")]
+
+    def of(self, part):
+        return {name: file for name, file in self.files.items() if WANTED[name] == part}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that is taken: where it is, its SHA-256, and (UTC) when the upload that it is in was made."""
+
+    entry: "_Entry"
+    sha256: str
+
+    @property
+    def received(self):
+        return self.entry.received
+
+
+def plan(course, path, pattern=None):
+    """What collecting would do: a list of `Upload`, in the students' order. Nothing is written.
+
+    pattern: in place of `PATTERNS`. CourseError when the export or the pattern cannot be used.
+    """
+    with _Export(path) as export:
+        whose, layout, nobody = _whose(export, pattern)
+        release, uploads = _release(course), []
+        folders = {folder.name for folder in (course.folder / "submitted").glob("*") if folder.is_dir()}
+        for student, entries in sorted(whose.items()):
+            alike = [other for other in {*whose, *folders} - {student} if other.casefold() == student.casefold()]
+            if not _STUDENT.fullmatch(student):
+                nobody.append(f"{student!r} cannot name a student's folder, letters, digits and . _ @ - can: {_listed(entries)}.")
+            elif alike:
+                nobody.append(f"{student!r} and {min(alike)!r} would share a folder on some machines: {_listed(entries)}.")
+            else:
+                uploads.append(_upload(course, export, release, student, layout, entries))
+    return uploads + ([Upload(None, str(path), remarks=nobody)] if nobody else [])
+
+
+def collect(course, path, pattern=None, uploads=None):
+    """Write what `plan` tells (or `uploads`, which it told) into the course.
+
+    Return [(`Upload`, its record as in repairs/STUDENT.json)] of what was written.
+    """
+    uploads, release = plan(course, path, pattern) if uploads is None else uploads, _release(course)
+    with _Export(path) as export:
+        return [(upload, _write(course, export, release, upload)) for upload in uploads if upload.taken]
+
+
+def run_collect(folder, path, pattern=None, preview=False):
+    """For the command line: print the plan and, unless it is a preview, write it and print the repairs."""
+    course = open_course(folder)
+    uploads = plan(course, path, pattern)
+    print(format_plan(uploads))
+    if preview:
+        print("Nothing was written: this was a preview.")
+        return
+    written = collect(course, path, pattern, uploads)
+    for upload, record in written:
+        for part in upload.taken:
+            told = record["parts"][part]
+            for sentence in ([told["refused"]] if told["refused"] else []) + told["repairs"]:
+                print(f"{upload.student}, {part}: {sentence}")
+    print(f"{len(written)} submissions were written to {course.folder}: submitted/, and what was repaired, repairs/.")
+
+
+def format_plan(uploads):
+    """The plan as text: a line a student, then the remarks on it."""
+    lines = []
+    width = max([len(upload.student) for upload in uploads if upload.student], default=0)
+    for upload in uploads:
+        if upload.student:
+            parts = ", ".join(f"{part} {state}" for part, state in upload.parts.items()) or "nothing that the course asks for"
+            lines.append(f"{upload.student:<{width}}  {_stamp(upload.timestamp)}  {parts}  ({upload.source})")
+        else:
+            lines.append("Not taken:")
+        lines += [f"    {remark}" for remark in upload.remarks]
+    return "\n".join(lines or ["There is no submission in it."])
+
+
+# Whose a file is.
+
+def _whose(export, pattern):
+    """({student: entries}, the layout's name, sentences on entries of nobody's)."""
+    whose, lost, entries = {}, [], [entry for entry in export.entries if not _NOISE.search(entry.path)]
+    if pattern:
+        layout, patterns = "by your pattern", [_compiled(pattern)]
+    else:
+        entries = _unwrapped(entries) if export.archive else entries
+        layout = _layout([entry.path for entry in entries])
+        patterns = [re.compile(PATTERNS[name]) for name in ([layout] if layout in PATTERNS else ["folders", "files"])]
+    submitters = _submitters(export, entries) if layout == "Gradescope" else None
+    for entry in entries:
+        found = next((match["student"] for match in (p.match(entry.path) for p in patterns) if match), None)
+        students, received = ([found] if found else [], entry.received)
+        if submitters is not None:
+            students, received = submitters.get(found, ([], received))
+        for student in students:
+            whose.setdefault(student, []).append(replace(entry, received=received))
+        if not students and entry.path != _METADATA:
+            lost.append(entry)
+    return whose, layout, [f"Nothing says whose these are: {_listed(lost)}."] if lost else []
+
+
+def _compiled(pattern):
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise CourseError(f"The pattern {pattern!r} is no regular expression: {error}.") from None
+    if "student" not in compiled.groupindex:
+        raise CourseError(f"The pattern {pattern!r} has no group for the student: write (?P<student>…).")
+    return compiled
+
+
+def _unwrapped(entries):
+    """The entries of a zip without the one folder that holds all of them, where it is no student's: what is in a student's folder
+    must not say whose it is."""
+    tops, inner = {entry.path.partition("/")[0] for entry in entries}, [entry.path.partition("/")[2] for entry in entries]
+    if len(tops) != 1 or not all(inner) or _layout([entry.path for entry in entries]) in PATTERNS:
+        return entries
+    deeper = all("/" in path for path in inner) and {path.partition("/")[0] for path in inner} != {ASSIGNMENT}
+    if min(tops).lower().endswith(".zip") or not (deeper or re.fullmatch(r"assignment_\d+_export", min(tops))):
+        return entries
+    return [replace(entry, path=path) for entry, path in zip(entries, inner)]
+
+
+def _layout(paths):
+    if _METADATA in paths:
+        return "Gradescope"
+    found = [name for name in ("Moodle", "Canvas") for path in paths if re.match(PATTERNS[name], path) and _wanted_name(path)]
+    return found[0] if found else "folders and files"
+
+
+def _submitters(export, entries):
+    """{folder of a Gradescope submission: (ids of its submitters, when it was handed in)}."""
+    entry = next(entry for entry in entries if entry.path == _METADATA)
+    try:
+        document = yaml.load(export.read(entry, _METADATA_CAP), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        found = {}
+        for folder, told in document.items():
+            names = [[str(person.get(key) or "") for key in (":email", ":sid", ":name")] for person in told[":submitters"]]
+            ids = [next((name for name in known if _STUDENT.fullmatch(name)), next(filter(None, known), "?")) for known in names]
+            found[folder] = ids, _parsed(told[":created_at"]) if told.get(":created_at") else entry.received
+        return found
+    except (Refused, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CourseError(f"{_METADATA} of the export cannot be read ({type(error).__name__}: {str(error)[:200]}).") from None
+
+
+# What is taken of a student's files.
+
+def _wanted_name(path):
+    """(name in the course, whether the file's name is that or a copy's, as "Copy of part1_mlp (2).ipynb"); None for another."""
+    stem, suffix = os.path.splitext(re.sub(r"\.ipynb\.(txt|json)$", ".ipynb", os.path.basename(path).lower()))
+    words = "_" + re.sub(r"[^a-z0-9]+", "_", stem).strip("_") + "_"
+    for target, kind in _LONGEST_FIRST:
+        if kind == suffix and f"_{target}_" in words:
+            rest = words.replace(f"_{target}_", "_", 1).split("_")
+            return target + kind, all(word.rstrip("0123456789") in _COPY_WORDS for word in rest)
+    return None
+
+
+def _upload(course, export, release, student, layout, entries):
+    """The `Upload` of a student's entries: of each wanted name the best, read once for its digest."""
+    candidates, left, room = {}, [], _STUDENT_CAP
+    for entry in entries:
+        wanted = _wanted_name(entry.path)
+        if wanted and not entry.refusal:
+            candidates.setdefault(wanted[0], []).append((wanted[1], entry.received, entry.modified, entry.size, entry))
+        else:
+            left.append(entry)
+    places = ", ".join(dict.fromkeys(entry.path.partition("/")[0] for entry in entries))
+    upload = Upload(student, f"{layout}: {places[:200]}", max(entry.received for entry in entries))
+    for name in [name for name in WANTED if name in candidates]:
+        ranked = [found[-1] for found in sorted(candidates[name], key=lambda found: found[:-1], reverse=True)]
+        for entry in ranked:
+            try:
+                content = export.read(entry, CAPS[os.path.splitext(name)[1]])
+                if len(content) > room:
+                    raise Refused(f"the submission would be larger than {_STUDENT_CAP // _MB} MB")
+            except Refused as refused:
+                left.append(replace(entry, refusal=str(refused)))
+                continue
+            upload.files[name] = File(entry, hashlib.sha256(content).hexdigest())
+            room -= len(content)
+            if len(ranked) > 1:
+                upload.remarks.append(f"{name} is {entry.path}, the newer or else the larger one, not "
+                                      f"{_listed([other for other in ranked if other is not entry])}.")
+            break
+    if upload.files:
+        upload.timestamp = max(file.received for file in upload.files.values())
+    if left:
+        upload.remarks.append(f"Left out: {_listed(left)}.")
+    for part in dict.fromkeys(WANTED[name] for name in upload.files):
+        upload.parts[part] = _state(course, release, upload, part)
+        stays = sorted(_there(course, student, part) - {*upload.files})
+        if stays and part in upload.taken:
+            upload.remarks.append(f"Stays from before: {', '.join(stays)}.")
+    return upload
+
+
+def _home(course, student):
+    """The folder of a student's submission, which need not be there yet."""
+    graded, incomplete = course.folder / "submitted" / student / ASSIGNMENT, course.folder / "incomplete" / student
+    return incomplete if incomplete.is_dir() and not graded.is_dir() else graded
+
+
+def _there(course, student, part):
+    """The names of the files that the course has of a student's part."""
+    folders = [_home(course, student), course.folder / "originals" / student]
+    return {name for name in WANTED if WANTED[name] == part and any((folder / name).exists() for folder in folders)}
+
+
+def _state(course, release, upload, part):
+    """How what an upload has of a part stands to what the course has: see `Upload`."""
+    if not _there(course, upload.student, part):
+        return "new"
+    told, files = _record(course, upload.student)["parts"].get(part), upload.of(part)
+    if told and all(told["files"].get(name, {}).get("sha256") == file.sha256 for name, file in files.items()):
+        return "unchanged" if told.get("release", release[part][1]) == release[part][1] else "again"
+    since = _parsed(told["timestamp"]) if told else _timestamp(_home(course, upload.student))
+    return "newer" if max(file.received for file in files.values()) > since else "older"
+
+
+def _timestamp(folder):
+    """When a submission was handed in: as its timestamp.txt says, else its files' dates."""
+    try:
+        return _parsed((folder / "timestamp.txt").read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
+        return max((_utc(file.stat().st_mtime) for file in folder.glob("*")), default=_utc(0))
+
+
+def _release(course):
+    """{part: (its released notebook, a digest of it)}."""
+    found = {}
+    for part in rubric.PARTS:
+        path = course.folder / "release" / ASSIGNMENT / f"{part}.ipynb"
+        if not path.exists():
+            raise CourseError(f"There is no {path}: run `python -m score course release {course.folder}` first.")
+        content = path.read_bytes()
+        found[part] = nbformat.reads(content.decode("utf-8"), as_version=4), hashlib.sha256(content).hexdigest()
+    return found
+
+
+def _record(course, student):
+    path = course.folder / "repairs" / f"{student}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"student": student, "parts": {}}
+
+
+# Writing.
+
+def _write(course, export, release, upload):
+    """Write one student's submission, its originals and its record; what was there before is kept."""
+    student, home, originals = upload.student, _home(course, upload.student), course.folder / "originals" / upload.student
+    record, path, keep = _record(course, student), course.folder / "repairs" / f"{student}.json", None
+    if any({*upload.of(part)} & _there(course, student, part) for part in upload.taken):
+        keep = _free(course.folder / "replaced" / student, f"{_timestamp(home):%Y-%m-%d_%H%M%S}")
+    names = {name for part in upload.taken for name in upload.of(part)}
+    new, new_originals = _beside(home, names), _beside(originals, names)
+    for part in upload.taken:
+        told = record["parts"].setdefault(part, {"files": {}, "repairs": [], "refused": f"{part}.ipynb was not handed in."})
+        told |= {"timestamp": _stamp(max(file.received for file in upload.of(part).values())), "source": upload.source}
+        for name, file in upload.of(part).items():
+            content = _read_again(export, name, file)
+            told["files"][name] = {"from": file.entry.path, "received": _stamp(file.received), "sha256": file.sha256}
+            if name == f"{part}.ipynb":
+                _put(new_originals / name, content)
+                _write_notebook(new / name, content, file, release[part], home / name, told)
+            else:
+                _put(new / name, content)
+    record["remarks"] = upload.remarks
+    _put(new / "timestamp.txt", _stamp(max(_parsed(told["timestamp"]) for told in record["parts"].values())).encode())
+    if keep and path.exists():
+        _put(keep / "repairs.json", path.read_bytes())
+    graded = course.folder / "submitted" / student / ASSIGNMENT
+    goal = graded if graded.is_dir() or any(new.glob("*.ipynb")) else course.folder / "incomplete" / student
+    _swap(new_originals, originals, originals, keep and keep / "originals")
+    _swap(new, home, goal, keep and keep / ASSIGNMENT)
+    _put(path, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    return record
+
+
+def _read_again(export, name, file):
+    try:
+        content = export.read(file.entry, CAPS[os.path.splitext(name)[1]])
+    except Refused:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise CourseError(f"{file.entry.path} has changed since it was looked at: collect again.")
+    return content
+
+
+def _write_notebook(path, content, file, release, before, told):
+    """Write the notebook repaired, or where that cannot be the one that was there before; tell the record."""
+    told["release"], told["refused"] = release[1], None
+    try:
+        notebook, told["repairs"] = repair(content, release[0])
+        write(notebook, path)
+    except RepairError as error:
+        told["refused"] = f"{path.name} of {_stamp(file.received)} cannot be graded. {error}"
+        if before.exists():
+            shutil.copy2(before, path)
+            told["refused"] += " The one before it is graded."
+
+
+def _beside(folder, replaced):
+    """A copy of a folder beside it, without the files named in `replaced`."""
+    new = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(new, ignore_errors=True)
+    if folder.is_dir():
+        shutil.copytree(folder, new, symlinks=True, ignore=lambda at, names: replaced & {*names} if Path(at) == folder else ())
+    new.mkdir(parents=True, exist_ok=True)
+    return new
+
+
+def _swap(new, folder, goal, keep):
+    """Make `new` the folder `goal`, in place of `folder`, which is kept as `keep` or, where that is None, goes."""
+    old = keep or folder.with_name(f".{folder.name}.old")
+    for path in (old, goal):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(goal)
+    if not keep:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _free(folder, name):
+    names = [name, *(f"{name}_{count}" for count in range(2, 1000))]
+    return next(folder / name for name in names if not (folder / name).exists())
+
+
+def _put(path, content):
+    """Write a file beside its place and rename it, so that no half of it is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _listed(entries):
+    """Paths of entries, each with the reason why it was refused, if it was."""
+    shown = [entry.path + (f" ({entry.refusal})" if entry.refusal else "") for entry in entries[:8]]
+    return ", ".join(shown) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
+
+
+def _stamp(when):
+    """As nbgrader reads times."""
+    return when.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _parsed(text):
+    return parse_utc(text).replace(tzinfo=timezone.utc, microsecond=0)
+
+
+def _utc(seconds):
+    return datetime.fromtimestamp(int(seconds), timezone.utc)
+
+
+# Reading an export, which may be hostile.
+
+class Refused(Exception):
+    """Why a file of an export is not read, in a few words."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file of an export: a file of the folder, an entry of the zip, or one of a zip in either.
+
+    path: its path in the export, fit to be printed. file: where it is, of a file. info: of an entry of a zip; zip: that zip's
+    own entry, of a zip in the export. received: when the outermost of these was written. refusal: why it is not read, if so.
+    """
+
+    path: str
+    size: int
+    modified: datetime
+    received: datetime
+    file: Path | None = None
+    info: zipfile.ZipInfo | None = None
+    zip: "_Entry | None" = None
+    refusal: str = ""
+
+
+class _Export:
+    """A zip or a folder, open for reading; zips in it are looked into, zips in these are not.
+
+    entries: its files as `_Entry`. archive: the zip, or None.
+    """
+
+    def __init__(self, path):
+        self.path, self.archive, self._open, self._inner_of = Path(path), None, contextlib.ExitStack(), None
+
+    def __enter__(self):
+        if not self.path.is_dir():
+            try:
+                self.archive = zipfile.ZipFile(self.path)
+            except FileNotFoundError:
+                raise CourseError(f"There is no {self.path}.") from None
+            except _BROKEN as error:
+                raise CourseError(f"{self.path} is neither a folder nor a zip that can be read ({error}).") from None
+        self.entries = []
+        try:
+            for entry in self._archived() if self.archive else self._walked():
+                inside = entry.path.lower().endswith(".zip") and not entry.refusal and not _NOISE.search(entry.path)
+                self.entries += self._look_into(entry) if inside else [entry]
+        except Refused as refused:
+            raise CourseError(f"{self.path}: {refused}.") from None
+        return self
+
+    def __exit__(self, *error):
+        self._open.close()
+        if self.archive:
+            self.archive.close()
+
+    def read(self, entry, cap):
+        """The bytes of an entry; `Refused` when it is damaged or has more of them than `cap`, whatever its header says."""
+        try:
+            if entry.info is None:
+                with open(entry.file, "rb") as stream:
+                    return _capped(stream, cap)
+            archive = self._open_inner(entry.zip) if entry.zip else self.archive
+            with archive.open(entry.info) as stream:
+                return _capped(stream, cap, entry.info.compress_size)
+        except _BROKEN as error:
+            raise Refused(f"it cannot be read: {_shown(str(error))[:100]}") from None
+
+    def _walked(self):
+        for folder, folders, names in os.walk(self.path):
+            folders.sort()
+            for name in sorted([*names, *(name for name in folders if os.path.islink(os.path.join(folder, name)))]):
+                file = Path(folder, name)
+                status = file.lstat()
+                refusal = "" if stat.S_ISREG(status.st_mode) else "a link" if stat.S_ISLNK(status.st_mode) else "no file"
+                when = _utc(status.st_mtime)
+                yield _Entry(_shown(file.relative_to(self.path).as_posix()), status.st_size, when, when, file, refusal=refusal)
+
+    def _archived(self):
+        default = _utc(self.path.stat().st_mtime)
+        for info in _infos(self.archive):
+            when = _zip_date(info, default)
+            yield _Entry(_shown(info.filename), info.file_size, when, when, info=info, refusal=_zip_refusal(info))
+
+    def _look_into(self, entry):
+        """The entries of a zip in the export."""
+        try:
+            infos = _infos(self._open_inner(entry))
+        except Refused as refused:
+            return [replace(entry, refusal=str(refused))]
+        except _BROKEN as error:
+            return [replace(entry, refusal=f"no zip that can be read: {_shown(str(error))[:100]}")]
+        return [_Entry(f"{entry.path}/{_shown(info.filename)}", info.file_size, _zip_date(info, entry.received), entry.received,
+                       info=info, zip=entry, refusal=_zip_refusal(info)) for info in infos]
+
+    def _open_inner(self, entry):
+        """The zip in the export with this entry; the last one stays open, as its files are read one after another."""
+        if self._inner_of is None or (self._inner_of.path, self._inner_of.info) != (entry.path, entry.info):
+            self._inner_of = None
+            self._open.close()
+            file = entry.file or self._open.enter_context(tempfile.SpooledTemporaryFile(32 * _MB))
+            if not entry.file:
+                with self.archive.open(entry.info) as stream:
+                    for chunk in _chunks(stream, _ZIP_CAP, entry.info.compress_size):
+                        file.write(chunk)
+            self._inner, self._inner_of = self._open.enter_context(zipfile.ZipFile(file)), entry
+        return self._inner
+
+
+def _capped(stream, cap, packed=None):
+    return b"".join(_chunks(stream, cap, packed))
+
+
+def _chunks(stream, cap, packed=None):
+    """The stream in pieces; `Refused` as soon as there is more than `cap`, or far more than the `packed` bytes it came from."""
+    size = 0
+    while chunk := stream.read(2 ** 16):
+        size += len(chunk)
+        if size > cap:
+            raise Refused(f"larger than {cap // _MB} MB")
+        if packed is not None and size > max(_MB, _RATIO * packed):
+            raise Refused(f"more than {_RATIO} times its packed size")
+        yield chunk
+
+
+def _infos(archive):
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    if len(infos) > _ZIP_ENTRIES:
+        raise Refused(f"a zip of more than {_ZIP_ENTRIES} files")
+    return infos
+
+
+def _zip_refusal(info):
+    name, kind = info.filename.replace("\\", "/"), stat.S_IFMT(info.external_attr >> 16)
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
+        return "its path leads elsewhere"
+    if kind not in (0, stat.S_IFREG):
+        return "a link" if kind == stat.S_IFLNK else "no file"
+    if info.flag_bits & 1:
+        return "encrypted"
+    return "" if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else "packed in a way that is not read"
+
+
+def _zip_date(info, default):
+    """The date in a zip, which is in local time; `default` where there is none."""
+    try:
+        when = datetime(*info.date_time).astimezone(timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return default
+    return when if when.year > 1980 else default
+
+
+def _shown(path):
+    """A path with "/" between its parts and nothing that could not be printed."""
+    return "".join(char if char.isprintable() else "?" for char in path.replace("\\", "/"))
