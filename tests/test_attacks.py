@@ -5,9 +5,8 @@ import pytest
 from score.course import box
 
 ATTACKS = {**attacks.FORGING, **attacks.STOPPING, **attacks.REACHING}
-SAMPLE = ["forged verdict published as the kit does", "AST transformer that replaces every check", "verdict sent to the grader",
-          "claims to have skipped what it cannot answer", "hidden inputs guessed from the practice seed", "a fork bomb",
-          "an endless loop that swallows interrupts", "the course's settings, solutions and gradebook", "the network"]
+SAMPLE = ["AST transformer that replaces every check", "verdict sent to the grader", "claims to have skipped what it cannot answer",
+          "the grader's socket replaced by one of its own", "a fork bomb", "the course's settings, solutions and gradebook"]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""nbgrader's own ways to grade give the ledger's points, and where the course's configuration is broken, none."""
+"""nbgrader's own command gives the ledger's points, and where the course's configuration is broken, none."""
 import os
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ def made(tmp_path_factory):
     return create(tmp_path_factory.mktemp("formgrader") / "course", first_seed=20_000, episodes=2)
 
 
-@pytest.fixture(params=["whole", "raises", "no such class"])
+@pytest.fixture(params=["raises", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("whole", "no such class"))])
 def course(request, made, checkpoint, monkeypatch):  # noqa: F811
     """A course with one answered submission, its configuration whole or broken."""
     hand_in(made, "ann", build.answered_notebook(PART), checkpoint)
