@@ -308,7 +308,7 @@ CHECKPOINTS = {
     "a pickle under the checkpoint's name": lambda path: torch.save({"weights": [1.0]}, path),
     "a checkpoint cut short": lambda path: path.write_bytes(_checkpoint_bytes()[:5000]),
     "an enormous checkpoint": lambda path: _sparse(path, 2 ** 33),
-    "a checkpoint of another architecture": lambda path: _checkpoint(ResidualMLP([10, 8, 8, 32]), path),
+    "a checkpoint of another architecture": lambda path: _checkpoint(ResidualMLP([10, 8, 8, 8, 32]), path),
     "a checkpoint whose header is nonsense": lambda path: path.write_bytes(b"\xff" * 64),
     "a link under the checkpoint's name": lambda path: path.symlink_to("/etc/passwd"),
 }
@@ -420,12 +420,12 @@ def listener():
 
 def main():
     os.environ["SECRET_OF_GRADER"] = "SECRET"
-    levels = [level for level in box.LEVELS if box.works(level)]
+    levels = [box.strictest(), box.LEVELS[-1]]
     with tempfile.TemporaryDirectory() as folder, listener() as server:
         course = fake_course(Path(folder) / "course")
         tables = {level: outcomes(level, course, server.getsockname()[1]) for level in levels}
     lines = [_INTRODUCTION, *(f"- **{level.name}**" + (f": not kept out: {level.lacks}." if level.lacks else ".")
-                              + ("" if level in levels else " Not available on the machine that made this table.") for level in box.LEVELS)]
+                              for level in box.LEVELS)]
     for group, title in _TITLES.items():
         lines += ["", f"## {title}", "", "| attack | " + " | ".join(level.name for level in levels) + " |", "|---" * (len(levels) + 1) + "|"]
         lines += [f"| {name} | " + " | ".join(effect(name, tables[level][name]) for level in levels) + " |" for name in globals()[group]]

@@ -10,13 +10,16 @@ from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is 
 
 from score.course import ASSIGNMENT, build, create
 
+# nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice cells as well: minutes.
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     return create(tmp_path_factory.mktemp("formgrader") / "course", first_seed=20_000, episodes=2)
 
 
-@pytest.fixture(params=["raises", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("whole", "no such class"))])
+@pytest.fixture(params=["whole", "raises", "no such class"])
 def course(request, made, checkpoint, monkeypatch):  # noqa: F811
     """A course with one answered submission, its configuration whole or broken."""
     hand_in(made, "ann", build.answered_notebook(PART), checkpoint)
