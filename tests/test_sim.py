@@ -43,11 +43,11 @@ def test_seed_1000_starts_and_steps_as_published():
     assert reward(covered) == pytest.approx(0.18776528434724993, abs=1e-12)
 
 
-def test_human_episodes_replay_in_the_legacy_order(demonstrations):
+def test_human_episodes_replay_in_the_legacy_order(human):
     sim = PushTSim(legacy=True)
     best = []
-    for i in range(demonstrations.num_episodes):
-        recorded, actions = demonstrations.episode(i)
+    for i in range(human.num_episodes):
+        recorded, actions = human.episode(i)
         sim.reset(sample_start(i))
         states, coverages = [sim.state], []
         for action in actions:
@@ -62,8 +62,8 @@ def test_human_episodes_replay_in_the_legacy_order(demonstrations):
     assert sum(r == 1 for r in best) == 7
 
 
-def test_human_episodes_do_not_start_where_the_default_order_puts_the_block(demonstrations):
-    states = np.array([demonstrations.episode(i)[0][0] for i in range(206)])
+def test_human_episodes_do_not_start_where_the_default_order_puts_the_block(human):
+    states = np.array([human.episode(i)[0][0] for i in range(206)])
     default = np.array([started(sample_start(i)).state for i in range(206)])
     np.testing.assert_allclose(default[:, :2], states[:, :2], atol=1e-4)
     assert np.median(np.hypot(*(default - states)[:, 2:4].T)) > 10
