@@ -112,12 +112,13 @@ def test_what_a_notebook_claims_beyond_the_ledger_earns_nothing_and_is_flagged(c
     notebook = build.student_notebook(PART)
     cell = next(cell for cell in notebook.cells if cell.id == "part1-mlp_dims")
     cell.source = cell.source.split("\n", 1)[0] + """
+mlp_dims = mlp_agent = None
 score.check = score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()"""
     hand_in(course, "forger", notebook, checkpoint)
     grades = grades_of(course, "forger")
     assert set(points(grades).values()) == {0} and "did not ask the grader" in grades["q1_1"].reason
     flags = [sentence for _, _, sentence in remarks(course, ["forger"])]
-    assert len({flag for flag in flags if "claims 5 points, the ledger has 0" in flag}) == 3
+    assert len({flag for flag in flags if "claims 5 points, the ledger has 0" in flag}) == 4
 
 
 def test_a_kernel_that_dies_keeps_what_was_earned_and_the_reason_is_told(course, checkpoint):
