@@ -271,6 +271,17 @@ for where in (".", "/tmp", "/dev/shm", os.path.dirname(os.environ.get("PUSHT_GRA
             written += 2**25
     except OSError as error: print("no", where, error.strerror)
 print("LEAK more than half a gigabyte written" if written > 2**29 + 2**26 else f"{written} bytes in the box")""",
+    "a watchdog teased by files that come and go, then a memory bomb": """
+import os, threading, time
+folder = os.path.dirname(os.environ["PUSHT_GRADER"])
+def tease():
+    while True:
+        open(f"{folder}/blink", "w").close()
+        os.unlink(f"{folder}/blink")
+for _ in range(2): threading.Thread(target=tease, daemon=True).start()
+time.sleep(2)
+held = []
+while True: held.append(bytearray(b"x" * 2**26))""",
     "an output flood": "while True: print('x' * 100000)",
     "a conversation that trickles a byte at a time": _WIRE + """
 import score.questions

@@ -153,7 +153,7 @@ class Execute(stock.Execute):
                 self._stop(f"it took longer than {self.notebook_seconds} s")
             elif _resident(self._processes()) > self.memory_bytes:
                 self._stop(f"it took more memory than {self.memory_bytes >> 20} MB")
-            elif sum(path.lstat().st_size for path in (self._private / "s").iterdir()) > _SOCKET_FOLDER_BYTES:
+            elif _held(self._private / "s") > _SOCKET_FOLDER_BYTES:
                 self._stop("it filled the folder of its sockets")
 
 
@@ -162,6 +162,15 @@ def _resident(processes):
     for process in processes:
         with contextlib.suppress(psutil.Error):
             total += process.memory_info().rss
+    return total
+
+
+def _held(folder):
+    """Bytes of the files in a folder, with a thousand more for each: names take room too."""
+    total = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # gone since it was listed, perhaps on purpose
+            total += 1000 + path.lstat().st_size
     return total
 
 
