@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def no_mode_from_outside(monkeypatch):
     """The tests train and film, also when they are started from a graded notebook or a quick look."""
-    for name in ("NBGRADER_EXECUTION", "PUSHT_MAX_EPOCHS", "PUSHT_MAX_EPISODES", "PUSHT_GRADE_SEED", "PUSHT_GRADE_EPISODES", "PUSHT_DEMOS",
+    for name in ("NBGRADER_EXECUTION", "PUSHT_MAX_EPOCHS", "PUSHT_MAX_EPISODES", "PUSHT_DEMOS",
                  "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
 
