@@ -1,16 +1,22 @@
-"""nbgrader's own command gives the ledger's points, and where the course's configuration is broken, none."""
+"""nbgrader's own command and its page give the ledger's points, and where the course's configuration is broken, none."""
 import os
+import re
 import shutil
 import subprocess
 import sys
 
+import nbformat
 import pytest
+from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium
 from nbgrader.api import Gradebook
+from nbgrader.utils import is_grade
+from playwright.sync_api import expect
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
 from score.course import ASSIGNMENT, build, create
+from score.course.preprocessors import cell_verdict
 
-# nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice cells as well: minutes.
+# nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice cells as well.
 pytestmark = pytest.mark.long
 
 
@@ -23,35 +29,69 @@ def made(tmp_path_factory):
 def course(request, made, checkpoint, monkeypatch):  # noqa: F811
     """A course with one answered submission, its configuration whole or broken."""
     hand_in(made, "ann", build.answered_notebook(PART), checkpoint)
-    config = made.folder / "nbgrader_config.py"
-    whole = config.read_text()
-    broken = {"whole": "", "raises": "raise ValueError\n",
-              "no such class": whole.replace("score.course ", "score.gone ")}[request.param]
-    config.write_text(broken or whole)
+    config, gradebook = made.folder / "nbgrader_config.py", made.folder / "gradebook.db"
+    whole, ungraded = config.read_text(), gradebook.read_bytes()
+    config.write_text({"whole": whole, "raises": "raise ValueError\n",
+                       "no such class": whole.replace("score.course ", "score.gone ")}[request.param])
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
     yield request.param, made
     config.write_text(whole)
-    (made.folder / "gradebook.db").unlink(missing_ok=True)
+    gradebook.write_bytes(ungraded)  # and not an empty one: it would know of no assignment, and nothing would be graded
     for folder in ("autograded", "feedback"):
         shutil.rmtree(made.folder / folder, ignore_errors=True)
-    with Gradebook(made.gradebook):
-        pass
 
 
-def points(course):
+def earned(kind, course):
+    """Points of the submission by test cell, as the gradebook has them: those that the verdicts under the cells tell."""
     with Gradebook(course.gradebook) as gradebook:
-        return sum(grade.auto_score or 0.0 for grade in gradebook.find_submission_notebook(PART.name, ASSIGNMENT, "ann").grades)
+        grades = {grade.name: grade.auto_score for notebook in gradebook.find_submission(ASSIGNMENT, "ann").notebooks
+                  for grade in notebook.grades}
+    notebook = nbformat.read(course.folder / "autograded" / "ann" / ASSIGNMENT / f"{PART.name}.ipynb", as_version=4)
+    verdicts = {cell.metadata.nbgrader["grade_id"]: cell_verdict(cell) for cell in notebook.cells if is_grade(cell)}
+    assert {cell: verdict["points"] for cell, verdict in verdicts.items()} == {cell: grades[cell] for cell in verdicts}
+    if kind == "whole":
+        assert [grades[f"part1-{question}"] for question in ("q1_1", "q1_2", "q1_3")] == [1, 2, 2]
+        assert "over 2 episodes" in verdicts["part1-rollouts"]["sentence"]
+    else:
+        assert len(grades) > len(verdicts) and set(grades.values()) == {0}
+        assert all("No grader listens" in verdict["sentence"] for verdict in verdicts.values())
+    return grades
 
 
 def test_the_command_gives_the_ledgers_points_or_none(course):
     kind, made = course
-    done = subprocess.run([sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--student", "ann", "--create", "--force",
-                           f"--CourseDirectory.root={made.folder}", f"--CourseDirectory.db_url={made.gradebook}"],
+    done = subprocess.run([sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--student", "ann", "--create"],
                           cwd=made.folder, capture_output=True, text=True)
-    assert done.returncode == 0 or kind != "whole", done.stderr
-    try:
-        earned = points(made)
-    except Exception as error:  # nothing was graded at all
-        assert kind != "whole", error
-    else:
-        assert earned >= 5 if kind == "whole" else earned == 0
+    assert done.returncode == 0, done.stderr
+    earned(kind, made)
+
+
+@needs_chromium
+def test_the_page_gives_the_ledgers_points_or_none(course):
+    kind, made = course
+    shots = SCREENSHOTS / f"formgrader_{kind.replace(' ', '_')}"
+    offline = ["MathJax is not defined"]  # which nbgrader's page of a submission fetches from elsewhere
+    with jupyter_server(made.folder) as address, chromium_page(address("formgrader"), known=offline) as page:
+        page.locator("#main-table tr", has_text=ASSIGNMENT).locator(".num-submissions a").click()
+        row = page.locator("#main-table tr", has_text="ann")
+        expect(row.locator(".status")).to_have_text("needs autograding")
+        page.screenshot(path=f"{shots}_before.png")
+        row.locator(".autograde a").click()
+        page.locator(".modal-title").wait_for(timeout=80_000)
+        assert page.locator(".modal-title").inner_text() == "Success", page.locator(".modal-body").inner_text()
+        page.get_by_role("button", name="OK").click()
+        page.locator(".modal-backdrop").wait_for(state="detached")
+        expect(row.locator(".status")).to_have_text(re.compile("graded|needs manual grading"))
+        page.screenshot(path=f"{shots}_after.png")
+        total = float(row.locator(".score").inner_text().split(" / ")[0])
+        page.get_by_role("link", name="Manual Grading").click()
+        for name in (ASSIGNMENT, PART.name, "Submission #1"):
+            page.get_by_role("link", name=name, exact=True).click()
+        scores = page.locator("input.score")
+        expect(scores.last).to_have_attribute("placeholder", re.compile("[0-9]"))
+        scores.first.scroll_into_view_if_needed()
+        page.screenshot(path=f"{shots}_submission.png")
+        cells = [float(box.get_attribute("placeholder")) for box in scores.all()]
+    grades = earned(kind, made)
+    assert total == pytest.approx(sum(grades.values()), abs=0.006)  # two digits on the page
+    assert cells == [points for cell, points in grades.items() if cell.startswith("part1-")]

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 STUDENT = PROJECT["dependencies"]
 INSTRUCTOR = PROJECT["optional-dependencies"]["instructor"]
-TEST = PROJECT["optional-dependencies"]["test"]
+TEST = PROJECT["optional-dependencies"]["test"] + PROJECT["optional-dependencies"]["cluster"]
 NAMED_IN_THE_COURSE = {
     "torch", "numpy", "zarr", "gym", "pymunk", "pygame", "shapely", "scikit-video", "matplotlib", "ipywidgets",
     "nbgrader",

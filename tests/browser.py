@@ -1,0 +1,87 @@
+"""What a test in a browser needs: a Jupyter server in a folder, and a page of it in headless Chromium."""
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+SCREENSHOTS = Path(__file__).resolve().parents[1] / "build" / "screenshots"
+needs_chromium = pytest.mark.skipif(not shutil.which("chromium"), reason="needs a browser: there is no `chromium` on the PATH")
+
+_START_SECONDS, _STOP_SECONDS = 60, 20
+_SETTINGS = {
+    # Beside the extensions that the environment enables (JupyterLab); port 0: any that is free.
+    "jupyter_server_config.json": {"ServerApp": {"jpserver_extensions": {"nbgrader.server_extensions.formgrader": True}, "ip": "127.0.0.1",
+                                                 "port": 0, "allow_root": True, "open_browser": False}},
+    # JupyterLab would ask whether it may.
+    "labconfig/default_setting_overrides.json": {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false",
+                                                                                                 "checkForUpdates": False}},
+}
+
+
+@contextlib.contextmanager
+def jupyter_server(folder):
+    """A Jupyter server in a folder, with nothing of the user's own settings; yields address(path) of its pages."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "IPYTHON"))}
+    # A short path: a socket's has some 100 characters at most.
+    with tempfile.TemporaryDirectory(prefix="jp-", dir="/tmp" if os.path.isdir("/tmp") else None) as private:
+        private, token = Path(private), secrets.token_hex()
+        (private / "config" / "labconfig").mkdir(parents=True)
+        for name, settings in _SETTINGS.items():
+            (private / "config" / name).write_text(json.dumps(settings))
+        variables |= {f"JUPYTER_{name.upper()}_DIR": str(private / name) for name in ("config", "data", "runtime")}
+        variables |= {"IPYTHONDIR": str(private / "ipython"), "JUPYTER_TOKEN": token}
+        with open(private / "log", "w") as log:
+            server = subprocess.Popen([sys.executable, "-m", "jupyter_server"], cwd=folder, env=variables, stdin=subprocess.DEVNULL,
+                                      stdout=log, stderr=log)
+        try:
+            port = _port(server, private / "runtime" / f"jpserver-{server.pid}.json", private / "log")
+            yield lambda path: f"http://127.0.0.1:{port}/{path}?token={token}"
+        finally:
+            server.terminate()
+            try:
+                server.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:  # still grading
+                server.kill()
+                server.wait()
+
+
+def _port(server, info, log):
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):  # not there yet, or not to its end
+            return json.loads(info.read_text())["port"]
+        assert server.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def chromium_page(address, known=()):
+    """A page in headless Chromium, opened at an address of a server on this machine; errors in its console fail the test.
+
+    Nothing is fetched from elsewhere, so a page is the same with and without a network. While it is open an event loop runs
+    in this thread: what brings its own (nbclient) comes before or after. known: errors that are not of our making.
+    """
+    server = "/".join(address.split("/")[:3])
+    with sync_playwright() as playwright, \
+            playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]) as browser:
+        page, errors = browser.new_page(viewport={"width": 1400, "height": 900}), []
+
+        def heard(message):
+            if message.type == "error" and (message.location["url"].startswith(server) or not message.location["url"]):
+                errors.append(f"{message.text} ({message.location['url']})")
+
+        page.on("console", heard)
+        page.on("pageerror", lambda error: errors.append(error.message))
+        page.route(lambda url: url.startswith("http") and not url.startswith(server), lambda route: route.abort())
+        page.goto(address)
+        yield page
+        assert set(errors) <= set(known), "\n".join(errors)
