@@ -1,6 +1,9 @@
 """The command line: python -m score …"""
 import argparse
+import os
 import sys
+
+from score.rubric import PARTS
 
 
 def main(arguments=None):
@@ -21,9 +24,12 @@ def main(arguments=None):
     collect.add_argument("export", help="zip or folder: Moodle, Canvas, Gradescope, folders or zips by student, STUDENT_part1_mlp.ipynb")
     collect.add_argument("--pattern", help="regular expression with a group `student`, matched from the start of each path in the export")
     collect.add_argument("--preview", action="store_true", help="say what would be taken, and write nothing")
-    grade = actions.add_parser("grade", help="grade what lies in submitted/")
+    grade = actions.add_parser("grade", help="grade what lies in submitted/ and has not been graded as it is now")
     grade.add_argument("folder")
     grade.add_argument("--student", action="append", help="only this one; may be given again")
+    grade.add_argument("--part", action="append", choices=PARTS, help="only this notebook; may be given again")
+    grade.add_argument("--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="notebooks at a time (default: one a core)")
+    grade.add_argument("--scheduler", metavar="ADDRESS", help="use the workers of this Dask scheduler (needs the extra `cluster`)")
 
     demo = commands.add_parser("demo", help="a course from start to end: five submissions, graded")
     demo.add_argument("--folder", default="build/demo", help="where it goes (default: build/demo)")
@@ -55,14 +61,23 @@ def _run(options):
         from score.course.collect import run_collect
         run_collect(options.folder, options.export, options.pattern, options.preview)
     elif options.action == "grade":
-        from score.course.box import strictest
         from score.course.grade import grade_course, remarks, table
         made = course.open_course(options.folder)
-        print(table(grade_course(made, options.student)))
+        try:
+            grades = grade_course(made, options.student, options.part, jobs=options.jobs, scheduler=options.scheduler)
+        except KeyboardInterrupt:
+            sys.exit("Stopped. What was graded is kept: the same command goes on from here.")
+        print(table(grades))
         for student, notebook, sentence in remarks(made, options.student):
             print(f"Look at {student}, {notebook}: {sentence}")
-        print(f"Isolation: {strictest()}.")
-        print(f"Feedback pages and films: {made.folder / 'feedback'}")
+        print(f"The class: {made.folder / 'report.html'} and grades.csv; to hand back: {made.folder / 'feedback'}")
+
+
+def _jobs(text):
+    jobs = int(text)
+    if jobs < 1:
+        raise ValueError
+    return jobs
 
 
 if __name__ == "__main__":

@@ -36,8 +36,7 @@ class Score:
         return self.episodes.max_rewards.tolist()
 
     def __str__(self):
-        low, high = self.interval
-        return f"{self.mean:.3f} over {len(self.per_episode)} episodes (95 % interval {low:.2f} to {high:.2f})"
+        return _told(self.per_episode)
 
 
 def bootstrap_interval(scores, level=0.95):
@@ -142,11 +141,21 @@ def grade_rollouts(name, *answer, folder="."):
 def rolled_out(policy, checkpoint, ask, seeds):
     """(`Verdict`, `Score`) of a policy on the episodes of these seeds; see `score_policy`, whose AnswerError it raises."""
     score = score_policy(policy, ask, as_range(checkpoint.stats), seeds)
-    target = policy.target(checkpoint.demonstrations)
-    sentence = f"Score {score}; {target:.2f} earns all points, {policy.baseline:.2f} none."
-    if score.one_by_one:
+    return rollouts_verdict(policy, checkpoint, score.per_episode, score.one_by_one), score
+
+
+def rollouts_verdict(policy, checkpoint, per_episode, one_by_one):
+    """The `Verdict` on episodes' largest rewards, by the rubric as it stands now."""
+    mean, target = float(np.mean(per_episode)), policy.target(checkpoint.demonstrations)
+    sentence = f"Score {_told(per_episode)}; {target:.2f} earns all points, {policy.baseline:.2f} none."
+    if one_by_one:
         sentence += " Asked one observation at a time: the function serves no batch."
-    return Verdict(rollouts_title(policy), rollout_points(policy, score.mean, target), float(policy.points), sentence), score
+    return Verdict(rollouts_title(policy), rollout_points(policy, mean, target), float(policy.points), sentence)
+
+
+def _told(per_episode):
+    low, high = bootstrap_interval(per_episode)
+    return f"{np.mean(per_episode):.3f} over {len(per_episode)} episodes (95 % interval {low:.2f} to {high:.2f})"
 
 
 def no_rollouts(policy, error):

@@ -36,6 +36,15 @@ def loss_path(policy, known, folder=FOLDER):
     return Path(folder) / ("" if known == "human" else known) / f"expected_{policy.method}_loss.pkl"
 
 
+def epoch_losses(checkpoint):
+    """The mean loss of each epoch of a run, as the references have them: where it logged every few steps, and says at which."""
+    steps, last, losses = checkpoint.config.get("loss_steps"), checkpoint.config.get("step"), checkpoint.losses
+    if not (isinstance(steps, list) and len(steps) == len(losses) and type(last) is int and all(type(s) is int and 0 <= s <= last for s in steps)):
+        return losses
+    epoch = np.unique([float(step * checkpoint.num_epochs // (last + 1)) for step in steps], return_inverse=True)[1]
+    return (np.bincount(epoch, losses) / np.bincount(epoch)).tolist()
+
+
 def load_losses(path):
     """A pickled list of floats; ValueError when the file holds anything else. Nothing that a pickle names is ever loaded."""
     content = Path(path).read_bytes()

@@ -1,4 +1,5 @@
 """A course from its making to its grades, through nbgrader for real."""
+import contextlib
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.__main__ import main
-from score.course import ASSIGNMENT, CourseError, build, create, open_course
+from score.course import ASSIGNMENT, CourseError, build, create, open_course, workers
 from score.course.grade import grade_course, remarks, table
 
 PART = rubric.PARTS["part1_mlp"]
@@ -36,6 +37,14 @@ def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "part1_mlp.safetensors"
     Checkpoint(model.state_dict(), stats, [0.1, 0.05], 300, "none", 1, {}).save(path)
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_process(tmp_path_factory):
+    """One grading process for all the tests here: starting one takes seconds."""
+    with workers.processes(1, tmp_path_factory.mktemp("scratch")) as executor, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "processes", lambda jobs, scratch: contextlib.nullcontext(executor))
+        yield
 
 
 def hand_in(course, student, notebook, *files):
@@ -66,8 +75,9 @@ def test_an_answered_submission_earns_its_points_without_training(course, checkp
     executed = nbformat.read(course.folder / "autograded/answered/pusht/part1_mlp.ipynb", as_version=4)
     practice = [cell for cell in executed.cells if " practice" in cell.source.split("\n")[0]]
     assert practice and not any(cell.outputs for cell in practice)
-    assert (course.folder / "feedback/answered/pusht/part1_mlp.html").exists()
-    assert (course.folder / "feedback/answered/pusht/part1_mlp_rollouts.mp4").stat().st_size > 1000
+    assert (course.folder / "autograded/answered/pusht/part1_mlp_rollouts.mp4").stat().st_size > 1000
+    page = (course.folder / "feedback/answered/pusht/feedback.html").read_text()
+    assert "video/mp4" in page and grades["rollouts"].reason[:12] in page
 
 
 def test_an_untouched_submission_earns_nothing_and_hears_why(course):
@@ -147,7 +157,9 @@ def test_nbgraders_own_command_gives_the_same_points(course, checkpoint):
 
 def test_grading_twice_gives_the_same_grade(course, checkpoint):
     hand_in(course, "twice", build.answered_notebook(PART), checkpoint)
-    assert grade_course(course, ["twice"]) == grade_course(course, ["twice"])
+    first = grade_course(course, ["twice"])
+    shutil.rmtree(course.folder / "results/twice")
+    assert grade_course(course, ["twice"]) == first
 
 
 def test_a_submission_that_nbgrader_cannot_read_keeps_no_old_points(course, checkpoint):

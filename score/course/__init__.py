@@ -106,5 +106,7 @@ def configure(config, path):
     # What a submission writes to stderr would otherwise score its test cell 0.
     config.IgnorePattern.enabled = True
     config.IgnorePattern.pattern = r"(?s)."
-    # nbgrader calls alembic by its bare name.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    # nbgrader calls alembic by its bare name. A Jupyter server loads this at every request: the path is not to grow each time.
+    scripts, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
+    if path.split(os.pathsep)[0] != scripts:
+        os.environ["PATH"] = os.pathsep.join([scripts, path])

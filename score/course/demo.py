@@ -1,5 +1,6 @@
 """`make demo`: the whole way of a course, from five submissions to a class's grades, with nothing to train or to download."""
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -48,15 +49,14 @@ def demo(folder):
     print(f"Course with {len(course.students())} submissions of {len(parts)} notebooks: {course.folder}", flush=True)
 
     grading = time.monotonic()
-    print(table(grade_course(course)))
+    print(table(grade_course(course, jobs=os.cpu_count() or 1)))
     for student, notebook, sentence in remarks(course):
         print(f"Look at {student}, {notebook}: {sentence}")
     print(f"Isolation: {strictest()}.")
     print(f"Graded in {time.monotonic() - grading:.0f} s, {course.episodes} episodes for each policy.")
     for student in course.students():
-        pages = course.folder / "feedback" / student / ASSIGNMENT
-        films = ", ".join(film.name for film in sorted(pages.glob("*.mp4"))) or "none, nothing was rolled out"
-        print(f"{student}: feedback pages in {pages}; films: {films}")
+        print(f"{student}: {course.folder / 'feedback' / student / ASSIGNMENT / 'feedback.html'}")
+    print(f"The class: {course.folder / 'report.html'}, {course.folder / 'grades.csv'}")
     print(f"All done in {time.monotonic() - started:.0f} s.")
 
 

@@ -1,4 +1,5 @@
 """The grader: draws the inputs, drives the simulators and keeps the points; of a submission it gets arrays over a socket."""
+import contextlib
 import os
 import re
 import select
@@ -13,16 +14,20 @@ import numpy as np
 import torch
 
 from pusht import video
+from pusht.chunks import as_range
 from score import rubric
 from score.course import evidence
-from score.episodes import film, handed_in, no_rollouts, rolled_out
+from score.episodes import film, handed_in, no_rollouts, rollouts_verdict, score_policy
+from score.losses import epoch_losses
 from score.protocol import Line, ProtocolError
 from score.questions import judged
 from score.verdict import AnswerError, Verdict
 
 QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
+STAGES = ("questions", "rollouts", "evidence", "film")
 _CALLS = 1000  # of a question; the longest asks some dozens of times
 _FILMED = 10
+_LOSSES = 10_000  # of a curve, to be shown: more than any training of the course has epochs
 
 
 @dataclass
@@ -39,14 +44,19 @@ class Grader:
     """Judges one notebook's answers, each while its own test cell runs, and once.
 
     socket_path: where the kernel reaches it. submission: folder with the hand-in files, to which films are added.
-    first_seed, episodes: the held-out episodes; questions draw from the same seed. ledger: test cell -> `Entry`.
+    first_seed, episodes: the held-out episodes; questions draw from the same seed. known: policy's name -> what rolling it
+    out came to before, where nothing has changed that it depends on. ledger: test cell -> `Entry`; rollouts: policy's name ->
+    what becomes a `RolloutResult`; seconds: by stage.
     """
 
     socket_path: str
     submission: Path
     first_seed: int
     episodes: int
+    known: dict = field(default_factory=dict)
     ledger: dict = field(default_factory=dict)
+    rollouts: dict = field(default_factory=dict)
+    seconds: dict = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
     def __enter__(self):
         self._cell = None
@@ -107,23 +117,43 @@ class Grader:
             next(left)
             return _asked(line, given)
 
-        return judged(name, called, rng)
+        with self._timed("questions"):
+            return judged(name, called, rng)
 
     def _rollouts(self, policy, line, flags):
         try:
             checkpoint = handed_in(policy, self.submission)
             _asked(line, True)  # the weights are loaded in the kernel
-            verdict, score = rolled_out(policy, checkpoint, lambda nobs, batch_size: _actions(line, policy, nobs, batch_size),
-                                        range(self.first_seed, self.first_seed + self.episodes))
+            record = self.known.get(policy.name) or self._roll_out(policy, checkpoint, line)
         except AnswerError as error:
             return no_rollouts(policy, error)
-        video.write_video(str(self.submission / f"{policy.name}_rollouts.mp4"), film(score.episodes.first(_FILMED)))
-        flags += evidence.findings(policy, checkpoint, score)
-        low, high = score.interval
+        self.rollouts[policy.name] = record
+        flags += record["flags"]
+        low, high = record["interval"]
         if low < policy.target(checkpoint.demonstrations) < high:
             flags.append(f"{policy.title}: the score's interval, {low:.2f} to {high:.2f}, holds the bar for all points: other episodes "
                          "could decide otherwise.")
-        return verdict
+        return rollouts_verdict(policy, checkpoint, record["per_episode"], record["one_by_one"])
+
+    def _roll_out(self, policy, checkpoint, line):
+        with self._timed("rollouts"):
+            score = score_policy(policy, lambda nobs, batch_size: _actions(line, policy, nobs, batch_size), as_range(checkpoint.stats),
+                                 range(self.first_seed, self.first_seed + self.episodes))
+        film_name = f"{policy.name}_rollouts.mp4"
+        with self._timed("film"):
+            video.write_video(str(self.submission / film_name), film(score.episodes.first(_FILMED)))
+        with self._timed("evidence"):
+            flags = evidence.findings(policy, checkpoint, score)
+        return {"per_episode": score.per_episode, "interval": score.interval, "one_by_one": score.one_by_one, "losses": epoch_losses(checkpoint)[:_LOSSES],
+                "demonstrations": checkpoint.demonstrations, "film": film_name, "flags": flags}
+
+    @contextlib.contextmanager
+    def _timed(self, stage):
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.monotonic() - started
 
 
 def expected(cell):

@@ -16,7 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from nbgrader import preprocessors as stock
 from nbgrader.utils import is_grade
-from traitlets import Integer
+from traitlets import Dict, Integer
 
 from pusht.checkpoint import MAX_BYTES, SUFFIX
 from score import rubric
@@ -69,6 +69,7 @@ class Execute(stock.Execute):
     notebook_seconds = Integer(3600, help="of a notebook, all its cells together").tag(config=True)
     memory_bytes = Integer(4 * 2 ** 30, help="of all processes of a notebook together").tag(config=True)
     output_bytes = Integer(10 * 2 ** 20, help="of all outputs of a notebook together").tag(config=True)
+    known = Dict(help="policy -> what rolling it out came to, where nothing that it depends on has changed").tag(config=True)
 
     def __init__(self, *args, level=None, **options):
         super().__init__(*args, **options)
@@ -77,20 +78,18 @@ class Execute(stock.Execute):
     def preprocess(self, nb, resources=None, km=None):
         submission, level, started = Path(resources["metadata"]["path"]), self._level or box.strictest(), time.monotonic()
         self._stopped, self._output_bytes = "", 0
-        for part in rubric.PARTS.values():  # now, and not in the grader's thread
-            if any(MARKER.match(cell.source) and f"[part{part.number}/" in cell.source[:12] for cell in nb.cells):
-                evidence.solution(part.name)
-        # A short path: a socket's has some 100 characters at most.
-        with tempfile.TemporaryDirectory(prefix="pusht-", dir="/tmp" if os.path.isdir("/tmp") else None) as private:
-            files = [file for file in sorted(submission.glob("*" + SUFFIX)) if file.is_file() and not file.is_symlink()
-                     and file.stat().st_size <= MAX_BYTES]
+        part = rubric.PARTS[resources["nbgrader"]["notebook"]]
+        evidence.solution(part.name)  # now, and not in the grader's thread
+        files = [file for policy in part.policies if (file := hand_in_file(submission / (policy.name + SUFFIX)))]
+        with tempfile.TemporaryDirectory(prefix="pusht-", dir=short_folder()) as private:
             self._private, self._level = box.prepare(private, level, files), level
-            grader = Grader(str(self._private / "s" / "grader"), submission, self.first_seed, self.episodes)
+            grader = Grader(str(self._private / "s" / "grader"), submission, self.first_seed, self.episodes, dict(self.known))
             with grader as self._grader, self._watched():
                 with contextlib.suppress(DeadKernelError):  # before the first cell; `_stopped` says why
                     nb, resources = super().preprocess(nb, resources, km)
-        resources["pusht"] = {"ledger": {cell: asdict(entry) for cell, entry in grader.ledger.items()}, "box": level.name,
-                              "stopped": self._stopped, "seconds": time.monotonic() - started}
+        seconds = grader.seconds | {"cells": time.monotonic() - started - sum(grader.seconds.values())}
+        resources["pusht"] = {"ledger": {cell: asdict(entry) for cell, entry in grader.ledger.items()}, "rollouts": grader.rollouts,
+                              "box": level.name, "stopped": self._stopped, "seconds": seconds}
         return nb, resources
 
     def create_kernel_manager(self):
@@ -157,6 +156,16 @@ class Execute(stock.Execute):
                 self._stop("it filled the folder of its sockets")
 
 
+def hand_in_file(path):
+    """The path where it is a file of its own of a size that can be used; None where it is not."""
+    return path if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_BYTES else None
+
+
+def short_folder():
+    """Where to put sockets: a path of theirs may have some 100 characters."""
+    return tempfile.gettempdir() if len(tempfile.gettempdir()) < 50 or not os.path.isdir("/tmp") else "/tmp"
+
+
 def _resident(processes):
     total = 0
     for process in processes:
@@ -181,12 +190,12 @@ class SaveAutoGrades(stock.SaveAutoGrades):
     """
 
     def preprocess(self, nb, resources):
-        self._told = resources.get("pusht") or {"ledger": {}, "box": "none", "stopped": "", "seconds": 0.0,
+        self._told = resources.get("pusht") or {"ledger": {}, "rollouts": {}, "box": "none", "stopped": "", "seconds": {},
                                                 "missing": "This notebook was not run by the course's own configuration."}
-        self._flags = []
+        self._flags, self._cells = [], {}
         nb, resources = super().preprocess(nb, resources)
-        nb.metadata["pusht"] = nbformat.from_dict({"box": self._told["box"], "stopped": self._told["stopped"], "flags": self._flags,
-                                                   "seconds": round(self._told["seconds"], 1)})
+        told = {name: self._told[name] for name in ("box", "stopped", "seconds", "rollouts")}
+        nb.metadata["pusht"] = nbformat.from_dict(told | {"flags": self._flags, "cells": self._cells})
         return nb, resources
 
     def preprocess_cell(self, cell, resources, cell_index):
@@ -197,7 +206,9 @@ class SaveAutoGrades(stock.SaveAutoGrades):
         for claim in _claims(cell):
             if claim > verdict.points + 1e-6:
                 self._flags.append(f"{grade_id}: the notebook's own output claims {claim:g} points, the ledger has {verdict.points:g}.")
-        self._flags += self._told["ledger"].get(grade_id, {}).get("flags", [])
+        entry = self._told["ledger"].get(grade_id, {"flags": [], "seconds": 0.0})
+        self._flags += entry["flags"]
+        self._cells[grade_id] = asdict(verdict) | {"seconds": entry["seconds"]}
         errors = [output for output in cell.outputs if output.output_type == "error"]
         cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": str(verdict), MIME: asdict(verdict)}), *errors]
         grade = self.gradebook.find_grade(grade_id, self.notebook_id, self.assignment_id, self.student_id)

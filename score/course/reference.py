@@ -11,7 +11,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 
 from pusht import demos
 from pusht.checkpoint import SUFFIX, load_checkpoint
@@ -20,7 +19,7 @@ from score import rubric
 from score.asking import asked
 from score.course.build import MARKER, ROOT, parts_with_source, source_notebook
 from score.episodes import called, score_policy
-from score.losses import loss_path
+from score.losses import epoch_losses, loss_path
 
 # The trained references, in half precision; no release carries them.
 REFERENCE = ROOT / "data" / "reference"
@@ -74,14 +73,10 @@ def score_reference(policy, names, path, episodes):
 def write_expected_losses(policy, checkpoint_path):
     """Write the loss curve of a finished run as the policy's reference; return its path."""
     checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
-    losses = checkpoint.losses
-    if "loss_steps" in checkpoint.config:  # logged every few steps: the mean of each epoch
-        epochs = np.array(checkpoint.config["loss_steps"]) * checkpoint.num_epochs // (checkpoint.config["step"] + 1)
-        losses = [float(np.mean(np.array(losses)[epochs == epoch])) for epoch in np.unique(epochs)]
     path = loss_path(policy, demos.name_of(checkpoint.demonstrations))
     path.parent.mkdir(exist_ok=True)
     part_file = path.with_name(path.name + ".part")
-    part_file.write_bytes(pickle.dumps(losses, protocol=4))
+    part_file.write_bytes(pickle.dumps(epoch_losses(checkpoint), protocol=4))
     os.replace(part_file, path)
     return path
 
