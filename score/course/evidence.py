@@ -10,12 +10,14 @@ import torch
 
 from pusht import PushTStateDataset, demos
 from pusht.checkpoint import CheckpointError
-from pusht.chunks import as_range
+from pusht.chunks import Normalizer, PushtChunkDataset, as_range
 from pusht.rollout import reproducible
 from score import rubric
 from score.asking import asked
 from score.course.reference import answer_of, run_solution
 from score.episodes import called, score_policy
+from score.losses import epoch_losses
+from score.verdict import AnswerError
 
 # Episodes that are rolled out again, and steps of each; of the slow diffusion policy fewer.
 _AGAIN = {"mlp": (100, 500), "cvae": (100, 500), "ddpm": (10, 100)}
@@ -25,8 +27,15 @@ _BATCHES, _BATCH = 8, 256  # the CVAE's loss depends on the size of its batches:
 _TIMES = 3.0  # a loss over part of the windows and with averaged weights is within half and twice that of the last epoch
 
 
-def findings(policy, checkpoint, score):
-    """Sentences on what speaks against a policy's rollouts or its loss curve; none for Part IV, whose architecture is free."""
+def findings(policy, checkpoint, score, ask):
+    """Sentences on what speaks against a policy's rollouts or its loss curve.
+
+    ask: the student's own inference, as `score_policy` has it. Part IV's architecture is free: of it only the MSE policy's loss
+    can be worked out, from the chunks that it answers with, and whether its weights are what acts cannot be seen. AnswerError
+    where it does not answer.
+    """
+    if policy.method == "mse" and not score.one_by_one:
+        return list(_unlikely_loss(policy, checkpoint, lambda found: _chunk_error(checkpoint, found, policy, ask)))
     if policy.method not in _AGAIN:
         return []
     names = solution(policy.name)
@@ -35,7 +44,8 @@ def findings(policy, checkpoint, score):
         checkpoint.restore(model)
     except CheckpointError:
         return [f"{policy.title}: the weights are not of the notebook's network, so the kit's own inference cannot be tried on them."]
-    return [*_gap(policy, checkpoint, score, infer), *_unlikely_loss(policy, checkpoint, names, model)]
+    return [*_gap(policy, checkpoint, score, infer),
+            *_unlikely_loss(policy, checkpoint, lambda found: _loss(found, policy, names, model))]
 
 
 @functools.cache
@@ -55,18 +65,38 @@ def _gap(policy, checkpoint, score, infer):
                f"own with the same weights {own.mean:.2f}: something else than the network may be acting.")
 
 
-def _unlikely_loss(policy, checkpoint, names, model):
+def _unlikely_loss(policy, checkpoint, loss_on):
     known = demos.name_of(checkpoint.demonstrations)
     found = demos.at_hand(known) if known and checkpoint.losses else None
     if found is None:
         return
-    dataset = PushTStateDataset(found, pred_horizon=policy.pred_horizon, obs_horizon=policy.obs_horizon,
-                                action_horizon=policy.action_horizon)
-    windows = np.random.default_rng(0).choice(len(dataset), _BATCHES * _BATCH, replace=False).reshape(_BATCHES, _BATCH)
-    first = (model, names["noise_scheduler"]) if policy.method == "ddpm" else (model,)
-    with torch.no_grad(), reproducible(0):
-        loss = float(np.mean([names[_LOSSES[policy.method]](*first, dataset.obs[some], dataset.action[some]).item() for some in windows]))
-    claimed = checkpoint.losses[-1]
-    if not claimed / _TIMES < loss < claimed * _TIMES:
+    loss, claimed = loss_on(found), epoch_losses(checkpoint)[-1]
+    if not any(claimed / _TIMES < loss * scale < claimed * _TIMES for scale in policy.loss_scales):
         yield (f"{policy.title}: the loss curve ends at {claimed:.3g}, but the weights' loss on the {known} demonstrations is "
                f"{loss:.3g}: the curve may be another run's.")
+
+
+def _loss(found, policy, names, model):
+    """The notebook's loss over some windows of the demonstrations, by the kit's solution."""
+    dataset = PushTStateDataset(found, pred_horizon=policy.pred_horizon, obs_horizon=policy.obs_horizon,
+                                action_horizon=policy.action_horizon)
+    first = (model, names["noise_scheduler"]) if policy.method == "ddpm" else (model,)
+    with torch.no_grad(), reproducible(0):
+        return float(np.mean([names[_LOSSES[policy.method]](*first, dataset.obs[some], dataset.action[some]).item()
+                              for some in _some(dataset)]))
+
+
+def _chunk_error(checkpoint, found, policy, ask):
+    """The mean square of the difference between a policy's chunks and the demonstrations'."""
+    dataset = PushtChunkDataset(found.states, found.actions, found.episode_ends, policy.pred_horizon, Normalizer(checkpoint.stats))
+    errors = []
+    for some in _some(dataset):
+        chunks = ask(dataset.states[some][:, None], _BATCH)
+        if chunks.shape != dataset.chunks[some].shape:
+            raise AnswerError(f"{policy.asked} returned shape {tuple(chunks.shape)} for {_BATCH} observations.")
+        errors.append((chunks - dataset.chunks[some]).square().mean().item())
+    return float(np.mean(errors))
+
+
+def _some(dataset):
+    return np.random.default_rng(0).choice(len(dataset), _BATCHES * _BATCH, replace=False).reshape(_BATCHES, _BATCH)

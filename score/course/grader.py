@@ -136,14 +136,19 @@ class Grader:
         return rollouts_verdict(policy, checkpoint, record["per_episode"], record["one_by_one"])
 
     def _roll_out(self, policy, checkpoint, line):
+        def ask(nobs, batch_size):
+            return _actions(line, policy, nobs, batch_size)
+
         with self._timed("rollouts"):
-            score = score_policy(policy, lambda nobs, batch_size: _actions(line, policy, nobs, batch_size), as_range(checkpoint.stats),
-                                 range(self.first_seed, self.first_seed + self.episodes))
+            score = score_policy(policy, ask, as_range(checkpoint.stats), range(self.first_seed, self.first_seed + self.episodes))
         film_name = f"{policy.name}_rollouts.mp4"
         with self._timed("film"):
             video.write_video(str(self.submission / film_name), film(score.episodes.first(_FILMED)))
         with self._timed("evidence"):
-            flags = evidence.findings(policy, checkpoint, score)
+            try:
+                flags = evidence.findings(policy, checkpoint, score, ask)
+            except (AnswerError, ProtocolError) as error:  # the episodes have been earned already
+                flags = [f"{policy.title}: after its episodes the policy could not be asked for more: {_sentence(error)}"]
         return {"per_episode": score.per_episode, "interval": score.interval, "one_by_one": score.one_by_one, "losses": epoch_losses(checkpoint)[:_LOSSES],
                 "demonstrations": checkpoint.demonstrations, "film": film_name, "flags": flags}
 
