@@ -5,6 +5,8 @@ import sys
 
 from score.rubric import PARTS
 
+_TOLD_IN_FULL = 10  # students; of more, report.html tells why points were lost
+
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m score", description="The Push-T course kit.")
@@ -61,15 +63,17 @@ def _run(options):
         from score.course.collect import run_collect
         run_collect(options.folder, options.export, options.pattern, options.preview)
     elif options.action == "grade":
-        from score.course.grade import grade_course, remarks, table
+        from score.course.grade import grade_course, reasons, remarks, table
         made = course.open_course(options.folder)
         try:
             grades = grade_course(made, options.student, options.part, jobs=options.jobs, scheduler=options.scheduler)
         except KeyboardInterrupt:
             sys.exit("Stopped. What was graded is kept: the same command goes on from here.")
         print(table(grades))
-        for student, notebook, sentence in remarks(made, options.student):
-            print(f"Look at {student}, {notebook}: {sentence}")
+        if len({grade.student for grade in grades}) <= _TOLD_IN_FULL:
+            print(reasons(grades))
+            for student, notebook, sentence in remarks(made, options.student):
+                print(f"Look at {student}, {notebook}: {sentence}")
         print(f"The class: {made.folder / 'report.html'} and grades.csv; to hand back: {made.folder / 'feedback'}")
 
 

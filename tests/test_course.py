@@ -17,7 +17,7 @@ from pusht.networks import ResidualMLP
 from score import rubric
 from score.__main__ import main
 from score.course import ASSIGNMENT, CourseError, build, create, open_course, workers
-from score.course.grade import grade_course, remarks, table
+from score.course.grade import grade_course, reasons, remarks, table
 
 PART = rubric.PARTS["part1_mlp"]
 
@@ -169,14 +169,17 @@ def test_a_submission_that_nbgrader_cannot_read_keeps_no_old_points(course, chec
     assert {grade.points for grade in grade_course(course, ["broken"])} == {0}
 
 
-def test_the_table_has_a_row_a_student_and_a_reason_a_cell(course, checkpoint):
+def test_the_table_has_a_row_a_student_and_lost_points_a_reason(course, checkpoint):
     hand_in(course, "untouched", build.student_notebook(PART))
     grades = grade_course(course, ["untouched"])
     text = table(grades).splitlines()
     assert text[0].split()[:6] == ["student", "Q1.1", "Q1.2", "Q1.3", "mlp", "Q2.1"] and text[0].split()[-2:] == ["behaviour", "total"]
     assert text[2].split() == ["untouched", *["0.00"] * (len(grades) + 1)]
     assert text[3].split()[-1] == f"{sum(part.points for part in rubric.PARTS.values()):.2f}"
-    assert len(text) == 4 + len(grades)
+    assert len(text) == 4
+    told = reasons(grades).splitlines()
+    assert len(told) == 4 + 3 and "untouched, Part II: part2_cvae.ipynb was not handed in." in told
+    assert "untouched, Q1.1: 0.00 of 1.00. Not answered yet (Need to implement for Q1.1)." in told
 
 
 def test_the_release_is_the_students_notebook(course):

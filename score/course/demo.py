@@ -11,7 +11,7 @@ from score.course import ASSIGNMENT, create
 from score.course.box import strictest
 from score.course.build import answered_notebook, parts_with_source, student_notebook, write
 from score.course.collect import run_collect
-from score.course.grade import grade_course, remarks, table
+from score.course.grade import grade_course, reasons, remarks, table
 from score.course.reference import reference_path
 
 _EPISODES = 10
@@ -49,7 +49,8 @@ def demo(folder):
     print(f"Course with {len(course.students())} submissions of {len(parts)} notebooks: {course.folder}", flush=True)
 
     grading = time.monotonic()
-    print(table(grade_course(course, jobs=os.cpu_count() or 1)))
+    grades = grade_course(course, jobs=os.cpu_count() or 1)
+    print(table(grades), reasons(grades), sep="\n")
     for student, notebook, sentence in remarks(course):
         print(f"Look at {student}, {notebook}: {sentence}")
     print(f"Isolation: {strictest()}.")

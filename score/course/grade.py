@@ -13,6 +13,7 @@ import csv
 import functools
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -85,8 +86,10 @@ def _grade(course, book, students, parts, open_executor, width):
         if not waiting[student]:
             _conclude(course, book, shared, student, failed)
     tasks = (_task(course, shared, student, part) for student in students for part in tuple(waiting[student]))
-    with tqdm(total=sum(map(len, waiting.values())), unit="notebook", file=sys.stdout, smoothing=0.05,
-              mininterval=0.5 if sys.stdout.isatty() else 60) as bar:
+    total = sum(map(len, waiting.values()))
+    print(f"{total} notebooks to grade" + ("." if total else ": nothing has changed since they were graded."), flush=True)
+    with tqdm(total=total, unit="notebook", file=sys.stdout, smoothing=0.05, mininterval=0.5 if sys.stdout.isatty() else 60,
+              disable=not total) as bar:
         for task, got in workers.completed(grade_part, tasks, open_executor, width):
             if isinstance(got, BaseException):
                 failed[task.student, task.part] = _failure(task, got)
@@ -268,7 +271,7 @@ def remarks(course, students=None):
 
 
 def table(grades):
-    """The class as text: a row a student, a column a test cell, then each lost point's reason."""
+    """The class as text: a row a student, a column a test cell."""
     cells = list(dict.fromkeys((g.notebook, g.cell) for g in grades))
     by_student = {}
     for grade in grades:
@@ -282,9 +285,19 @@ def table(grades):
     lines = ["  ".join(text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths)))
              for row in [heads, *rows]]
     lines.insert(1, "-" * len(lines[0]))
-    for grade in grades:
-        lines.append(f"{grade.student}, {short_name(grade.notebook, grade.cell)}: {grade.points:.2f} of {grade.max_points:.2f}. "
-                     f"{grade.reason}")
+    return "\n".join(lines)
+
+
+def reasons(grades):
+    """Why points were lost, a line each; one for a notebook all of whose cells have the same reason."""
+    lines = []
+    for (student, notebook), group in itertools.groupby(grades, key=lambda grade: (grade.student, grade.notebook)):
+        group = list(group)
+        if len({grade.reason for grade in group}) == 1 and group[0].points < group[0].max_points:
+            lines.append(f"{student}, {rubric.PARTS[notebook].title}: {group[0].reason}")
+            continue
+        lines += [f"{student}, {short_name(notebook, grade.cell)}: {grade.points:.2f} of {grade.max_points:.2f}. {grade.reason}"
+                  for grade in group if grade.points < grade.max_points]
     return "\n".join(lines)
 
 
