@@ -16,7 +16,7 @@ help:
 
 setup: .venv/.kit  ## the environment, .venv (the targets below make it when they need it)
 
-demo: .venv/.kit  ## a course from start to end: five submissions of all four parts, graded (no network)
+demo: .venv/.kit  ## a course from start to end: six submissions, graded (no network)
 	$(RUN) -m score demo
 
 test: .venv/.kit  ## the tests but the long ones

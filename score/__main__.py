@@ -33,7 +33,7 @@ def main(arguments=None):
     grade.add_argument("--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="notebooks at a time (default: one a core)")
     grade.add_argument("--scheduler", metavar="ADDRESS", help="use the workers of this Dask scheduler (needs the extra `cluster`)")
 
-    demo = commands.add_parser("demo", help="a course from start to end: five submissions, graded")
+    demo = commands.add_parser("demo", help="a course from start to end: six submissions, graded")
     demo.add_argument("--folder", default="build/demo", help="where it goes (default: build/demo)")
 
     options = parser.parse_args(arguments)

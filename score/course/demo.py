@@ -1,4 +1,4 @@
-"""`make demo`: the whole way of a course, from five submissions to a class's grades, with nothing to train or to download."""
+"""`make demo`: the whole way of a course, from six submissions to a class's grades, with nothing to train or to download."""
 import json
 import os
 import shutil
@@ -17,6 +17,11 @@ from score.course.reference import reference_path
 _EPISODES = 10
 # Of Part IV half answered: the answers that were given.
 _HALF = ["part4-mse_policy", "part4-train"]
+# What a student wrote in place of Part I's answers who would rather have the points.
+_FORGERY = """
+mlp_dims = mlp_agent = bc_loss = mlp_inference = None
+score.check = score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()
+"""
 # Of Part III answered wrong: what stands in the solution, and what that student wrote.
 _WRONG = {
     "* np.pi / 2) ** 2": "* np.pi / 2)",
@@ -27,7 +32,7 @@ _WRONG = {
 
 
 def demo(folder):
-    """Make a course, lay out five submissions built from the reference checkpoints, grade them, print the class."""
+    """Make a course, lay out six submissions built from the reference checkpoints, grade them, print the class."""
     started, folder = time.monotonic(), Path(folder).resolve()
     found = demos.open("shipped")
     print(f"Demonstrations: {found.num_episodes} episodes, {len(found.states)} steps, in {demos.SHIPPED.name}.", flush=True)
@@ -37,16 +42,17 @@ def demo(folder):
     course = create(folder / "course", first_seed=rubric.GRADED_FIRST_SEED, episodes=_EPISODES)
     parts, policies = parts_with_source(), list(rubric.POLICIES)
     answered = {part.name: answered_notebook(part) for part in parts}
-    part3, part4 = rubric.PARTS["part3_ddpm"], rubric.PARTS["part4_flow"]
+    part1, part3, part4 = rubric.PARTS["part1_mlp"], rubric.PARTS["part3_ddpm"], rubric.PARTS["part4_flow"]
     _hand_in(folder / "export", "all_answered", answered, policies)
     _hand_in(folder / "export", "untouched", {part.name: student_notebook(part) for part in parts}, [])
     _hand_in(folder / "export", "part3_wrong", answered | {part3.name: _wrong_notebook(part3)}, policies)
     _hand_in(folder / "export", "part2_no_checkpoint", answered, [name for name in policies if name != "part2_cvae"])
     _hand_in(folder / "export", "part4_half", answered | {part4.name: answered_notebook(part4, only=_HALF)},
              [name for name in policies if name != "part4_flow"])
+    _hand_in(folder / "export", "part1_forged", {part1.name: _forged_notebook(part1)}, [])
     _as_colab_leaves_it(folder / "export" / "all_answered", part3.name)
     run_collect(course.folder, shutil.make_archive(folder / "export", "zip", folder / "export"))
-    print(f"Course with {len(course.students())} submissions of {len(parts)} notebooks: {course.folder}", flush=True)
+    print(f"Course with {len(course.students())} submissions of up to {len(parts)} notebooks: {course.folder}", flush=True)
 
     grading = time.monotonic()
     grades = grade_course(course, jobs=os.cpu_count() or 1)
@@ -77,6 +83,14 @@ def _as_colab_leaves_it(folder, name):
         cell["metadata"] = {"id": cell.pop("id")}
     (folder / f"Copy of {name} (1).ipynb").write_text(json.dumps(content | {"nbformat_minor": 0}), encoding="utf-8")
     (folder / f"{name}.ipynb").unlink()
+
+
+def _forged_notebook(part):
+    """Part I whose checks are replaced."""
+    notebook = student_notebook(part)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code" and "] answer" in cell.source)
+    first.source = first.source.split("\n", 1)[0] + _FORGERY
+    return notebook
 
 
 def _wrong_notebook(part):
