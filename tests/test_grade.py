@@ -272,3 +272,14 @@ def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path, cluster, c
     assert command.returncode == 0, errors
     points = {key: entry[0] for key, entry in gradebook_of(made).items() if key[1] == PART.name and "rollouts" not in key[2]}
     assert sorted(points.values()) == [1.0] * 4 + [2.0] * 8
+
+
+def test_a_configuration_that_takes_other_steps_grades_nobody_and_says_so(course, threads, capsys):
+    config = course.folder / "nbgrader_config.py"
+    whole = config.read_text()
+    config.write_text(whole + '\nget_config().Autograde.autograde_preprocessors = []  # noqa: F821\n')
+    grades = grade_course(course, executor=threads)
+    config.write_text(whole)
+    assert sum(grade.points for grade in grades if grade.cell != "part1-q1_2") == 0
+    assert "make nbgrader_config.py as `course create` writes it" in capsys.readouterr().out
+    assert not [grade for grade in grades if "nbgrader_config" in grade.reason]  # students are not told of it

@@ -37,6 +37,8 @@ from score.course.preprocessors import hand_in_file
 
 _LONGEST_FIRST = ("part3_ddpm", "part4_flow", "part2_cvae", "part1_mlp")  # so that at the end nobody waits for a long one
 
+_SCRATCH = "pusht-grading-"
+
 
 @dataclass(frozen=True)
 class Grade:
@@ -110,9 +112,9 @@ def _alone(course):
     note = course.folder / ".grading"
     try:
         with filelock.FileLock(note.with_suffix(".lock"), timeout=0):
-            if note.exists():
-                shutil.rmtree(note.read_text(), ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix="pusht-", ignore_cleanup_errors=True) as scratch:
+            if note.exists() and (left := Path(note.read_text())).name.startswith(_SCRATCH):
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as scratch:
                 os.chmod(scratch, 0o711)  # kernels with a user of their own reach their folders through it
                 note.write_text(scratch)
                 yield scratch

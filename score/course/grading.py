@@ -135,6 +135,8 @@ def grade_part(task):
 
 def _graded(task, folder, course, seconds):
     notebook = nbformat.read(folder / f"{task.part}.ipynb", as_version=4)
+    if "pusht" not in notebook.metadata:
+        raise CourseError("nbgrader took other steps than the course's: make nbgrader_config.py as `course create` writes it.")
     told = notebook.metadata.pusht
     written = {f"part{rubric.PARTS[task.part].number}-{entry.cell}" for entry in rubric.PARTS[task.part].written}
     with Gradebook(f"sqlite:///{course}/gradebook.db") as gradebook:

@@ -69,7 +69,8 @@ def report(course_name, results_by_student, hand_by_student, repairs, twins, rem
     results = {student: results_by_student[student] for student in sorted(results_by_student)}
     hands = {student: hand_by_student.get(student, {}) for student in results}
     graded = [(student, result) for student, by_part in results.items() for result in by_part.values()]
-    used = [part for part in rubric.PARTS.values() if any(result.part == part.name and not result.missing for _, result in graded)]
+    there = {result.part for _, result in graded if not result.missing} | {name for hand in hands.values() for name, _ in hand}
+    used = [part for part in rubric.PARTS.values() if part.name in there]
     fixed, refused = _repairs(repairs)
     flags = _flags(graded, remarks, refused)
     students = [_student_row(student, by_part, hands[student], used, flags) for student, by_part in results.items()]
