@@ -59,8 +59,9 @@ def _port(server, info, log):
     while True:
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):  # not there yet, or not to its end
             return json.loads(info.read_text())["port"]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(0.1)
         assert server.poll() is None and time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
 
 
 @contextlib.contextmanager
