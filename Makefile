@@ -1,7 +1,7 @@
 # Needs python3 (3.11 or later, with venv), make, and PyPI; everything else goes into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all bench notebooks notebooks-check reference demonstrations check-wheels lock clean
+.PHONY: help setup demo test test-all bench bench-class notebooks notebooks-check reference demonstrations check-wheels lock clean
 
 PYTHON ?= python3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -27,6 +27,9 @@ test-all: .venv/.kit  ## all the tests
 
 bench: .venv/.kit .venv-peer/.peer  ## speed, beside gym-pusht's in the same run
 	$(RUN) -m benchmarks
+
+bench-class: .venv/.kit  ## how fast a class is graded, and what that costs beyond the rollouts (half an hour)
+	$(RUN) -m benchmarks.grading
 
 notebooks: .venv/.kit  ## build the students' notebooks from notebooks/source
 	$(RUN) -m score.course.build

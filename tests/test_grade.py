@@ -25,7 +25,7 @@ STUDENTS = [f"s{n}" for n in range(6)]
 NOTEBOOKS = 4 * len(STUDENTS)
 # A grading that takes no time: points by the student's and the part's name, a line in a log for each.
 QUICK = textwrap.dedent("""
-    import hashlib, os, sys, time
+    import hashlib, os, signal, sys, time
     from dataclasses import replace
     from score.course import grade, open_course
     from score.course.grading import Graded, ungraded
@@ -41,6 +41,7 @@ QUICK = textwrap.dedent("""
         return Graded(replace(result, cells=cells, missing=""), {f"{task.part}.ipynb": b"{}"})
 
     if __name__ == "__main__":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started all this with it switched off
         grade.grade_part = quick
         course = open_course("course")
         print("begins", flush=True)
@@ -140,6 +141,7 @@ def test_stopped_at_any_moment_nothing_is_lost_or_done_twice(tmp_path, uninterru
             assert quickly(tmp_path) == [] and gradebook_of(course) == uninterrupted
             shutil.rmtree(course.folder / "results")
             (course.folder / "gradebook.db").write_bytes(empty)
+    assert min(found) < NOTEBOOKS, "no run was stopped before its end"
     before = recorded(tmp_path)
     assert len(quickly(tmp_path)) == NOTEBOOKS - len(before)
     assert gradebook_of(course) == uninterrupted

@@ -222,3 +222,8 @@ def test_on_a_phone_the_page_is_no_wider_than_the_screen(hostile, tmp_path):
             for width in (360, 1200):
                 opened.set_viewport_size({"width": width, "height": 800})
                 assert opened.evaluate("document.documentElement.scrollWidth") <= width, (address, width)
+
+
+def test_a_stage_that_nobody_spent_time_in_is_shown_as_none():
+    first, second = graded("part1_mlp", seconds={}), graded("part2_cvae", seconds={"evidence": 0.0})
+    assert "evidence 0.0 s" in shown(report({"ada": {"part1_mlp": first, "part2_cvae": second}}))[0]

@@ -26,7 +26,7 @@ from score.verdict import AnswerError, Verdict
 QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
 STAGES = ("questions", "rollouts", "evidence", "film")
 _CALLS = 1000  # of a question; the longest asks some dozens of times
-_FILMED = 10
+FILMED = 10
 _LOSSES = 10_000  # of a curve, to be shown: more than any training of the course has epochs
 
 
@@ -45,8 +45,8 @@ class Grader:
 
     socket_path: where the kernel reaches it. submission: folder with the hand-in files, to which films are added.
     first_seed, episodes: the held-out episodes; questions draw from the same seed. known: policy's name -> what rolling it
-    out came to before, where nothing has changed that it depends on. ledger: test cell -> `Entry`; rollouts: policy's name ->
-    what becomes a `RolloutResult`; seconds: by stage.
+    out came to before, where nothing has changed that it depends on. filmed: of a policy's episodes, how many. ledger: test cell ->
+    `Entry`; rollouts: policy's name -> what becomes a `RolloutResult`; seconds: by stage.
     """
 
     socket_path: str
@@ -54,6 +54,7 @@ class Grader:
     first_seed: int
     episodes: int
     known: dict = field(default_factory=dict)
+    filmed: int = FILMED
     ledger: dict = field(default_factory=dict)
     rollouts: dict = field(default_factory=dict)
     seconds: dict = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
@@ -102,7 +103,9 @@ class Grader:
             verdict = Verdict(title, 0.0, points, f"The notebook {error}.")
         except Exception as error:  # a forged answer can make a judge raise anything: it earns nothing, and is shown to a person
             verdict = Verdict(title, 0.0, points, f"The notebook answered what the question does not ask for ({type(error).__name__}).")
-            flags.append(f"{title}: the judge stopped at the answer: {traceback.format_exc(limit=-2)}")
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            flags.append(f"{title}: the judge stopped at the answer: {type(error).__name__}: {_sentence(error)} "
+                         f"({Path(where.filename).name}, line {where.lineno})")
         self.ledger[cell] = Entry(asdict(verdict), time.monotonic() - started, flags)
         try:
             line.send({"verdict": asdict(verdict)})
@@ -141,9 +144,10 @@ class Grader:
 
         with self._timed("rollouts"):
             score = score_policy(policy, ask, as_range(checkpoint.stats), range(self.first_seed, self.first_seed + self.episodes))
-        film_name = f"{policy.name}_rollouts.mp4"
-        with self._timed("film"):
-            video.write_video(str(self.submission / film_name), film(score.episodes.first(_FILMED)))
+        film_name = f"{policy.name}_rollouts.mp4" if self.filmed else ""
+        if self.filmed:
+            with self._timed("film"):
+                video.write_video(str(self.submission / film_name), film(score.episodes.first(self.filmed)))
         with self._timed("evidence"):
             try:
                 flags = evidence.findings(policy, checkpoint, score, ask)

@@ -330,5 +330,5 @@ def _stages(graded):
     """[(stage, seconds of the class, of the longest notebook, whose)]"""
     names = dict.fromkeys(stage for _, result in graded for stage in result.seconds)
     longest = {stage: max(graded, key=lambda entry: entry[1].seconds.get(stage, 0.0)) for stage in names}
-    return [(stage, sum(result.seconds.get(stage, 0.0) for _, result in graded), longest[stage][1].seconds[stage], longest[stage][0],
+    return [(stage, sum(result.seconds.get(stage, 0.0) for _, result in graded), longest[stage][1].seconds.get(stage, 0.0), longest[stage][0],
              longest[stage][1].part) for stage in names]

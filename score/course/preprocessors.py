@@ -22,7 +22,7 @@ from pusht.checkpoint import MAX_BYTES, SUFFIX
 from score import rubric
 from score.course import box, evidence
 from score.course.build import MARKER, clear_solution
-from score.course.grader import Grader, expected
+from score.course.grader import FILMED, Grader, expected
 from score.verdict import MIME, Verdict
 
 _LOOK_EVERY = 0.2  # s
@@ -69,6 +69,7 @@ class Execute(stock.Execute):
     notebook_seconds = Integer(3600, help="of a notebook, all its cells together").tag(config=True)
     memory_bytes = Integer(4 * 2 ** 30, help="of all processes of a notebook together").tag(config=True)
     output_bytes = Integer(10 * 2 ** 20, help="of all outputs of a notebook together").tag(config=True)
+    filmed = Integer(FILMED, help="of a policy's episodes, how many").tag(config=True)
     known = Dict(help="policy -> what rolling it out came to, where nothing that it depends on has changed").tag(config=True)
 
     def __init__(self, *args, level=None, **options):
@@ -83,7 +84,7 @@ class Execute(stock.Execute):
         files = [file for policy in part.policies if (file := hand_in_file(submission / (policy.name + SUFFIX)))]
         with tempfile.TemporaryDirectory(prefix="pusht-", dir=short_folder()) as private:
             self._private, self._level = box.prepare(private, level, files), level
-            grader = Grader(str(self._private / "s" / "grader"), submission, self.first_seed, self.episodes, dict(self.known))
+            grader = Grader(str(self._private / "s" / "grader"), submission, self.first_seed, self.episodes, dict(self.known), self.filmed)
             with grader as self._grader, self._watched():
                 with contextlib.suppress(DeadKernelError):  # before the first cell; `_stopped` says why
                     nb, resources = super().preprocess(nb, resources, km)
@@ -203,7 +204,7 @@ class SaveAutoGrades(stock.SaveAutoGrades):
             return super().preprocess_cell(cell, resources, cell_index)
         grade_id = cell.metadata.nbgrader["grade_id"]
         verdict = self._verdict(cell, grade_id)
-        for claim in _claims(cell):
+        for claim in sorted(set(_claims(cell))):
             if claim > verdict.points + 1e-6:
                 self._flags.append(f"{grade_id}: the notebook's own output claims {claim:g} points, the ledger has {verdict.points:g}.")
         entry = self._told["ledger"].get(grade_id, {"flags": [], "seconds": 0.0})
