@@ -1,13 +1,14 @@
 """Where a student stands and what a submission earns: questions, loss curves, rollouts."""
 from score.episodes import grade_rollouts
 from score.losses import compare_losses, reference_loss
+from score.packing import submit
 from score.published import score_part1, score_part2, score_part3, test_cosine_beta_schedule, test_kl_divergence
 from score.questions import check
-from score.standing import compare_policies, film_policies
+from score.standing import compare_policies, film_policies, show_standing
 from score.verdict import Verdict
 
 __all__ = [
     "Verdict", "check", "compare_losses", "compare_policies", "film_policies", "grade_rollouts", "reference_loss", "score_part1",
-    "score_part2", "score_part3",
+    "score_part2", "score_part3", "show_standing", "submit",
     "test_cosine_beta_schedule", "test_kl_divergence",
 ]

@@ -30,13 +30,37 @@ def main(arguments=None):
     grade.add_argument("folder")
     grade.add_argument("--student", action="append", help="only this one; may be given again")
     grade.add_argument("--part", action="append", choices=PARTS, help="only this notebook; may be given again")
-    grade.add_argument("--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="notebooks at a time (default: one a core)")
+    grade.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, metavar="N", help="notebooks at a time (default: one a core)")
     grade.add_argument("--scheduler", metavar="ADDRESS", help="use the workers of this Dask scheduler (needs the extra `cluster`)")
+
+    submission = commands.add_parser("submission", help="pack what is handed in, or say what is missing in it")
+    deeds = submission.add_subparsers(dest="action", required=True)
+    pack = deeds.add_parser("pack", help="make one zip of a folder's notebooks, checkpoints and runs, and check it")
+    pack.add_argument("path", nargs="?", default=".", metavar="FOLDER", help="where they are (default: this folder)")
+    pack.add_argument("--out", metavar="FILE", help="where the zip goes (default: hand_in.zip in the folder)")
+    check = deeds.add_parser("check", help="say what is missing; the exit code is 0 when nothing is, else 1")
+    check.add_argument("path", metavar="FILE", help="a zip or a folder")
+    for parser_of in (pack, check):
+        parser_of.add_argument("--part", action="append", choices=PARTS, help="only this one is handed in; may be given again")
+
+    gradescope = commands.add_parser("gradescope", help="Gradescope's autograder (needs the extra `instructor`)")
+    build = gradescope.add_subparsers(dest="action", required=True).add_parser("build", help="make the autograder zip of a course")
+    build.add_argument("folder")
+    build.add_argument("--out", metavar="FILE", help="where the zip goes (default: gradescope.zip in the course's folder)")
+    build.add_argument("--episodes", type=_count, default=10, metavar="N", help="held-out episodes of each policy (default: 10)")
+    build.add_argument("--minutes", type=_count, default=10, metavar="N", help="what the assignment there allows a submission (default: 10)")
+    build.add_argument("--megabytes", type=_count, default=768, metavar="N", help="the memory of its container (default: 768)")
 
     demo = commands.add_parser("demo", help="a course from start to end: six submissions, graded")
     demo.add_argument("--folder", default="build/demo", help="where it goes (default: build/demo)")
 
     options = parser.parse_args(arguments)
+    if options.command == "submission":  # students have no score.course
+        from score.hand_in import HandInError
+        try:
+            sys.exit(_submission(options))
+        except HandInError as error:
+            sys.exit(f"{parser.prog}: {error}")
     from score.course import CourseError
     try:
         _run(options)
@@ -44,11 +68,28 @@ def main(arguments=None):
         sys.exit(f"{parser.prog}: {error}")
 
 
+def _submission(options):
+    from score.packing import contents, pack
+    from score.submission import check
+    if options.action == "pack":
+        path, report = pack(options.path, options.out, options.part)
+        print(contents(path))
+    else:
+        report = check(options.path, options.part)
+    print(report)
+    return 0 if report.complete else 1
+
+
 def _run(options):
     from score import course
     if options.command == "demo":
         from score.course.demo import demo
         demo(options.folder)
+    elif options.command == "gradescope":
+        from score.course import gradescope
+        path = gradescope.build(course.open_course(options.folder), options.out, episodes=options.episodes, minutes=options.minutes,
+                                megabytes=options.megabytes)
+        print(f"{path}: upload it in Gradescope as the assignment's autograder. It holds solutions and held-out seeds: not for students.")
     elif options.action == "create":
         chosen = {"episodes": options.episodes} if options.episodes is not None else {}
         made = course.create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
@@ -77,11 +118,11 @@ def _run(options):
         print(f"The class: {made.folder / 'report.html'} and grades.csv; to hand back: {made.folder / 'feedback'}")
 
 
-def _jobs(text):
-    jobs = int(text)
-    if jobs < 1:
+def _count(text):
+    count = int(text)
+    if count < 1:
         raise ValueError
-    return jobs
+    return count
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pusht.rollout import Episodes, receding_horizon, reproducible, rollout
 from score import rubric
 from score.asking import asked
 from score.protocol import converse
-from score.standing import keep_score
+from score.standing import keep_score, keep_verdict
 from score.verdict import AnswerError, Verdict, call_answer
 
 _BOOTSTRAPS = 10_000
@@ -116,7 +116,7 @@ class _Asked:
 
 
 def grade_rollouts(name, *answer, folder="."):
-    """Have a policy, such as "part1_mlp", judged by its rollouts; show and return the `Verdict`.
+    """Have a policy, such as "part1_mlp", judged by its rollouts; show, keep and return the `Verdict`.
 
     answer: what the notebook has for it: the inference function and the network (Parts I and II), these and the noise
     scheduler (Part III), the policy object (Part IV). The network gets the weights of the hand-in file in `folder`. A
@@ -131,7 +131,10 @@ def grade_rollouts(name, *answer, folder="."):
         checkpoint, infer = _loaded(policy, answer, folder)
         verdict, score = rolled_out(policy, checkpoint, called(policy, infer), seeds)
     except AnswerError as error:
-        return no_rollouts(policy, error).show()
+        verdict = no_rollouts(policy, error)
+        keep_verdict(name, verdict, folder)
+        return verdict.show()
+    keep_verdict(name, verdict, folder)
     start = normalize_data(score.episodes.states[0][:1].repeat(policy.obs_horizon, axis=0), as_range(checkpoint.stats)["obs"])
     if not score.one_by_one:
         keep_score(score, infer, torch.from_numpy(start).float()[None], folder)

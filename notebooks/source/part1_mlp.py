@@ -311,7 +311,7 @@ show_video(write_video("mlp_vis.mp4", frames))
 figures.chunk(unnormalize_data(nobs.cpu().numpy(), stats["obs"]), chunk, obs_horizon=obs_horizon, action_horizon=action_horizon)
 
 # %% [markdown]
-# ## 7 · Where you stand
+# ## 7 · How well it pushes
 #
 # The published assignment scores ten episodes against a threshold of 0.60. Ten are few: with the same policy, another ten
 # can come out 0.1 higher or lower, as the interval says.
@@ -325,14 +325,30 @@ show_video("mlp_combined_vis.mp4", width=640)
 # %% [markdown]
 # The grade rests on many more episodes, from starts that nobody has seen before, and goes from nothing for an untrained
 # network to full points for a right solution. This cell runs thirty practice episodes by the same rules, with the weights
-# in `part1_mlp.safetensors`: the file that you hand in together with this notebook.
+# that the training left in `part1_mlp.safetensors`.
 
 # %%
 # [part1/rollouts] test
 score.grade_rollouts("part1_mlp", mlp_inference, mlp_agent).points
 
 # %% [markdown]
-# **To hand in:** this notebook and `part1_mlp.safetensors`. Nothing is trained when it is graded.
-#
 # **To think about.** From most starts there are two good ways around the T. What does a network trained by least squares do
 # between them? Watch the film of the ten episodes again with this question; Parts II to IV are answers to it.
+
+# %% [markdown]
+# ## 8 · Handing in
+#
+# Where you stand: what each check of this part last said, and how far the training got.
+
+# %%
+# [part1/standing] practice
+score.show_standing()
+
+# %% [markdown]
+# The next cell packs all that is handed in into `hand_in_part1_mlp.zip` and says what is missing in it. The trained
+# weights come along: nothing is trained when it is graded.
+# In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S), and find the zip in this folder.
+
+# %%
+# [part1/hand_in] practice
+score.submit()

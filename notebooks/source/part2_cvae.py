@@ -273,7 +273,7 @@ def cvae_inference(model: nn.Module, batch_size: int, nobs: torch.Tensor, pred_h
 score.check("Q2.4", cvae_inference).points
 
 # %% [markdown]
-# ## 7 · Where you stand
+# ## 7 · How well it pushes
 #
 # The published threshold is 0.70 over ten episodes.
 
@@ -288,4 +288,18 @@ show_video("cvae_combined_vis.mp4", width=640)
 score.grade_rollouts("part2_cvae", cvae_inference, cvae_agent).points
 
 # %% [markdown]
-# **To hand in:** this notebook and `part2_cvae.safetensors`.
+# ## 8 · Handing in
+#
+# Where you stand: what each check of this part last said, and how far the training got.
+
+# %%
+# [part2/standing] practice
+score.show_standing()
+
+# %% [markdown]
+# The next cell packs all that is handed in into `hand_in_part2_cvae.zip` and says what is missing in it.
+# In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S), and find the zip in this folder.
+
+# %%
+# [part2/hand_in] practice
+score.submit()

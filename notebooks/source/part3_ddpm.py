@@ -265,7 +265,7 @@ score.check("Q3.4", ddpm_inference).points
 figures.denoising(ema_noise_pred_net, noise_scheduler, dataset)
 
 # %% [markdown]
-# ## 5 · Where you stand
+# ## 5 · How well it pushes
 #
 # The published threshold is 0.80 over ten episodes.
 
@@ -280,7 +280,22 @@ show_video("ddpm_combined_vis.mp4", width=640)
 score.grade_rollouts("part3_ddpm", ddpm_inference, noise_pred_net, noise_scheduler).points
 
 # %% [markdown]
-# **To hand in:** this notebook and `part3_ddpm.safetensors`.
-#
 # **To think about.** A hundred passes through the network for one chunk: which of them are needed? (Part IV gets by with
 # ten.)
+
+# %% [markdown]
+# ## 6 · Handing in
+#
+# Where you stand: what each check of this part last said, and how far the training got.
+
+# %%
+# [part3/standing] practice
+score.show_standing()
+
+# %% [markdown]
+# The next cell packs all that is handed in into `hand_in_part3_ddpm.zip` and says what is missing in it.
+# In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S), and find the zip in this folder.
+
+# %%
+# [part3/hand_in] practice
+score.submit()

@@ -256,7 +256,7 @@ print(score.compare_losses("part4_flow", flow_logger.epoch_losses(len(loader)), 
 figures.velocity(flow_policy, normalizer, figures.crossroads(demonstrations))
 
 # %% [markdown]
-# ## 4 · Where you stand
+# ## 4 · How well they push
 #
 # A hundred episodes of at most 300 steps; the published bars are 0.5 for the MSE policy and 0.7 for flow matching. The grade
 # uses other episodes than the ones below.
@@ -327,4 +327,18 @@ score.compare_policies()
 show_video(score.film_policies("four_policies.mp4"), width=640)
 
 # %% [markdown]
-# **To hand in:** this notebook, `part4_mse.safetensors`, `part4_flow.safetensors` and the two `part4_…_log.csv`.
+# ## 7 · Handing in
+#
+# Where you stand: what each check of this part last said, and how far the training got.
+
+# %%
+# [part4/standing] practice
+score.show_standing()
+
+# %% [markdown]
+# The next cell packs all that is handed in into `hand_in_part4_flow.zip` and says what is missing in it.
+# In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S), and find the zip in this folder.
+
+# %%
+# [part4/hand_in] practice
+score.submit()

@@ -10,8 +10,10 @@ The export is a zip or a folder. Whose a file is, is read off its path in the ex
 
 Another pattern is a regular expression that is matched from the path's start, with a group `student`; a zip counts as a folder.
 
-Taken are the files that the rubric names, each up to the size in `CAPS`, from any folder of the student's. Everything else stays
-where it is, and nothing is unpacked to a path that an export names. Notebooks are repaired. In the course's folder:
+Taken are the files that the rubric names, each up to the size in `CAPS`, from any folder of the student's: what `score.hand_in`
+says, whose zips students pack with `python -m score submission pack`. A manifest in it is not believed; a run in exp/mse or exp/flow
+counts where the files of Part IV are not there under their own names. Everything else stays where it is, and nothing is unpacked
+to a path that an export names. Notebooks are repaired. In the course's folder:
 
     submitted/STUDENT/pusht/   what is graded, with timestamp.txt
     incomplete/STUDENT/        instead, where no notebook came that can be read: nbgrader stops at a submission without any
@@ -22,17 +24,11 @@ where it is, and nothing is unpacked to a path that an export names. Notebooks a
 Where an upload is newer than what there is of a part, its files replace those of the same names. What it has not stays: each
 part may have an assignment of its own, and some students send what they forgot. A notebook that cannot be read replaces none.
 """
-import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
-import stat
-import struct
-import tempfile
-import zipfile
-import zlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -41,16 +37,15 @@ import nbformat
 import yaml
 from nbgrader.utils import parse_utc
 
-from score import rubric
+from score import hand_in, rubric
 from score.course import ASSIGNMENT, CourseError, open_course
 from score.course.build import write
-from score.course.repair import MAX_BYTES, RepairError, repair
+from score.course.repair import RepairError, repair
+from score.hand_in import CAPS, MB, NOISE, WANTED, Refused, listed, wanted_name
+from score.hand_in import STUDENT_CAP as _STUDENT_CAP
+from score.hand_in import utc as _utc
 
-_MB = 2 ** 20
-CAPS = {".ipynb": MAX_BYTES, ".safetensors": 64 * _MB, ".csv": 5 * _MB, ".json": 5 * _MB, ".mp4": 20 * _MB}
-_STUDENT_CAP = 95 * _MB  # nbgrader passes over folders of more than 100 MB
-_ZIP_CAP, _ZIP_ENTRIES, _RATIO = 250 * _MB, 50_000, 500
-_METADATA, _METADATA_CAP = "submission_metadata.yml", 100 * _MB
+_METADATA, _METADATA_CAP = "submission_metadata.yml", 100 * MB
 
 PATTERNS = {
     "Moodle": r"[^/]*?_(?P<student>\d+)_assignsubmission_file",
@@ -60,23 +55,16 @@ PATTERNS = {
     "files": r"(?:Copy of )*(?P<student>[^/]+?)[ _-]+part\d_[^/]+$",
 }
 _STUDENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}(?<!\.)")
-_NOISE = re.compile(r"(^|/)(__MACOSX|\.[^./][^/]*|Thumbs\.db|desktop\.ini)(/|$)")
-_COPY_WORDS = {"", "copy", "of", "kopie", "von", "van", "copie", "copia", "de", "di", "late", "ipynb"}
-_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, IndexError)
 
 
-def _wanted():
-    """{name of a file that is taken: the part it belongs to}, in the order in which they are taken."""
-    names = {f"{part.name}.ipynb": part.name for part in rubric.PARTS.values()}
-    for ending in (".safetensors", "_log.csv", "_loss.json"):
-        names |= {policy.name + ending: part.name for part in rubric.PARTS.values() for policy in part.policies}
-    for ending in ("_vis.mp4", "_combined_vis.mp4"):
-        names |= {policy.method + ending: part.name for part in rubric.PARTS.values() for policy in part.policies}
-    return names | {"demo_vis.mp4": "part1_mlp", "four_policies.mp4": "part4_flow"}
+class _Export(hand_in.Export):
+    """An LMS export, open for reading."""
 
-
-WANTED = _wanted()
-_LONGEST_FIRST = [os.path.splitext(name) for name in sorted(WANTED, key=len, reverse=True)]
+    def __enter__(self):
+        try:
+            return super().__enter__()
+        except hand_in.HandInError as error:
+            raise CourseError(str(error)) from None
 
 
 @dataclass
@@ -108,7 +96,7 @@ class Upload:
 class File:
     """A file that is taken: where it is, its SHA-256, and (UTC) when the upload that it is in was made."""
 
-    entry: "_Entry"
+    entry: "hand_in.Entry"
     sha256: str
 
     @property
@@ -128,9 +116,9 @@ def plan(course, path, pattern=None):
         for student, entries in sorted(whose.items()):
             alike = [other for other in {*whose, *folders} - {student} if other.casefold() == student.casefold()]
             if not _STUDENT.fullmatch(student):
-                nobody.append(f"{student!r} cannot name a student's folder, letters, digits and . _ @ - can: {_listed(entries)}.")
+                nobody.append(f"{student!r} cannot name a student's folder, letters, digits and . _ @ - can: {listed(entries)}.")
             elif alike:
-                nobody.append(f"{student!r} and {min(alike)!r} would share a folder on some machines: {_listed(entries)}.")
+                nobody.append(f"{student!r} and {min(alike)!r} would share a folder on some machines: {listed(entries)}.")
             else:
                 uploads.append(_upload(course, export, release, student, layout, entries))
     return uploads + ([Upload(None, str(path), remarks=nobody)] if nobody else [])
@@ -181,7 +169,7 @@ def format_plan(uploads):
 
 def _whose(export, pattern):
     """({student: entries}, the layout's name, sentences on entries of nobody's)."""
-    whose, lost, entries = {}, [], [entry for entry in export.entries if not _NOISE.search(entry.path)]
+    whose, lost, entries = {}, [], [entry for entry in export.entries if not NOISE.search(entry.path)]
     if pattern:
         layout, patterns = "by your pattern", [_compiled(pattern)]
     else:
@@ -198,7 +186,7 @@ def _whose(export, pattern):
             whose.setdefault(student, []).append(replace(entry, received=received))
         if not students and entry.path != _METADATA:
             lost.append(entry)
-    return whose, layout, [f"Nothing says whose these are: {_listed(lost)}."] if lost else []
+    return whose, layout, [f"Nothing says whose these are: {listed(lost)}."] if lost else []
 
 
 def _compiled(pattern):
@@ -226,7 +214,7 @@ def _unwrapped(entries):
 def _layout(paths):
     if _METADATA in paths:
         return "Gradescope"
-    found = [name for name in ("Moodle", "Canvas") for path in paths if re.match(PATTERNS[name], path) and _wanted_name(path)]
+    found = [name for name in ("Moodle", "Canvas") for path in paths if re.match(PATTERNS[name], path) and wanted_name(path)]
     return found[0] if found else "folders and files"
 
 
@@ -247,54 +235,42 @@ def _submitters(export, entries):
 
 # What is taken of a student's files.
 
-def _wanted_name(path):
-    """(name in the course, whether the file's name is that or a copy's, as "Copy of part1_mlp (2).ipynb"); None for another."""
-    stem, suffix = os.path.splitext(re.sub(r"\.ipynb\.(txt|json)$", ".ipynb", os.path.basename(path).lower()))
-    words = "_" + re.sub(r"[^a-z0-9]+", "_", stem).strip("_") + "_"
-    for target, kind in _LONGEST_FIRST:
-        if kind == suffix and f"_{target}_" in words:
-            rest = words.replace(f"_{target}_", "_", 1).split("_")
-            return target + kind, all(word.rstrip("0123456789") in _COPY_WORDS for word in rest)
-    return None
-
-
 def _upload(course, export, release, student, layout, entries):
     """The `Upload` of a student's entries: of each wanted name the best, read once for its digest."""
-    candidates, left, room = {}, [], _STUDENT_CAP
-    for entry in entries:
-        wanted = _wanted_name(entry.path)
-        if wanted and not entry.refusal:
-            candidates.setdefault(wanted[0], []).append((wanted[1], entry.received, entry.modified, entry.size, entry))
-        else:
-            left.append(entry)
+    candidates, room = hand_in.ranked(entries), _STUDENT_CAP
+    left = [_explained(entry) for entry in entries if entry.refusal or not (wanted_name(entry.path) or hand_in.beside(entry.path))]
     places = ", ".join(dict.fromkeys(entry.path.partition("/")[0] for entry in entries))
     upload = Upload(student, f"{layout}: {places[:200]}", max(entry.received for entry in entries))
-    for name in [name for name in WANTED if name in candidates]:
-        ranked = [found[-1] for found in sorted(candidates[name], key=lambda found: found[:-1], reverse=True)]
+    for name, ranked in candidates.items():
         for entry in ranked:
             try:
                 content = export.read(entry, CAPS[os.path.splitext(name)[1]])
                 if len(content) > room:
-                    raise Refused(f"the submission would be larger than {_STUDENT_CAP // _MB} MB")
+                    raise Refused(f"the submission would be larger than {_STUDENT_CAP // MB} MB")
             except Refused as refused:
                 left.append(replace(entry, refusal=str(refused)))
                 continue
             upload.files[name] = File(entry, hashlib.sha256(content).hexdigest())
             room -= len(content)
-            if len(ranked) > 1:
-                upload.remarks.append(f"{name} is {entry.path}, the newer or else the larger one, not "
-                                      f"{_listed([other for other in ranked if other is not entry])}.")
+            if why := hand_in.choice(name, entry, [other for other in ranked if other is not entry]):
+                upload.remarks.append(why)
             break
     if upload.files:
         upload.timestamp = max(file.received for file in upload.files.values())
     if left:
-        upload.remarks.append(f"Left out: {_listed(left)}.")
+        upload.remarks.append(f"Left out: {listed(left)}.")
     for part in dict.fromkeys(WANTED[name] for name in upload.files):
         upload.parts[part] = _state(course, release, upload, part)
         stays = sorted(_there(course, student, part) - {*upload.files})
         if stays and part in upload.taken:
             upload.remarks.append(f"Stays from before: {', '.join(stays)}.")
     return upload
+
+
+def _explained(entry):
+    """An entry that is left out, with the reason where the student can do something about it."""
+    pickled = hand_in.is_pickle(entry.path) and not entry.refusal
+    return replace(entry, refusal="a pickle, which is never opened: ask for .safetensors") if pickled else entry
 
 
 def _home(course, student):
@@ -436,12 +412,6 @@ def _put(path, content):
     part.replace(path)
 
 
-def _listed(entries):
-    """Paths of entries, each with the reason why it was refused, if it was."""
-    shown = [entry.path + (f" ({entry.refusal})" if entry.refusal else "") for entry in entries[:8]]
-    return ", ".join(shown) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
-
-
 def _stamp(when):
     """As nbgrader reads times."""
     return when.strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -449,163 +419,3 @@ def _stamp(when):
 
 def _parsed(text):
     return parse_utc(text).replace(tzinfo=timezone.utc, microsecond=0)
-
-
-def _utc(seconds):
-    return datetime.fromtimestamp(int(seconds), timezone.utc)
-
-
-# Reading an export, which may be hostile.
-
-class Refused(Exception):
-    """Why a file of an export is not read, in a few words."""
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A file of an export: a file of the folder, an entry of the zip, or one of a zip in either.
-
-    path: its path in the export, fit to be printed. file: where it is, of a file. info: of an entry of a zip; zip: that zip's
-    own entry, of a zip in the export. received: when the outermost of these was written. refusal: why it is not read, if so.
-    """
-
-    path: str
-    size: int
-    modified: datetime
-    received: datetime
-    file: Path | None = None
-    info: zipfile.ZipInfo | None = None
-    zip: "_Entry | None" = None
-    refusal: str = ""
-
-
-class _Export:
-    """A zip or a folder, open for reading; zips in it are looked into, zips in these are not.
-
-    entries: its files as `_Entry`. archive: the zip, or None.
-    """
-
-    def __init__(self, path):
-        self.path, self.archive, self._open, self._inner_of = Path(path), None, contextlib.ExitStack(), None
-
-    def __enter__(self):
-        if not self.path.is_dir():
-            try:
-                self.archive = zipfile.ZipFile(self.path)
-            except FileNotFoundError:
-                raise CourseError(f"There is no {self.path}.") from None
-            except _BROKEN as error:
-                raise CourseError(f"{self.path} is neither a folder nor a zip that can be read ({error}).") from None
-        self.entries = []
-        try:
-            for entry in self._archived() if self.archive else self._walked():
-                inside = entry.path.lower().endswith(".zip") and not entry.refusal and not _NOISE.search(entry.path)
-                self.entries += self._look_into(entry) if inside else [entry]
-        except Refused as refused:
-            raise CourseError(f"{self.path}: {refused}.") from None
-        return self
-
-    def __exit__(self, *error):
-        self._open.close()
-        if self.archive:
-            self.archive.close()
-
-    def read(self, entry, cap):
-        """The bytes of an entry; `Refused` when it is damaged or has more of them than `cap`, whatever its header says."""
-        try:
-            if entry.info is None:
-                with open(entry.file, "rb") as stream:
-                    return _capped(stream, cap)
-            archive = self._open_inner(entry.zip) if entry.zip else self.archive
-            with archive.open(entry.info) as stream:
-                return _capped(stream, cap, entry.info.compress_size)
-        except _BROKEN as error:
-            raise Refused(f"it cannot be read: {_shown(str(error))[:100]}") from None
-
-    def _walked(self):
-        for folder, folders, names in os.walk(self.path):
-            folders.sort()
-            for name in sorted([*names, *(name for name in folders if os.path.islink(os.path.join(folder, name)))]):
-                file = Path(folder, name)
-                status = file.lstat()
-                refusal = "" if stat.S_ISREG(status.st_mode) else "a link" if stat.S_ISLNK(status.st_mode) else "no file"
-                when = _utc(status.st_mtime)
-                yield _Entry(_shown(file.relative_to(self.path).as_posix()), status.st_size, when, when, file, refusal=refusal)
-
-    def _archived(self):
-        default = _utc(self.path.stat().st_mtime)
-        for info in _infos(self.archive):
-            when = _zip_date(info, default)
-            yield _Entry(_shown(info.filename), info.file_size, when, when, info=info, refusal=_zip_refusal(info))
-
-    def _look_into(self, entry):
-        """The entries of a zip in the export."""
-        try:
-            infos = _infos(self._open_inner(entry))
-        except Refused as refused:
-            return [replace(entry, refusal=str(refused))]
-        except _BROKEN as error:
-            return [replace(entry, refusal=f"no zip that can be read: {_shown(str(error))[:100]}")]
-        return [_Entry(f"{entry.path}/{_shown(info.filename)}", info.file_size, _zip_date(info, entry.received), entry.received,
-                       info=info, zip=entry, refusal=_zip_refusal(info)) for info in infos]
-
-    def _open_inner(self, entry):
-        """The zip in the export with this entry; the last one stays open, as its files are read one after another."""
-        if self._inner_of is None or (self._inner_of.path, self._inner_of.info) != (entry.path, entry.info):
-            self._inner_of = None
-            self._open.close()
-            file = entry.file or self._open.enter_context(tempfile.SpooledTemporaryFile(32 * _MB))
-            if not entry.file:
-                with self.archive.open(entry.info) as stream:
-                    for chunk in _chunks(stream, _ZIP_CAP, entry.info.compress_size):
-                        file.write(chunk)
-            self._inner, self._inner_of = self._open.enter_context(zipfile.ZipFile(file)), entry
-        return self._inner
-
-
-def _capped(stream, cap, packed=None):
-    return b"".join(_chunks(stream, cap, packed))
-
-
-def _chunks(stream, cap, packed=None):
-    """The stream in pieces; `Refused` as soon as there is more than `cap`, or far more than the `packed` bytes it came from."""
-    size = 0
-    while chunk := stream.read(2 ** 16):
-        size += len(chunk)
-        if size > cap:
-            raise Refused(f"larger than {cap // _MB} MB")
-        if packed is not None and size > max(_MB, _RATIO * packed):
-            raise Refused(f"more than {_RATIO} times its packed size")
-        yield chunk
-
-
-def _infos(archive):
-    infos = [info for info in archive.infolist() if not info.is_dir()]
-    if len(infos) > _ZIP_ENTRIES:
-        raise Refused(f"a zip of more than {_ZIP_ENTRIES} files")
-    return infos
-
-
-def _zip_refusal(info):
-    name, kind = info.filename.replace("\\", "/"), stat.S_IFMT(info.external_attr >> 16)
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
-        return "its path leads elsewhere"
-    if kind not in (0, stat.S_IFREG):
-        return "a link" if kind == stat.S_IFLNK else "no file"
-    if info.flag_bits & 1:
-        return "encrypted"
-    return "" if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else "packed in a way that is not read"
-
-
-def _zip_date(info, default):
-    """The date in a zip, which is in local time; `default` where there is none."""
-    try:
-        when = datetime(*info.date_time).astimezone(timezone.utc)
-    except (ValueError, OverflowError, OSError):
-        return default
-    return when if when.year > 1980 else default
-
-
-def _shown(path):
-    """A path with "/" between its parts and nothing that could not be printed."""
-    return "".join(char if char.isprintable() else "?" for char in path.replace("\\", "/"))

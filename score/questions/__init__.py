@@ -10,6 +10,7 @@ from pusht.progress import grading
 from score import rubric
 from score.protocol import converse
 from score.questions import cvae, ddpm, flow, mlp
+from score.standing import keep_verdict
 from score.verdict import AnswerError, Verdict
 
 QUESTIONS = {**mlp.QUESTIONS, **cvae.QUESTIONS, **ddpm.QUESTIONS, **flow.QUESTIONS}
@@ -18,7 +19,7 @@ _CHALLENGES = 3
 
 
 def check(name, answer):
-    """Have the answer to a question judged, such as `check("Q1.2", bc_loss)`; show and return the `Verdict`.
+    """Have the answer to a question judged, such as `check("Q1.2", bc_loss)`; show, keep and return the `Verdict`.
 
     Practice inputs are always the same. In class the grader draws its own, and judges.
     """
@@ -32,7 +33,9 @@ def check(name, answer):
 
     if grading():
         return converse({"question": name}, called, name, entry.points)
-    return judged(name, called, np.random.default_rng(0)).show()
+    verdict = judged(name, called, np.random.default_rng(0))
+    keep_verdict(name, verdict)
+    return verdict.show()
 
 
 def judged(name, called, rng):
