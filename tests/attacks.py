@@ -1,29 +1,46 @@
 """Hostile submissions to Part I, each run for real: `python tests/attacks.py` writes docs/attacks.md.
 
 An attack is a cell that stands where the answers belong; after it come the release's own test cells. What it gains is what
-the ledger says. `looks` is for what it may do besides: the cell prints a line that begins with LEAK where it got at something.
+the ledger says. What it gets at besides, its cell prints itself, in lines that begin with LEAK.
 """
+import contextlib
+import functools
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import psutil
 import torch
 
 from pusht import demos
-from pusht.checkpoint import Checkpoint
-from pusht.dataset import get_data_stats
+from pusht.checkpoint import Checkpoint, load_checkpoint
+from pusht.chunks import as_range
+from pusht.dataset import get_data_stats, normalize_data
 from pusht.networks import ResidualMLP
 from score import rubric
-from score.course import box, build
+from score.asking import asked
+from score.course import box, build, evidence
 from score.course.preprocessors import Execute
+from score.course.reference import answer_of, reference_path
+from score.episodes import called, score_policy
 
 PART = rubric.PARTS["part1_mlp"]
+PRACTICE_SEEDS = range(3)
 ROOT = Path(__file__).resolve().parents[1]
 
-# What answers would be: some attacks are on top of honest ones.
+# What stands before every attack, so that all of the notebook's cells run: answers that work and earn nothing. The policy stays put.
+_WRONG = """
+def mlp_dims(*sizes, **named): return [10, *[256] * 5, 32]
+def bc_loss(model, nobs, naction): return model(nobs.flatten(1)).sum()
+def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim): return nobs[:, -1:, :2].repeat(1, pred_horizon, 1)
+"""
+# Right ones: some attacks are on top of these.
 HONEST = "\n\n".join(cell.source for cell in build.answered_notebook(PART).cells
                      if cell.cell_type == "code" and cell.metadata.nbgrader.solution)
 
@@ -55,15 +72,38 @@ def _instead_of_converse(body):
     """The kernel's end of the conversation, rewritten."""
     return _WIRE + f"""
 import score, score.questions, score.episodes
+from score.protocol import Line
 from score.verdict import Verdict
 def converse(request, answer, name, max_points):
 {body}
     return Verdict(name, float(max_points), float(max_points), "Right.").show()
 score.questions.converse = score.episodes.converse = converse
-{HONEST}
-def mlp_dims(*a, **k): return [1]
-def bc_loss(*a): raise ValueError
-def mlp_inference(*a, **k): raise ValueError
+"""
+
+
+@functools.cache
+def hard_coded():
+    """Source of a policy that knows the actions of practice episodes, recorded from the reference, and nothing else."""
+    policy = rubric.POLICIES["part1_mlp"]
+    checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
+    model, infer = asked(policy, answer_of(evidence.solution(PART.name), policy))
+    checkpoint.restore(model)
+    own = as_range(stats())
+    episodes = score_policy(policy, called(policy, infer), as_range(checkpoint.stats), PRACTICE_SEEDS).episodes
+    known = []
+    for states, actions in zip(episodes.states, episodes.actions):
+        for start in range(0, len(actions), policy.action_horizon):
+            chunk = actions[start:start + policy.action_horizon]
+            chunk = np.concatenate([chunk[:1], chunk, *[chunk[-1:]] * policy.pred_horizon])[:policy.pred_horizon]
+            pair = normalize_data(states[start], own["obs"]), normalize_data(chunk, own["action"])
+            known.append([values.round(4).tolist() for values in pair])
+    return f"""
+import torch
+_SEEN, _DONE = map(torch.tensor, zip(*{known}))
+def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
+    away = (nobs[:, -1, None] - _SEEN).abs().amax(dim=2)  # of each observation from each that is known
+    stay = nobs[:, -1:, :2].repeat(1, pred_horizon, 1)
+    return torch.where((away.amin(dim=1) < 2e-2)[:, None, None], _DONE[away.argmin(dim=1)], stay)
 """
 
 
@@ -100,6 +140,8 @@ def forged(name, *a):
                           {"name": name, "points": 5.0, "max_points": 5.0, "sentence": "Right."}})
     return V()
 score.check = score.grade_rollouts = forged""",
+    "every float printed as 5.0": """
+get_ipython().display_formatter.formatters["text/plain"].for_type(float, lambda value, printer, cycle: printer.text("5.0"))""",
     "AST transformer that replaces every check": """
 import ast
 class Strip(ast.NodeTransformer):
@@ -113,9 +155,22 @@ get_ipython().input_transformers_cleanup.append(lambda lines: ["5.0\\n"] if any(
     "Verdict patched to carry all points": """
 import score.verdict
 score.verdict.Verdict.__getattribute__ = lambda self, n: 5.0 if n == "points" else object.__getattribute__(self, n)""",
-    "builtins patched: isinstance, all, any, abs": """
+    "the socket patched to hear all points": """
+import json, socket, struct
+told = {"name": "Q", "points": 5.0, "max_points": 5.0, "sentence": "Right."}
+class Deaf(socket.socket):
+    def connect(self, path):
+        super().connect(path)
+        text = json.dumps({"message": {"dict": [["verdict", {"dict": list(told.items())}]]}, "arrays": []}).encode()
+        self.heard = struct.pack("<IQ", len(text), 0) + text
+    def recv(self, count, *flags):
+        part, self.heard = self.heard[:count], self.heard[count:]
+        return part
+socket.socket = Deaf""",
+    "builtins patched: all, any, abs": """
 import builtins
 builtins.all = lambda *a: True
+builtins.any = lambda *a: False
 builtins.abs = lambda x: 0""",
     "torch and numpy patched to find everything equal": """
 import numpy as np, torch
@@ -158,6 +213,31 @@ for part in score.rubric.PARTS.values():
         text = heard(s)
         while text and '"given"' in text:
             say(s, message(d(got=d(dims=[10, 256, 32], skipped=False)))); text = heard(s)"""),
+    "a right practice run replayed: its answers by their count, then its verdict": f"""
+import os
+import numpy as np
+import score, score.questions, score.episodes
+from score.protocol import Line
+{HONEST}
+grading = os.environ.pop("NBGRADER_EXECUTION")
+_right = {{"Q1.1": (mlp_dims, []), "Q1.2": (bc_loss, []), "Q1.3": (mlp_inference, [])}}
+_verdicts = {{}}
+for _name, (_answer, _recorded) in _right.items():
+    _call = score.questions.QUESTIONS[_name][1]
+    def _keep(given): _recorded.append(_call(_answer, given)); return _recorded[-1]
+    _verdicts[_name] = vars(score.questions.judged(_name, _keep, np.random.default_rng(0)))
+os.environ["NBGRADER_EXECUTION"] = grading
+assert all(v["points"] for v in _verdicts.values())
+def converse(request, answer, name, max_points):
+    import socket
+    s = socket.socket(socket.AF_UNIX); s.connect(os.environ["PUSHT_GRADER"])
+    line = Line(s); line.send(request)
+    recorded = iter(_right.get(name, (None, []))[1])
+    while "verdict" not in line.receive():
+        got = next(recorded, None)
+        line.send({{"verdict": _verdicts["Q1.2"]}} if got is None else {{"got": got}})
+    line.send({{"verdict": _verdicts["Q1.2"]}})
+score.questions.converse = score.episodes.converse = converse""",
     "asks for another question in this cell": _instead_of_converse("""
     for other in ("Q1.1", "Q2.2", "Q4.4"):
         s = connect(); say(s, message(d(question=other))); heard(s)"""),
@@ -173,6 +253,23 @@ threading.Thread(target=early).start(); time.sleep(0.5)""",
     for arrays in ([["<f8", [-1]]], [["|O", [1]]]):
         s = connect(); say(s, message(d(**request))); heard(s)
         say(s, json.dumps({"message": {"dict": [["got", {"array": 0}]]}, "arrays": arrays}), b"x" * 8)"""),
+    "arrays of wrong shapes, kinds and keys": _instead_of_converse("""
+    import numpy as np
+    wrong = [{"dims": [[10, 256]], "skipped": False}, {"dims": {1: (2, 3)}, "skipped": 0},
+             {"loss": np.zeros((0, 5)), "gradient": np.zeros(())}, {"loss": np.zeros((1, 1, 1), bool), "gradient": None},
+             {"naction": np.zeros((16, 2)), "requires_grad": None},
+             {"naction": np.zeros((1,) * 30, np.float32), "requires_grad": "no"}, np.zeros((2, 16, 3), np.float32),
+             np.zeros((0, 16, 2)), {}, {(1, 2): None}, 2 ** 400, True]
+    for got in wrong:
+        line = Line(connect()); line.send(request)
+        while "verdict" not in line.receive(): line.send({"got": got})"""),
+    "answers of 60 MB, again and again": _instead_of_converse("""
+    import numpy as np
+    huge = np.zeros(3_700_000)
+    got = {"dims": [1] * 10 ** 6, "skipped": False, "loss": huge, "gradient": None, "naction": huge, "requires_grad": False}
+    for i in range(3):
+        line = Line(connect()); line.send(request)
+        while "verdict" not in line.receive(): line.send({"got": got})"""),
     "a header that announces an exabyte": _instead_of_converse("""
     s = connect(); s.sendall(struct.pack("<IQ", 2**32 - 1, 2**60))"""),
     "JSON nested a hundred thousand deep": _instead_of_converse("""
@@ -187,7 +284,7 @@ def bc_loss(model, nobs, naction): return model(nobs.flatten(1)).sum() * float("
 def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
     import torch
     return torch.full((batch_size, pred_horizon, action_dim), float("inf"))
-def mlp_dims(*a, **k): return [float("nan")]""",
+def mlp_dims(*sizes, **named): return [float("nan")] if named else [10, *[256] * 5, 32]  # the notebook names no size""",
     "frames walked for the expected values": """
 import inspect, torch
 def from_frames(*args, **kwargs):
@@ -195,14 +292,16 @@ def from_frames(*args, **kwargs):
         for name in ("right", "expected", "target"):
             if name in frame.frame.f_locals: return frame.frame.f_locals[name]
     raise ValueError("nothing in the frames")
-mlp_dims = bc_loss = mlp_inference = from_frames""",
+bc_loss = mlp_inference = from_frames
+def mlp_dims(*sizes, **named): return from_frames() if named else [10, *[256] * 5, 32]""",
     "memory searched for the expected values": """
 import gc, torch
 def from_memory(*args, **kwargs):
     for thing in gc.get_objects():
-        if isinstance(thing, dict) and "right" in thing: return thing["right"]
+        if isinstance(thing, dict) and isinstance(thing.get("right"), (list, torch.Tensor)): return thing["right"]
     raise ValueError("nothing in memory")
-mlp_dims = bc_loss = mlp_inference = from_memory""",
+bc_loss = mlp_inference = from_memory
+def mlp_dims(*sizes, **named): return from_memory() if named else [10, *[256] * 5, 32]""",
     "hidden inputs guessed from the practice seed": """
 import numpy as np
 from score.questions import QUESTIONS
@@ -212,7 +311,7 @@ for _name in ("Q1.1", "Q1.2", "Q1.3"):
     _stored[_name] = [QUESTIONS[_name][0](_rng, c) for c in range(3)]
 def mlp_dims(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
     for given in _stored["Q1.1"]:
-        if given == dict(obs_horizon=obs_horizon, obs_dim=obs_dim, pred_horizon=pred_horizon, action_dim=action_dim, hidden_dims=hidden_dims):
+        if list(given.values()) == [obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims]:
             return [obs_horizon * obs_dim, *hidden_dims, pred_horizon * action_dim]
     return [1]
 def bc_loss(model, nobs, naction):
@@ -220,6 +319,7 @@ def bc_loss(model, nobs, naction):
     if any(np.array_equal(given["nobs"], nobs.numpy()) for given in _stored["Q1.2"]):
         return torch.nn.functional.mse_loss(model(nobs.flatten(1)).view_as(naction), naction)
     raise ValueError("not a practice input")""",
+    "actions hard-coded for the practice seeds": hard_coded,
     "the grader's socket replaced by one of its own": _WIRE + """
 import score.protocol
 os.unlink(PATH) if os.access(os.path.dirname(PATH), os.W_OK) else None
@@ -239,6 +339,7 @@ STOPPING = {
     "os._exit in an answer": "import os\ndef mlp_dims(*a, **k): os._exit(0)\nbc_loss = mlp_inference = mlp_dims",
     "SIGKILL to the parent and to whatever it sees": """
 import os, signal
+assert os.getuid() != 0  # run by a mistake as root, it would end the machine
 for pid in [os.getppid(), *[int(p) for p in os.listdir("/proc") if p.isdigit()]]:
     if pid not in (os.getpid(), 0):
         try: os.kill(pid, signal.SIGKILL)
@@ -292,27 +393,41 @@ score.questions.converse = converse""",
 }
 
 REACHING = {
-    "the course's settings, solutions and gradebook": _REACH + """
-for path in ("{root}/notebooks/source/part1_mlp.py", "{root}/score/course/grader.py", "{root}/data/reference", "{course}/course.toml"):
+    "the course's settings, solutions, release and gradebook": _REACH + """
+for path in (f"{ROOT}/notebooks/source/part1_mlp.py", f"{ROOT}/score/course/grader.py", f"{ROOT}/data/reference", f"{COURSE}/course.toml"):
     tried(path.rsplit("/", 1)[1] + " read", lambda: os.listdir(path) if os.path.isdir(path) else open(path).read())
-tried("gradebook written", lambda: open("{course}/gradebook.db", "ab").write(b"x"))""",
+tried("gradebook written", lambda: open(f"{COURSE}/gradebook.db", "ab").write(b"x"))
+tried("release written", lambda: open(f"{COURSE}/release/pusht/part1_mlp.ipynb", "a").write(" "))""",
     "other students' submissions": _REACH + """
-tried("another student's file read", lambda: open("{course}/submitted/other/pusht/part1_mlp.ipynb").read())
-tried("another student's file written", lambda: open("{course}/submitted/other/pusht/part1_mlp.ipynb", "a").write(" "))""",
+tried("another student's file read", lambda: open(f"{COURSE}/submitted/other/pusht/part1_mlp.ipynb").read())
+tried("another student's file written", lambda: open(f"{COURSE}/submitted/other/pusht/part1_mlp.ipynb", "a").write(" "))""",
     "secrets in the environment and in /proc": _REACH + """
 tried("a variable of whoever grades", lambda: [v for v in os.environ if "SECRET" in v or "PUSHT_GRADE_" in v])
-tried("other processes' environments", lambda: [p for p in os.listdir("/proc") if p.isdigit() and
-      b"SECRET_OF_GRADER" in open(f"/proc/{{p}}/environ", "rb").read()])""",
+def others(file):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try: yield open(f"/proc/{pid}/{file}", "rb").read()
+        except OSError: pass
+tried("another process's environment read", lambda: any(b"SECRET_OF_GRADER" in text for text in others("environ")))
+tried("another process's command line read", lambda: any(b"SECRET_OF_GRADER" in text for text in others("cmdline")))""",
     "the kit's own files and the interpreter's packages": _REACH + """
 import score, numpy
 tried("the kit written", lambda: open(os.path.join(os.path.dirname(score.__file__), "zzz"), "w").write("x"))
 tried("a package written", lambda: open(os.path.join(os.path.dirname(numpy.__file__), "zzz"), "w").write("x"))""",
     "the network": _REACH + """
 import socket
-tried("a listener on the machine's loopback", lambda: socket.create_connection(("127.0.0.1", {port}), 2) and True)""",
+tried("a listener on the machine's loopback", lambda: socket.create_connection(("127.0.0.1", PORT), 2) and True)""",
+    "a local socket of another of the machine's processes": _REACH + """
+import socket
+tried("a local socket of the machine", lambda: socket.socket(socket.AF_UNIX).connect(f"\\0pusht-attacks-{PORT}") is None)""",
     "accounts of the machine": _REACH + """
-tried("/etc/shadow", lambda: open("/etc/shadow").read())
-tried("home folders", lambda: [h for h in os.listdir("/root") if h != ".pyenv"] if os.path.isdir("/root") else [])""",
+tried("/etc/shadow read", lambda: open("/etc/shadow").read())
+tried("home folders read", lambda: [h for h in os.listdir("/root") if h != ".pyenv"] if os.path.isdir("/root") else [])""",
+    "a process left behind for the next student's kernel": """
+import os, subprocess, sys
+if os.fork() == 0:
+    os.setsid()
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "LEFT BEHIND"])
+    os._exit(0)""",
 }
 
 CHECKPOINTS = {
@@ -342,7 +457,7 @@ class Outcome:
 def run(source, level, *, checkpoint=None, seconds=40, course="/nowhere", port=9):
     """The `Outcome` of a notebook whose answers are this source, run by the course's own Execute at an isolation level."""
     notebook = build.student_notebook(PART)
-    source = source.replace("{root}", str(ROOT)).replace("{course}", str(course)).replace("{port}", str(port)).replace("{{p}}", "{p}")
+    source = f"ROOT, COURSE, PORT = {str(ROOT)!r}, {str(course)!r}, {port}\n{_WRONG}{source() if callable(source) else source}"
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and not cell.metadata.nbgrader.solution]
     after = next(i for i, cell in enumerate(cells) if cell.metadata.nbgrader.grade)
     attack = nbformat.v4.new_code_cell(source)
@@ -351,17 +466,30 @@ def run(source, level, *, checkpoint=None, seconds=40, course="/nowhere", port=9
         if checkpoint:
             checkpoint(Path(folder) / "part1_mlp.safetensors")
         execute = Execute(first_seed=20_000, episodes=2, notebook_seconds=seconds, timeout=10, memory_bytes=2 ** 31, level=level)
-        graded, resources = execute.preprocess(notebook, {"metadata": {"path": folder}})
+        graded, resources = execute.preprocess(notebook, {"metadata": {"path": folder}, "nbgrader": {"notebook": PART.name}})
     told = resources["pusht"]
     printed = "".join(o.get("text", "") for o in attack.get("outputs", ()) if o.output_type == "stream")
+    leaks = [line[5:] for line in printed.splitlines() if line.startswith("LEAK ")]
     return Outcome({cell: entry["verdict"]["points"] for cell, entry in told["ledger"].items()}, told["stopped"],
-                   [line[5:] for line in printed.splitlines() if line.startswith("LEAK ")],
+                   leaks + ["life after its notebook"] * _left_behind(),
                    [flag for entry in told["ledger"].values() for flag in entry["flags"]])
 
 
+def _left_behind():
+    """How many processes an attack has left behind; they end here."""
+    left = [process for process in psutil.process_iter(["cmdline"]) if "LEFT BEHIND" in (process.info["cmdline"] or ())]
+    for process in left:
+        process.kill()
+    return len(left)
+
+
+def stats():
+    """The normalisation of the hand-in files here: the whole table."""
+    return {"obs": get_data_stats([[0] * 5, [512] * 4 + [6.28]]), "action": get_data_stats([[0, 0], [512, 512]])}
+
+
 def _checkpoint(model, path):
-    stats = {"obs": get_data_stats([[0] * 5, [512] * 4 + [6.28]]), "action": get_data_stats([[0, 0], [512, 512]])}
-    Checkpoint(model.state_dict(), stats, [0.1, 0.05], 300, demos.SHIPPED_FINGERPRINT, 1, {}).save(path)
+    Checkpoint(model.state_dict(), stats(), [0.1, 0.05], 300, demos.SHIPPED_FINGERPRINT, 1, {}).save(path)
 
 
 def untrained(path):
@@ -385,61 +513,71 @@ def _sparse(path, size):
 
 _TITLES = {"FORGING": "Forging points", "STOPPING": "Stopping or exhausting the run", "REACHING": "Reaching what is not theirs",
            "CHECKPOINTS": "Hand-in files"}
-# Not run unboxed: they would do harm to the machine, which nothing there keeps out.
+# Not run without bubblewrap: they would do harm to the machine …
 HARMFUL = {*STOPPING, "the kit's own files and the interpreter's packages"}
+# … but for these, where a kernel has a user of its own: the system refuses it signals to others and their files, and the rest
+# takes a core until the time is up.
+CONTAINED = {"os._exit in an answer", "SIGKILL to the parent and to whatever it sees", "an endless loop that swallows interrupts",
+             "sleeping for ever", "a conversation that trickles a byte at a time", "the kit's own files and the interpreter's packages"}
 
 
-def outcomes(level, course, port, names=None):
+def harmful(name, level):
+    """Whether an attack could do harm to the machine at this level: it is not run there."""
+    return name in HARMFUL and not level.bubblewrap and not (level.own_user and name in CONTAINED)
+
+
+def outcomes(level, course, port):
     """{attack: Outcome}, or None for those that are not run at this level."""
     found = {}
     for name, source in {**FORGING, **STOPPING, **REACHING}.items():
-        if names is None or name in names:
-            harmful = name in HARMFUL and not level.bubblewrap
-            found[name] = None if harmful else run(source, level, checkpoint=untrained, course=course, port=port)
+        found[name] = None if harmful(name, level) else run(source, level, checkpoint=untrained, course=course, port=port)
     for name, checkpoint in CHECKPOINTS.items():
-        if names is None or name in names:
-            found[name] = run(HONEST, level, checkpoint=checkpoint)
+        found[name] = run(HONEST, level, checkpoint=checkpoint)
     return found
 
 
 def effect(name, outcome):
     """What an attack achieved, in the table's words. Honest answers under a hostile hand-in file earn what they earn."""
     if outcome is None:
-        return "not run: nothing keeps it out"
+        return "not run: it could harm the machine"
     gained = outcome.points.get("part1-rollouts", 0.0) if name in CHECKPOINTS else outcome.gained
     return "; ".join([f"{gained:g} points", *([f"stopped: {outcome.stopped}"] if outcome.stopped else []),
-                      *([f"got at {leak}" for leak in outcome.leaks])])
+                      *([f"got: {', '.join(outcome.leaks)}"] if outcome.leaks else [])])
 
 
-def fake_course(folder):
-    """Something to find for attacks that look: a course's settings, gradebook and another student's submission."""
-    other = folder / "submitted" / "other" / "pusht"
-    other.mkdir(parents=True)
-    (other / "part1_mlp.ipynb").write_text("{}")
-    (folder / "course.toml").write_text("first_seed = 20000")
-    (folder / "gradebook.db").write_bytes(b"points")
-    return folder
-
-
-def listener():
-    """A socket that listens on the machine's loopback; its port is in getsockname()."""
-    server = socket.socket()
-    server.bind(("127.0.0.1", 0))
-    server.listen(8)
-    return server
+@contextlib.contextmanager
+def surroundings(folder):
+    """Something to find for attacks that look: {course: …, port: …}. There is a course that all may read, as most are, a listener on
+    the machine's loopback and one on a local socket, and another process with secrets in its environment and command line."""
+    course = folder / "course"
+    folder.chmod(0o755)
+    (course / "submitted" / "other" / "pusht").mkdir(parents=True)
+    (course / "submitted" / "other" / "pusht" / "part1_mlp.ipynb").write_text("{}")
+    (course / "release" / "pusht").mkdir(parents=True)
+    (course / "release" / "pusht" / "part1_mlp.ipynb").write_text("{}")
+    (course / "course.toml").write_text("first_seed = 20000")
+    (course / "gradebook.db").write_bytes(b"points")
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
+        port = server.getsockname()[1]
+        local.bind(f"\0pusht-attacks-{port}")
+        local.listen(8)
+        # It ends with its input.
+        with subprocess.Popen([sys.executable, "-c", "input()", "SECRET_OF_GRADER"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              env={**os.environ, "SECRET_OF_GRADER": "SECRET"}):
+            yield {"course": course, "port": port}
 
 
 def main():
     os.environ["SECRET_OF_GRADER"] = "SECRET"
-    levels = [box.strictest(), box.LEVELS[-1]]
-    with tempfile.TemporaryDirectory() as folder, listener() as server:
-        course = fake_course(Path(folder) / "course")
-        tables = {level: outcomes(level, course, server.getsockname()[1]) for level in levels}
+    levels = [level for level in box.LEVELS if box.works(level)]
+    with tempfile.TemporaryDirectory() as folder, surroundings(Path(folder)) as around:
+        tables = {level: outcomes(level, **around) for level in levels}
     lines = [_INTRODUCTION, *(f"- **{level.name}**" + (f": not kept out: {level.lacks}." if level.lacks else ".")
                               for level in box.LEVELS)]
     for group, title in _TITLES.items():
-        lines += ["", f"## {title}", "", "| attack | " + " | ".join(level.name for level in levels) + " |", "|---" * (len(levels) + 1) + "|"]
-        lines += [f"| {name} | " + " | ".join(effect(name, tables[level][name]) for level in levels) + " |" for name in globals()[group]]
+        rows = [["attack", *(level.name for level in levels)], ["---"] * (len(levels) + 1)]
+        rows += [[name, *(effect(name, tables[level][name]) for level in levels)] for name in globals()[group]]
+        lines += ["", f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows)]
     (ROOT / "docs").mkdir(exist_ok=True)
     (ROOT / "docs" / "attacks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -450,7 +588,10 @@ Hostile submissions to Part I, each run for real by `python tests/attacks.py`, w
 grader's ledger holds afterwards: what a notebook prints, patches or returns is not among them. An honest submission earns 5 points
 for its questions in the same harness; hand-in files stand beside honest answers, and the points given are those of the rollouts.
 
-Levels of isolation, of which a course takes the strictest that works on its machine and names it under its table:
+Levels of isolation, of which a course takes the strictest that works on its machine and names it under its table. A level without a
+column did not work where this page was written: bubblewrap is missing or forbidden there, or, for a user of its own, root does not
+grade or the interpreter lies where other users cannot reach. Here the kit, its interpreter and the course were readable by all:
+what is then got at as a user of its own, a folder that only its owner may enter (`chmod 700`) keeps out.
 """
 
 

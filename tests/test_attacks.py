@@ -1,55 +1,153 @@
-"""Hostile submissions gain nothing and harm nobody, in the strictest box that the machine has."""
+"""Hostile submissions gain nothing at any level of isolation, and in a box harm nobody."""
+import subprocess
+import sys
+import tempfile
+
 import attacks
+import psutil
 import pytest
 
+from pusht.chunks import as_range
+from score import rubric
 from score.course import box
+from score.episodes import called, score_policy
 
 ATTACKS = {**attacks.FORGING, **attacks.STOPPING, **attacks.REACHING}
+# In the short run, at the strictest level and at the others.
 SAMPLE = ["AST transformer that replaces every check", "verdict sent to the grader", "claims to have skipped what it cannot answer",
-          "the grader's socket replaced by one of its own", "a fork bomb", "the course's settings, solutions and gradebook"]
+          "the grader's socket replaced by one of its own", "a fork bomb", "the course's settings, solutions, release and gradebook",
+          "a pickle under the checkpoint's name"]
+ELSEWHERE = ["the network", "secrets in the environment and in /proc"]
+# What levels without bubblewrap leave open, as they say themselves.
+_OPEN = {
+    "own user": lambda leak: leak.endswith(" read") or leak in ("a local socket of the machine", "life after its notebook"),
+    "same user": lambda leak: leak != "a listener on the machine's loopback",
+}
 
 
-@pytest.fixture(scope="module")
-def level():
-    if not box.strictest().bubblewrap:
-        pytest.skip("needs bubblewrap, which does not work here: what holds without it stands in docs/attacks.md")
-    return box.strictest()
+def _at_each_level(names):
+    """(name, level) for each of these attacks that is run there."""
+    return [pytest.param(name, level, id=f"{level.name}: {name}",
+                         marks=[] if name in (SAMPLE if level is box.LEVELS[0] else ELSEWHERE) else pytest.mark.long)
+            for level in box.LEVELS for name in names if not attacks.harmful(name, level)]
 
 
-@pytest.fixture(scope="module")
-def surroundings(tmp_path_factory):
-    with attacks.listener() as server:
-        yield {"course": attacks.fake_course(tmp_path_factory.mktemp("around") / "course"), "port": server.getsockname()[1]}
+@pytest.fixture
+def level(request):
+    """The level that a test is for."""
+    if not box.works(request.param):
+        pytest.skip(f"the level \"{request.param.name}\" does not work here")
+    return request.param
 
 
-def test_an_honest_submission_earns_its_points_in_the_box(level):
+@pytest.fixture
+def surroundings(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET_OF_GRADER", "SECRET")
+    with attacks.surroundings(tmp_path) as around:
+        yield around
+
+
+@pytest.fixture
+def private():
+    """A folder that kernels of every user can reach."""
+    with tempfile.TemporaryDirectory(prefix="pusht-") as folder:
+        yield folder
+
+
+each_level = pytest.mark.parametrize("level", [pytest.param(level, id=level.name) for level in box.LEVELS], indirect=True)
+
+
+@each_level
+def test_an_honest_submission_earns_its_points(level):
     outcome = attacks.run(attacks.HONEST, level, checkpoint=attacks.untrained)
     assert {cell: points for cell, points in outcome.points.items() if points} == {"part1-q1_1": 1, "part1-q1_2": 2, "part1-q1_3": 2}
     assert "part1-rollouts" in outcome.points and not outcome.stopped
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in SAMPLE else pytest.mark.long) for name in ATTACKS])
-def test_an_attack_gains_nothing(name, level, surroundings, monkeypatch):
-    monkeypatch.setenv("SECRET_OF_GRADER", "SECRET")
+@pytest.mark.parametrize("name, level", _at_each_level(ATTACKS), indirect=["level"])
+def test_an_attack_gains_nothing(name, level, surroundings):
     outcome = attacks.run(ATTACKS[name], level, checkpoint=attacks.untrained, **surroundings)
-    assert outcome.gained == 0 and outcome.leaks == []
+    assert outcome.gained == 0
+    assert [leak for leak in outcome.leaks if level.name not in _OPEN or not _OPEN[level.name](leak)] == []
     if name in attacks.STOPPING and "trickle" not in name and "SIGKILL" not in name and "sleeping" not in name:
         assert outcome.stopped
-    assert (surroundings["course"] / "gradebook.db").read_bytes() == b"points"
+    if level.bubblewrap or level.own_user:
+        assert (surroundings["course"] / "gradebook.db").read_bytes() == b"points"
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if "pickle" in name else pytest.mark.long) for name in attacks.CHECKPOINTS])
+@pytest.mark.parametrize("name, level", _at_each_level(attacks.CHECKPOINTS), indirect=["level"])
 def test_a_hostile_hand_in_file_costs_the_rollouts_and_nothing_else(name, level):
     outcome = attacks.run(attacks.HONEST, level, checkpoint=attacks.CHECKPOINTS[name])
     assert outcome.gained == 5 and outcome.points["part1-rollouts"] == 0 and not outcome.stopped
 
 
+@each_level
+@pytest.mark.long
 def test_points_earned_before_the_kernel_died_count(level):
     outcome = attacks.run(attacks.HONEST + "\nimport os\ndef mlp_inference(*a, **k): os._exit(1)", level, checkpoint=attacks.untrained)
     assert outcome.points == {"part1-q1_1": 1, "part1-q1_2": 2, "part1-q1_3": 0} and outcome.stopped == "the kernel died"
+
+
+def test_hard_coded_actions_are_right_for_the_practice_seeds():
+    policy, names = rubric.POLICIES["part1_mlp"], {}
+    exec(attacks.hard_coded(), names)
+    ask = called(policy, lambda nobs, batch_size: names["mlp_inference"](None, batch_size, nobs, 16, 2))
+    assert score_policy(policy, ask, as_range(attacks.stats()), attacks.PRACTICE_SEEDS).mean > 0.3
+
+
+@each_level
+def test_a_kernel_dies_with_the_process_that_started_it(level, private):
+    starter = f"""
+import subprocess, sys
+from score.course import box
+level = box.LEVELS[{box.LEVELS.index(level)}]
+command = [sys.executable, "-S", "-c", "import time; print('started', flush=True); time.sleep(60)"]
+subprocess.run(box.boxed(command, box.prepare({private!r}, level), level))
+"""
+    with subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, cwd=attacks.ROOT) as process:
+        assert process.stdout.readline() == "started\n"
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert below and not psutil.wait_procs(below, timeout=10)[1]
+
+
+@each_level
+def test_a_kernel_with_a_user_of_its_own_has_so_many_processes_and_no_more(level, private):
+    if not level.own_user:
+        pytest.skip("the limit is one of users")
+    count = """
+import os, signal, time
+children = []
+try:
+    while len(children) < 400:
+        child = os.fork()
+        if not child: time.sleep(60)
+        children.append(child)
+except OSError: pass
+for child in children:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+print(len(children))
+"""
+    boxed = box.boxed([sys.executable, "-S", "-c", count], box.prepare(private, level), level)
+    assert 100 < int(subprocess.run(boxed, capture_output=True, text=True, check=True).stdout) < 260
+
+
+@each_level
+def test_what_a_kernel_left_behind_is_gone_before_the_next_starts(level, private):
+    if not level.own_user:
+        pytest.skip("what belongs to the grader's own user is not told from the rest")
+    leave = "import os, time\nif not os.fork():\n    os.setsid()\n    os.closerange(0, 3)\n    time.sleep(60)"
+    boxed = box.boxed([sys.executable, "-S", "-c", leave], box.prepare(private, level), level)
+    subprocess.run(boxed, capture_output=True, check=True)
+    left = [process for process in psutil.process_iter(["uids"]) if process.info["uids"].real == box.user_id()]
+    assert left or level.bubblewrap  # which ends what is in it, if not at once
+    box.end_what_was_left(level)
+    assert not psutil.wait_procs(left, timeout=10)[1]
 
 
 def test_at_least_forty_attacks_are_tried():
     assert len(ATTACKS) + len(attacks.CHECKPOINTS) >= 40
     page = (attacks.ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
     assert [name for name in [*ATTACKS, *attacks.CHECKPOINTS] if f"| {name} |" not in page] == []
+    assert [level.name for level in box.LEVELS if str(level).replace("; not", ": not") + "." not in page.replace("*", "")] == []

@@ -75,6 +75,7 @@ def create(folder, *, bundle="", first_seed=None, episodes=rubric.GRADED_EPISODE
     if folder.exists() and any(folder.iterdir()):
         raise CourseError(f"{folder} is not empty: name a new folder for the course.")
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # a submission's kernel may run as another user of this machine
     if first_seed is None:
         first_seed = rubric.GRADED_FIRST_SEED + secrets.randbelow(10 ** 9)
     (folder / "nbgrader_config.py").write_text(_CONFIG, encoding="utf-8")

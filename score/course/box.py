@@ -14,8 +14,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-SOCKET = "PUSHT_GRADER"  # as in score.protocol, which a launcher without packages cannot import
-_KIT, _WORK, _LAUNCHER = "/kit", "/home/student", "/launch.py"
+import psutil
+
+from score.protocol import SOCKET
+
+_KIT, _WORK, _BOXED_LAUNCHER = "/kit", "/home/student", "/launch.py"
+_LAUNCHER = str(Path(__file__).with_name("launcher.py"))
+_STUDENTS_PART = ("pusht", "score", "losses")  # of the kit; but not score/course
 # Of the system, what an interpreter needs; of /etc nothing that tells of people or machines.
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/ld.so.conf",
            "/etc/ld.so.conf.d", "/etc/localtime")
@@ -41,12 +46,13 @@ class Level:
 LEVELS = (
     Level("bubblewrap, own user", "", True, True),
     Level("bubblewrap", "the number of processes, where root grades", True, False),
-    Level("own user", "the network, and files that every user of the machine may read", False, True),
-    Level("same user", "the network, and whatever the person who grades may read or write", False, False),
+    Level("own user", "files, local sockets and command lines that are open to every user of the machine, a disk filled up, processes "
+          "that outlive their notebook, until the next one's, and on anything else than Linux on x86-64 or ARM the network", False, True),
+    Level("same user", "whatever the person who grades may read, write or stop, the network through that, and the number of processes",
+          False, False),
 )
 
 
-@functools.cache
 def strictest():
     """The strictest `Level` that works on this machine, found by trying."""
     for level in LEVELS:
@@ -55,6 +61,7 @@ def strictest():
     raise OSError(f"{sys.executable} cannot be started, not even as it is.")
 
 
+@functools.cache
 def works(level):
     """Whether a kernel starts at this level on this machine."""
     if (level.own_user and os.geteuid() != 0) or (level.bubblewrap and not shutil.which("bwrap")):
@@ -79,8 +86,30 @@ def prepare(private, level, files=(), kit=None):
     if level.own_user:
         for path in (private / "s", private / "work", *(private / "work").iterdir()):
             os.chown(path, user_id(), user_id())
-    (private / "kit").symlink_to(kit or Path(__file__).resolve().parents[2])
+    kit = Path(kit or Path(__file__).resolve().parents[2])
+    if level.own_user and not level.bubblewrap:
+        end_what_was_left(level)
+        _copy_for_all(kit, private / "kit")
+    else:
+        (private / "kit").symlink_to(kit)
     return private
+
+
+def _copy_for_all(kit, to):
+    """The students' part of the kit where every user can read it: the kit itself may be the grader's alone."""
+    for name in _STUDENTS_PART:
+        shutil.copytree(kit / name, to / name, ignore=shutil.ignore_patterns("course"))
+    for path in [to, *to.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def end_what_was_left(level):
+    """End what kernels of this process have left behind, where they have a user of their own: it could reach the next one's."""
+    if level.own_user and not level.bubblewrap:
+        running = psutil.process_iter(["ppid", "uids"])
+        if not any(one.info["ppid"] == os.getpid() and one.info["uids"].real == user_id() for one in running):  # for another thread
+            end = f"import os; os.setuid({user_id()}); os.kill(-1, 9)"
+            subprocess.run([sys.executable, "-I", "-S", "-c", end], stderr=subprocess.DEVNULL)
 
 
 def user_id():
@@ -97,14 +126,20 @@ def boxed(command, private, level, variables=None):
         "OMP_WAIT_POLICY": "PASSIVE", "TMPDIR": "/tmp" if level.bubblewrap else home, SOCKET: str(private / "s" / "grader"),
         **(variables or {}),
     }
-    settings = {"environment": environment, "limits": _LIMITS, "uid": user_id() if level.own_user else None, "folder": home}
-    launcher = [sys.executable, "-I", "-S", _LAUNCHER if level.bubblewrap else __file__, json.dumps(settings)]
-    return ([shutil.which("bwrap"), *_walls(private, level)] if level.bubblewrap else []) + launcher + command
+    limits = dict(_LIMITS)
+    if not (level.bubblewrap or level.own_user):
+        del limits["RLIMIT_NPROC"]  # it would count whatever else the person who grades has running
+    settings = {"environment": environment, "limits": limits, "uid": user_id() if level.own_user else None, "folder": home,
+                "parent": None if level.bubblewrap else os.getpid()}
+    launcher = [sys.executable, "-I", "-S", _BOXED_LAUNCHER if level.bubblewrap else _LAUNCHER, json.dumps(settings)]
+    # bubblewrap's own environment could be read in the box, where it is process 1: it is to have none.
+    walls = [shutil.which("env"), "-i", shutil.which("bwrap"), *_walls(private, level)] if level.bubblewrap else []
+    return walls + launcher + command
 
 
 def _walls(private, level):
     """bubblewrap's options. A user of its own is taken on inside, since that one could not reach what is bound."""
-    options = ["--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--clearenv",
+    options = ["--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
                "--hostname", "box", "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(_SCRATCH_BYTES), "--tmpfs", "/tmp"]
     if not level.own_user:
         options += ["--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
@@ -116,32 +151,10 @@ def _walls(private, level):
     for path in [*_SYSTEM, *prefixes]:
         options += ["--ro-bind-try", path, path]
     kit = (private / "kit").resolve()
-    for name in ("pusht", "score", "losses"):
+    for name in _STUDENTS_PART:
         options += ["--ro-bind", str(kit / name), f"{_KIT}/{name}"]
     options += ["--tmpfs", f"{_KIT}/score/course", "--perms", "1777", "--size", str(_SCRATCH_BYTES), "--tmpfs", _WORK,
-                "--ro-bind", __file__, _LAUNCHER]
+                "--ro-bind", _LAUNCHER, _BOXED_LAUNCHER]
     for file in sorted((private / "work").iterdir()):
         options += ["--ro-bind", str(file), f"{_WORK}/{file.name}"]
     return [*options, "--bind", str(private / "s"), str(private / "s"), "--remount-ro", "/", "--remount-ro", "/dev", "--chdir", _WORK]
-
-
-def _enter(settings, command):
-    """In a process of its own: give up what is not needed, then become `command`."""
-    import resource
-    for name, most in settings["limits"].items():
-        kind = getattr(resource, name, None)
-        if kind is not None:
-            hard = resource.getrlimit(kind)[1]
-            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(kind, (most, most))
-    if settings["uid"] is not None:
-        os.setgroups([])
-        os.setgid(settings["uid"])
-        os.setuid(settings["uid"])
-    os.chdir(settings["folder"])
-    os.umask(0o077)
-    os.execve(command[0], command, settings["environment"])
-
-
-if __name__ == "__main__":
-    _enter(json.loads(sys.argv[1]), sys.argv[2:])

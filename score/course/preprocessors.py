@@ -88,6 +88,7 @@ class Execute(stock.Execute):
             with grader as self._grader, self._watched():
                 with contextlib.suppress(DeadKernelError):  # before the first cell; `_stopped` says why
                     nb, resources = super().preprocess(nb, resources, km)
+            box.end_what_was_left(level)
         seconds = grader.seconds | {"cells": time.monotonic() - started - sum(grader.seconds.values())}
         resources["pusht"] = {"ledger": {cell: asdict(entry) for cell, entry in grader.ledger.items()}, "rollouts": grader.rollouts,
                               "box": level.name, "stopped": self._stopped, "seconds": seconds}
