@@ -81,7 +81,7 @@ def cluster(address):
     except ImportError:
         raise CourseError("A Dask scheduler needs the extra `cluster`: pip install 'pusht-course-kit[cluster]'.") from None
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=5)
     except (OSError, ValueError) as error:
         raise CourseError(f"There is no Dask scheduler at {address}: {error}.") from None
     with client:
