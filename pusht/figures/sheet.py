@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pusht.figures.page import BLUE, GREY, HEAD, INK, SMALL, WIDTH, Page
-from pusht.figures.task import paths
+from pusht.figures.world import paths
 from pusht.sim import clipped_coverage
 
 _CONTROL_DT = 0.1  # s
