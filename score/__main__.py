@@ -48,7 +48,7 @@ def main(arguments=None):
     build.add_argument("folder")
     build.add_argument("--out", metavar="FILE", help="where the zip goes (default: gradescope.zip in the course's folder)")
     build.add_argument("--episodes", type=_count, default=10, metavar="N", help="held-out episodes of each policy (default: 10)")
-    build.add_argument("--minutes", type=_count, default=10, metavar="N", help="what the assignment there allows a submission (default: 10)")
+    build.add_argument("--minutes", type=_count, default=10, metavar="N", help="what the assignment allows a submission (default: 10)")
     build.add_argument("--megabytes", type=_count, default=768, metavar="N", help="the memory of its container (default: 768)")
 
     demo = commands.add_parser("demo", help="a course from start to end: six submissions, graded")
