@@ -17,7 +17,7 @@ ATTACKS = {**attacks.FORGING, **attacks.STOPPING, **attacks.REACHING}
 SAMPLE = ["AST transformer that replaces every check", "verdict sent to the grader", "claims to have skipped what it cannot answer",
           "the grader's socket replaced by one of its own", "a fork bomb", "the course's settings, solutions, release and gradebook",
           "a pickle under the checkpoint's name"]
-ELSEWHERE = ["the network", "secrets in the environment and in /proc"]
+ELSEWHERE = ["secrets in the environment and in /proc"]
 # What levels without bubblewrap leave open, as they say themselves.
 _OPEN = {
     "own user": lambda leak: leak.endswith(" read") or leak in ("a local socket of the machine", "life after its notebook"),

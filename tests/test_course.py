@@ -142,6 +142,7 @@ def test_a_kernel_that_dies_keeps_what_was_earned_and_the_reason_is_told(course,
     assert ("died", PART.name, "The notebook was stopped: the kernel died.") in remarks(course, ["died"])
 
 
+@pytest.mark.long
 def test_nbgraders_own_command_gives_the_same_points(course, checkpoint):
     hand_in(course, "by_hand", build.answered_notebook(PART), checkpoint)
     by_command = points(grades_of(course, "by_hand"))
