@@ -1,1 +1,1 @@
-"""Speed beside gym-pusht from PyPI, both measured in the same run: `make bench`."""
+"""Speed beside gym-pusht from PyPI (`make bench`) and of grading a class (`make bench-class`), each measured against its peer in one run."""

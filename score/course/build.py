@@ -21,7 +21,6 @@ from urllib.parse import quote
 
 import jupytext
 import nbformat
-from nbclient import NotebookClient
 from nbgrader.preprocessors import ComputeChecksums, LockCells
 
 from score import rubric
@@ -148,13 +147,6 @@ def write(notebook, path):
     part = path.with_name(path.name + ".part")
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(path)
-
-
-def run_solutions(part, folder):
-    """Run the notebook with its solutions in `folder`, so that a broken solution stops the build; return it executed."""
-    notebook = source_notebook(part)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
-    return notebook
 
 
 def main():

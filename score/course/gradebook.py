@@ -1,7 +1,6 @@
 """The course's gradebook: what goes in from results, one transaction a student, and what people changed there by hand."""
 import sqlite3
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from nbgrader import api

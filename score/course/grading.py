@@ -21,7 +21,6 @@ from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from pusht.checkpoint import SUFFIX
 from score import rubric
 from score.course import ASSIGNMENT, CourseError
 from score.course.build import ROOT

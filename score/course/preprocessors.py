@@ -252,11 +252,3 @@ def cell_verdict(cell):
         if output.output_type == "display_data" and MIME in output.data:
             return output.data[MIME]
     return None
-
-
-def cell_reason(cell):
-    """Why a cell earned what it earned, in one sentence."""
-    if cell.cell_type == "markdown":
-        return "Answered in words: to be read by a person."
-    verdict = cell_verdict(cell)
-    return verdict["sentence"] if verdict else "The notebook was not graded."

@@ -66,10 +66,6 @@ class PartResult:
     rollouts: dict
 
     @property
-    def points(self):
-        return sum(cell.points for cell in self.cells.values())
-
-    @property
     def max_points(self):
         return float(rubric.PARTS[self.part].points)
 
