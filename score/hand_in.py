@@ -18,7 +18,8 @@ from pusht.checkpoint import MAX_BYTES, SUFFIX
 from score import rubric
 
 MB = 2 ** 20
-CAPS = {".ipynb": 20 * MB, SUFFIX: MAX_BYTES, ".csv": 5 * MB, ".json": 5 * MB, ".mp4": 20 * MB}
+CAPS = {".ipynb": 20 * MB, SUFFIX: MAX_BYTES, ".csv": 5 * MB, ".json": 5 * MB, ".mp4": 20 * MB, ".py": MB, ".npz": 5 * MB,
+        **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"), MAX_BYTES)}
 STUDENT_CAP = 95 * MB  # nbgrader passes over folders of more than 100 MB
 ZIP_CAP, ZIP_ENTRIES, RATIO = 250 * MB, 50_000, 500
 MANIFEST = "manifest.json"
@@ -131,7 +132,8 @@ class Entry:
 class Export:
     """A zip or a folder, open for reading; zips in it are looked into, zips in these are not.
 
-    own: it is one student's: no zip in it is looked into, and of a folder only what lies directly in it and in its exp/.
+    own: it is one student's: no zip in it is looked into, and of a folder only what lies directly in it and in its exp/
+        and src/.
     entries: its files as `Entry`. archive: the zip, or None.
     """
 
@@ -176,7 +178,7 @@ class Export:
         for folder, folders, names in os.walk(self.path):
             folders.sort()
             if self.own and Path(folder) == self.path:
-                folders[:] = [name for name in folders if name == "exp"]
+                folders[:] = [name for name in folders if name in ("exp", "src")]
             for name in sorted([*names, *(name for name in folders if os.path.islink(os.path.join(folder, name)))]):
                 file = Path(folder, name)
                 status = file.lstat()

@@ -5,19 +5,22 @@
 
 Nothing of what is checked is run or unpickled: notebooks are read as JSON, checkpoints as safetensors.
 """
+import ast
 import csv
 import hashlib
 import json
 import os
 import re
 import tempfile
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pusht import demos
 from pusht.checkpoint import MOMENTS, SUFFIX, CheckpointError, load_checkpoint
 from pusht.tracking import read_log
-from score import rubric
+from pusht.train import POLICIES
+from score import rubric, script
 from score.hand_in import CAPS, MANIFEST, MB, NOISE, RATIO, WANTED, Export, HandInError, Refused, is_pickle, listed, ranked
 from score.losses import epoch_losses
 from score.standing import trained
@@ -96,8 +99,11 @@ def _report(export, path, entries, parts):
                 break
             except Refused as error:
                 refused[name] = f"{entry.path} cannot be used: {error}."
-    asked = parts or [name for name in rubric.PARTS if name in manifest["parts"]] or [*rubric.PARTS]
-    report = Report(path.name, [_part_report(rubric.PARTS[name], contents, refused, entries) for name in asked])
+    layout = script.layout(entries) if f"{script.PART}.ipynb" not in {*contents, *refused} else script.Script()
+    alone = layout.files and {WANTED[name] for name in contents} <= {script.PART}
+    asked = parts or [name for name in rubric.PARTS if name in manifest["parts"]] or ([script.PART] if alone else [*rubric.PARTS])
+    report = Report(path.name, [_script_report(export, layout, contents) if layout.files and name == script.PART else
+                                _part_report(rubric.PARTS[name], contents, refused, entries) for name in asked])
     others = {WANTED[name] for name in contents} - {*asked}
     if others:
         report.notes.append(f"It also holds files of {', '.join(sorted(others))}, which are not asked for and were not checked.")
@@ -131,13 +137,66 @@ def _part_report(part, contents, refused, entries):
     for policy in part.policies:
         for file, check_file in ((policy.name + SUFFIX, _check_checkpoint), (f"{policy.name}_log.csv", _check_log)):
             if file in contents:
-                with tempfile.TemporaryDirectory() as private:
-                    path = Path(private, file)
-                    path.write_bytes(contents[file])
-                    check_file(policy, path, report)
+                _in_a_file(check_file, policy, file, contents, report)
             elif file not in own and (check_file is _check_checkpoint or policy.normalisation == MOMENTS):
                 report.missing.append(_absent(policy, file, entries))
     return report
+
+
+def _script_report(export, layout, contents):
+    """On Part IV where the script assignment's zip stands for it. Its code is read and not run, its pickles are not opened."""
+    report = PartReport(script.PART, [str(layout)])
+    report.notes.append(f"There is no {script.PART}.ipynb: the rollouts are graded and a person reads the report, but Q4.1 to Q4.4 count "
+                        "as not tried, and log.csv for nothing.")
+    module = script.package(layout.files)
+    if module is None:
+        report.missing.append("There is no model.py in src/: hand in src/hw1_imitation with all its .py files.")
+    else:
+        report.missing += _check_code(module, export, layout.files[module])
+    pickled = []
+    for method, policy in script.METHODS.items():
+        if policy.name + SUFFIX in contents:
+            told = PartReport(script.PART)
+            _in_a_file(_check_checkpoint, policy, policy.name + SUFFIX, contents, told)
+            report.facts += told.facts  # a file that is none of the kit's may hold weights all the same
+        models = script.ranked_models(layout.of_run(method))
+        if not layout.of_run(method):
+            report.missing.append(f"There is no exp/{method} with a model: put the run directory of your {method} policy there, with "
+                                  "all that is in it.")
+        elif not models:
+            report.missing.append(f"There is no model in exp/{method}: copy the whole run directory, with its .safetensors, .pkl or "
+                                  ".pt.")
+        pickled += [] if not models or models[0].endswith(SUFFIX) else models[:1]
+    if pickled:
+        report.notes.append(f"Not opened here: {', '.join(pickled)}. Pickled models and src/ are loaded only where grading has a box "
+                            f"for them; elsewhere it asks for {script.PART}.ipynb and exp/…/policy{SUFFIX}.")
+    if layout.left:
+        report.notes.append(f"Not taken: {listed(layout.left)}.")
+    return report
+
+
+def _check_code(name, export, entry):
+    """What is wrong with model.py, as far as reading tells."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the parser thinks of it
+            tree = ast.parse(export.read(entry, CAPS[".py"]))
+    except Refused as error:
+        return [f"{entry.path} cannot be used: {error}."]
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) or "?"
+        return [f"{name} is no Python ({type(error).__name__}, line {line}): hand in the file that you ran."]
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    if {"build_policy"} & defined or {*POLICIES.values()} <= defined:
+        return []
+    return [f"{name} defines neither build_policy nor {' and '.join(POLICIES.values())}: hand in the file with your policies."]
+
+
+def _in_a_file(check_file, policy, file, contents, report):
+    with tempfile.TemporaryDirectory() as private:
+        path = Path(private, file)
+        path.write_bytes(contents[file])
+        check_file(policy, path, report)
 
 
 def _absent(policy, file, entries):

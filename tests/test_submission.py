@@ -478,19 +478,16 @@ class _Trap:
         return Path.touch, (self.path,)
 
 
-def test_the_script_assignments_zip_is_taken_as_far_as_it_is_safe(tmp_path):
-    """exp/mse with the kit's files, exp/flow with a pickled model only, src/ that is never run."""
+def test_runs_without_a_notebook_or_src_are_taken_as_far_as_that_is_safe(tmp_path):
+    """exp/mse with the kit's files, exp/flow with a pickled model only; with src/ see test_script_hand_in."""
     touched = tmp_path / "touched"
-    code = f"import pathlib; pathlib.Path({str(touched)!r}).touch()".encode()
     files = {"exp/mse/log.csv": LOG.encode(), "exp/mse/policy.safetensors": weights(rubric.POLICIES["part4_mse"]),
-             "exp/mse/wandb/run.wandb": b"x",
-             "exp/mse/videos/step_9.mp4": b"film", "exp/flow/log.csv": LOG.encode(), "exp/flow/model.pkl": pickle.dumps(_Trap(touched)),
-             "src/hw1_imitation/model.py": code, "src/hw1_imitation/train.py": code, "pyproject.toml": b"", "uv.lock": b"", "README.md": b""}
+             "exp/mse/wandb/run.wandb": b"x", "exp/mse/videos/step_9.mp4": b"film", "exp/flow/log.csv": LOG.encode(),
+             "exp/flow/model.pkl": pickle.dumps(_Trap(touched)), "pyproject.toml": b"", "uv.lock": b"", "README.md": b""}
     (tmp_path / "submit.zip").write_bytes(zipped(files))
     found = check(tmp_path / "submit.zip", ["part4_flow"])
     assert missing(found) == [
-        "There is no part4_flow.ipynb: save it (in Colab File > Download > Download .ipynb) beside the other files; "
-        "src/hw1_imitation/model.py is not run: put your code into the notebook's answers.",
+        "There is no part4_flow.ipynb: save it (in Colab File > Download > Download .ipynb) beside the other files.",
         "exp/flow/model.pkl is a pickle, which nobody opens because it could run anything: hand in part4_flow.safetensors, as the training "
         "cell of the notebook writes it."]
     course = made_course(tmp_path / "course")

@@ -23,6 +23,9 @@ to a path that an export names. Notebooks are repaired. In the course's folder:
 
 Where an upload is newer than what there is of a part, its files replace those of the same names. What it has not stays: each
 part may have an assignment of its own, and some students send what they forgot. A notebook that cannot be read replaces none.
+
+Where there are src/ and exp/ of the script assignment and no notebook of Part IV, one is written (`script_notebook`), and what a
+box will load for it goes into part4_script.zip, unopened. Such a hand-in is replaced as a whole.
 """
 import hashlib
 import json
@@ -37,8 +40,9 @@ import nbformat
 import yaml
 from nbgrader.utils import parse_utc
 
-from score import hand_in, rubric
-from score.course import ASSIGNMENT, CourseError, open_course
+from pusht.checkpoint import SUFFIX
+from score import hand_in, rubric, script
+from score.course import ASSIGNMENT, CourseError, open_course, script_notebook
 from score.course.build import write
 from score.course.repair import RepairError, repair
 from score.hand_in import CAPS, MB, NOISE, WANTED, Refused, listed, wanted_name
@@ -89,7 +93,7 @@ class Upload:
         return [part for part, state in self.parts.items() if state in ("new", "newer", "again")]
 
     def of(self, part):
-        return {name: file for name, file in self.files.items() if WANTED[name] == part}
+        return {name: file for name, file in self.files.items() if script.part_of(name) == part}
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,8 @@ def _unwrapped(entries):
 def _layout(paths):
     if _METADATA in paths:
         return "Gradescope"
-    found = [name for name in ("Moodle", "Canvas") for path in paths if re.match(PATTERNS[name], path) and wanted_name(path)]
+    found = [name for name in ("Moodle", "Canvas") for path in paths
+             if re.match(PATTERNS[name], path) and (wanted_name(path) or script.names_code(path))]
     return found[0] if found else "folders and files"
 
 
@@ -237,34 +242,49 @@ def _submitters(export, entries):
 
 def _upload(course, export, release, student, layout, entries):
     """The `Upload` of a student's entries: of each wanted name the best, read once for its digest."""
-    candidates, room = hand_in.ranked(entries), _STUDENT_CAP
-    left = [_explained(entry) for entry in entries if entry.refusal or not (wanted_name(entry.path) or hand_in.beside(entry.path))]
+    candidates, room, packed = hand_in.ranked(entries), _STUDENT_CAP, script.PACKED_CAP
+    found = script.layout(entries)
+    if found.files and (f"{script.PART}.ipynb" in candidates or _own_notebook(course, student)):
+        found = found.not_used()
+    told = {entry.path for entry in (*found.files.values(), *found.beside, *found.left)}
+    left = [*found.left, *(_explained(entry) for entry in entries if entry.path not in told
+                           and (entry.refusal or not (wanted_name(entry.path) or hand_in.beside(entry.path))))]
     places = ", ".join(dict.fromkeys(entry.path.partition("/")[0] for entry in entries))
     upload = Upload(student, f"{layout}: {places[:200]}", max(entry.received for entry in entries))
-    for name, ranked in candidates.items():
+    for name, ranked in [*candidates.items(), *((name, [entry]) for name, entry in found.files.items())]:
         for entry in ranked:
             try:
-                content = export.read(entry, CAPS[os.path.splitext(name)[1]])
+                content = export.read(entry, _cap(name))
                 if len(content) > room:
                     raise Refused(f"the submission would be larger than {_STUDENT_CAP // MB} MB")
+                if name in found.files and len(content) > packed:
+                    raise Refused(f"src/ and the models would be larger than {script.PACKED_CAP // MB} MB")
             except Refused as refused:
                 left.append(replace(entry, refusal=str(refused)))
                 continue
             upload.files[name] = File(entry, hashlib.sha256(content).hexdigest())
             room -= len(content)
-            if why := hand_in.choice(name, entry, [other for other in ranked if other is not entry]):
+            packed -= len(content) if name in found.files else 0
+            if name in candidates and (why := hand_in.choice(name, entry, [other for other in ranked if other is not entry])):
                 upload.remarks.append(why)
             break
+    if found.files:
+        upload.remarks.append(str(found))
     if upload.files:
         upload.timestamp = max(file.received for file in upload.files.values())
     if left:
         upload.remarks.append(f"Left out: {listed(left)}.")
-    for part in dict.fromkeys(WANTED[name] for name in upload.files):
+    for part in dict.fromkeys(map(script.part_of, upload.files)):
         upload.parts[part] = _state(course, release, upload, part)
-        stays = sorted(_there(course, student, part) - {*upload.files})
+        gone = {*upload.files, *_given(course, student, part), *_outdated(course, upload, part)}
+        stays = sorted(_there(course, student, part) - gone)
         if stays and part in upload.taken:
             upload.remarks.append(f"Stays from before: {', '.join(stays)}.")
     return upload
+
+
+def _cap(name):
+    return CAPS[os.path.splitext(name)[1].lower()]
 
 
 def _explained(entry):
@@ -285,12 +305,34 @@ def _there(course, student, part):
     return {name for name in WANTED if WANTED[name] == part and any((folder / name).exists() for folder in folders)}
 
 
+def _given(course, student, part):
+    """The names of the files that the kit wrote for a hand-in of the script assignment."""
+    return _record(course, student)["parts"].get(part, {}).get("given", [])
+
+
+def _outdated(course, upload, part):
+    """The names of what an upload takes away of an earlier hand-in of the script assignment: another such all, a notebook what
+    the kit wrote."""
+    given, files = _given(course, upload.student, part), upload.of(part)
+    another = not {*files} <= {*WANTED}
+    if not given or not (another or f"{part}.ipynb" in files):
+        return set()
+    return {*given, *(_record(course, upload.student)["parts"][part]["files"] if another else ())}
+
+
+def _own_notebook(course, student):
+    """Whether the course has a notebook of Part IV that is the student's own, and can be graded."""
+    name = f"{script.PART}.ipynb"
+    return (_home(course, student) / name).exists() and name not in _given(course, student, script.PART)
+
+
 def _state(course, release, upload, part):
     """How what an upload has of a part stands to what the course has: see `Upload`."""
     if not _there(course, upload.student, part):
         return "new"
     told, files = _record(course, upload.student)["parts"].get(part), upload.of(part)
-    if told and all(told["files"].get(name, {}).get("sha256") == file.sha256 for name, file in files.items()):
+    fewer = told and not {*files} <= {*WANTED} and {name for name in told["files"] if name not in WANTED} - {*files}
+    if told and not fewer and all(told["files"].get(name, {}).get("sha256") == file.sha256 for name, file in files.items()):
         return "unchanged" if told.get("release", release[part][1]) == release[part][1] else "again"
     since = _parsed(told["timestamp"]) if told else _timestamp(_home(course, upload.student))
     return "newer" if max(file.received for file in files.values()) > since else "older"
@@ -327,21 +369,34 @@ def _write(course, export, release, upload):
     """Write one student's submission, its originals and its record; what was there before is kept."""
     student, home, originals = upload.student, _home(course, upload.student), course.folder / "originals" / upload.student
     record, path, keep = _record(course, student), course.folder / "repairs" / f"{student}.json", None
-    if any({*upload.of(part)} & _there(course, student, part) for part in upload.taken):
+    outdated = {part: _outdated(course, upload, part) for part in upload.taken}
+    if any(outdated.values()) or any({*upload.of(part)} & _there(course, student, part) for part in upload.taken):
         keep = _free(course.folder / "replaced" / student, f"{_timestamp(home):%Y-%m-%d_%H%M%S}")
-    names = {name for part in upload.taken for name in upload.of(part)}
+    names = {name for part in upload.taken for name in upload.of(part)}.union(*outdated.values())
     new, new_originals = _beside(home, names), _beside(originals, names)
     for part in upload.taken:
         told = record["parts"].setdefault(part, {"files": {}, "repairs": [], "refused": f"{part}.ipynb was not handed in."})
         told |= {"timestamp": _stamp(max(file.received for file in upload.of(part).values())), "source": upload.source}
+        before, gone, packed = dict(told), {*outdated[part], *upload.of(part)}, {}
+        told["given"] = [name for name in told.get("given", []) if name not in gone]
+        if outdated[part]:
+            told["files"] = {name: file for name, file in told["files"].items() if name in WANTED and name not in gone}
         for name, file in upload.of(part).items():
             content = _read_again(export, name, file)
             told["files"][name] = {"from": file.entry.path, "received": _stamp(file.received), "sha256": file.sha256}
             if name == f"{part}.ipynb":
                 _put(new_originals / name, content)
                 _write_notebook(new / name, content, file, release[part], home / name, told)
-            else:
+            elif name in WANTED:
                 _put(new / name, content)
+            else:
+                packed[name] = content
+        if packed:
+            _write_script(new, packed, release[part], told)
+        elif outdated[part] and told["refused"]:  # the notebook that was to replace it cannot be read
+            told |= {"given": before["given"], "files": before["files"] | told["files"]}
+            for name in {*before["given"]} - {path.name for path in new.iterdir()}:
+                shutil.copy2(home / name, new / name)
     record["remarks"] = upload.remarks
     _put(new / "timestamp.txt", _stamp(max(_parsed(told["timestamp"]) for told in record["parts"].values())).encode())
     if keep and path.exists():
@@ -356,7 +411,7 @@ def _write(course, export, release, upload):
 
 def _read_again(export, name, file):
     try:
-        content = export.read(file.entry, CAPS[os.path.splitext(name)[1]])
+        content = export.read(file.entry, _cap(name))
     except Refused:
         content = b""
     if hashlib.sha256(content).hexdigest() != file.sha256:
@@ -375,6 +430,17 @@ def _write_notebook(path, content, file, release, before, told):
         if before.exists():
             shutil.copy2(before, path)
             told["refused"] += " The one before it is graded."
+
+
+def _write_script(new, packed, release, told):
+    """Write what a hand-in of the script assignment is graded by; tell the record."""
+    hand_ins = {name: (new / name).read_bytes() for name in WANTED if name.endswith(SUFFIX) and (new / name).is_file()}
+    given = script_notebook.files(packed, hand_ins)
+    for name, content in given.items():
+        _put(new / name, content)
+    write(script_notebook.notebook(release[0]), new / f"{script.PART}.ipynb")
+    told |= {"release": release[1], "refused": None, "repairs": [script_notebook.REPAIR],
+             "given": [f"{script.PART}.ipynb", *(name for name, content in given.items() if hand_ins.get(name) != content)]}
 
 
 def _beside(folder, replaced):
