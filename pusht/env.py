@@ -1,14 +1,17 @@
 """Push-T behind the two gym interfaces: `PushTEnv` for gym, `PushTGymnasiumEnv` for gymnasium, one simulator under both."""
 import collections
 import random
+import warnings
 
 import gym_notices.notices
 import gymnasium
 import numpy as np
 
-# gym prints a notice of its own to stderr when it is imported, which nbgrader would take for a failed answer.
+# gym prints a notice of its own to stderr when it is imported, which nbgrader would take for a failed answer; 0.25, which Colab
+# has, also has the DeprecationWarnings of all packages shown from then on.
 gym_notices.notices.notices.clear()
-import gym  # noqa: E402
+with warnings.catch_warnings():
+    import gym  # noqa: E402
 
 from pusht.render import render  # noqa: E402
 from pusht.sim import GOAL_POSE, SUCCESS_COVERAGE, WINDOW, PushTSim, reward, sample_start  # noqa: E402
