@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 
 from pusht.checkpoint import SUFFIX
+from pusht.training import LossView
 from pusht.video import write_video
 
 
@@ -50,13 +51,17 @@ class Logger:
     demonstrations: the `Demonstrations` trained on, whose fingerprint is kept; None where they are not known.
     wandb: "online" or "offline" to log to Weights & Biases as well, "disabled" not to; None: as the environment variable
         WANDB_MODE says, and not at all where it says nothing.
+    steps_per_epoch: where it is told, a notebook shows the "train/loss" of each epoch as it goes, beside
+    reference: the curve to expect, with attributes `losses`, `low`, `high` (one number an epoch); or None.
 
     path, config (dict, as in config.json), rows (list of dicts, as in log.csv).
     """
 
-    def __init__(self, path, *, config=None, demonstrations=None, wandb=None):
+    def __init__(self, path, *, config=None, demonstrations=None, wandb=None, steps_per_epoch=None, reference=None):
         self.path = Path(path)
         self.config = _plain(config)
+        self._steps_per_epoch = steps_per_epoch
+        self._view = LossView(self.config.get("policy", self.path.name), reference) if steps_per_epoch else None
         if demonstrations is not None:
             self.config["demonstrations"] = demonstrations.fingerprint
         self.rows = []
@@ -88,6 +93,8 @@ class Logger:
                 file.write(self._csv([row]))
         if self._wandb:
             self._wandb.log(row)
+        if "train/loss" in row:
+            self._draw()
 
     def save_checkpoint(self, checkpoint, step):
         """Keep the policy of a step, a `pusht.checkpoint.Checkpoint`; return the path of its file."""
@@ -106,6 +113,7 @@ class Logger:
 
     def dump_for_grading(self):
         """Complete the directory at the end of a training; to call it again does no harm."""
+        self._draw(final=True)
         last = {name: value for row in self.rows for name, value in row.items()}
         _write(self.path / "summary.json", _json(last))
         if self._checkpoint is None:
@@ -135,6 +143,10 @@ class Logger:
             part = Path(folder) / f"{target}.part"
             shutil.copyfile(source, part)
             os.replace(part, Path(folder) / target)
+
+    def _draw(self, final=False):
+        if self._view:
+            self._view.draw(lambda: self.epoch_losses(self._steps_per_epoch), final)
 
     def _csv(self, rows):
         text = io.StringIO()

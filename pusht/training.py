@@ -32,7 +32,8 @@ class TrainingRun:
     seed: torch's generator and the loader's are set to it when the run begins. It does not reach back to the model's
         first weights.
     reference: loss curve to draw beside, with attributes `losses`, `low`, `high` (one number an epoch); or None.
-    folder: where the two files go; resume_folder: where `name.resume.pt` goes instead, such as a mounted drive.
+    folder: where the two files go; resume_folder: where `name.resume.pt` goes instead, such as a folder of a mounted drive. It is
+        made; the folder that it lies in has to be there, or a drive that is not mounted would look as if it were.
     resume: False to start over although there is a run to continue.
 
     Under nbgrader nothing is trained: `epochs()` loads the handed-in weights and ends.
@@ -56,8 +57,13 @@ class TrainingRun:
         last = max_epochs(self.num_epochs)
         torch.manual_seed(self.seed)
         self.loader.generator.manual_seed(self.seed)  # whatever was drawn from it before, for a look at a batch
-        for folder in {self.path.parent, self.resume_path.parent}:
-            folder.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.resume_path.parent.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"There is no folder {self.resume_path.parent.parent} to make resume_folder in: mount the drive first (in Colab: "
+                "the folder on the left, then the drive's symbol), or make that folder.") from None
         self.optimizer.zero_grad()  # an interrupt may have left gradients of half a step
         if self._resume and self.resume_path.exists():
             self._restore()
@@ -66,7 +72,7 @@ class TrainingRun:
         else:
             self._keep()  # so that a run interrupted before its first epoch is over starts from the same weights
         batches = len(self.loader)
-        view = _LossView(self)
+        view = LossView(self.name, self.reference)
         with progress_bar(last * batches, self.name, initial=len(self.losses) * batches, unit="batch") as self._bar:
             saved = time.monotonic()
             for epoch in range(len(self.losses), last):
@@ -77,7 +83,7 @@ class TrainingRun:
                 if epoch == last - 1 or time.monotonic() - saved > _SAVE_EVERY:
                     self._save()
                     saved = time.monotonic()
-                view.draw(final=epoch == last - 1)
+                view.draw(lambda: self.losses, final=epoch == last - 1)
         if not in_notebook():
             print(f"{self.name}: {len(self.losses)} epochs, loss {self.losses[-1]:.6f}, saved in {self.path}")
 
@@ -173,20 +179,25 @@ class TrainingRun:
                   "anew and pass resume=False.")
 
 
-class _LossView:
-    """The loss curve beside the reference, redrawn in place in a notebook; nothing in a terminal."""
+class LossView:
+    """The loss curve beside the reference, redrawn in place in a notebook; nothing in a terminal, and nothing when grading."""
 
-    def __init__(self, run):
-        self.run = run
+    def __init__(self, title, reference):
+        self.title, self.reference = title, reference
         self.handle = None
         self.due = 0.0
 
-    def draw(self, final):
-        if not in_notebook() or not (final or time.monotonic() >= self.due):
+    def draw(self, losses, final=False):
+        """losses: function that gives the loss of each epoch so far, asked only when it is time to draw again."""
+        if not in_notebook() or grading() or not (final or time.monotonic() >= self.due):
             return
         from IPython.display import Image, display
-        started = time.monotonic()
-        image = Image(plot_losses(self.run.losses, self.run.reference, title=self.run.name))
+        started, losses = time.monotonic(), losses()
+        if not any(0 < loss < float("inf") for loss in losses):
+            return  # nothing that a logarithmic scale has a place for
+        image = Image(plot_losses(losses, self.reference, title=self.title),
+                      metadata={"alt": f"Loss of {self.title} over {len(losses)} epochs, from {losses[0]:.5f} to {losses[-1]:.5f}"
+                                       + ", beside the reference and its band." * (self.reference is not None)})
         if self.handle is None:
             self.handle = display(image, display_id=True)
         else:

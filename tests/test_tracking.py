@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from pusht import Logger
+from pusht import Logger, training
 from pusht.checkpoint import MOMENTS, Checkpoint, load_checkpoint
 from pusht.demos import Demonstrations
 from pusht.tracking import run_directory
@@ -47,6 +47,62 @@ def table(logger) -> list[dict]:
 def checkpoint(weight: float) -> Checkpoint:
     stats = {what: {"mean": np.zeros(size), "std": np.ones(size)} for what, size in (("obs", 5), ("action", 2))}
     return Checkpoint({"w": torch.tensor([weight])}, stats, [], 1, "", 0, {})
+
+
+# The loss while it trains.
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """In a notebook: each curve as it is drawn, whatever the clock says."""
+    curves = []
+    monkeypatch.setattr(training, "in_notebook", lambda: True)
+    monkeypatch.setattr(training, "_DRAW_EVERY", -1e9)
+    monkeypatch.setattr(training.time, "monotonic", lambda: 1.0)
+    monkeypatch.setattr(training, "plot_losses", lambda losses, reference, title: curves.append((losses, reference, title)) or PNG)
+    return curves
+
+
+PNG = training.plot_losses([1.0])
+REFERENCE = types.SimpleNamespace(losses=[1.0, 0.5], low=[0.9, 0.4], high=[1.1, 0.6])
+
+
+def logged(path, losses=(4.0, 2.0, 1.0), **options):
+    logger = Logger(path, **options)
+    for i, loss in enumerate(losses):
+        logger.log({"train/loss": loss}, 10 * i + 10)
+    logger.log({"eval/mean_reward": 0.5}, 40)
+    return logger
+
+
+def test_a_notebook_shows_the_loss_of_each_epoch_beside_the_reference(tmp_path, drawn):
+    logger = logged(tmp_path / "mse", steps_per_epoch=20, reference=REFERENCE)
+    assert drawn == [([4.0], REFERENCE, "mse"), ([3.0], REFERENCE, "mse"), ([3.0, 1.0], REFERENCE, "mse")]
+    logger.dump_for_grading()
+    assert drawn[-1] == drawn[-2] and len(drawn) == 4  # the last word, whenever it was drawn before
+
+
+def test_the_curve_of_a_run_that_is_not_to_be_shown_is_not_drawn(tmp_path, drawn, monkeypatch):
+    logged(tmp_path / "epochs unknown", reference=REFERENCE)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    logged(tmp_path / "graded", steps_per_epoch=20)
+    monkeypatch.delenv("NBGRADER_EXECUTION")
+    monkeypatch.setattr(training, "in_notebook", lambda: False)
+    logged(tmp_path / "terminal", steps_per_epoch=20)
+    assert not drawn
+
+
+def test_drawing_takes_a_thirtieth_of_the_run_at_most(tmp_path, drawn, monkeypatch):
+    clock = iter(range(1000))  # each look at it takes a second, so drawing does
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    logged(tmp_path / "run", [1.0] * 100, steps_per_epoch=20)
+    assert 2 <= len(drawn) <= 5
+
+
+@pytest.mark.parametrize("losses", [[], [math.nan], [0.0, -1.0], [math.inf, 2.0, math.nan], [1e30, 1e-30]])
+def test_a_loss_that_has_no_place_on_the_scale_disturbs_nothing(losses, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "in_notebook", lambda: True)
+    logged(tmp_path / "run", losses, steps_per_epoch=20, reference=REFERENCE).dump_for_grading()
 
 
 # The directory.

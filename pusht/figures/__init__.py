@@ -8,6 +8,7 @@ _PLACES = {  # by module; none may have the name of a function, in whose place i
     "generative": ("compare", "crossroads", "denoising", "latent", "noise_schedule", "spoiling", "two_ways", "velocity"),
     "networks": ("cvae", "residual_mlp", "unet"),
     "page": ("stored",),
+    "playing": ("player",),
     "world": ("chunk", "episodes", "receding_horizon", "task", "window_padding"),
 }
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}

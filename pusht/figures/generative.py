@@ -4,19 +4,17 @@ What is drawn from a network is drawn with seeds of its own: the generators of r
 eval mode, are as before afterwards.
 """
 import contextlib
-import functools
 import math
 
 import numpy as np
 import torch
-from IPython.display import Image, display
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Polygon, Rectangle
 
 from pusht.dataset import PushTStateDataset, unnormalize_data
-from pusht.figures.page import BLUE, GREY, HEAD, INK, LINE, ORANGE, SMALL, VERMILION, WIDTH, Page, write
-from pusht.progress import grading, in_notebook
+from pusht.figures.moving import Moving
+from pusht.figures.page import BLUE, GREY, HEAD, INK, LINE, ORANGE, SMALL, VERMILION, Page, write
 from pusht.render import AGENT
 from pusht.rollout import reproducible
 from pusht.sim import AGENT_RADIUS, TEE, WINDOW
@@ -25,37 +23,6 @@ _SEED = 0
 _WIDE = (-80, -80, WINDOW + 160)  # the table and what noise reaches around it, for Page.scene
 _ARROWS = 7  # along each side of a velocity field
 _LEVER = 60  # px by which a turn of one radian moves the T's parts, about
-
-
-class Moving(Image):
-    """A picture of moments that, in a running notebook, has a slider through all of them under it.
-
-    It is an `Image` of the moments side by side, which is all that a saved notebook, a graded one or a web page shows.
-    """
-
-    def __init__(self, image, name, values, start, frame):
-        """name, values: of the slider, the strings it shows in order. start: index of the first one shown.
-        frame: index -> `Image`, drawn when it is asked for."""
-        super().__init__(image.data, width=image.width, height=image.height, metadata=image.metadata)
-        self.name, self.values, self.start, self.frame = name, values, start, functools.cache(frame)
-
-    def _ipython_display_(self):
-        display(Image(self.data, width=self.width, height=self.height, metadata=self.metadata))
-        if in_notebook() and not grading():
-            # In place of the widgets' own text, which lists all their attributes, what a page without widgets shows.
-            display({"application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0,
-                                                                  "model_id": self.widget().model_id},
-                     "text/plain": f"(In a running notebook: a slider through {self.name}.)"}, raw=True)
-
-    def widget(self):
-        """The slider over the moment that it points at; arrow keys move it."""
-        import ipywidgets
-        shown = self.frame(self.start)
-        picture = ipywidgets.Image(value=shown.data, format="png", width=shown.width, height=shown.height)
-        slider = ipywidgets.SelectionSlider(options=[(value, i) for i, value in enumerate(self.values)], value=self.start,
-                                            description=self.name, layout=ipywidgets.Layout(width=f"{shown.width}px"))
-        slider.observe(lambda change: setattr(picture, "value", self.frame(change["new"]).data), names="value")
-        return ipywidgets.VBox([slider, picture])
 
 
 # Part II.
@@ -131,7 +98,7 @@ def latent(agent, dataset):
     page.text(8, 20, "How much z says", size=HEAD, weight="bold", ha="left")
     page.text(8, 42, f"sum of all {len(divergence)} dimensions: {_short(divergence.sum())} nats", color=GREY, ha="left")
     top = max(1, divergence.max() * 1.08)
-    bars = _plot(page, 44, 86, 280, 270, (0.5, len(divergence) + 0.5), (0, top), _ticks(top))
+    bars = page.plot(44, 86, 280, 270, (0.5, len(divergence) + 0.5), (0, top), _ticks(top))
     bars.bar(np.arange(1, len(divergence) + 1), divergence, width=0.75, color=BLUE, zorder=3)
     if divergence.max() < 0.005 * top:
         write(bars, len(divergence) / 2 + 0.5, 0.07 * top, "(all bars are too low to be seen)", SMALL, color=GREY)
@@ -170,7 +137,7 @@ def noise_schedule(betas):
                                                    (np.sqrt(left), BLUE, "√ᾱ", "times signal")])]
     for x, title, curves in panels:
         page.text(x, 20, title, size=HEAD, weight="bold", ha="left")
-        plot = _plot(page, x, 66, 290, 180, (0, last), (0, 1), [0, 0.25, 0.5, 0.75, 1])
+        plot = page.plot(x, 66, 290, 180, (0, last), (0, 1), [0, 0.25, 0.5, 0.75, 1])
         for k in (0, len(betas) // 4, len(betas) // 2, 3 * len(betas) // 4, last):
             plot.plot([k, k], [0, -0.02], color=GREY, lw=0.8, clip_on=False)
             write(plot, k, -0.075, k, SMALL, color=GREY)
@@ -496,17 +463,6 @@ def _key(page, x, y, color, what):
 def _note(page, x, y, lines):
     for row, line in enumerate(lines):
         page.text(x, y + 19 * row, line, color=GREY, ha="left")
-
-
-def _plot(page, left, top, width, height, xlim, ylim, yticks):
-    """Axes for curves or bars, numbered on the left."""
-    plot = page.figure.add_axes((left / WIDTH, 1 - (top + height) / page.height, width / WIDTH, height / page.height))
-    plot.set_axis_off()
-    plot.set(xlim=xlim, ylim=ylim)
-    for value in yticks:
-        plot.plot(xlim, [value, value], color=LINE if value else GREY, lw=0.8, zorder=1, clip_on=False)
-        write(plot, xlim[0] - (xlim[1] - xlim[0]) * 8 / width, value, f"{value:g}", SMALL, ha="right", color=GREY)
-    return plot
 
 
 def _ticks(top):

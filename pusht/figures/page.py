@@ -96,13 +96,35 @@ class Page:
         self.text(x + 16, y + 12.5, name, color=color, weight="bold", ha="left", zorder=4)
         self.text(x + 220, y + 12.5, value, color=GREY, ha="right", zorder=4)
 
+    def plot(self, left, top, width, height, xlim, ylim, yticks):
+        """Axes for curves or bars, numbered on the left."""
+        plot = self.figure.add_axes((left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height))
+        plot.set_axis_off()
+        plot.set(xlim=xlim, ylim=ylim)
+        for value in yticks:
+            plot.plot(xlim, [value, value], color=LINE if value else GREY, lw=0.8, zorder=1, clip_on=False)
+            write(plot, xlim[0] - (xlim[1] - xlim[0]) * 8 / width, value, f"{value:g}", SMALL, ha="right", color=GREY)
+        return plot
+
+    def pixels(self):
+        """The page as a `PIL.Image.Image` in RGB, two pixels for each one shown."""
+        self.canvas.draw()
+        return PIL.Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
+
     def image(self, alt):
         """The page as an `IPython.display.Image`; few colours keep the file small."""
-        self.canvas.draw()
-        png = io.BytesIO()
-        PIL.Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3]).quantize(128).save(png, "png", optimize=True)
-        # As metadata, since the keyword alt= is younger than the IPython of Colab.
-        return Image(png.getvalue(), width=WIDTH, height=self.height, metadata={"alt": alt})
+        return as_image(self.pixels().quantize(128), alt)
+
+
+def as_image(pixels, alt, **how):
+    """A `PIL.Image.Image`, two pixels for each one shown, as an `IPython.display.Image` with its alternative text.
+
+    how: to write the PNG; as small as it goes when nothing is said.
+    """
+    png = io.BytesIO()
+    pixels.save(png, "png", **how or {"optimize": True})
+    # As metadata, since the keyword alt= is younger than the IPython of Colab.
+    return Image(png.getvalue(), width=pixels.width // 2, height=pixels.height // 2, metadata={"alt": alt})
 
 
 def stored(name):
