@@ -26,6 +26,14 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Extension:
+    """An exercise for those who want to go further, checked as questions are and worth nothing: its name and title."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True)
 class Policy:
     """A trained policy and how its rollouts become points: clip((score - baseline) / (target - baseline)) × points.
 
@@ -34,7 +42,7 @@ class Policy:
     The score is the mean over episodes of the largest reward, an episode lasting at most `max_steps`. `name` is that of the
     hand-in file and, after the underscore, of the loss curve; `label` says of which kind the policy is, `asked` which function
     is asked for actions and in which question it was written. `cell` is the test cell that rolls it out. `published` is the
-    threshold that the published assignment prints.
+    threshold that the published assignment prints, None where it has no such policy.
 
     obs_horizon, pred_horizon, action_horizon: observations seen, actions predicted, actions executed.
     normalisation: of observations and actions: by their range, or by mean and standard deviation.
@@ -48,10 +56,10 @@ class Policy:
     asked: str
     cell: str
     points: float
-    published: float
     baseline: float
     targets: dict
-    loss_band: tuple
+    published: float | None = None
+    loss_band: tuple = (0.85, 1.15)
     loss_from: int = 5
     loss_block: int = 1
     loss_scales: tuple = (1,)
@@ -75,13 +83,19 @@ class Policy:
 
 @dataclass(frozen=True)
 class Part:
-    """One notebook: its name, its questions, the policies that it trains, what is answered in words."""
+    """One notebook: its name, its questions, the policies that it trains, what is answered in words, and what goes further.
+
+    grading_time: how long it takes to grade, Part I being 1. The longest is begun first in a class, and last on Gradescope, where
+    the time is shared out by it.
+    """
 
     name: str
     title: str
     questions: tuple
     policies: tuple
     written: tuple = ()
+    extensions: tuple = ()
+    grading_time: float = 1
 
     @property
     def number(self):
@@ -112,6 +126,7 @@ PARTS = {
             # same spread. Untrained networks: 0.09.
             (Policy("part1_mlp", "Part I", "MLP", "mlp_inference (Q1.3)", "rollouts", 5,
                     published=0.60, baseline=0.12, targets={"shipped": 0.40, "human": 0.46}, loss_band=(0.85, 1.15)),),
+            extensions=(Extension("E1.1", "sine and cosine for the angle"), Extension("E1.2", "temporal ensembling")),
         ),
         Part(
             "part2_cvae", "Part II",
@@ -128,6 +143,8 @@ PARTS = {
             # Seed 1 over 100 held-out episodes: human 0.896, with a standard error of 0.020, shipped 0.864, with 0.026.
             (Policy("part3_ddpm", "Part III", "diffusion", "ddpm_inference (Q3.4)", "rollouts", 5,
                     published=0.80, baseline=0.12, targets={"shipped": 0.75, "human": 0.80}, loss_band=(0.85, 1.15)),),
+            extensions=(Extension("E3.1", "DDIM sampling"),),
+            grading_time=5,
         ),
         Part(
             "part4_flow", "Part IV",
@@ -142,6 +159,8 @@ PARTS = {
                     published=0.70, baseline=0.12, targets={"shipped": 0.57, "human": 0.68}, loss_band=(0.85, 1.15), **_SCRIPT)),
             (Written("Q4.5", "report_curves", "curves", 1), Written("Q4.5", "report_architecture", "architecture", 1),
              Written("Q4.5", "report_behaviour", "behaviour", 1)),
+            extensions=(Extension("E4.1", "fewer steps, by the midpoint rule"),),
+            grading_time=2,
         ),
     )
 }
@@ -164,3 +183,8 @@ def question(name):
             if q.name == name:
                 return part, q
     raise KeyError(f"The rubric has no question {name!r}.")
+
+
+def part_of(policy):
+    """The `Part` whose notebook trains a `Policy`."""
+    return next(part for part in PARTS.values() if policy.name in [own.name for own in part.policies])

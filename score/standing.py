@@ -16,7 +16,7 @@ from IPython import get_ipython
 from pusht import demos, render, video
 from pusht.checkpoint import SUFFIX, CheckpointError, load_checkpoint
 from pusht.progress import grading, in_notebook
-from pusht.rollout import reproducible
+from pusht.rollout import Episodes, reproducible
 from score import rubric
 from score.losses import compare_losses, epoch_losses
 
@@ -42,11 +42,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where somebody stands: rows, sentences on each policy's training, what is still to be trained."""
+    """Where somebody stands: rows, sentences on each policy's training, what is still to be trained, which extensions are done."""
 
     rows: list = field(default_factory=list)
     training: list = field(default_factory=list)
     to_train: list = field(default_factory=list)
+    extensions: list = field(default_factory=list)
 
     @property
     def points(self):
@@ -58,6 +59,8 @@ class Standing:
         reachable = sum(row.max_points for row in self.rows) - person
         yield (f"Points so far: {round(self.points, 2):g} of {reachable:g}" + (f", and {person:g} that a person gives." if person else "."))
         yield f"Still to train: {', '.join(self.to_train)}." if self.to_train else "Nothing is left to train."
+        if self.extensions:
+            yield f"Done beyond that, for no points: {', '.join(self.extensions)}."
         yield "This is practice. The grade asks your answers with other inputs, and rolls your policies out from other seeds."
 
     def __str__(self):
@@ -105,6 +108,7 @@ def standing_in(folder, parts):
         titles += [(policy.name, f"{policy.title} rollouts", policy.points) for policy in part.policies]
         standing.rows.extend(_row(title, points, kept.get(key)) for key, title, points in titles)
         standing.rows.extend(Row(f"{w.name} {w.title}", "a person", 0.0, w.points, "Answered in words.") for w in part.written)
+        standing.extensions.extend(f"{e.name} {e.title}" for e in part.extensions if e.name in kept and kept[e.name][0])
         for policy in part.policies:
             sentence, missing = _training(policy, folder)
             standing.training.append(sentence)
@@ -181,15 +185,17 @@ def _verdicts(folder):
 
 
 def keep_score(score, infer, nobs, folder):
-    """Write policy_score.json: what `compare_policies` and `film_policies` show of a practice `Score`.
+    """Write policy_score.json: what `compare_policies`, `compare_episodes` and `film_policies` show of a practice `Score`.
 
     infer, nobs (1, obs_horizon, 5): asked a few times, to tell how long the policy thinks about one chunk.
     """
     episodes = score.episodes.first(_FILMED)
     content = {"mean": score.mean, "interval": list(score.interval), "success": float(score.episodes.successes.mean()),
                "ms": 1000 * statistics.median(_seconds(infer, nobs) for _ in range(3)),
-               "states": [np.round(states, 2).tolist() for states in episodes.states],
-               "actions": [np.round(actions, 1).tolist() for actions in episodes.actions]}
+               "seeds": [int(seed) for seed in episodes.seeds],
+               "states": [np.round(states, 5).tolist() for states in episodes.states],
+               "actions": [np.round(actions, 1).tolist() for actions in episodes.actions],
+               "rewards": [np.round(rewards, 5).tolist() for rewards in episodes.rewards]}
     path = Path(folder) / f"{score.policy}_score.json"
     part = Path(f"{path}.part")
     part.write_text(json.dumps(content), encoding="utf-8")
@@ -206,7 +212,7 @@ def _seconds(infer, nobs):
 def compare_policies(folder="."):
     """Print the practice scores kept in `folder` and return their picture, an `IPython.display.Image`; None without any."""
     from pusht import figures
-    kept = _kept(folder)
+    kept = kept_scores(folder)
     if not kept:
         print("No policy has been scored here yet: run the last check of a part first.")
         return None
@@ -217,9 +223,20 @@ def compare_policies(folder="."):
     return figures.compare([{"name": rubric.POLICIES[name].label, **score} for name, score in kept.items()])
 
 
+def compare_episodes(folder="."):
+    """What the kept policies did from the same starts, {label: `Episodes`}, for `pusht.figures.player`."""
+    kept = kept_scores(folder)
+    if not kept:
+        raise ValueError("No policy has been scored here yet: run the last check of a part first.")
+    count = min(len(score["states"]) for score in kept.values())
+    return {rubric.POLICIES[name].label: Episodes(score["seeds"], *([np.array(each) for each in score[what]] for what in
+                                                                    ("states", "actions", "rewards"))).first(count)
+            for name, score in kept.items()}
+
+
 def film_policies(path, folder="."):
     """Write a film of the kept policies, a row each, the same starts in the columns; return its path."""
-    kept = _kept(folder)
+    kept = kept_scores(folder)
     if not kept:
         raise ValueError("No policy has been scored here yet: run the last check of a part first.")
     films = [render.render_many(states[1:], actions=actions, size=128)
@@ -227,6 +244,7 @@ def film_policies(path, folder="."):
     return video.write_video(path, render.grid(films, columns=_FILMED))
 
 
-def _kept(folder):
+def kept_scores(folder):
+    """{policy: what `keep_score` kept of it} of those that have been scored in this folder."""
     paths = {name: Path(folder) / f"{name}_score.json" for name in rubric.POLICIES}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}

@@ -33,6 +33,27 @@ class Verdict:
         return self
 
 
+@dataclass(frozen=True)
+class Checked:
+    """The outcome of an extension's check, which is worth no points."""
+
+    name: str
+    right: bool
+    sentence: str
+
+    def __str__(self):
+        return f"{'✓' if self.right else '✗'} {self.name}: {self.sentence}"
+
+    def show(self):
+        """Put it before the reader: under the cell in a notebook, on stdout elsewhere."""
+        if in_notebook():
+            from IPython.display import publish_display_data
+            publish_display_data({"text/plain": str(self)})
+        else:
+            print(self)
+        return self
+
+
 def call_answer(what, function, *args, **kwargs):
     """Call the student's function; AnswerError with one sentence when it raises."""
     try:
