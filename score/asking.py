@@ -5,10 +5,14 @@ from score import rubric
 def asked(policy, answer):
     """(model, infer) of a rubric's `policy`, from what the notebook hands over for it.
 
+    answer: a policy object with sample_actions, an inference function and its network, or these two and a noise scheduler.
     The model gets the weights of the hand-in file. infer: function (nobs (B, obs_horizon, 5), B) -> naction
-    (B, pred_horizon, 2).
+    (B, pred_horizon, 2). ValueError for any other number of things.
     """
-    return _KINDS[policy.method](policy, *answer)
+    if not 1 <= len(answer) <= 3:
+        raise ValueError(f"{policy.name} is asked with {len(answer)} things: a policy object, an inference function and its network, "
+                         "or these two and a noise scheduler are needed.")
+    return (_chunks, _inference, _diffusion)[len(answer) - 1](policy, *answer)
 
 
 def _inference(policy, function, model):
@@ -33,9 +37,6 @@ def _chunks(policy, model):
         return model.sample_actions(nobs[:, -1].to(_device(model)), num_steps=rubric.FLOW_STEPS)
 
     return model, infer
-
-
-_KINDS = {"mlp": _inference, "cvae": _inference, "ddpm": _diffusion, "mse": _chunks, "flow": _chunks}
 
 
 def _device(model):

@@ -85,7 +85,7 @@ def compare_losses(name, losses, demonstrations, folder=FOLDER):
     if reference is None:
         known = demos.name_of(demonstrations.fingerprint)
         return LossComparison(np.array([]), None, (
-            f"There is no reference loss for {policy.title} in {folder}." if known else
+            f"There is no reference loss for {policy.title} to compare with: look at the rollouts." if known else
             "You trained on demonstrations that the kit does not know, so there is no reference loss to compare with: look "
             "at the rollouts, which count as always."))
     epochs, block = min(len(losses), len(reference.losses)), policy.loss_block

@@ -214,7 +214,7 @@ def test_without_a_reference_nothing_is_compared(tmp_path):
     assert re.search("no reference loss for Part I", str(comparison))
 
 
-@pytest.mark.parametrize("name", rubric.POLICIES)
+@pytest.mark.parametrize("name", [name for name, policy in rubric.POLICIES.items() if policy.published])
 def test_each_set_of_demonstrations_has_references_of_its_own(name):
     human, shipped = (reference_loss(name, demonstrations).losses for demonstrations in (HUMAN, SHIPPED))
     assert human != shipped and len(human) == len(shipped)

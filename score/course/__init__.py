@@ -94,7 +94,7 @@ def configure(config, path):
     config.CourseDirectory.course_id = course.folder.name
     config.CourseDirectory.db_url = course.gradebook
     config.GenerateAssignment.preprocessors = [
-        "nbgrader.preprocessors.LockCells", "score.course.preprocessors.ClearNamedSolutions", "nbgrader.preprocessors.ClearOutput",
+        "score.course.build.LockCells", "score.course.preprocessors.ClearNamedSolutions", "nbgrader.preprocessors.ClearOutput",
         "nbgrader.preprocessors.CheckCellMetadata", "nbgrader.preprocessors.ComputeChecksums", "nbgrader.preprocessors.SaveCells"]
     config.Autograde.autograde_preprocessors = [
         "score.course.preprocessors.Execute", "nbgrader.preprocessors.IgnorePattern",

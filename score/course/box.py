@@ -46,8 +46,8 @@ class Level:
 LEVELS = (
     Level("bubblewrap, own user", "", True, True),
     Level("bubblewrap", "the number of processes, where root grades", True, False),
-    Level("own user", "files, local sockets and command lines that are open to every user of the machine, a disk filled up, processes "
-          "that outlive their notebook, until the next one's, and on anything else than Linux on x86-64 or ARM the network", False, True),
+    Level("own user", "files, local sockets and command lines that are open to every user of the machine, a disk filled up, and on "
+          "anything else than Linux on x86-64 or ARM the network", False, True),
     Level("same user", "whatever the person who grades may read, write or stop, the network through that, and the number of processes",
           False, False),
 )

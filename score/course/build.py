@@ -7,6 +7,8 @@ The first line of a code cell says what the cell is, and stays in the notebook, 
     # [part1/q1_2] test               judges the answer before it; its points come from the rubric
     # [part1/setup] given             runs as it is, in class too
     # [part1/train] practice          for the student's eyes only: left out in class
+    # [part1/encode] extension E1.1   the student's, of an exercise without points: emptied as answers are, left out in class,
+                                      and nothing to nbgrader
 
 A text cell whose first line is <!-- [part4/curves] written Q4.5 --> is an answer in words, graded by a person.
 In every source {{setup}} stands for setup.py, {{bundle}} and {{badge}} for the course's address.
@@ -21,14 +23,14 @@ from urllib.parse import quote
 
 import jupytext
 import nbformat
-from nbgrader.preprocessors import ComputeChecksums, LockCells
+from nbgrader import preprocessors as stock
 
 from score import rubric
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "notebooks" / "source"
 _SETUP = SOURCES / "setup.py"
-MARKER = re.compile(r"# \[(?P<id>part\d/\w+)\] (?P<kind>given|practice|answer|test)\b ?(?P<name>Q[\d.]+)?")
+MARKER = re.compile(r"# \[(?P<id>part\d/\w+)\] (?P<kind>given|practice|answer|extension|test)\b ?(?P<name>[QE][\d.]+)?")
 _WRITTEN = re.compile(r"<!-- \[(?P<id>part\d/\w+)\] written (?P<name>Q[\d.]+) -->")
 _SOLUTION = re.compile(r"^(?P<indent> *)### BEGIN SOLUTION(?: (?P<name>Q[\d.]+))?\n.*?^ *### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -77,12 +79,25 @@ def _mark(cell, part):
         raise ValueError(f"{part.name}: a code cell begins with {first!r} where a marker such as '# [part1/setup] given' is needed.")
     kind, grade_id = found["kind"], found["id"].replace("/", "-")
     cell.id = grade_id
+    if kind == "extension":
+        return
     metadata = {"schema_version": 3, "grade_id": grade_id, "grade": kind == "test", "solution": kind == "answer",
                 "locked": kind != "answer", "task": False}
     if kind == "test":
         metadata["points"] = _points(part, found["id"].split("/")[1])
         cell.source = f"{first}, {metadata['points']:g} point{'s' if metadata['points'] != 1 else ''}\n{rest}"
     cell.metadata = nbformat.from_dict({"nbgrader": metadata})
+
+
+class LockCells(stock.LockCells):
+    """nbgrader's step, except that practice cells can be edited: students start a training over there, or choose demonstrations."""
+
+    def preprocess_cell(self, cell, resources, cell_index):
+        cell, resources = super().preprocess_cell(cell, resources, cell_index)
+        marker = MARKER.match(cell.source)
+        if marker and marker["kind"] == "practice":
+            cell.metadata.pop("editable", None)
+        return cell, resources
 
 
 def _points(part, cell):
@@ -111,7 +126,7 @@ def student_notebook(part, bundle=""):
         cell.source = clear_solution(cell.source)
         if "SOLUTION" in cell.source:
             raise ValueError(f"{part.name}: a solution of cell {cell.id} has a BEGIN or END only.")
-    for step in (LockCells, ComputeChecksums):
+    for step in (LockCells, stock.ComputeChecksums):
         notebook, _ = step().preprocess(notebook, {})
     return notebook
 
@@ -120,7 +135,7 @@ def answered_notebook(part, only=None):
     """The students' notebook with the solutions filled in, as a student would; only those of the cells named in `only`."""
     notebook = student_notebook(part)
     for cell, solved in zip(notebook.cells, source_notebook(part).cells):
-        if cell.get("metadata", {}).get("nbgrader", {}).get("solution") and (only is None or cell.id in only):
+        if "### BEGIN SOLUTION" in solved.source and (only is None or cell.id in only):
             cell.source = re.sub(r"^ *### (BEGIN|END) SOLUTION.*\n?", "", solved.source, flags=re.MULTILINE).rstrip("\n")
     return notebook
 

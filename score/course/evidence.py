@@ -19,10 +19,11 @@ from score.episodes import called, score_policy
 from score.losses import epoch_losses
 from score.verdict import AnswerError
 
-# Episodes that are rolled out again, and steps of each; of the slow diffusion policy fewer. What it costs, every submission pays.
-_AGAIN = {"mlp": (50, 500), "cvae": (50, 500), "ddpm": (10, 100)}
+# By method, of those whose network the notebook gives: episodes that are rolled out again, and steps of each; of the slow diffusion
+# policy fewer. What it costs, every submission pays.
+AGAIN = {"mlp": (50, 500), "cvae": (50, 500), "ddpm": (10, 100)}
 _GAP = 0.15  # of the score: between a right inference and the kit's there was 0.00 (MLP) to 0.06 (CVAE, other random numbers)
-_LOSSES = {"mlp": "bc_loss", "cvae": "cvae_loss", "ddpm": "ddpm_loss"}
+_LOSSES = {"mlp": "bc_loss", "cvae": "cvae_loss", "ddpm": "ddpm_loss"}  # by method, the answer that works a batch's loss out
 _BATCHES, _BATCH = 8, 256  # the CVAE's loss depends on the size of its batches: as in training
 _TIMES = 3.0  # a loss over part of the windows and with averaged weights is within half and twice that of the last epoch
 
@@ -31,21 +32,23 @@ def findings(policy, checkpoint, score, ask):
     """Sentences on what speaks against a policy's rollouts or its loss curve.
 
     ask: the student's own inference, as `score_policy` has it. Part IV's architecture is free: of it only the MSE policy's loss
-    can be worked out, from the chunks that it answers with, and whether its weights are what acts cannot be seen. AnswerError
-    where it does not answer.
+    can be worked out, from the chunks that it answers with, and whether its weights are what acts cannot be seen. Of a policy
+    that the tables above do not have, nothing is said. AnswerError where it does not answer.
     """
     if policy.method == "mse" and not score.one_by_one:
         return list(_unlikely_loss(policy, checkpoint, lambda found: _chunk_error(checkpoint, found, policy, ask)))
-    if policy.method not in _AGAIN:
+    if policy.method not in AGAIN:
         return []
-    names = solution(policy.name)
+    names = solution(rubric.part_of(policy).name)
     model, infer = asked(policy, answer_of(names, policy))
     try:
         checkpoint.restore(model)
     except CheckpointError:
         return [f"{policy.title}: the weights are not of the notebook's network, so the kit's own inference cannot be tried on them."]
-    return [*_gap(policy, checkpoint, score, infer),
-            *_unlikely_loss(policy, checkpoint, lambda found: _loss(found, policy, names, model))]
+    found = [*_gap(policy, checkpoint, score, infer)]
+    if policy.method in _LOSSES:
+        found += _unlikely_loss(policy, checkpoint, lambda data: _loss(data, policy, names, model))
+    return found
 
 
 @functools.cache
@@ -56,7 +59,7 @@ def solution(part):
 
 
 def _gap(policy, checkpoint, score, infer):
-    count, steps = _AGAIN[policy.method]
+    count, steps = AGAIN[policy.method]
     episodes = score.episodes.first(count)
     own = score_policy(replace(policy, max_steps=steps), called(policy, infer), as_range(checkpoint.stats), episodes.seeds)
     theirs = float(np.mean([rewards[:steps].max() for rewards in episodes.rewards]))

@@ -29,13 +29,11 @@ from nbgrader.utils import parse_utc
 from tqdm import tqdm
 from traitlets.config import Config
 
-from pusht.checkpoint import SUFFIX
 from score import rubric
-from score.course import ASSIGNMENT, CourseError, gradebook, pages, results, twins, workers
+from score.course import ASSIGNMENT, CourseError, box, gradebook, pages, results, twins, workers
 from score.course.grading import Task, grade_part, kit_version, nbgrader_config, rollout_key, task_key, ungraded
 from score.course.preprocessors import hand_in_file
-
-_LONGEST = "part3_ddpm"  # by far: it begins first, so that at the end nobody waits for one
+from score.script import PACKED, graded_files
 
 _SCRATCH = "pusht-grading-"
 
@@ -75,6 +73,7 @@ def grade_course(course, students=None, parts=None, *, jobs=1, scheduler=None, e
             executor, jobs = stack.enter_context(workers.cluster(scheduler))
         open_executor = (functools.partial(contextlib.nullcontext, executor) if executor
                          else functools.partial(workers.processes, jobs, scratch))
+        gradebook.complete(book)
         failed = _grade(course, book, students, parts or rubric.PARTS, open_executor, jobs)
         _write_class(course, book, failed)
         return _grades(course, book, students, failed)
@@ -83,7 +82,7 @@ def grade_course(course, students=None, parts=None, *, jobs=1, scheduler=None, e
 def _grade(course, book, students, parts, open_executor, width):
     """Grade what has no result; return {(student, part): `PartResult`} of those that a failure of the grader's left without."""
     shared, failed = _shared(course), {}
-    parts = sorted(parts, key=lambda part: part != _LONGEST)
+    parts = sorted(parts, key=lambda part: -rubric.PARTS[part].grading_time)  # so that at the end nobody waits for a long one
     waiting = {student: [part for part in parts if _stale(course, shared, student, part)] for student in students}
     for student in students:
         if not waiting[student]:
@@ -155,13 +154,15 @@ def _submission(course, student, part):
     folder = course.folder / "submitted" / student / ASSIGNMENT
     if not (folder / f"{part}.ipynb").is_file():
         return {}
-    files = [folder / f"{part}.ipynb", *(file for policy in rubric.PARTS[part].policies
-                                         if (file := hand_in_file(folder / (policy.name + SUFFIX))))]
+    files = [folder / f"{part}.ipynb",
+             *(file for name in graded_files(rubric.PARTS[part]) if (file := hand_in_file(folder / name)))]
     return {file.name: file.read_bytes() for file in files}
 
 
 def _stale(course, shared, student, part):
     submission, known = _submission(course, student, part), results.load(course.folder / "results", student).get(part)
+    if known and PACKED in submission and known.box == box.LEVELS[-1].name and box.strictest() is not box.LEVELS[-1]:
+        return True  # it was not loaded for want of a box
     return bool(submission) and (known is None or known.key != task_key(shared.settings[part], shared.seeds, submission))
 
 

@@ -11,6 +11,15 @@ from score.course import ASSIGNMENT
 from score.course.pages import Hand
 
 
+def add_notebooks(course, names):
+    """Enter the notebooks of these names where they are new: nbgrader itself takes none once somebody has been graded."""
+    if (course.folder / "gradebook.db").exists():
+        with api.Gradebook(course.gradebook) as gradebook:
+            gradebook.update_or_create_assignment(ASSIGNMENT)
+            for name in names:
+                gradebook.update_or_create_notebook(name, ASSIGNMENT)
+
+
 def without_students(course):
     """The gradebook with the assignment alone, as the bytes of its file."""
     with tempfile.TemporaryDirectory() as folder:
@@ -67,15 +76,31 @@ def _new(gradebook, student):
     db, assignment = gradebook.db, gradebook.find_assignment(ASSIGNMENT)
     with db.no_autoflush:
         submission = api.SubmittedAssignment(assignment=assignment, student_id=student)
-        for notebook in assignment.notebooks:
-            entry = api.SubmittedNotebook(notebook=notebook, assignment=submission)
-            for cell in notebook.grade_cells:
-                api.Grade(cell_id=cell.id, notebook=entry)
-            for cell in notebook.solution_cells:
-                api.Comment(cell_id=cell.id, notebook=entry)
+        _hand_in(db, submission, assignment.notebooks)
         db.add(submission)
     db.flush()
     return submission
+
+
+def complete(gradebook):
+    """Give the submissions that are in it what they lack: notebooks that were released since."""
+    assignment = gradebook.find_assignment(ASSIGNMENT)
+    with gradebook.db.no_autoflush:
+        for submission in assignment.submissions:
+            there = {entry.notebook_id for entry in submission.notebooks}
+            _hand_in(gradebook.db, submission, [notebook for notebook in assignment.notebooks if notebook.id not in there])
+    gradebook.db.commit()
+
+
+def _hand_in(db, submission, notebooks):
+    """Enter notebooks as a submission's, ungraded."""
+    for notebook in notebooks:
+        entry = api.SubmittedNotebook(notebook=notebook, assignment=submission)
+        for cell in notebook.grade_cells:
+            api.Grade(cell_id=cell.id, notebook=entry)
+        for cell in notebook.solution_cells:
+            api.Comment(cell_id=cell.id, notebook=entry)
+        db.add(entry)  # and with it what it holds
 
 
 def has(gradebook, student):

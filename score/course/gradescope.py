@@ -21,17 +21,16 @@ from pathlib import Path
 import psutil
 import torch
 
-from pusht.checkpoint import SUFFIX
 from score import rubric
 from score.course import ASSIGNMENT, CourseError, box, gradebook, open_course, results
 from score.course.build import ROOT
 from score.course.collect import collect, plan
 from score.course.grading import Task, grade_part, kit_version, ungraded
-from score.hand_in import WANTED
+from score.script import graded_files
 
 EPISODES, MINUTES, MEGABYTES = 10, 10, 768  # of a submission; the latter two are Gradescope's own where nothing else is chosen
 # The parts in run_autograder's order, with their shares of the time that is left.
-SHARES = {"part1_mlp": 1, "part2_cvae": 1, "part4_flow": 2, "part3_ddpm": 5}
+SHARES = {part.name: part.grading_time for part in sorted(rubric.PARTS.values(), key=lambda part: part.grading_time)}
 _KIT = ("pusht/**/*.py", "score/**/*.py", "score/*.json", "score/course/templates/**/*", "losses/**/*.pkl", "data/*.zarr.zip",
         "notebooks/source/*.py", "pyproject.toml", "requirements.lock", "LICENSE")
 _TEMPLATES = Path(__file__).parent / "templates" / "gradescope"
@@ -53,7 +52,8 @@ def build(course, path=None, *, episodes=EPISODES, minutes=MINUTES, megabytes=ME
     allow a submission. The same course and kit give the same bytes.
     """
     path = Path(path or course.folder / "gradescope.zip")
-    files = {name: (_TEMPLATES / name).read_bytes() for name in ("setup.sh", "run_autograder")}
+    steps = " ".join(SHARES).encode()
+    files = {name: (_TEMPLATES / name).read_bytes().replace(b"{{parts}}", steps) for name in ("setup.sh", "run_autograder")}
     for pattern in _KIT:
         for file in sorted(ROOT.glob(pattern)):
             if file.is_file() and "__pycache__" not in file.parts:
@@ -137,8 +137,8 @@ def _grade(folder, student, part, note):
     limits = {"notebook_seconds": seconds, "memory_bytes": free, "filmed": 0}
     course = {name: (folder / name).read_bytes() for name in ("gradebook.db", "nbgrader_config.py", "course.toml")}
     course["nbgrader_config.py"] += "".join(f"\nget_config().Execute.{name} = {value}" for name, value in limits.items()).encode()
-    files = {name: (found / name).read_bytes() for name, whose in WANTED.items()
-             if whose == part and name.endswith((".ipynb", SUFFIX)) and (found / name).is_file()}
+    files = {name: (found / name).read_bytes() for name in (f"{part}.ipynb", *graded_files(rubric.PARTS[part]))
+             if (found / name).is_file()}
     if box.strictest() is box.LEVELS[-1]:
         raise CourseError(f"Nothing keeps students' code from what grades it: can others than root start {sys.executable}?")
     try:

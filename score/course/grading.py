@@ -28,7 +28,8 @@ from score.course.results import CellResult, PartResult, RolloutResult
 
 _BY_A_PERSON = "Answered in words: to be read by a person."
 # What the episodes of a policy depend on, of the kit: not the rubric's points, which are worked out anew each time.
-_ROLLING_OUT = ("pusht/**/*.py", "score/asking.py", "score/episodes.py", "score/protocol.py", "score/course/grader.py")
+_ROLLING_OUT = ("pusht/**/*.py", "score/asking.py", "score/episodes.py", "score/protocol.py", "score/script*.py",
+                "score/course/grader.py")
 _SHAPES = ("name", "max_steps", "obs_horizon", "pred_horizon", "action_horizon", "normalisation")
 
 

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pusht import demos
 from score import rubric
-from score.course import ASSIGNMENT
+from score.course import ASSIGNMENT, evidence
 from score.losses import compare_losses, reference_loss
 
 _FILM_BYTES = 3 * 2 ** 19  # of a film in the page: base64 makes a third more of it
@@ -88,6 +88,8 @@ def report(course_name, results_by_student, hand_by_student, repairs, twins, rem
         stops=Counter(_kind_of_stop(result.stopped) for _, result in graded if result.stopped),
         repairs=fixed, refused=refused, twins=list(twins), questions=_questions(used, rows), mistakes=_mistakes(used, rows),
         policies=[_policy(policy, graded) for part in used for policy in part.policies],
+        rerun=[policy.label for part in used for policy in part.policies if policy.method in evidence.AGAIN],
+        free=[policy.label for part in used for policy in part.policies if policy.method not in evidence.AGAIN],
         boxes=Counter(result.box or "nothing was run" for _, result in graded), kits=Counter(result.kit for _, result in graded),
         stages=_stages(graded))
 

@@ -18,11 +18,12 @@ from nbgrader import preprocessors as stock
 from nbgrader.utils import is_grade
 from traitlets import Dict, Integer
 
-from pusht.checkpoint import MAX_BYTES, SUFFIX
+from pusht.checkpoint import MAX_BYTES
 from score import rubric
 from score.course import box, evidence
 from score.course.build import MARKER, clear_solution
 from score.course.grader import FILMED, Grader, expected
+from score.script import PACKED, graded_files
 from score.verdict import MIME, Verdict
 
 _LOOK_EVERY = 0.2  # s
@@ -81,7 +82,9 @@ class Execute(stock.Execute):
         self._stopped, self._output_bytes = "", 0
         part = rubric.PARTS[resources["nbgrader"]["notebook"]]
         evidence.solution(part.name)  # now, and not in the grader's thread
-        files = [file for policy in part.policies if (file := hand_in_file(submission / (policy.name + SUFFIX)))]
+        files = [file for name in graded_files(part) if (file := hand_in_file(submission / name))]
+        if level is box.LEVELS[-1]:  # no box: src/ and pickles of the script assignment stay outside
+            files = [file for file in files if file.name != PACKED]
         with tempfile.TemporaryDirectory(prefix="pusht-", dir=short_folder()) as private:
             self._private, self._level = box.prepare(private, level, files), level
             grader = Grader(str(self._private / "s" / "grader"), submission, self.first_seed, self.episodes, dict(self.known), self.filmed)
@@ -102,7 +105,7 @@ class Execute(stock.Execute):
 
     def preprocess_cell(self, cell, resources, index):
         marker = MARKER.match(cell.source)
-        if self._stopped or (marker and marker["kind"] == "practice"):
+        if self._stopped or (marker and marker["kind"] in ("practice", "extension")):
             return cell, resources
         self._grader.expect(cell.metadata.nbgrader["grade_id"] if is_grade(cell) else None)
         try:

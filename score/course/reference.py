@@ -4,6 +4,7 @@
     python -m score.course.reference part1_mlp --demos human --score 1000
 """
 import argparse
+import ast
 import contextlib
 import os
 import pickle
@@ -25,8 +26,8 @@ from score.losses import epoch_losses, loss_path
 REFERENCE = ROOT / "data" / "reference"
 # The two sets would weigh 26 MB. Of the human one the largest are left out; their curves and scores are kept.
 _NOT_KEPT = {("human", "part2_cvae"), ("human", "part3_ddpm")}
-# Practice cells that training needs; all other practice cells are for looking at.
-_NEEDED = ("dataset", "train", "train_mse", "train_flow")
+# Practice cells that training needs, by the beginning of their names; all other practice cells are for looking at.
+_NEEDED = ("dataset", "train")
 
 
 def reference_path(policy, demonstrations):
@@ -44,7 +45,7 @@ def run_solution(part, folder, *, seed=1, train=True):
             marker = MARKER.match(cell.source) if cell.cell_type == "code" else None
             if marker is None or marker["kind"] == "test" or marker["name"] in {entry.name for entry in part.written}:
                 continue
-            if marker["kind"] == "practice" and not (train and marker["id"].split("/")[1] in _NEEDED):
+            if marker["kind"] == "practice" and not (train and marker["id"].split("/")[1].startswith(_NEEDED)):
                 continue
             exec(compile(cell.source, f"<{marker['id']}>", "exec"), names)
             if "seed" in names:
@@ -53,12 +54,12 @@ def run_solution(part, folder, *, seed=1, train=True):
 
 
 def answer_of(names, policy):
-    """What a notebook hands over to `grade_rollouts` for a policy, from the names that `run_solution` returned."""
-    if policy.method in ("mse", "flow"):
-        return (names["MSEPolicy" if policy.method == "mse" else "FlowMatchingPolicy"](5, 2, policy.pred_horizon),)
-    if policy.method == "ddpm":
-        return names["ddpm_inference"], names["noise_pred_net"], names["noise_scheduler"]
-    return names[f"{policy.method}_inference"], names[f"{policy.method}_agent"]
+    """What a notebook's test cell hands over to `grade_rollouts` for a policy, by the names that `run_solution` returned."""
+    part = rubric.part_of(policy)
+    cell = next(cell for cell in source_notebook(part).cells if cell.id == f"part{part.number}-{policy.cell}")
+    call = next(node for node in ast.walk(ast.parse(cell.source))
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "score.grade_rollouts")
+    return tuple(eval(ast.unparse(argument), names) for argument in call.args[1:])
 
 
 def score_reference(policy, names, path, episodes):
@@ -71,8 +72,10 @@ def score_reference(policy, names, path, episodes):
 
 
 def write_expected_losses(policy, checkpoint_path):
-    """Write the loss curve of a finished run as the policy's reference; return its path."""
+    """Write the loss curve of a finished run as the policy's reference; return its path, None if it has no losses."""
     checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
+    if not checkpoint.losses:
+        return None
     path = loss_path(policy, demos.name_of(checkpoint.demonstrations))
     path.parent.mkdir(exist_ok=True)
     part_file = path.with_name(path.name + ".part")

@@ -1,13 +1,15 @@
 """What leaves the instructor's hands: nbgrader's release and the bundle that students fetch the kit from."""
 import io
+import shutil
 import zipfile
 
-from score.course import ASSIGNMENT, CourseError
+from score.course import ASSIGNMENT, CourseError, gradebook
 from score.course.build import ROOT, parts_with_source, source_notebook, student_notebook, write
 from score.course.grade import nbgrader_api
 
 # What students get of the kit. Sources with solutions, tests, reference checkpoints and the instructor's part stay out.
-_BUNDLED = ["pusht/**/*.py", "pusht/figures/*.png", "pusht/figures/*.txt", "score/**/*.py", "score/*.json", "losses/**/*.pkl", "data/**/*", "LICENSE"]
+_BUNDLED = ["pusht/**/*.py", "pusht/*.js", "pusht/figures/*.png", "pusht/figures/*.txt", "score/**/*.py", "score/*.json",
+            "losses/**/*.pkl", "data/**/*", "LICENSE"]
 _LEFT_OUT = ("score/course/", "data/reference/")
 
 
@@ -15,9 +17,8 @@ def release(course):
     """Build the sources anew, have nbgrader make the release from them, and write the students' bundle."""
     for part in parts_with_source():
         write(source_notebook(part, course.bundle), course.source / f"{part.name}.ipynb")
-    result = nbgrader_api(course).generate_assignment(ASSIGNMENT)
-    if not result["success"]:
-        raise CourseError(f"nbgrader could not make the release: {result.get('error') or result.get('log')}")
+    gradebook.add_notebooks(course, [part.name for part in parts_with_source()])
+    _generate(course)
     notebooks = course.folder / "bundle" / "notebooks"
     for part in parts_with_source():
         write(student_notebook(part, course.bundle), notebooks / f"{part.name}.ipynb")
@@ -25,6 +26,21 @@ def release(course):
     part_file = bundle.with_name(bundle.name + ".part")
     part_file.write_bytes(bundle_bytes(notebooks))
     part_file.replace(bundle)
+
+
+def _generate(course):
+    """Have nbgrader make release/pusht; where it cannot, the last one stays, which grading needs."""
+    made, before = course.folder / "release" / ASSIGNMENT, course.folder / ".release-before"
+    shutil.rmtree(before, ignore_errors=True)
+    if made.is_dir():
+        shutil.copytree(made, before)
+    result = nbgrader_api(course).generate_assignment(ASSIGNMENT)
+    if not result["success"] and before.is_dir():
+        shutil.rmtree(made, ignore_errors=True)
+        before.rename(made)
+    shutil.rmtree(before, ignore_errors=True)
+    if not result["success"]:
+        raise CourseError(f"nbgrader could not make the release, so the last one stays: {result.get('error') or result.get('log')}")
 
 
 def bundle_bytes(notebooks):
