@@ -42,7 +42,7 @@ def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim): return nob
 """
 # Right ones: some attacks are on top of these.
 HONEST = "\n\n".join(cell.source for cell in build.answered_notebook(PART).cells
-                     if cell.cell_type == "code" and cell.metadata.nbgrader.solution)
+                     if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution"))
 
 _WIRE = """
 import json, os, socket, struct, threading, time
@@ -458,7 +458,7 @@ def run(source, level, *, checkpoint=None, seconds=40, course="/nowhere", port=9
     """The `Outcome` of a notebook whose answers are this source, run by the course's own Execute at an isolation level."""
     notebook = build.student_notebook(PART)
     source = f"ROOT, COURSE, PORT = {str(ROOT)!r}, {str(course)!r}, {port}\n{_WRONG}{source() if callable(source) else source}"
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and not cell.metadata.nbgrader.solution]
+    cells = [cell for cell in notebook.cells if cell.metadata.get("nbgrader") and not cell.metadata.nbgrader.solution]
     after = next(i for i, cell in enumerate(cells) if cell.metadata.nbgrader.grade)
     attack = nbformat.v4.new_code_cell(source)
     notebook.cells = [*cells[:after], attack, *cells[after:]]

@@ -23,7 +23,9 @@ _SETTINGS = {
                                                  "port": 0, "allow_root": True, "open_browser": False}},
     # JupyterLab would ask whether it may.
     "labconfig/default_setting_overrides.json": {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false",
-                                                                                                 "checkForUpdates": False}},
+                                                                                                 "checkForUpdates": False},
+                                                 # Otherwise what is scrolled out of sight leaves the page.
+                                                 "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}},
 }
 
 

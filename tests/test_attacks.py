@@ -20,7 +20,7 @@ SAMPLE = ["AST transformer that replaces every check", "verdict sent to the grad
 ELSEWHERE = ["secrets in the environment and in /proc"]
 # What levels without bubblewrap leave open, as they say themselves.
 _OPEN = {
-    "own user": lambda leak: leak.endswith(" read") or leak in ("a local socket of the machine", "life after its notebook"),
+    "own user": lambda leak: leak.endswith(" read") or leak == "a local socket of the machine",
     "same user": lambda leak: leak != "a listener on the machine's loopback",
 }
 

@@ -16,6 +16,10 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def kind(cell):
+    return build.MARKER.match(cell.source)["kind"]
+
+
 def test_the_built_notebook_is_that_of_its_source(part):
     built = build.ROOT / "notebooks" / f"{part.name}.ipynb"
     assert built.read_text(encoding="utf-8") == nbformat.writes(build.student_notebook(part)) + "\n"
@@ -40,14 +44,29 @@ def test_students_get_no_solution_and_no_output(part):
 
 
 def test_each_answer_names_its_question_where_the_solution_was(part):
-    answers = [cell for cell in code_cells(build.student_notebook(part)) if cell.metadata.nbgrader.solution]
     asked = []
-    for cell in answers:
-        names = re.findall(r"# TODO (Q[\d.]+): your answer here\n *raise NotImplementedError", cell.source)
-        assert names == re.findall(r'NotImplementedError\("Need to implement for (Q[\d.]+)"\)', cell.source)
-        assert set(names) == set(re.findall(r"Q[\d.]+", cell.source.split("\n")[0]))
+    for cell in code_cells(build.student_notebook(part)):
+        names = re.findall(r"# TODO ([QE][\d.]+): your answer here\n *raise NotImplementedError", cell.source)
+        assert names == re.findall(r'NotImplementedError\("Need to implement for ([QE][\d.]+)"\)', cell.source)
+        assert bool(names) == (kind(cell) in ("answer", "extension"))
+        assert not names or set(names) == set(re.findall(r"[QE][\d.]+", cell.source.split("\n")[0]))
         asked += names
-    assert set(asked) >= {q.name for q in part.questions}
+    assert set(asked) >= {q.name for q in (*part.questions, *part.extensions)}
+
+
+def test_students_can_edit_what_they_are_told_to_and_not_the_checks(part):
+    editable = {name: {cell.metadata.get("editable", True) for cell in code_cells(build.student_notebook(part)) if kind(cell) == name}
+                for name in ("given", "practice", "answer", "extension", "test")}
+    assert editable["practice"] == editable["answer"] == {True} and editable["given"] == editable["test"] == {False}
+
+
+def test_an_extension_is_nothing_to_nbgrader_and_stands_behind_the_hand_in(part):
+    cells = code_cells(build.student_notebook(part))
+    extensions = [cell for cell in cells if kind(cell) == "extension"]
+    assert [build.MARKER.match(cell.source)["name"] for cell in extensions] == [extension.name for extension in part.extensions]
+    assert not any(cell.metadata for cell in extensions)
+    behind = [kind(cell) for cell in cells[[cell.id for cell in cells].index(f"part{part.number}-hand_in") + 1:]]
+    assert set(behind) <= {"extension", "practice"} and behind.count("extension") == len(extensions)
 
 
 def test_the_answered_notebook_is_the_students_with_the_solutions_in_place(part):
@@ -72,7 +91,8 @@ def test_nbgrader_takes_the_metadata_and_the_points_are_the_rubrics(part):
 
 def test_every_code_cell_is_known_by_its_first_line_alone(part):
     for cell in code_cells(build.student_notebook(part)):
-        assert build.MARKER.match(cell.source)["id"].replace("/", "-") == cell.id == cell.metadata.nbgrader.grade_id
+        grade_id = cell.id if kind(cell) == "extension" else cell.metadata.nbgrader.grade_id
+        assert build.MARKER.match(cell.source)["id"].replace("/", "-") == cell.id == grade_id
 
 
 def test_a_cell_without_a_marker_is_refused_by_its_first_line(part, tmp_path, monkeypatch):
@@ -112,7 +132,8 @@ def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
         texts = {name: bundle.read(name).decode() for name in names if name.endswith((".py", ".txt", ".ipynb"))}
     assert {f"notebooks/{part.name}.ipynb", "pusht/__init__.py", "score/__init__.py", "requirements.txt",
             "data/README.md", "data/demonstrations.zarr.zip",
-            *(f"losses/{folder}expected_{policy.method}_loss.pkl" for policy in part.policies for folder in ("", "shipped/"))} <= set(names)
+            *(f"losses/{folder}expected_{policy.method}_loss.pkl" for policy in part.policies if policy.published
+              for folder in ("", "shipped/"))} <= set(names)
     assert {name.split("/")[0] for name in names} <= {"notebooks", "pusht", "score", "losses", "data", "requirements.txt", "LICENSE"}
     assert not [name for name in names if "source" in name or name.startswith(("score/course", "tests", "data/reference"))]
     assert not [name for name, text in texts.items() if "BEGIN SOLUTION" in text]

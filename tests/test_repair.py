@@ -426,7 +426,8 @@ def test_an_answer_that_was_typed_into_a_locked_cell_is_moved_to_its_own(cell):
     cell_of(notebook, cell)["source"] += "\n" + body + "\nprint(bc_loss)"
     result, repairs = fix(notebook, PART1)
     assert_all_is_there(result, PART1)
-    assert "moved to its own: part1/bc_loss." in repairs and f"release's again: {cell.replace('-', '/')}." in repairs
+    assert "moved to its own: part1/bc_loss." in repairs
+    assert (f"release's again: {cell.replace('-', '/')}." in repairs) == (cell != "part1-train")  # practice: there to be changed
 
 
 def test_an_answer_in_a_locked_cell_does_not_replace_one_in_its_own():

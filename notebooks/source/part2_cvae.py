@@ -283,6 +283,13 @@ result = score.score_part2(PushTEnv(), cvae_inference, cvae_agent, obs_horizon, 
                            stats, device)
 show_video("cvae_combined_vis.mp4", width=640)
 
+# %% [markdown]
+# And one by one. Stop where the red cross, the target, changes its side of the T: did the policy have another way in mind?
+
+# %%
+# [part2/practice_player] practice
+figures.player(result.episodes)
+
 # %%
 # [part2/rollouts] test
 score.grade_rollouts("part2_cvae", cvae_inference, cvae_agent).points

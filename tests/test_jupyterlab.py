@@ -1,0 +1,94 @@
+"""The notebooks in a real JupyterLab, in Chromium: answers filled in and run from top to bottom, pictures that change, no errors."""
+import os
+import re
+
+import nbformat
+import pytest
+from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium
+from playwright.sync_api import expect
+
+from score.course import build
+
+pytestmark = needs_chromium
+
+_MOVING = """
+import numpy as np, torch
+from pusht import BasePolicy, Normalizer, demos, figures
+
+class Field(BasePolicy):
+    def velocity(self, state, a_tau, tau):
+        return torch.sign(a_tau[..., :1].mean(dim=1, keepdim=True)) - a_tau
+
+    def parameters(self):
+        return iter([torch.zeros(1)])
+
+shipped = demos.open()
+figures.velocity(Field(5, 2, 8), Normalizer.from_data(shipped.states, shipped.actions), figures.crossroads(shipped))
+"""
+
+
+def run_all(page, seconds):
+    """Run the open notebook through JupyterLab's own menu to its last cell; a cell that fails, fails the test."""
+    prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
+    prompts.first.wait_for(timeout=60_000)
+    expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle", timeout=60_000)
+    page.locator("#jp-MainMenu").get_by_text("Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    failed = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
+    expect(failed.or_(prompts.last.filter(has_text=re.compile(r"\[\d+\]:")))).to_have_count(1, timeout=1000 * seconds)
+    assert not failed.count(), failed.inner_text()
+
+
+def picture_changes_with_a_key(page, slider):
+    """Whether the arrow key, pressed on a slider, changes a picture in the same output."""
+    area = page.locator(".jp-OutputArea-output", has=slider)
+    slider.scroll_into_view_if_needed()
+    pictures = area.locator("img.widget-image, .widget-image img, img.jupyter-widgets")
+    before = [picture.get_attribute("src") for picture in pictures.all()]
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(pictures.first).not_to_have_attribute("src", before[0])
+    return area
+
+
+def opened(server_address, name):
+    return chromium_page(server_address(f"lab/tree/{name}"))
+
+
+def test_a_moving_picture_follows_the_arrow_keys(tmp_path):
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}  # or JupyterLab asks for one
+    cells = [nbformat.v4.new_code_cell(_MOVING.strip())]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "moving.ipynb")
+    with jupyter_server(tmp_path) as address, opened(address, "moving.ipynb") as page:
+        run_all(page, 60)
+        slider = page.get_by_role("slider").first
+        still = page.locator(".jp-RenderedImage img").first
+        assert still.get_attribute("alt")
+        picture_changes_with_a_key(page, slider)
+        page.screenshot(path=SCREENSHOTS / "moving.png")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", build.parts_with_source(), ids=lambda part: part.name)
+def test_the_solutions_run_in_jupyterlab_and_its_widgets_move(part, tmp_path, monkeypatch):
+    monkeypatch.setenv("PUSHT_MAX_EPOCHS", "2")
+    monkeypatch.setenv("PUSHT_MAX_EPISODES", "2")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    name = f"{part.name}.ipynb"
+    build.write(build.answered_notebook(part), tmp_path / name)
+    with jupyter_server(tmp_path) as address, opened(address, name) as page:
+        run_all(page, 500)
+        assert not page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count()
+        sliders = page.get_by_role("slider").all()
+        assert sliders
+        for i, slider in enumerate(sliders):
+            if page.locator(".jp-OutputArea-output", has=slider).locator("img.widget-image").count():
+                picture_changes_with_a_key(page, slider).screenshot(path=SCREENSHOTS / f"{part.name}_slider{i}.png")
+        assert all(image.get_attribute("alt") for image in page.locator(".jp-RenderedImage img").all())
+        page.keyboard.press("Control+s")
+        expect(page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0)
+        page.screenshot(path=SCREENSHOTS / f"{part.name}.png")
+    saved = tmp_path / name
+    assert os.path.getsize(saved) < 5_000_000
+    assert not [o for cell in nbformat.read(saved, as_version=4).cells for o in cell.get("outputs", []) if o.output_type == "error"]
