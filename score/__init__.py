@@ -4,11 +4,12 @@ from score.losses import compare_losses, reference_loss
 from score.packing import submit
 from score.published import score_part1, score_part2, score_part3, test_cosine_beta_schedule, test_kl_divergence
 from score.questions import check
-from score.standing import compare_policies, film_policies, show_standing
+from score.standing import compare_episodes, compare_policies, film_policies, show_standing
+from score.tryout import recall, try_out
 from score.verdict import Verdict
 
 __all__ = [
-    "Verdict", "check", "compare_losses", "compare_policies", "film_policies", "grade_rollouts", "reference_loss", "score_part1",
-    "score_part2", "score_part3", "show_standing", "submit",
-    "test_cosine_beta_schedule", "test_kl_divergence",
+    "Verdict", "check", "compare_episodes", "compare_losses", "compare_policies", "film_policies", "grade_rollouts", "recall",
+    "reference_loss", "score_part1", "score_part2", "score_part3", "show_standing", "submit",
+    "test_cosine_beta_schedule", "test_kl_divergence", "try_out",
 ]

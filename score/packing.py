@@ -22,7 +22,7 @@ from IPython import get_ipython
 
 import pusht
 from pusht.progress import grading, in_notebook
-from score import rubric
+from score import rubric, script
 from score.hand_in import (CAPS, MANIFEST, MB, NOISE, RUN, STUDENT_CAP, Entry, Export, HandInError, Refused, choice, listed, ranked, utc,
                            wanted_name)
 from score.standing import own_part
@@ -108,7 +108,9 @@ def pack(folder=".", out=None, parts=None, live=None):
     name = f"hand_in_{parts[0]}.zip" if parts and len(parts) == 1 else "hand_in.zip"
     path = Path(out) if out else folder / name
     with Export(folder, own=True) as export:
-        files, notes = _gathered(export, live or {})
+        files, notes = _gathered(export, live or {}, not parts or script.PART in parts)
+    if not parts and any(name.startswith("src/") for name in files) and {*map(script.part_of, files)} == {script.PART}:
+        parts = [script.PART]  # of a course of its own, which has no others
     if not files and (folder / "notebooks").is_dir():  # the kit's own folder
         return pack(folder / "notebooks", out, parts)
     if not files:
@@ -142,15 +144,21 @@ def contents(path):
     return "\n".join([f"{path} ({path.stat().st_size / MB:.1f} MB) holds", *lines])
 
 
-def _gathered(export, live):
-    """({name in the zip: (content, when it was written)}, sentences on what was chosen, changed and left out)."""
+def _gathered(export, live, scripts):
+    """({name in the zip: (content, when it was written)}, sentences on what was chosen, changed and left out).
+
+    scripts: whether src/ and exp/ of the script assignment come along where there is no notebook of Part IV.
+    """
     files, notes, room = {}, [], STUDENT_CAP
     entries = [entry for entry in export.entries if not NOISE.search(entry.path)]
     left = [entry for entry in entries if entry.refusal and wanted_name(entry.path)]
     now = utc(time.time())
     found = ranked(entries) | {name: [Entry(name, len(content), now, now)] for name, content in live.items()}
-    for name, candidates in [*found.items(), *_runs(export, entries, found)]:
-        cap = CAPS[os.path.splitext(name)[1]]
+    layout = script.layout(entries) if scripts and f"{script.PART}.ipynb" not in found else script.Script()
+    left += layout.left
+    wanted = {name: [entry] for name, entry in layout.files.items()} | found | dict(_runs(export, entries, found))
+    for name, candidates in wanted.items():
+        cap = CAPS[os.path.splitext(name)[1].lower()]
         for entry in candidates:
             try:
                 content = live[name] if name in live else export.read(entry, STUDENT_CAP)
