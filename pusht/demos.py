@@ -147,6 +147,13 @@ def at_hand(name: str) -> Demonstrations | None:
     return None
 
 
+def joined(*sets: Demonstrations) -> Demonstrations:
+    """Several `Demonstrations` as one: the episodes of the first, then those of the next, at least one set."""
+    before = np.cumsum([0, *(len(one.states) for one in sets[:-1])])
+    return Demonstrations(np.concatenate([one.states for one in sets]), np.concatenate([one.actions for one in sets]),
+                                np.concatenate([one.episode_ends + steps for one, steps in zip(sets, before)]).astype(np.int64))
+
+
 def load_pusht_zarr(zarr_path: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """States (N, 5) float32, actions (N, 2) float32 and episode_ends (E,) int64 of `open(zarr_path)`."""
     demos = open(zarr_path)

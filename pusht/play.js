@@ -130,7 +130,7 @@ function render({ model, el }) {
   // In JupyterLab, the still picture, which is the output before this one, makes room for the table; in the file it stays.
   const shown = new IntersectionObserver(() => {
     const still = el.closest(".jp-OutputArea-child")?.previousElementSibling;
-    if (still?.querySelector(".jp-RenderedImage")) still.style.display = "none";
+    if (still?.querySelector("img[alt]")) still.style.display = "none";
   });
   shown.observe(el);
   model.on("msg:custom", hear);

@@ -133,7 +133,7 @@ class Table:
             kept = demos.Demonstrations(*np.float32([self._states]), *np.float32([self._actions]), np.array([steps]))
             try:
                 if self.path.exists():
-                    kept = joined(demos.open(self.path), kept)
+                    kept = demos.joined(demos.open(self.path), kept)
                 _write(self.path, kept)
             except (OSError, demos.DemosError) as error:
                 self._say = f"Not kept, and still on the table ({str(error).rstrip('.')}): put that right and press Enter again."
@@ -186,13 +186,6 @@ class Table:
 
         widget.on_msg(hear)
         return widget
-
-
-def joined(*sets):
-    """Several `Demonstrations` as one: the episodes of the first, then those of the next, at least one set."""
-    before = np.cumsum([0, *(len(one.states) for one in sets[:-1])])
-    return demos.Demonstrations(np.concatenate([one.states for one in sets]), np.concatenate([one.actions for one in sets]),
-                                np.concatenate([one.episode_ends + steps for one, steps in zip(sets, before)]).astype(np.int64))
 
 
 def _write(path, kept):

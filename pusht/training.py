@@ -191,13 +191,15 @@ class LossView:
         """losses: function that gives the loss of each epoch so far, asked only when it is time to draw again."""
         if not in_notebook() or grading() or not (final or time.monotonic() >= self.due):
             return
-        from IPython.display import Image, display
+        from IPython.display import display
+
+        from pusht.figures.page import Picture
         started, losses = time.monotonic(), losses()
         if not any(0 < loss < float("inf") for loss in losses):
             return  # nothing that a logarithmic scale has a place for
-        image = Image(plot_losses(losses, self.reference, title=self.title),
-                      metadata={"alt": f"Loss of {self.title} over {len(losses)} epochs, from {losses[0]:.5f} to {losses[-1]:.5f}"
-                                       + ", beside the reference and its band." * (self.reference is not None)})
+        image = Picture(plot_losses(losses, self.reference, title=self.title),
+                        f"Loss of {self.title} over {len(losses)} epochs, from {losses[0]:.5f} to {losses[-1]:.5f}"
+                        + ", beside the reference and its band." * (self.reference is not None))
         if self.handle is None:
             self.handle = display(image, display_id=True)
         else:

@@ -1,5 +1,6 @@
 """Films: frames are written by scikit-video, with the ffmpeg that imageio-ffmpeg carries, and shown in notebooks."""
 import functools
+import html
 import os
 import subprocess
 import warnings
@@ -47,7 +48,8 @@ def show_video(path, *, width=256):
     from IPython.display import Video
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no film {path}: run the cell that writes it first.")
-    return Video(str(path), embed=True, width=width, html_attributes="controls loop muted autoplay")
+    return Video(str(path), embed=True, width=width,
+                 html_attributes=f'controls loop muted autoplay aria-label="{html.escape(f"The film {Path(path).name}")}"')
 
 
 @functools.cache

@@ -1,17 +1,21 @@
-"""What a test in a browser needs: a Jupyter server in a folder, and a page of it in headless Chromium."""
+"""What a test in a browser needs: a Jupyter server in a folder, a page of it in headless Chromium, a notebook run in JupyterLab."""
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "build" / "screenshots"
 needs_chromium = pytest.mark.skipif(not shutil.which("chromium"), reason="needs a browser: there is no `chromium` on the PATH")
@@ -88,3 +92,36 @@ def chromium_page(address, known=()):
         page.goto(address)
         yield page
         assert set(errors) <= set(known), "\n".join(errors)
+
+
+def write_notebook(path, *cells):
+    """A notebook of these code cells, with the kernel named, or JupyterLab asks for one."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells], metadata=kernel), path)
+
+
+def set_theme(address, theme):
+    """Have JupyterLab "Light" or "Dark"."""
+    body = json.dumps({"raw": json.dumps({"theme": f"JupyterLab {theme}"})}).encode()
+    request = urllib.request.Request(address("lab/api/settings/@jupyterlab/apputils-extension:themes"), body, method="PUT")
+    deadline = time.monotonic() + _START_SECONDS
+    while True:  # the server has its port some time before it answers there
+        try:
+            return urllib.request.urlopen(request).close()
+        except urllib.error.URLError:
+            assert time.monotonic() < deadline
+
+
+def run_all(page, seconds):
+    """Run JupyterLab's open notebook by its menu to the last cell; a cell that fails, fails the test."""
+    prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=60_000)
+    for _ in range(10):  # a kernel that is just being connected does not always hear it
+        page.locator("#jp-MainMenu").get_by_text("Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        with contextlib.suppress(AssertionError):
+            expect(prompts.first).to_have_text(re.compile(r"\[[\d*]+\]"), timeout=5_000)
+            break
+    failed = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
+    expect(failed.or_(prompts.last.filter(has_text=re.compile(r"\[\d+\]:")))).to_have_count(1, timeout=1000 * seconds)
+    assert not failed.count(), failed.inner_text()

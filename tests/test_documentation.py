@@ -67,6 +67,8 @@ ELSEWHERE = {
     "python -m score.course.demonstrations --sheets":
         "tests/test_demonstrations.py::test_the_sheet_shows_any_set_and_says_in_words_what_it_shows",
     "python -m pytest -m long -rP tests/test_colab.py": "tests/test_colab.py::test_the_notebook_runs_and_is_handed_in",
+    "python -m pytest -m '' tests/test_jupyterlab.py tests/test_play.py tests/test_player.py":
+        "tests/test_jupyterlab.py::test_the_solutions_run_in_jupyterlab_and_its_widgets_move",
     "python -m score submission check": _CHECK,
     "python -m score submission check hand_in_part1_mlp.zip": _CHECK,
     "python -m pusht demos --clear": "tests/test_download.py::test_the_command_says_where_the_sets_are_fetches_and_clears",
@@ -80,8 +82,9 @@ OPTIONS = {
 # Files of a course that are named without its folder.
 IN_COURSE = {"course.toml", "grades.csv", "nbgrader_config.py", "pusht-kit.zip", "timestamp.txt", "source/", "release/", "bundle/",
              "results/", "bundle/pusht-kit.zip", "bundle/notebooks/"}
-# Files that the guide to a fifth part has one write, as tests/test_fifth_part.py does, and one that a student's notebook writes.
-WRITTEN = {"notebooks/source/part5_nearest.py", "score/questions/nearest.py", "hand_in_part1_mlp.zip"}
+# Files that the guide to a fifth part has one write, as tests/test_fifth_part.py does; what notebooks, tests and students' runs write.
+WRITTEN = {"notebooks/source/part5_nearest.py", "score/questions/nearest.py", "hand_in_part1_mlp.zip", "my_demos.zarr.zip",
+           "build/screenshots", "exp/mse", "exp/flow", "src/"}
 PATH = re.compile(r"[\w.…-]+/[\w./…-]*|[\w-]+\.(?:csv|html|json|md|py|toml|txt|zip)")
 
 

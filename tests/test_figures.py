@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pusht import figures
-from pusht.figures.page import Page
+from pusht.figures.page import Page, Picture
 
 PATH = np.column_stack([np.linspace(60, 400, 30), np.linspace(450, 80, 30), np.full((30, 2), 256), np.linspace(0, 1, 30)])
 ACTIONS = np.linspace([200, 200], [300, 350], 16)
@@ -33,6 +33,14 @@ def test_a_figure_is_a_small_png_with_a_text_beside_it(draw, capfd):
     assert width == 2 * 720 and 300 < height < 1600
     assert len(image.metadata["alt"]) > 80
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_picture_tells_its_text_to_every_kind_of_page():
+    alt = 'a "T" & a <goal>'
+    data, metadata = Picture(figures.task().data, alt, 720, 440)._repr_mimebundle_()
+    assert metadata["image/png"]["alt"] == data["text/plain"] == alt
+    assert 'width="720" height="440" alt="a &quot;T&quot; &amp; a &lt;goal&gt;">' in data["text/html"]
+    assert data["image/png"].strip() in data["text/html"]
 
 
 def test_figures_of_different_things_differ():

@@ -18,7 +18,7 @@ from nbgrader.api import Gradebook
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
 from score import rubric
-from score.course import ASSIGNMENT, CourseError, build, create, grade, grading, open_course, results
+from score.course import ASSIGNMENT, CourseError, build, create, grade, grading, results
 from score.course.grade import grade_course
 
 STUDENTS = [f"s{n}" for n in range(5)]

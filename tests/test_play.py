@@ -5,14 +5,13 @@ import re
 import subprocess
 import sys
 import types
-import urllib.request
 import zipfile
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
-from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium
+from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium, run_all, set_theme, write_notebook
 
 import score
 from pusht import PushTSim, PushTStateDataset, TrainingRun, WindowLoader, demos, play
@@ -213,7 +212,7 @@ def test_part_one_trains_on_them(mixed, table, demonstrations, tmp_path, monkeyp
         push_about(table, 20, seed)
         tell(table, {"do": "keep"})
     own = demos.open("mine.zarr.zip")
-    chosen = play.joined(demonstrations, own) if mixed else own
+    chosen = demos.joined(demonstrations, own) if mixed else own
     assert chosen.num_episodes == 3 + 224 * mixed
     np.testing.assert_array_equal(chosen.episode(chosen.num_episodes - 1)[1], own.episode(2)[1])
     dataset = PushTStateDataset(chosen, pred_horizon=16, obs_horizon=2, action_horizon=8)
@@ -314,7 +313,7 @@ def play_by_mouse_and_keys(page, shot):
     from playwright.sync_api import expect
     table, picture, say = (page.locator(f".pusht-play {part}") for part in (".table", "canvas", ".say"))
     expect(page.locator(".pusht-play .status")).to_contain_text("0.0 s")
-    expect(page.locator(".jp-RenderedImage img")).to_be_hidden()
+    expect(page.locator(".jp-OutputArea img").first).to_be_hidden()
     page.screenshot(path=f"{shot}_start.png")
 
     def now():
@@ -366,18 +365,11 @@ def play_by_mouse_and_keys(page, shot):
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_in_jupyterlab_mouse_and_keys_push_and_enter_keeps(theme, tmp_path):
     import nbformat
-    from playwright.sync_api import expect
-    from test_jupyterlab import run_all
-    cells = [nbformat.v4.new_code_cell(CELL), nbformat.v4.new_code_cell("1 + 1")]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "own.ipynb")
+    write_notebook(tmp_path / "own.ipynb", CELL, "1 + 1")
     shot = f"{SCREENSHOTS}/play_{theme.lower()}"
     with jupyter_server(tmp_path) as address:
-        settings = json.dumps({"raw": json.dumps({"theme": f"JupyterLab {theme}"})})
-        themes = address("lab/api/settings/@jupyterlab/apputils-extension:themes")
-        urllib.request.urlopen(urllib.request.Request(themes, settings.encode(), method="PUT")).close()
+        set_theme(address, theme)
         with chromium_page(address("lab/tree/own.ipynb")) as page:
-            expect(page.locator("#jp-bottom-panel")).to_contain_text("| Idle", timeout=60_000)
             run_all(page, 60)
             play_by_mouse_and_keys(page, shot)
     assert demos.open(tmp_path / "my_demos.zarr.zip").num_episodes == 1

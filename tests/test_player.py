@@ -1,19 +1,15 @@
 """The player: what it shows at each step, what a saved notebook keeps of it, and how it is operated in a real JupyterLab."""
 import contextlib
 import io
-import json
 import random
 import re
-import time
-import urllib.error
-import urllib.request
 
-import nbformat
 import numpy as np
 import PIL.Image
 import pytest
 import torch
-from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium
+from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium, run_all, set_theme, write_notebook
+from playwright.sync_api import expect
 
 import score
 from pusht import Episodes, figures
@@ -229,40 +225,17 @@ figures.player({{"MLP": [pushed(60, False), pushed(20)], "flow matching": [pushe
 """
 
 
-def set_theme(address, theme):
-    body = json.dumps({"raw": json.dumps({"theme": f"JupyterLab {theme.title()}"})}).encode()
-    request = urllib.request.Request(address("lab/api/settings/@jupyterlab/apputils-extension:themes"), body, method="PUT")
-    deadline = time.monotonic() + 60
-    while True:  # the server has its port some time before it answers there
-        try:
-            return urllib.request.urlopen(request)
-        except urllib.error.URLError:
-            assert time.monotonic() < deadline
-
-
 @needs_chromium
 @pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_player_plays_scrubs_and_changes_episode_in_jupyterlab(theme, tmp_path):
-    from playwright.sync_api import expect
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(_CELL.strip())]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "player.ipynb")
+    write_notebook(tmp_path / "player.ipynb", _CELL)
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(jupyter_server(tmp_path))
-        set_theme(address, theme)
+        set_theme(address, theme.title())
         page = stack.enter_context(chromium_page(address("lab/tree/player.ipynb")))
         page.set_viewport_size({"width": 1200, "height": 1200})
-        prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
-        prompt.wait_for(timeout=60_000)
-        expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=60_000)
-        for _ in range(10):  # a kernel that is just being connected does not always hear it
-            page.locator(".jp-CodeCell .cm-content").first.click()
-            page.keyboard.press("Control+Enter")
-            with contextlib.suppress(AssertionError):
-                expect(prompt).to_have_text(re.compile(r"\[[\d*]+\]"), timeout=5_000)
-                break
-            page.screenshot(path=SCREENSHOTS / f"player_{theme}_unheard.png")
+        run_all(page, 60)
         picture, play = page.locator("img.widget-image"), page.locator(".widget-play button").first
         slider, said = page.get_by_role("slider").first, page.locator(".widget-html-content", has_text="step")
         expect(picture).to_be_visible(timeout=60_000)

@@ -441,7 +441,7 @@ def test_an_answer_in_a_locked_cell_does_not_replace_one_in_its_own():
 def test_imports_and_helpers_added_to_a_locked_cell_are_kept_and_changes_of_its_values_are_not():
     notebook = answered(PART1)
     helper = "@torch.no_grad()\ndef flat(x):  # mine\n    return x.flatten(1)"
-    cell_of(notebook, "part1-imports")["source"] += f"\nimport math\nseed = 7\nEPS = 1e-8\nslow = score.check('Q1.1', 1)"
+    cell_of(notebook, "part1-imports")["source"] += "\nimport math\nseed = 7\nEPS = 1e-8\nslow = score.check('Q1.1', 1)"
     cell_of(notebook, "part1-imports")["source"] += "\n" + helper
     result, repairs = fix(notebook, PART1)
     assert_all_is_there(result, PART1)

@@ -115,7 +115,7 @@ figures.receding_horizon(obs_horizon, pred_horizon, action_horizon)
 # (`data/README.md` says how). `demos.open("human")` in place of `demos.open()` downloads the 206 that people drove, published
 # with [Diffusion Policy](https://arxiv.org/abs/2303.04137). Your loss is compared with the reference of the set you train on.
 #
-# Episodes that you kept above are a set too: `demos.open("my_demos.zarr.zip")` is yours alone, `play.joined(demos.open(),
+# Episodes that you kept above are a set too: `demos.open("my_demos.zarr.zip")` is yours alone, `demos.joined(demos.open(),
 # demos.open("my_demos.zarr.zip"))` the kit's and yours. A handful teaches little by itself, and there is no reference to compare
 # with.
 #

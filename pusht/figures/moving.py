@@ -2,21 +2,22 @@
 import functools
 import html
 
-from IPython.display import Image, display
+from IPython.display import display
 
+from pusht.figures.page import Picture
 from pusht.progress import grading, in_notebook
 
 
-class Live(Image):
+class Live(Picture):
     """A still picture that, in a running notebook, has a widget under it: `widget()`, made when the picture is shown."""
 
     def __init__(self, image, what):
-        """image: the still, an `Image` as `Page.image` makes it. what: the widget is, said where widgets are not shown."""
-        super().__init__(image.data, width=image.width, height=image.height, metadata=image.metadata)
+        """image: the still, a `Picture`. what: the widget is, said where widgets are not shown."""
+        super().__init__(image.data, image.metadata["alt"], image.width, image.height)
         self.what = what
 
     def _ipython_display_(self):
-        display(Image(self.data, width=self.width, height=self.height, metadata=self.metadata))
+        display(Picture(self.data, self.metadata["alt"], self.width, self.height))
         if in_notebook() and not grading():
             # In place of the widgets' own text, which lists all their attributes, what a page without widgets shows.
             display({"application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0,
@@ -29,7 +30,7 @@ class Moving(Live):
 
     def __init__(self, image, name, values, start, frame):
         """name, values: of the slider, the strings it shows in order. start: index of the first one shown.
-        frame: index -> `Image`, drawn when it is asked for."""
+        frame: index -> `Picture`, drawn when it is asked for."""
         super().__init__(image, f"a slider through {name}")
         self.name, self.values, self.start, self.frame = name, values, start, functools.cache(frame)
 
@@ -45,7 +46,7 @@ class Moving(Live):
 
 
 class Scene:
-    """The widgets that show an `Image` and, since theirs has no place for it, its alternative text as a line under it."""
+    """The widgets that show a `Picture` and, since theirs has no place for it, its alternative text as a line under it."""
 
     def __init__(self, image):
         import ipywidgets

@@ -1,8 +1,9 @@
 """The page that every picture is drawn on, with matplotlib's Agg canvas: no window, no pyplot, no global state.
 
-A picture becomes an `IPython.display.Image`: PNG bytes with two pixels for each one shown, 720 shown pixels wide, the
-alternative text in `image.metadata["alt"]`. The ground is white, so that it reads on dark pages too.
+A picture becomes a `Picture`, an `IPython.display.Image`: PNG bytes with two pixels for each one shown, 720 shown pixels wide,
+the alternative text in `image.metadata["alt"]`. The ground is white, so that it reads on dark pages too.
 """
+import html
 import io
 from pathlib import Path
 
@@ -112,25 +113,43 @@ class Page:
         return PIL.Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
 
     def image(self, alt):
-        """The page as an `IPython.display.Image`; few colours keep the file small."""
+        """The page as a `Picture`; few colours keep the file small."""
         return as_image(self.pixels().quantize(128), alt)
 
 
+class Picture(Image):
+    """PNG bytes, their shown size and, in `metadata["alt"]`, their alternative text; where it is shown, it is also told.
+
+    JupyterLab and most pages made of notebooks leave an image's text out, so HTML that has it goes along; what knows no HTML (a
+    PDF) takes the PNG, and a terminal the text.
+    """
+
+    def __init__(self, png, alt, width=None, height=None):
+        # As metadata, since the keyword alt= is younger than the IPython of Colab.
+        super().__init__(png, width=width, height=height, metadata={"alt": alt})
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        data, metadata = super()._repr_mimebundle_(include, exclude)
+        alt = self.metadata["alt"]
+        size = "".join(f' {name}="{value}"' for name, value in (("width", self.width), ("height", self.height)) if value)
+        page = f'<img src="data:image/png;base64,{data["image/png"].strip()}"{size} alt="{html.escape(alt)}">'
+        return {**data, "text/html": page, "text/plain": alt}, metadata
+
+
 def as_image(pixels, alt, **how):
-    """A `PIL.Image.Image`, two pixels for each one shown, as an `IPython.display.Image` with its alternative text.
+    """A `PIL.Image.Image`, two pixels for each one shown, as a `Picture` with its alternative text.
 
     how: to write the PNG; as small as it goes when nothing is said.
     """
     png = io.BytesIO()
     pixels.save(png, "png", **how or {"optimize": True})
-    # As metadata, since the keyword alt= is younger than the IPython of Colab.
-    return Image(png.getvalue(), width=pixels.width // 2, height=pixels.height // 2, metadata={"alt": alt})
+    return Picture(png.getvalue(), alt, pixels.width // 2, pixels.height // 2)
 
 
 def stored(name):
     """A picture that was drawn before, pusht/figures/NAME.png, since what it shows takes long to train."""
     path = Path(__file__).parent / f"{name}.png"
-    return Image(path.read_bytes(), width=WIDTH, metadata={"alt": path.with_suffix(".txt").read_text(encoding="utf-8").strip()})
+    return Picture(path.read_bytes(), path.with_suffix(".txt").read_text(encoding="utf-8").strip(), WIDTH)
 
 
 def write(axes, x, y, what, size, **how):
