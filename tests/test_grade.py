@@ -124,7 +124,7 @@ def fill(folder):
     return made
 
 
-@pytest.mark.parametrize("moments, end", [(3, signal.SIGKILL), pytest.param(50, signal.SIGKILL, marks=pytest.mark.long),
+@pytest.mark.parametrize("moments, end", [(2, signal.SIGKILL), pytest.param(50, signal.SIGKILL, marks=pytest.mark.long),
                                           pytest.param(10, signal.SIGINT, marks=pytest.mark.long)])
 def test_stopped_at_any_moment_nothing_is_lost_or_done_twice(tmp_path, uninterrupted, moments, end):
     rng, found, course = random.Random(moments), [], fill(tmp_path)

@@ -10,9 +10,12 @@ from score.course.release import bundle_bytes
 from score.verdict import MIME
 
 PARTS = build.parts_with_source()
-pytestmark = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+each_part = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 
 
+# The slowest to run is diffusion, for a minute.
+@pytest.mark.parametrize("part", [pytest.param(part, marks=pytest.mark.long) if part.grading_time > 2 else part for part in PARTS],
+                         ids=lambda part: part.name)
 def test_the_solutions_run_from_top_to_bottom(part, tmp_path, monkeypatch):
     monkeypatch.setenv("PUSHT_MAX_EPOCHS", "1")
     monkeypatch.setenv("PUSHT_MAX_EPISODES", "1")
@@ -41,6 +44,7 @@ def setup_cell(part, address):
     return _FRESH.format(root=str(build.ROOT)) + cell.source
 
 
+@each_part
 def test_the_set_up_cell_fetches_the_kit_where_it_is_missing_and_can_run_twice(part, tmp_path):
     build.write(build.student_notebook(part), tmp_path / "notebooks" / f"{part.name}.ipynb")
     bundle = tmp_path / "pusht-kit.zip"
@@ -56,6 +60,7 @@ def test_the_set_up_cell_fetches_the_kit_where_it_is_missing_and_can_run_twice(p
     assert (runtime / "notebooks" / f"{part.name}.ipynb").exists()
 
 
+@each_part
 def test_the_set_up_cell_finds_the_unpacked_kit_around_the_notebook(part, tmp_path):
     code = setup_cell(part, "") + "\nimport pusht\nprint(pusht.__file__)\n"
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=build.ROOT / "notebooks", capture_output=True, text=True)
@@ -63,6 +68,7 @@ def test_the_set_up_cell_finds_the_unpacked_kit_around_the_notebook(part, tmp_pa
     assert done.stdout.strip() == str(build.ROOT / "pusht" / "__init__.py")
 
 
+@each_part
 def test_the_set_up_cell_says_in_one_sentence_that_it_knows_no_kit(part, tmp_path):
     done = subprocess.run([sys.executable, "-P", "-c", setup_cell(part, "")], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.strip().endswith("ask your instructor.") and "Traceback" not in done.stderr
