@@ -95,6 +95,8 @@ DRAWN = {
     "cvae": lambda: figures.cvae(),
     "unet": lambda: figures.unet([64, 128, 256], 16),
     "shallow unet": lambda: figures.unet([32], 7),
+    "chunk policies": lambda: figures.chunk_policies(),
+    "straight lines": lambda: figures.straight_lines(_demonstrations(SIDES), NORMALIZER),
     "two ways": lambda: figures.two_ways(TWO),
     "one way": lambda: figures.two_ways(ONE),
     "latent": lambda: figures.latent(Agent(0), TWO),

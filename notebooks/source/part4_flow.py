@@ -42,6 +42,13 @@ state, chunk = next(iter(loader))
 print("state", tuple(state.shape), " chunk", tuple(chunk.shape))
 
 # %% [markdown]
+# The two policies of this part, and what goes in and comes out:
+
+# %%
+# [part4/architectures] practice
+figures.chunk_policies()
+
+# %% [markdown]
 # ## 1 · Chunks by least squares
 #
 # At time $t$ the policy sees the state $\mathbf{o}_t$ and gives a chunk $\mathbf{A}_t = (\mathbf{a}_t, \dots, \mathbf{a}_{t+K-1})$, which is
@@ -176,7 +183,12 @@ print(score.compare_losses("part4_mse", mse_logger.epoch_losses(len(loader)), de
 #
 # Many lines cross each point, and least squares learns their mean. That is no harm here: followed step by step, the mean
 # velocity field carries the noise exactly onto the distribution of the demonstrations.
-#
+
+# %%
+# [part4/straight_lines] practice
+figures.straight_lines(demonstrations, normalizer)
+
+# %% [markdown]
 # ### Q4.3 · The flow-matching loss (25 min, hard)
 #
 # Whatever you make in these methods, make it on the device of `state`.

@@ -5,8 +5,9 @@ They are loaded when the first is asked for: a notebook that is graded draws non
 import importlib
 
 _PLACES = {  # by module; none may have the name of a function, in whose place it would be found
-    "generative": ("compare", "crossroads", "denoising", "latent", "noise_schedule", "spoiling", "two_ways", "velocity"),
-    "networks": ("cvae", "residual_mlp", "unet"),
+    "generative": ("compare", "crossroads", "denoising", "latent", "noise_schedule", "spoiling", "straight_lines", "two_ways",
+                   "velocity"),
+    "networks": ("chunk_policies", "cvae", "residual_mlp", "unet"),
     "page": ("stored",),
     "playing": ("player",),
     "world": ("chunk", "episodes", "receding_horizon", "task", "window_padding"),

@@ -239,6 +239,33 @@ def denoising(model, scheduler, dataset, samples=12):
 # Part IV.
 
 
+def straight_lines(demonstrations, normalizer):
+    """A demonstrated chunk on its straight line from noise, over its scene.
+
+    demonstrations: `Demonstrations`, whose crossroads is shown. normalizer: with denormalize_action(chunk (8, 2)), to pixels.
+    """
+    dataset = PushTStateDataset(demonstrations, pred_horizon=16, obs_horizon=2, action_horizon=8)
+    obs, action = _pixels(dataset, _crossroads(dataset)[0])
+    farthest = np.hypot(*(action[:, 8] - action[:, 1]).T).argmax()  # of those that came through there, so that the path is seen
+    obs, chunk = obs[farthest], action[farthest, 1:9]  # from the time of the last observation on
+    with reproducible(_SEED):
+        noise = np.asarray(normalizer.denormalize_action(torch.randn(chunk.shape).numpy()))
+    page, times = Page(554), [0, 0.2, 0.4, 0.6, 0.8, 1]
+    limits = _around(np.concatenate([noise, chunk]), _outline(obs[-1]))
+    for place, tau in enumerate(times):
+        scene, _, _ = _moment(page, place, obs[-1], f"τ = {tau:g}", limits)
+        for start, end in zip(noise, chunk):
+            scene.plot(*zip(start, end), color=GREY, lw=0.7, zorder=4)
+        at = tau * chunk + (1 - tau) * noise
+        _path(scene, at, VERMILION, lw=1.2)
+        scene.plot(*at[0], "o", ms=5, mec=VERMILION, mfc="white", zorder=6)
+    _note(page, 8, 540, [f"One demonstrated chunk of {len(chunk)} actions, the hollow one first. Grey: the way of each, at a constant "
+                         "velocity."])
+    return page.image(f"Six pictures of one scene at tau = {', '.join(f'{tau:g}' for tau in times)}: {len(chunk)} actions, a tangle of noise at "
+                      "first, move on straight grey lines, each at its own constant velocity, until they are a smooth demonstrated "
+                      "path.")
+
+
 def velocity(policy, normalizer, state, samples=40, index=-1, steps=20):
     """How a flow carries noise to actions: one action of many chunks in the plane, a `Moving` picture through tau.
 

@@ -95,6 +95,39 @@ def cvae():
                       "the encoder is left out, and the decoder gets the observations and z = 0.")
 
 
+def chunk_policies(state_dim=5, chunk_size=8, action_dim=2):
+    """What goes into the two policies of chunks and what comes out: least squares above, flow matching below."""
+    page, flat = Page(330), chunk_size * action_dim
+    page.text(8, 22, "MSE policy", size=HEAD, weight="bold", ha="left")
+    page.text(112, 22, "one look, one answer", color=GREY, ha="left")
+    _block(page, 8, 48, 150, 36, "state", PALE)
+    _block(page, 290, 42, 130, 48, "MLP", _LINEAR)
+    _block(page, 554, 48, 150, 36, "chunk", "#ffe3b0")
+    for start, end, what in [((158, 66), (290, 66), f"{state_dim}"), ((420, 66), (554, 66), f"{flat}")]:
+        page.arrow(start, end)
+        page.text((start[0] + end[0]) / 2, 54, what, size=SMALL, color=GREY)
+    page.text(629, 98, f"({chunk_size}, {action_dim})", size=SMALL, color=GREY)
+
+    page.axes.plot([8, WIDTH - 8], [124, 124], color=GREY, lw=0.7, ls=(0, (3, 3)))
+    page.text(8, 152, "Flow matching", size=HEAD, weight="bold", ha="left")
+    page.text(134, 152, "asked again at every step from noise to chunk", color=GREY, ha="left")
+    for y, name, what, fill in [(178, "state", state_dim, PALE), (228, "chunk at time τ", flat, "#d5efe3"), (278, "time τ", 1, _FILM)]:
+        _block(page, 8, y, 150, 36, name, fill)
+        page.arrow((158, y + (24 if what == flat else 18)), (290, y + (24 if what == flat else 18)))
+        page.text(200, y + (30 if what == flat else 6), what, size=SMALL, color=GREY)
+    _block(page, 290, 178, 130, 136, "MLP", _LINEAR)
+    _block(page, 554, 228, 150, 36, "velocity", "white")
+    page.arrow((420, 246), (554, 246))
+    page.text(487, 234, f"{flat}", size=SMALL, color=GREY)
+    page.text(629, 278, f"({chunk_size}, {action_dim}) per unit of τ", size=SMALL, color=GREY)
+    page.axes.plot([629, 629, 262, 262], [228, 170, 170, 236], color=GREEN, lw=1.8, zorder=6)
+    page.arrow((262, 236), (158, 236), GREEN)
+    page.text(529, 158, "moves the chunk along", size=SMALL, color=GREEN)
+    return page.image(f"Two networks. The MSE policy: an MLP from the state, {state_dim} numbers, to a chunk of {chunk_size} actions. Flow "
+                      f"matching: an MLP from the state, the chunk at time tau and tau itself to a velocity of the chunk's shape, which "
+                      "moves the chunk along before the network is asked again.")
+
+
 def unet(down_dims, pred_horizon):
     """`pusht.networks.ConditionalUnet1D` with channels `down_dims` over a chunk of `pred_horizon` actions.
 
