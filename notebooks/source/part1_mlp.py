@@ -14,8 +14,9 @@
 # | Q1.2 | the loss, then training (5 min on two CPU cores while you read on) | 15 min |
 # | Q1.3 | inference, then watching it | 15 min |
 #
-# Run the cells from top to bottom. Cells that say `answer` are yours; leave the others as they are. Behind each answer
-# comes its check, which you may run as often as you like.
+# Run the cells from top to bottom. The first line of each says what it is. Cells that say `answer` are yours, and behind each comes
+# its check (`test`), which you may run as often as you like. Those that say `practice` show or train something and are not graded:
+# change them where the text says how, or try something out. Leave `given` and `test` cells as they are.
 
 # %%
 # [part1/setup] given: fetches the kit where it is missing; running it again does no harm
@@ -49,9 +50,9 @@ figures.task()
 
 # %% [markdown]
 # What the policy sees (the *observation*) is five numbers, what it says (the *action*) two: where the agent is to go next.
-# A PD controller takes it there, or as far as 0.1 s reach. The *reward* is the share of the goal that the block covers,
-# divided by 0.95 and cut off at 1; an episode ends in success when more than 95 % are covered. The *score* of an episode is
-# the largest reward on the way.
+# A PD controller (in effect a spring with a damper) takes it there, or as far as 0.1 s reach. The *reward* is the share of the goal
+# that the block covers, divided by 0.95 and cut off at 1. An *episode*, one try from one start, ends in success when more than 95 %
+# are covered, and is cut off after 500 steps. Its *score* is the largest reward on the way.
 #
 # The environment speaks the interface of [gym](https://www.gymlibrary.dev):
 #
@@ -78,8 +79,8 @@ print("after a step towards", action, "\n ", obs.round(4), "\nreward", round(rew
 #
 # Lead the pointer onto the round agent, and it follows; or click on the table and use the arrow keys. `R` begins the episode
 # anew, `N` takes another start, `Enter` keeps the episode: it is added to `my_demos.zarr.zip`, which lies beside this notebook.
-# Time stands still while nothing moves. In Colab each step travels through the network, about 0.1 s there and back: the game is
-# slower than the clock, the recording is not, and it lasts as long as the runtime unless you name a file in your drive.
+# Time stands still while nothing moves. In Colab each step goes over the internet, about 0.1 s there and back: the game runs slower
+# than the clock, and what it records is the same. There the file lasts as long as the runtime, unless you name one in your drive.
 
 # %%
 # [part1/play] practice
@@ -92,7 +93,7 @@ play.Table("my_demos.zarr.zip")
 #
 # A policy that answers with one action at a time trembles: each answer is a guess of its own. Ours sees the last
 # $T_o = 2$ observations and predicts a *chunk* of $T_p = 16$ actions, of which $T_a = 8$ are executed before it looks
-# again. This is *receding-horizon control*, the habit of model predictive control, and the setting of
+# again. This is *receding-horizon control* (plan far, execute a little, plan anew), and the setting of
 # [Diffusion Policy](https://arxiv.org/abs/2303.04137) (Chi et al., 2023).
 
 # %%
@@ -112,16 +113,17 @@ figures.receding_horizon(obs_horizon, pred_horizon, action_horizon)
 # ## 3 · The demonstrations
 #
 # The kit brings some two hundred of its own: a policy that had learned from people drove them, and its best tries were kept
-# (`data/README.md` says how). `demos.open("human")` in place of `demos.open()` downloads the 206 that people drove, published
-# with [Diffusion Policy](https://arxiv.org/abs/2303.04137). Your loss is compared with the reference of the set you train on.
+# (`data/README.md` says how). `demos.open("human")` in place of `demos.open()` in the next cell downloads the 206 that people
+# drove, published with [Diffusion Policy](https://arxiv.org/abs/2303.04137). Your loss is compared with the reference of the set
+# you train on.
 #
 # Episodes that you kept above are a set too: `demos.open("my_demos.zarr.zip")` is yours alone, `demos.joined(demos.open(),
 # demos.open("my_demos.zarr.zip"))` the kit's and yours. A handful teaches little by itself, and there is no reference to compare
 # with.
 #
-# Every step of every demonstration begins a *window*: two observations and the sixteen actions from the first of them on.
-# At the ends of an episode the first or last step is repeated. All numbers are scaled to $[-1, 1]$, each dimension by its
-# own range; names that begin with `n` (`nobs`, `naction`) hold scaled numbers.
+# Training sees *windows*: two observations and the sixteen actions from the first of them on, one window from nearly every step of
+# each demonstration. At the ends of an episode the first or last step is repeated. All numbers are scaled to $[-1, 1]$, each
+# dimension by its own range; names that begin with `n` (`nobs`, `naction`) hold scaled numbers.
 
 # %%
 # [part1/dataset] practice
@@ -138,12 +140,13 @@ print("batch['action']", tuple(batch["action"].shape), "(B, pred_horizon, action
 figures.window_padding(obs_horizon, pred_horizon, action_horizon)
 
 # %% [markdown]
-# Eight of them, each from its start (faint) to its end. Of the kit's own, these are four pairs, and the two of a pair set off
-# from one and the same start:
+# Eight demonstrations, each from its start (faint) to its end. Of the kit's own, these are four pairs, and the two of a pair set
+# off from one and the same start:
 
 # %%
 # [part1/demo_paths] practice
-figures.episodes([dataset.demonstrations.episode(i)[0] for i in (0, 1, 6, 7, 11, 12, 13, 14)])
+shown = [i for i in (0, 1, 6, 7, 11, 12, 13, 14) if i < dataset.demonstrations.num_episodes]
+figures.episodes([dataset.demonstrations.episode(i)[0] for i in shown], labels=[f"episode {i}" for i in shown])
 
 # %% [markdown]
 # And fifty windows of the batch as a film: each is put on the table and its sixteen actions are played.
@@ -166,6 +169,7 @@ show_video(write_video("demo_vis.mp4", frames))
 # them, one linear layer out. The shortcuts let gradients reach the first layers unhindered
 # ([He et al., 2016](https://arxiv.org/abs/1603.05027)). It lies ready in `pusht/networks/residual_mlp.py`; its picture
 # comes below, once you have said how wide its layers are.
+#
 # ### Q1.1 · Layer widths (5 min, easy)
 #
 # The network reads a whole observation sequence as one flat row of numbers and writes a whole chunk of actions as another.
@@ -199,11 +203,11 @@ figures.residual_mlp(mlp_dim_list)
 # ## 5 · Learning by imitation
 #
 # *Behavioural cloning* takes imitation for what it looks like: regression. Over the demonstrated pairs of observations
-# $\mathbf{O}_t$ and chunks $\mathbf{A}_t$ we minimise
+# $\mathbf{O}_t$ and chunks $\mathbf{A}_t$ we minimise, over the weights $\theta$ of the network $\pi_\theta$,
 #
 # $$\mathcal{L}(\theta) = \frac{1}{B\,T_p\,d_a} \sum_{j=1}^{B} \big\lVert \mathbf{A}^{(j)} - \pi_\theta(\mathbf{O}^{(j)}) \big\rVert_2^2,$$
 #
-# the mean squared error over batch, steps and the $d_a = 2$ coordinates
+# the mean squared error over the $B$ windows of a batch, their steps and the $d_a = 2$ coordinates
 # ([Pomerleau, 1988](https://proceedings.neurips.cc/paper/1988/hash/812b4ba287f5ee0bc9d43bbf5bbe87fb-Abstract.html) drove a
 # car with it).
 #
@@ -237,9 +241,11 @@ score.check("Q1.2", bc_loss).points
 # 300 epochs, some five minutes on a laptop's processor. `TrainingRun` looks after what is not the point here: it draws your
 # loss beside the reference, and saves as it goes. If the runtime is cut off, run this cell again and it goes on where it
 # was (in Colab, name a folder of your drive as `resume_folder` and it survives a new runtime as well). To start
-# over, say because the loss was wrong, make the network anew (its cell is above) and pass `resume=False`.
+# over, say because the loss was wrong, make the network anew (its cell is above) and pass `resume=False` to `TrainingRun`, for that
+# one time.
 #
-# A curve inside the band is what we expect; one that leaves it early tells you something is wrong long before the end.
+# A curve inside the band is what we expect; one that leaves it early tells you long before the end that something is wrong. (The
+# first five epochs do not count.)
 
 # %%
 # [part1/train] practice
@@ -341,7 +347,7 @@ figures.chunk(unnormalize_data(nobs.cpu().numpy(), stats["obs"]), chunk, obs_hor
 # ## 7 · How well it pushes
 #
 # The published assignment scores ten episodes against a threshold of 0.60. Ten are few: with the same policy, another ten
-# can come out 0.1 higher or lower, as the interval says.
+# easily come out 0.1 higher or lower, as the interval beside the score says.
 
 # %%
 # [part1/practice_score] practice
@@ -358,8 +364,8 @@ figures.player(result.episodes)
 
 # %% [markdown]
 # The grade rests on many more episodes, from starts that nobody has seen before, and goes from nothing for an untrained
-# network to full points for a right solution. This cell runs thirty practice episodes by the same rules, with the weights
-# that the training left in `part1_mlp.safetensors`.
+# network to full points for a right solution, which come below the published threshold: the line under the cell says where. It
+# runs thirty practice episodes by the same rules, with the weights that the training left in `part1_mlp.safetensors`.
 
 # %%
 # [part1/rollouts] test
@@ -420,7 +426,9 @@ def encode_angle(obs: np.ndarray) -> np.ndarray:
 score.check("E1.1", encode_angle).right
 
 # %% [markdown]
-# The same network, two inputs wider at each of the two steps, trained the same way for the same 300 epochs.
+# The same network, one input wider for each of the two steps, trained the same way for the same 300 epochs. In the cell after it
+# `receding_horizon` makes a policy of a network, as the loop of section 6 does, and `score.try_out` rolls it out from the thirty
+# practice starts and prints a line: score, its 95 % interval, episodes solved, how long one question to the policy takes.
 
 # %%
 # [part1/e1_1_network] practice
@@ -493,9 +501,10 @@ def ensemble(predictions: torch.Tensor, m: float) -> torch.Tensor:
 score.check("E1.2", ensemble).right
 
 # %% [markdown]
-# A policy that keeps its last chunks, for one episode. What the chunk of $i$ steps ago says of now is its action
-# `obs_horizon - 1 + i`. It is asked eight times as often, so beside the score stands how long a question takes. The last line
-# tells how rough the actions are: the mean length of their second difference, which is 0 on a straight line at constant speed.
+# A policy that keeps its last chunks, for one episode. What the chunk of `age` steps ago says of now is its action
+# `obs_horizon - 1 + age`; the largest age comes first, as $i = 0$. The network is asked eight times as often, so beside the score
+# stands how long a question takes. The last line tells how rough the actions are: the mean length of their second difference,
+# which is 0 on a straight line at constant speed.
 
 # %%
 # [part1/e1_2_table] practice
@@ -526,7 +535,7 @@ print("roughness [px]:", ", ".join(f"{label} {roughness(episodes):.1f}" for labe
 # %% [markdown]
 # What we found with the reference weights (shipped demonstrations, one training seed, 200 held-out episodes, intervals of ± 0.05):
 # chunks of eight scored 0.55, ensembles 0.50, 0.47 and 0.43 with $m$ = 0.01, 0.1 and 0.5, the roughness falling from 5.3 px to
-# 0.4, 0.5 and 1.5. The pushing gets ten times as smooth, and no better for it.
+# 0.4, 0.5 and 1.5. The actions get up to ten times as smooth, and the pushing no better for it.
 #
 # **To think about.** A larger $m$ trusts older predictions more. Which of the fifteen predictions would you trust, and where is
 # the mean of two good plans a bad one?

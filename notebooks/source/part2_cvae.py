@@ -13,6 +13,8 @@
 # | Q2.2 | the KL divergence | 15 min |
 # | Q2.3 | the loss, then training (half an hour on two CPU cores, two minutes on a GPU) | 10 min |
 # | Q2.4 | inference | 5 min |
+#
+# Run the cells from top to bottom; those that say `answer` are yours. Task, demonstrations and kinds of cell are those of Part I.
 
 # %%
 # [part2/setup] given: fetches the kit where it is missing; running it again does no harm
@@ -43,8 +45,8 @@ print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episod
 # %% [markdown]
 # ## 1 · Two ways, and the mean of them
 #
-# What came next in the demonstrations when the table looked like this, and what would least squares do? (The seven nearest
-# windows of other episodes, and the mean of them all.)
+# What came next in the demonstrations when the table looked like this, and what would least squares do? (One window,
+# the seven nearest to it from other episodes, and the mean of all eight.)
 
 # %%
 # [part2/two_ways] practice
@@ -102,7 +104,8 @@ class Decoder(nn.Module):
 # ([Kingma & Welling, 2014](https://arxiv.org/abs/1312.6114)) is given. The encoder speaks of $\log \sigma^2$ (`logvar`), which may
 # be any number, so that the network need not take care that a variance is positive.
 #
-# 1. `forward`, for training: ask the encoder, draw $z$, decode; return the actions, `mu` and `logvar`, in this order.
+# 1. `forward`, for training: ask the encoder, draw $z$ with `reparameterize`, decode; return the actions, `mu` and `logvar`, in this
+#    order.
 # 2. `sample_action`, for acting: decode with $z = 0$. The encoder is not asked: there are no actions to show it.
 
 # %%
@@ -149,7 +152,9 @@ print(sum(p.numel() for p in cvae_agent.parameters()), "parameters")
 # ## 3 · Keeping the latent honest
 #
 # Left alone, the encoder would write the whole answer into $z$, and a decoder that gets $z = 0$ when acting would be lost. So
-# $q_\phi$ is pulled towards $\mathcal{N}(0, I)$ by the *Kullback–Leibler divergence* between the two,
+# $q_\phi$ is pulled towards $\mathcal{N}(0, I)$ by the *Kullback–Leibler divergence*, which is 0 where two distributions agree and
+# grows as they part. Between any two, $P$ and $Q$, with densities $p$ and $q$, and for these two, the encoder's being $P$
+# ([Kingma & Welling, 2014](https://arxiv.org/abs/1312.6114), appendix B), it is
 #
 # $$D_{\mathrm{KL}}(P \,\|\, Q) = \int p(z) \log \frac{p(z)}{q(z)} \, dz, \qquad
 # D_{\mathrm{KL}}\big(\mathcal{N}(\mu, \sigma^2) \,\|\, \mathcal{N}(0, I)\big)
@@ -228,13 +233,13 @@ for epoch in run.epochs():
 print(score.compare_losses("part2_cvae", run.losses, dataset.demonstrations))
 
 # %% [markdown]
-# A jump in the curve now and then is the KL term flaring up: a sum over a batch of 256, times ten, weighs heavily.
+# A jump in the loss curve now and then is the KL term flaring up: a sum over a batch of 256, times ten, weighs heavily.
 #
 # ## 5 · What became of the latent?
 #
 # How much does $z$ say about which way was taken? On the left, each latent dimension's divergence from $\mathcal{N}(0, 1)$,
 # averaged over the demonstrations: zero means that the encoder has given that dimension up. On the right, chunks decoded
-# from one state with twenty draws of $z$.
+# from one state with twenty draws of $z$, and with $z = 0$.
 
 # %%
 # [part2/latent] practice
@@ -243,9 +248,10 @@ figures.latent(cvae_agent, dataset)
 # %% [markdown]
 # This is *posterior collapse*. Summed over the batch and times ten, the divergence is so dear that it is cheaper for the
 # network to say nothing with $z$, and what remains is an MLP with one useless input. With a small weight the latent lives:
-# the same network after 60 epochs with $\beta = 10^{-6}$. Four dimensions carry
-# seven nats, and different $z$ give different ways to go, though not all of them good ones: the decoder now leans on a $z$ that
-# nobody gives it when it acts. You can train it yourself with `cvae_loss(..., beta=1e-6)`.
+# below is the same network after 60 epochs with $\beta = 10^{-6}$. Four dimensions carry seven nats (a nat is 1.44 bits), and
+# different $z$ give different ways to go, though not all of them good ones: the decoder now leans on a $z$ that nobody gives it
+# when it acts. You can train it yourself with `cvae_loss(..., beta=1e-6)`, in a cell of your own: give network and `TrainingRun`
+# other names there, so that what you hand in stays as it is.
 
 # %%
 # [part2/latent_small_beta] practice
@@ -275,7 +281,8 @@ score.check("Q2.4", cvae_inference).points
 # %% [markdown]
 # ## 7 · How well it pushes
 #
-# The published threshold is 0.70 over ten episodes.
+# The published threshold is 0.70 over ten episodes. The `test` cell at the end of this section runs thirty by the rules of the
+# grade, as in Part I, with the weights in `part2_cvae.safetensors`.
 
 # %%
 # [part2/practice_score] practice

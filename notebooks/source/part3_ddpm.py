@@ -5,7 +5,7 @@
 #
 # The MLP gave one answer, and the CVAE could not get its latent to mean anything. *Diffusion* learns the whole distribution
 # of action chunks by a detour: it spoils demonstrated chunks with noise, little by little, and learns to undo the spoiling.
-# Who can take noise away from anything can start from nothing but noise, and ends at a chunk that a demonstrator might have
+# Whoever can take noise away from anything can start from nothing but noise, and ends at a chunk that a demonstrator might have
 # given: left around the T or right, but never through the middle.
 #
 # | | exercise | time |
@@ -14,6 +14,8 @@
 # | Q3.2 | spoiling and restoring | 30 min |
 # | Q3.3 | the loss, then training (20 min on two CPU cores, two minutes on a GPU) | 15 min |
 # | Q3.4 | inference | 15 min |
+#
+# Run the cells from top to bottom; those that say `answer` are yours. Task, demonstrations and kinds of cell are those of Part I.
 
 # %%
 # [part3/setup] given: fetches the kit where it is missing; running it again does no harm
@@ -80,8 +82,8 @@ figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
 # %% [markdown]
 # ## 2 · Spoiling and restoring
 #
-# **Forward.** Sums of normal variables are normal, so $k$ steps of spoiling can be done at once
-# ([Ho et al., 2020](https://arxiv.org/abs/2006.11239), equation 4):
+# **Forward.** Let $\mathbf{A}$ be a demonstrated chunk and $\mathbf{A}_k$ what step $k$ makes of it. Sums of normal variables are
+# normal, so $k$ steps of spoiling can be done at once ([Ho et al., 2020](https://arxiv.org/abs/2006.11239), equation 4):
 #
 # $$\mathbf{A}_k = \sqrt{\bar\alpha_k}\, \mathbf{A} + \sqrt{1 - \bar\alpha_k}\, \epsilon, \qquad \epsilon \sim \mathcal{N}(0, I).$$
 #
@@ -171,8 +173,8 @@ figures.unet([64, 128, 256], pred_horizon)
 #
 # $$\mathcal{L}(\theta) = \mathbb{E}\, \big\lVert \epsilon - \epsilon_\theta(\mathbf{A}_k, k, \mathbf{O}) \big\rVert^2,$$
 #
-# the mean squared error between the noise that was added and the one that the network guesses
-# ([Ho et al., 2020](https://arxiv.org/abs/2006.11239), equation 14).
+# the mean squared error between the noise that was added and the one that the network $\epsilon_\theta$ guesses from the spoilt
+# chunk, the step and the observations $\mathbf{O}$ ([Ho et al., 2020](https://arxiv.org/abs/2006.11239), equation 14).
 #
 # 1. Draw noise of the shape of `naction` with `torch.randn_like`, **then** a step for each sample, all steps equally likely,
 #    with `torch.randint`. (In this order your curve is the reference's, step for step.)
@@ -267,7 +269,8 @@ figures.denoising(ema_noise_pred_net, noise_scheduler, dataset)
 # %% [markdown]
 # ## 5 · How well it pushes
 #
-# The published threshold is 0.80 over ten episodes.
+# The published threshold is 0.80 over ten episodes. The `test` cell at the end of this section runs thirty by the rules of the
+# grade, as in Part I, with the averaged weights in `part3_ddpm.safetensors`.
 
 # %%
 # [part3/practice_score] practice
@@ -317,8 +320,8 @@ score.submit()
 # ### E3.1 · DDIM sampling (20 min, medium)
 #
 # `denoise` has to pass through all hundred steps because each adds fresh noise.
-# [Song et al. (2021)](https://arxiv.org/abs/2010.02502) found other processes of which the *same* network undoes the spoiling,
-# one of them without any noise (their equation 12 with $\sigma = 0$). It first guesses the clean chunk, then spoils it again
+# [Song et al. (2021)](https://arxiv.org/abs/2010.02502) found other ways back for the *same* network, among them one that draws no
+# noise at all (*DDIM*; their equation 12 with $\sigma = 0$). A step of it first guesses the clean chunk, then spoils it again
 # with the very noise that the network saw, but only as far as step $k'$, which may lie far below $k$:
 #
 # $$\hat{\mathbf{A}} = \frac{\mathbf{A}_k - \sqrt{1 - \bar\alpha_k}\, \epsilon_\theta}{\sqrt{\bar\alpha_k}}, \qquad
@@ -344,9 +347,10 @@ def ddim_step(pred_epsilon: torch.Tensor, k: int, k_prev: int, a_k: torch.Tensor
 score.check("E3.1", ddim_step).right
 
 # %% [markdown]
-# Ten strides are 90, 80, …, 0, and after the last comes −1. Not 99, 89, …: of the hundredth step $\bar\alpha_{99} = 2 \cdot 10^{-7}$ is
-# left, and to divide by its root makes the smallest error of the guess two thousand times as large. Beside the score stands
-# how long one chunk takes; the hundred steps of `denoise` are those of the check in section 5, from the same thirty starts.
+# Ten strides are 90, 80, …, 0, and after the last comes −1. Not 99, 89, …: after the hundredth step
+# $\bar\alpha_{99} = 2 \cdot 10^{-7}$ is left, and to divide by its root makes the smallest error of the guess two thousand times as
+# large. `score.try_out` rolls each number of strides out from the thirty practice starts and prints its score and how long one chunk
+# takes. The line of the hundred steps of `denoise` is what the check in section 5 found, from the same thirty starts.
 
 # %%
 # [part3/e3_1_table] practice

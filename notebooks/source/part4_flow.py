@@ -4,7 +4,7 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
 #
 # Diffusion reaches its chunk in a hundred random steps. *Flow matching* draws a straight line from the noise to the chunk and
-# learns the velocity along it; ten steps of an ODE do. This part follows another course's rules: one observation, a chunk of
+# learns the velocity along it; ten steps at that velocity do. This part follows another course's rules: one observation, a chunk of
 # $K = 8$ actions, all executed, at most 300 steps an episode, numbers scaled by mean and standard deviation. And this time the
 # training loop is yours as well.
 #
@@ -15,6 +15,8 @@
 # | Q4.3 | the flow-matching loss | 25 min |
 # | Q4.4 | Euler integration, then training (5 min) | 15 min |
 # | Q4.5 | the report | 45 min |
+#
+# Run the cells from top to bottom; those that say `answer` are yours. Task, demonstrations and kinds of cell are those of Part I.
 
 # %%
 # [part4/setup] given: fetches the kit where it is missing; running it again does no harm
@@ -52,7 +54,7 @@ figures.chunk_policies()
 # ## 1 · Chunks by least squares
 #
 # At time $t$ the policy sees the state $\mathbf{o}_t$ and gives a chunk $\mathbf{A}_t = (\mathbf{a}_t, \dots, \mathbf{a}_{t+K-1})$, which is
-# executed as a whole before it is asked again. The loss is that of Part I,
+# executed as a whole before it is asked again. The loss is that of Part I but for a factor,
 #
 # $$\mathcal{L}_{\mathrm{MSE}}(\theta) = \frac1B \sum_{j=1}^{B} \big\lVert \mathbf{A}^{(j)} - \pi_\theta(\mathbf{o}^{(j)}) \big\rVert_2^2,$$
 #
@@ -62,7 +64,7 @@ figures.chunk_policies()
 # ### Q4.1 · The MSE policy (20 min, easy)
 #
 # 1. `__init__`: an MLP with ReLU between its layers, `hidden_dims` wide, from a state to a flattened chunk.
-# 2. `sample_actions`: states in, chunks out (`num_steps` is for the next policy; take it and leave it).
+# 2. `sample_actions`: states in, chunks out (`num_steps` is for the next policy: take the argument, and leave it unused).
 # 3. `compute_loss`.
 
 # %%
@@ -145,12 +147,16 @@ score.check("Q4.2", train).points
 # %% [markdown]
 # ### Training
 #
-# 400 epochs, about five minutes on one core. The run goes into a directory of its own under `exp/`: settings, the log, the
-# weights of each evaluation and films of it. While it trains, the mean of the losses that you logged in each epoch is drawn beside the
-# reference, which averages over the chunk: a loss that sums over it runs in parallel, sixteen times as high.
-# The same run can be started from a terminal, on your own classes and loop:
+# 400 epochs, about five minutes. (`max_epochs` makes them fewer where `PUSHT_MAX_EPOCHS` is set, for a quick look.) The run goes into
+# a directory of its own under `exp/`: settings, the log, the weights of each evaluation and films of it.
 #
-# `python -m pusht.train part4_flow.ipynb --policy mse --num-epochs 400`
+# While it trains, the mean of the losses that you logged in each epoch is drawn beside the reference, which averages over the chunk:
+# a loss that sums over it runs in parallel on the logarithmic scale, sixteen times as high. A run of this part that is cut off does
+# not go on: run its cell again, which begins a new one.
+#
+# The same training can be started from a terminal, on your own classes and loop:
+#
+# `python -m pusht.train part4_flow.ipynb --policy mse --num-epochs 400 --seed 1`
 
 # %%
 # [part4/train_mse] practice
@@ -170,19 +176,21 @@ print(score.compare_losses("part4_mse", mse_logger.epoch_losses(len(loader)), de
 # %% [markdown]
 # ## 3 · Flow matching
 #
-# Let $\mathbf{A}_0 \sim \mathcal{N}(0, I)$ be noise of a chunk's shape and $\tau \sim \mathcal{U}(0, 1)$ a time. On the straight line
+# Draw noise $\mathbf{A}_0 \sim \mathcal{N}(0, I)$ of a chunk's shape, and a time $\tau \sim \mathcal{U}(0, 1)$. On the straight line
 #
 # $$\mathbf{A}_\tau = \tau\, \mathbf{A} + (1 - \tau)\, \mathbf{A}_0$$
 #
-# from noise ($\tau = 0$) to the demonstrated chunk ($\tau = 1$) the velocity is $\mathbf{A} - \mathbf{A}_0$ all the way. A network
-# that sees the observation, the point on the line and the time learns it by least squares
-# ([Lipman et al., 2023](https://arxiv.org/abs/2210.02747)):
+# from noise ($\tau = 0$) to the demonstrated chunk ($\tau = 1$) the velocity is $\mathbf{A} - \mathbf{A}_0$ all the way. (In Part
+# III it was the small $k$ that had little noise: here time runs the other way.) A network $v_\theta$ that sees the observation,
+# the point on the line and the time learns it by least squares ([Lipman et al., 2023](https://arxiv.org/abs/2210.02747)):
 #
 # $$\mathcal{L}_{\mathrm{FM}}(\theta) = \frac1B \sum_{j=1}^{B} \big\lVert v_\theta(\mathbf{o}^{(j)}, \mathbf{A}^{(j)}_\tau, \tau^{(j)})
 # - (\mathbf{A}^{(j)} - \mathbf{A}^{(j)}_0) \big\rVert_2^2.$$
 #
 # Many lines cross each point, and least squares learns their mean. That is no harm here: followed step by step, the mean
 # velocity field carries the noise exactly onto the distribution of the demonstrations.
+#
+# A demonstrated chunk and noise, with the line of each of its eight actions:
 
 # %%
 # [part4/straight_lines] practice
@@ -274,8 +282,9 @@ figures.velocity(flow_policy, normalizer, figures.crossroads(demonstrations))
 # %% [markdown]
 # ## 4 · How well they push
 #
-# A hundred episodes of at most 300 steps; the published bars are 0.5 for the MSE policy and 0.7 for flow matching. The grade
-# uses other episodes than the ones below.
+# The next two cells run thirty practice episodes each, of at most 300 steps, with the weights in `part4_mse.safetensors` and
+# `part4_flow.safetensors`; the grade rolls out more, from other starts. The published bars are 0.5 for the MSE policy and 0.7 for
+# flow matching.
 
 # %%
 # [part4/rollouts_mse] test
@@ -318,21 +327,23 @@ plt.show()
 
 # %% [markdown]
 # <!-- [part4/report_architecture] written Q4.5 -->
-# **b) Architecture.** Layers, hidden sizes, activations of your two networks, and why.
+# **b) Architecture.** What are your two networks made of (how deep, how wide, what stands between the layers), and why?
 #
 # *Your answer:*
 
 # %% [markdown]
 # <!-- [part4/report_behaviour] written Q4.5 -->
-# **c) Behaviour.** How does the flow-matching policy behave beside the MSE policy? Watch the films of the runs.
+# **c) Behaviour.** What does the flow-matching policy do that the MSE policy does not, and the other way round? Watch the films of
+# the runs (`videos/` in each run's directory under `exp/`) and the player of section 6.
 #
 # *Your answer:*
 
 # %% [markdown]
-# ## 6 · Four policies beside each other
+# ## 6 · The policies beside each other
 #
 # From what your own notebooks left in this folder: the practice scores with their intervals, and how long each policy thinks
-# about one chunk; then the same starts under all of them. Stop at the moment when their ways part.
+# about one chunk; then the same four starts under all of them, to leaf through and as a film. Stop at the moment when their ways
+# part. (Those of Parts I to III have 500 steps, those of this part 300.)
 
 # %%
 # [part4/compare] practice
@@ -396,8 +407,8 @@ def midpoint_step(velocity, state: torch.Tensor, a_tau: torch.Tensor, tau: torch
 score.check("E4.1", midpoint_step).right
 
 # %% [markdown]
-# Both rules, with more and fewer steps. The midpoint's are taken by your own `sample_actions`: it is handed the velocity at
-# which a whole midpoint step moves. A midpoint step costs two of Euler's.
+# Both rules, with more and fewer steps, rolled out from the thirty practice starts. The midpoint's are taken by your own
+# `sample_actions`: it is handed the velocity at which a whole midpoint step moves. A midpoint step costs two of Euler's.
 
 # %%
 # [part4/e4_1_table] practice
