@@ -151,7 +151,7 @@ def joined(*sets: Demonstrations) -> Demonstrations:
     """Several `Demonstrations` as one: the episodes of the first, then those of the next, at least one set."""
     before = np.cumsum([0, *(len(one.states) for one in sets[:-1])])
     return Demonstrations(np.concatenate([one.states for one in sets]), np.concatenate([one.actions for one in sets]),
-                                np.concatenate([one.episode_ends + steps for one, steps in zip(sets, before)]).astype(np.int64))
+                          np.concatenate([one.episode_ends + steps for one, steps in zip(sets, before)]).astype(np.int64))
 
 
 def load_pusht_zarr(zarr_path: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

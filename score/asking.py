@@ -10,8 +10,8 @@ def asked(policy, answer):
     (B, pred_horizon, 2). ValueError for any other number of things.
     """
     if not 1 <= len(answer) <= 3:
-        raise ValueError(f"{policy.name} is asked with {len(answer)} things: a policy object, an inference function and its network, "
-                         "or these two and a noise scheduler are needed.")
+        raise ValueError(f"{policy.name} is asked with {len(answer)} things: a policy object, an inference function and its "
+                         "network, or these two and a noise scheduler are needed.")
     return (_chunks, _inference, _diffusion)[len(answer) - 1](policy, *answer)
 
 

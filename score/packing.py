@@ -156,7 +156,7 @@ def _gathered(export, live, scripts):
     found = ranked(entries) | {name: [Entry(name, len(content), now, now)] for name, content in live.items()}
     layout = script.layout(entries) if scripts and f"{script.PART}.ipynb" not in found else script.Script()
     left += layout.left
-    wanted = {name: [entry] for name, entry in layout.files.items()} | found | dict(_runs(export, entries, found))
+    wanted = found | {name: [entry] for name, entry in layout.files.items()} | dict(_runs(export, entries, found, layout))
     for name, candidates in wanted.items():
         cap = CAPS[os.path.splitext(name)[1].lower()]
         for entry in candidates:
@@ -175,9 +175,9 @@ def _gathered(export, live, scripts):
     return files, notes + ([f"Left out: {listed(left)}."] if left else [])
 
 
-def _runs(export, entries, found):
-    """(name in the zip, [entry]) for the files of one run a method, small ones first: the run whose log is handed in, else the one that
-    was renamed for it, else the newest."""
+def _runs(export, entries, found, layout):
+    """(name in the zip, [entry]) for the files of one run a method, small ones first: the run of which `layout` has the models, else
+    the one whose log is handed in, else the one that was renamed for it, else the newest."""
     runs = {}
     for entry in entries:
         if (run := RUN.fullmatch(entry.path)) and not entry.refusal:
@@ -193,7 +193,10 @@ def _runs(export, entries, found):
                 same = False
             return same, name == method, max(entry.modified for _, _, entry in directories[name]), name
 
-        best = directories[max(directories, key=worth)]
+        if layout.of_run(method):
+            directories = {name: rows for name, rows in directories.items()
+                           if rows[0][2].path.removesuffix(rows[0][1]) in layout.folders()}
+        best = directories[max(directories, key=worth)] if directories else []
         yield from ((f"exp/{method}/{inside}", [entry]) for _, inside, entry in sorted(best, key=lambda row: row[:2]))
 
 

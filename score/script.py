@@ -25,7 +25,7 @@ _INSIDE = re.compile(r"(?P<root>(?:.*?/)??)(?:src/(?P<code>.+)|exp/(?P<run>(?:[^
 _BESIDE = ("pyproject.toml", "uv.lock", "README.md")
 _CODE, _MODELS, _STATISTICS = 200, 20, 20  # files of src/, of a run directory
 _LONGEST = 200  # characters of a path in it
-_STEP = re.compile(r"(\d{1,12})(?!.*\d)")
+_BEGUN = re.compile(r"\d{8}_\d{6}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class Script:
     def of_run(self, method):
         """The names of what is taken of exp/mse or exp/flow."""
         return [name for name in self.files if name.startswith(f"exp/{method}/")]
+
+    def folders(self):
+        """The run directories that are taken, as the entries' paths begin, each with its "/"."""
+        return {entry.path.removesuffix(name.split("/", 2)[2]) for name, entry in self.files.items() if name.startswith("exp/")}
 
     def __str__(self):
         code = [name for name in self.files if name.startswith("src/")]
@@ -96,12 +100,19 @@ def _sorted_out(rows, beside):
             if found["method"] == method:
                 runs.setdefault(found["run"], {})[f"exp/{method}/{found['inside']}"] = entry
         if runs:  # the one that was renamed for handing in, else the last, by the time in its name
-            name = method if method in runs else max(runs)
+            name = method if method in runs else max(runs, key=_begun)
             statistics = [inside for inside in runs[name] if inside.endswith((".json", ".npz")) and "/wandb/" not in inside]
             _take(script, {inside: runs[name][inside] for inside in ranked_models(runs[name])}, _MODELS)
             _take(script, {inside: runs[name][inside] for inside in statistics}, _STATISTICS)
             script.beside.extend(entry for run in runs.values() for entry in run.values())
-    return script
+    # Where there is not room for all models, each run is to have its likeliest.
+    place = {name: at for method in METHODS for at, name in enumerate(ranked_models(script.of_run(method)))}
+    return replace(script, files=dict(sorted(script.files.items(), key=lambda file: place.get(file[0], -1))))
+
+
+def _begun(run):
+    """For sorting: seed_9_20260119_161512_mse before seed_10_20260120_161512_mse."""
+    return _BEGUN.findall(run)[-1:], run
 
 
 def _take(script, files, most):
@@ -122,8 +133,8 @@ def ranked_models(names):
 
 
 def _step(name):
-    number = _STEP.search(name.rpartition("/")[2].rpartition(".")[0])
-    return int(number[1]) if number else 10 ** 12
+    numbers = re.findall(r"\d+", name.rpartition("/")[2].rpartition(".")[0])
+    return int(numbers[-1][-12:]) if numbers else 10 ** 12
 
 
 def package(names):

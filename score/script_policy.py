@@ -87,8 +87,8 @@ def load(name, handed_in, folder="."):
     """
     method, packed = name.split("_")[1], Path(folder, PACKED)
     if not packed.is_file():
-        raise AnswerError("Nothing kept this notebook apart where it was graded, so the script assignment's src/ and pickled models "
-                          f"were not loaded there: hand in your {method} policy's weights as exp/{method}/policy{SUFFIX}, which is "
+        raise AnswerError("Nothing kept this notebook apart where it was graded, so the script assignment's src/ and pickled "
+                          f"models were not loaded there: hand in your {method} policy's weights as exp/{method}/policy{SUFFIX}, which is "
                           f"read without running anything, and its code in {PART}.ipynb.")
     home = Path(call_answer(PACKED, _unpacked, packed.resolve()).name)
     if not (home / "exp" / method).is_dir():
@@ -124,7 +124,7 @@ class _Loader:
             except AnswerError as error:
                 reasons.append(str(error))
                 continue
-            stats = _normaliser(found) or self._stats(models) or handed_in.stats
+            stats = call_answer(name, _normaliser, found) or self._stats(models) or handed_in.stats
             return call_answer(name, lambda: model.to("cpu", torch.float32).eval()), Normalizer(stats)
         raise AnswerError(reasons[0] if reasons else f"There is no model in exp/{self.method}: hand in the run directory with its "
                           f"policy{SUFFIX}, or its .pkl or .pt.")
@@ -186,7 +186,7 @@ class _Loader:
 
     def _model(self, name, found):
         """The policy in what a file holds; AnswerError where there is none."""
-        found = _model_in(found)
+        found = call_answer(name, _model_in, found)
         if isinstance(found, dict):
             return self._built(name, found)
         if found is None:
@@ -252,10 +252,10 @@ class _Loader:
                 try:
                     read = {".json": _json, ".npz": _arrays}.get(Path(name).suffix)
                     found = read(self.home / name) if read else call_answer(name, self._read, name) if name in models else None
+                    if stats := call_answer(name, _normaliser, found):
+                        return stats
                 except AnswerError:
                     continue
-                if stats := _normaliser(found):
-                    return stats
         return None
 
 

@@ -146,8 +146,8 @@ def _part_report(part, contents, refused, entries):
 def _script_report(export, layout, contents):
     """On Part IV where the script assignment's zip stands for it. Its code is read and not run, its pickles are not opened."""
     report = PartReport(script.PART, [str(layout)])
-    report.notes.append(f"There is no {script.PART}.ipynb: the rollouts are graded and a person reads the report, but Q4.1 to Q4.4 count "
-                        "as not tried, and log.csv for nothing.")
+    report.notes.append(f"There is no {script.PART}.ipynb: the rollouts are graded and a person reads the report, but Q4.1 to Q4.4 "
+                        "count as not tried, and log.csv for nothing.")
     module = script.package(layout.files)
     if module is None:
         report.missing.append("There is no model.py in src/: hand in src/hw1_imitation with all its .py files.")
@@ -161,15 +161,15 @@ def _script_report(export, layout, contents):
             report.facts += told.facts  # a file that is none of the kit's may hold weights all the same
         models = script.ranked_models(layout.of_run(method))
         if not layout.of_run(method):
-            report.missing.append(f"There is no exp/{method} with a model: put the run directory of your {method} policy there, with "
-                                  "all that is in it.")
+            report.missing.append(f"There is no exp/{method} with a model: put the run directory of your {method} policy there, "
+                                  "with all that is in it.")
         elif not models:
-            report.missing.append(f"There is no model in exp/{method}: copy the whole run directory, with its .safetensors, .pkl or "
-                                  ".pt.")
+            report.missing.append(f"There is no model in exp/{method}: copy the whole run directory, with its .safetensors, .pkl "
+                                  "or .pt.")
         pickled += [] if not models or models[0].endswith(SUFFIX) else models[:1]
     if pickled:
-        report.notes.append(f"Not opened here: {', '.join(pickled)}. Pickled models and src/ are loaded only where grading has a box "
-                            f"for them; elsewhere it asks for {script.PART}.ipynb and exp/…/policy{SUFFIX}.")
+        report.notes.append(f"Not opened here: {', '.join(pickled)}. Pickled models and src/ are loaded only where grading has a "
+                            f"box for them; elsewhere it asks for {script.PART}.ipynb and exp/…/policy{SUFFIX}.")
     if layout.left:
         report.notes.append(f"Not taken: {listed(layout.left)}.")
     return report

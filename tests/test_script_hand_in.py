@@ -289,6 +289,12 @@ def test_a_file_of_the_kits_brings_its_statistics_its_losses_and_what_it_was_tra
     assert other.weights == {} and other.losses == [] and demos.name_of(other.demonstrations) == "human"
 
 
+def _itself():
+    checkpoint = {}
+    checkpoint["model"] = checkpoint
+    return pickle.dumps(checkpoint)
+
+
 WRONG = {
     "model.py raises": (lambda files: files | {"src/hw1_imitation/model.py": b"raise OSError('no disk')\n"},
                         "src/hw1_imitation/model.py raised OSError: no disk."),
@@ -308,6 +314,8 @@ WRONG = {
                                    "The weights in exp/mse/m.pt are not those of the policy that src/ makes: Error(s) in loading"),
     "a shape": (lambda files: files | {"src/hw1_imitation/model.py": MODEL.replace("(-1, self.chunk_size, 2)", "(-1, 4, 4)").encode()},
                 "returned shape (6, 4, 4)"),
+    "a file that holds itself": (lambda files: files | {"exp/mse/m.pt": _itself()},
+                                 "exp/mse/m.pt raised RecursionError: "),
     "no model": (lambda files: files | {"exp/mse/m.pt": saved({"step": 3})}, "exp/mse/m.pt holds no model and no weights."),
     "a model without a policy": (lambda files: files | {"exp/mse/m.pt": saved(torch.nn.Linear(2, 2))},
                                  "exp/mse/m.pt holds a Linear, which has no sample_actions."),
@@ -351,7 +359,7 @@ def test_models_statistics_and_code_are_packed_wherever_the_zip_has_them_and_not
 
 def test_a_run_that_was_not_renamed_counts_and_the_last_of_several(code):
     files = {name: content for name, content in whole(code).items() if not name.startswith("exp/mse")}
-    files |= {f"exp/seed_42_2026011{day}_161512_best_mse/m_{day}.pt": b"x" for day in (8, 9)}
+    files |= {f"exp/seed_{18 - day}_2026011{day}_161512_best_mse/m_{day}.pt": b"x" for day in (8, 9)}  # seed_10_, then seed_9_
     assert [name for name in layout_of(files).files if name.startswith("exp/mse")] == ["exp/mse/m_9.pt"]
 
 
@@ -370,8 +378,8 @@ def test_too_many_files_are_left_out_by_name(code):
 
 
 def test_what_cannot_be_unpacked_is_left_out_or_told_in_one_sentence(tmp_path, code):
-    long = f"src/{'x' * 300}.py"
-    assert [(entry.path, entry.refusal) for entry in layout_of(whole(code) | {long: b""}).left] == [(long, "its path is too long")]
+    for long in (f"src/{'x' * 300}.py", f"exp/mse/{'1' * 30_000}{'x' * 30_000}.pkl"):  # in a moment, however many digits
+        assert [(entry.path, entry.refusal) for entry in layout_of(whole(code) | {long: b""}).left] == [(long, "its path is too long")]
     with pytest.raises(AnswerError, match="part4_script.zip raised (NotADirectory|FileExists)Error"):
         answers(hand_in(tmp_path, whole(code) | {"src/a.py": b"", "src/a.py/b.py": b""}), "mse")
 
@@ -489,6 +497,22 @@ def test_what_is_hostile_in_the_zip_is_not_taken_and_is_named(course, export, co
     assert "would be larger than 0 MB" in next(remark for remark in upload.remarks if remark.startswith("Left out"))
 
 
+def test_where_there_is_not_room_for_all_models_each_run_has_its_likeliest(course, export, code, monkeypatch):  # noqa: F811
+    files = run_files(code, {method: {f"step_{step}.pkl": os.urandom(4000) for step in range(5)} for method in METHODS})
+    monkeypatch.setattr(script, "PACKED_CAP", 20_000)
+    collected(course, export, files)
+    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / script.PACKED) as archive:
+        names = {*archive.namelist()}
+    assert {f"exp/{method}/step_4.pkl" for method in METHODS} <= names and "exp/mse/step_0.pkl" not in names
+
+
+def test_collecting_that_was_cut_off_before_its_record_takes_the_next_such_hand_in(course, export, code):  # noqa: F811
+    collected(course, export, whole(code), hour=10)
+    (course.folder / "repairs/ann.json").unlink()
+    assert collected(course, export, whole(code), hour=11).parts == {"part4_flow": "newer"}
+    assert "part4_flow.ipynb" in record(course, "ann")["parts"]["part4_flow"]["given"]
+
+
 def test_a_moodle_export_of_such_zips_is_known(course, export, code):  # noqa: F811
     files = {name: content for name, content in whole(code).items() if not name.endswith("log.csv")}
     upload, = collect.plan(course, export({"Ann Lee_77_assignsubmission_file_/submit.zip": zipped(files)}))
@@ -533,6 +557,20 @@ def test_a_folder_is_packed_as_it_is_collected(tmp_path, code):
         got = {name: archive.read(name) for name in archive.namelist()}
     assert report.complete and {name: got[name] for name in layout_of(whole(code)).files} == {
         name: whole(code)[name] for name in layout_of(whole(code)).files}
+
+
+def test_of_a_folder_with_several_runs_one_is_packed_and_nothing_of_another(tmp_path, code):
+    runs = {f"exp/seed_{18 - day}_2026011{day}_161512_mse/{name}": f"{day}".encode() for day in (8, 9)
+            for name in ("model.pkl", "config.json", "log.csv", *["policy.safetensors"] * (day == 8))}
+    files = {name: content for name, content in whole(code).items() if not name.startswith("exp/mse")} | runs
+    with zipfile.ZipFile(io.BytesIO(zipped(files))) as archive:
+        archive.extractall(tmp_path / "mine")
+    for name in runs:  # the earlier run's files were copied later
+        os.utime(tmp_path / "mine" / name, (1_800_000_000 + 99 * ("0118" in name),) * 2)
+    path, _ = pack(tmp_path / "mine")
+    with zipfile.ZipFile(path) as archive:
+        got = {name: archive.read(name) for name in archive.namelist() if name.startswith("exp/mse/")}
+    assert got == {f"exp/mse/{name}": b"9" for name in ("model.pkl", "config.json", "log.csv")}
 
 
 def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(course, export, code, monkeypatch):  # noqa: F811

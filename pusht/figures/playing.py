@@ -120,8 +120,8 @@ class Player(Live):
         for x, y, scene in scenes:
             pixels.paste(scene, (x, y))
         ends = [len(earned) - 1 for earned in rewards]
-        return as_image(_few_colours(pixels), "Four moments of each row's episode (start, half way, largest reward, end) over the curves "
-                        f"of the rewards. {self._of(episode)}{' '.join(map(_said, self.names, ends, rewards))}")
+        return as_image(_few_colours(pixels), "Four moments of each row's episode (start, half way, largest reward, end) over the "
+                        f"curves of the rewards. {self._of(episode)}{' '.join(map(_said, self.names, ends, rewards))}")
 
     def _of(self, episode):
         return f"Episode {episode}: " if self.episodes > 1 else ""

@@ -322,8 +322,8 @@ def _outdated(course, upload, part):
 
 def _own_notebook(course, student):
     """Whether the course has a notebook of Part IV that is the student's own, and can be graded."""
-    name = f"{script.PART}.ipynb"
-    return (_home(course, student) / name).exists() and name not in _given(course, student, script.PART)
+    home = _home(course, student)
+    return (home / f"{script.PART}.ipynb").exists() and not (home / script.PACKED).exists()
 
 
 def _state(course, release, upload, part):

@@ -34,11 +34,14 @@ def _generate(course):
     shutil.rmtree(before, ignore_errors=True)
     if made.is_dir():
         shutil.copytree(made, before)
-    result = nbgrader_api(course).generate_assignment(ASSIGNMENT)
-    if not result["success"] and before.is_dir():
-        shutil.rmtree(made, ignore_errors=True)
-        before.rename(made)
-    shutil.rmtree(before, ignore_errors=True)
+    result = {"success": False}
+    try:
+        result = nbgrader_api(course).generate_assignment(ASSIGNMENT)
+    finally:  # stopped by Ctrl-C it has not made one either
+        if not result["success"] and before.is_dir():
+            shutil.rmtree(made, ignore_errors=True)
+            before.rename(made)
+        shutil.rmtree(before, ignore_errors=True)
     if not result["success"]:
         raise CourseError(f"nbgrader could not make the release, so the last one stays: {result.get('error') or result.get('log')}")
 
