@@ -2,8 +2,10 @@
 import contextlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import types
 import zipfile
 
 import nbformat
@@ -16,7 +18,7 @@ from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.__main__ import main
-from score.course import ASSIGNMENT, CourseError, build, create, open_course, workers
+from score.course import ASSIGNMENT, CourseError, build, create, open_course, release, workers
 from score.course.grade import grade_course, reasons, remarks, table
 
 PART = rubric.PARTS["part1_mlp"]
@@ -181,6 +183,23 @@ def test_the_table_has_a_row_a_student_and_lost_points_a_reason(course, checkpoi
     told = reasons(grades).splitlines()
     assert len(told) == 4 + len(rubric.PARTS) - 1 and "untouched, Part II: part2_cvae.ipynb was not handed in." in told
     assert "untouched, Q1.1: 0.00 of 1.00. Not answered yet (Need to implement for Q1.1)." in told
+
+
+@pytest.mark.parametrize("end, error", [(lambda: {"success": False, "log": "no"}, CourseError),
+                                        (lambda: signal.raise_signal(signal.SIGINT), KeyboardInterrupt)])
+def test_a_release_that_fails_or_is_stopped_leaves_the_last_one(tmp_path, monkeypatch, end, error):
+    made = tmp_path / "release" / ASSIGNMENT / "part1_mlp.ipynb"
+    made.parent.mkdir(parents=True)
+    made.write_text("before")
+
+    def generate_assignment(_):
+        shutil.rmtree(made.parent)
+        return end()
+
+    monkeypatch.setattr(release, "nbgrader_api", lambda course: types.SimpleNamespace(generate_assignment=generate_assignment))
+    with pytest.raises(error):
+        release._generate(types.SimpleNamespace(folder=tmp_path))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [made] and made.read_text() == "before"
 
 
 def test_the_release_is_the_students_notebook(course):

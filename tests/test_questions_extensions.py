@@ -349,6 +349,8 @@ RIGHT = table(
     ("E1.2", "softmax", ensemble), ("E1.2", "one by one, float64", one_by_one), ("E1.2", "counted from 1", weighted(
         lambda i, m: torch.exp(-m * (i + 1)))),
     ("E3.1", "rearranged", ddim_step), ("E3.1", "padded", padded), ("E3.1", "step by step", ddim()),
+    ("E1.2", "with gradients", lambda predictions, m: ensemble(predictions.requires_grad_(), m)),
+    ("E3.1", "with gradients", lambda epsilon, k, k_prev, a_k, bar: ddim_step(epsilon, k, k_prev, a_k.requires_grad_(), bar)),
     ("E4.1", "two halves", midpoint_step), ("E4.1", "in one line", without_names), ("E4.1", "step by step", rule()),
 )
 WRONG = table(*(("E1.1", *row) for row in WRONG_ANGLE), *(("E1.2", *row) for row in WRONG_ENSEMBLE),

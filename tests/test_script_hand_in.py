@@ -359,7 +359,7 @@ def test_models_statistics_and_code_are_packed_wherever_the_zip_has_them_and_not
 
 def test_a_run_that_was_not_renamed_counts_and_the_last_of_several(code):
     files = {name: content for name, content in whole(code).items() if not name.startswith("exp/mse")}
-    files |= {f"exp/seed_{18 - day}_2026011{day}_161512_best_mse/m_{day}.pt": b"x" for day in (8, 9)}  # seed_10_, then seed_9_
+    files |= {f"exp/seed_{day + 1}_2026011{day}_161512_best_mse/m_{day}.pt": b"x" for day in (8, 9)}  # seed_9_, then seed_10_
     assert [name for name in layout_of(files).files if name.startswith("exp/mse")] == ["exp/mse/m_9.pt"]
 
 

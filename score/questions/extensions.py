@@ -121,7 +121,7 @@ def _ensemble_inputs(rng, challenge):
 def _ensemble_call(answer, given):
     predictions = torch.tensor(given["predictions"])
     action = call_answer(f"ensemble of {len(predictions)} predictions", answer, predictions, given["m"])
-    return {"action": as_array("ensemble", action), "predictions": predictions.numpy()}
+    return {"action": as_array("ensemble", action), "predictions": predictions.detach().numpy()}
 
 
 def _ensemble_judge(given, got):
@@ -208,7 +208,7 @@ def _ddim_call(answer, given):
             with _seeded(seed):
                 a = call_answer(f"ddim_step from k = {k} to k_prev = {k_prev}", answer, handed[0], k, k_prev, *handed[1:])
             kept.append(as_array("ddim_step", a))
-            if not all(np.array_equal(h.numpy(), was) for h, was in zip(handed, (epsilon, a_k, given["alpha_bar"]))):
+            if not all(np.array_equal(h.detach().numpy(), was) for h, was in zip(handed, (epsilon, a_k, given["alpha_bar"]))):
                 raise AnswerError("What was handed to ddim_step is changed. Hint: work out a new tensor, and assign into none.")
     return got
 
