@@ -83,9 +83,12 @@ function render({ model, el }) {
     if (say.textContent !== answer.say) say.textContent = answer.say; // else it would be read out again
     canvas.setAttribute("aria-label", answer.alt);
     still = answer.still;
-    await show(buffers[0]);
-    waiting = false;
-    wake();
+    try {
+      await show(buffers[0]);
+    } finally {
+      waiting = false; // a picture that cannot be shown stops no game
+      wake();
+    }
   }
 
   function ask(deed) {

@@ -812,14 +812,14 @@ def test_each_question_is_tried_with_eight_wrong_and_four_right_answers():
 
 @pytest.mark.parametrize("steps, s", [(100, 0.008), (7, 0.008), (150, 0.02)])
 def test_betas_rise_and_what_is_left_falls_along_the_cosine(steps, s):
-    betas = questions._schedule(steps, s)
+    betas = questions.cosine_schedule(steps, s)
     assert (np.diff(betas) > 0).all()
     k = np.arange(1, steps)
     np.testing.assert_allclose(np.cumprod(1 - betas)[:-1], f_of(k, steps, s) / f_of(0, steps, s))
 
 
 def test_the_schedule_is_the_published_one():
-    betas = questions._schedule(100)
+    betas = questions.cosine_schedule(100)
     np.testing.assert_allclose(betas[[0, 1, 50, 97, 98, 99]], [0.00063128, 0.0011169, 0.031546, 0.55537999, 0.74993998, 0.999], rtol=5e-5)
 
 

@@ -16,7 +16,7 @@ from score.verdict import AnswerError, call_answer
 _STEPS, _OFFSET, _LARGEST = 100, 0.008, 0.999  # K and s of the notebook, and where betas are cut off
 
 
-def _schedule(timesteps, s=_OFFSET):
+def cosine_schedule(timesteps, s=_OFFSET):
     f = _cosine((np.arange(timesteps + 1) / timesteps + s) / (1 + s))
     return np.clip(1 - f[1:] / f[:-1], 0, _LARGEST)
 
@@ -30,11 +30,11 @@ def _is_schedule(betas, timesteps, s=_OFFSET):
 
     The smallest are differences of numbers near one, so float32 leaves about 1e-7 there; the likeliest mistakes are 1e-5 off.
     """
-    return np.allclose(betas, _schedule(timesteps, s), rtol=1e-4, atol=5e-7)
+    return np.allclose(betas, cosine_schedule(timesteps, s), rtol=1e-4, atol=5e-7)
 
 
 @contextlib.contextmanager
-def _seeded(seed):
+def seeded(seed):
     """The generators that an answer may draw from, seeded, and afterwards as they were."""
     state = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
@@ -133,8 +133,8 @@ def _schedule_judge(given, got):
             hint = "one beta for each step, in one dimension."
         raise AnswerError(f"{said} the betas have shape {betas.shape} where ({steps},) is needed. Hint: {hint}")
     if not _is_schedule(betas, steps, s):
-        at = int(np.argmax(~np.isclose(betas, _schedule(steps, s), rtol=1e-4, atol=5e-7)))
-        raise AnswerError(f"{said} beta_{at} is {betas[at]:.6g} where {_schedule(steps, s)[at]:.6g} is right. "
+        at = int(np.argmax(~np.isclose(betas, cosine_schedule(steps, s), rtol=1e-4, atol=5e-7)))
+        raise AnswerError(f"{said} beta_{at} is {betas[at]:.6g} where {cosine_schedule(steps, s)[at]:.6g} is right. "
                           f"Hint: {_schedule_hint(betas, steps, s)}")
     if got["dtype"] != given.get("dtype", "float32"):
         raise AnswerError(f"{said} the betas are right, but of dtype {got['dtype']} where {given.get('dtype', 'float32')} is asked for. "
@@ -156,8 +156,8 @@ def _schedule_hint(betas, steps, s):
     bar = f / f[0]
     candidates = {
         f"they are not cut off at {_LARGEST}: take np.clip(betas, 0, {_LARGEST}).": 1 - f[1:] / f[:-1],
-        "s = 0.008 is fixed: take it from the argument s.": _schedule(steps),
-        "s is left out: it keeps the first betas from being too small.": _schedule(steps, 0),
+        "s = 0.008 is fixed: take it from the argument s.": cosine_schedule(steps),
+        "s is left out: it keeps the first betas from being too small.": cosine_schedule(steps, 0),
         "s is missing in the numerator: the angle is (k/K + s) / (1 + s) · pi/2.": betas_of(_cosine(x[1:-1] / (1 + s))),
         "s is missing in the denominator: the angle is (k/K + s) / (1 + s) · pi/2.": betas_of(_cosine(x[1:-1] + s)),
         "only k/K is divided by 1 + s: the parentheses of (k/K + s) / (1 + s) are missing.":
@@ -206,7 +206,7 @@ def _ddpm_inputs(rng, challenge):
     """Chunks, noise and steps such that all that a right answer computes without noise of its own lies within (-1, 1)."""
     steps = (_STEPS, int(rng.integers(20, 60)), int(rng.integers(120, 160)))[challenge]
     horizon, dims = ((16, 2), (5, 3), (64, 4))[challenge]
-    bar = np.cumprod(1 - _schedule(steps))
+    bar = np.cumprod(1 - cosine_schedule(steps))
     side, batch = (5, 4, 3)[challenge], (512, 1024, 64)[challenge]
 
     def small(bound, *shape):
@@ -249,7 +249,7 @@ def _ddpm_use(answer, ddpm, given, got):
 
     def restore(ddpm, k, sign, seed):
         case = given["back"][int(k)]
-        with _seeded(seed):
+        with seeded(seed):
             a = _ask(f"denoise with k = {k!r}", ddpm.denoise, torch.tensor(sign * case["epsilon"]), k, torch.tensor(sign * case["a_k"]))
         return _result("denoise", a, dtypes)
 
@@ -336,7 +336,7 @@ def _ddpm_judge(given, got):
 
 def _tables_judge(steps, got):
     beta, alpha, bar = (got[name] for name in _TABLES)
-    right = _schedule(steps)
+    right = cosine_schedule(steps)
     said = f"For num_timesteps = {steps}"
     if beta.shape != (steps,):
         fixed = steps != _STEPS and beta.shape == (_STEPS,)
@@ -524,7 +524,7 @@ class _Scheduler(nn.Module):
 
     def __init__(self, steps):
         super().__init__()
-        beta = torch.tensor(_schedule(steps), dtype=torch.float32)
+        beta = torch.tensor(cosine_schedule(steps), dtype=torch.float32)
         self.num_timesteps, self.clip_denoised, self.output_bound = steps, True, 1.0
         self.beta_k, self.alpha_k, self.alpha_k_cumprod = beta, 1 - beta, torch.cumprod(1 - beta, dim=0)
         self.alpha_k_cumprod_prev = torch.cat([torch.ones(1, dtype=torch.float32), self.alpha_k_cumprod[:-1]])
@@ -632,7 +632,7 @@ def _loss_call(answer, given):
 
 def _loss_of(answer, given, seed):
     model, scheduler = _NoiseNetwork(given), _Scheduler(_STEPS)
-    with _seeded(seed), torch.enable_grad():
+    with seeded(seed), torch.enable_grad():
         loss = _ask("ddpm_loss", answer, model, scheduler, torch.tensor(given["nobs"]), torch.tensor(given["naction"]))
     return model, scheduler, loss
 
@@ -768,7 +768,7 @@ def _inference_call(answer, given):
 
 def _inference_of(answer, given, seed):
     model, scheduler, batch = _NoiseNetwork(given), _Scheduler(given["num_diffusion_iters"]), len(given["nobs"])
-    with _seeded(seed), torch.enable_grad():
+    with seeded(seed), torch.enable_grad():
         naction = _ask(f"ddpm_inference with batch_size {batch}", answer, ema_model=model, ddpm_scheduler=scheduler, batch_size=batch,
                        nobs=torch.tensor(given["nobs"]), device=torch.device("cpu"),
                        **{name: given[name] for name in ("num_diffusion_iters", "pred_horizon", "action_dim")})

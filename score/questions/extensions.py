@@ -5,7 +5,7 @@ Entries of `EXTENSIONS` are (inputs, call, judge) as in `score.questions.mlp`; n
 import numpy as np
 import torch
 
-from score.questions.ddpm import _schedule, _seeded
+from score.questions.ddpm import cosine_schedule, seeded
 from score.questions.judging import as_array, mistake
 from score.verdict import AnswerError, call_answer
 
@@ -191,7 +191,7 @@ _KEPT = 100  # steps of the notebook's own schedule
 def _ddim_inputs(rng, challenge):
     """The notebook's schedule, then others of other lengths; a long jump, a longer one, a single step, the last step."""
     steps = (_KEPT, int(rng.integers(40, 60)), int(rng.integers(120, 160)))[challenge]
-    bar = np.cumprod(1 - (_schedule(steps) if challenge == 0 else np.linspace(0.002, rng.uniform(0.1, 0.15) * 50 / steps, steps)))
+    bar = np.cumprod(1 - (cosine_schedule(steps) if challenge == 0 else np.linspace(0.002, rng.uniform(0.1, 0.15) * 50 / steps, steps)))
     shape = ((6, 16, 2), (3, 5, 3), (1, 8, 2))[challenge]
     middle = steps // 2
     jumps = [(middle + 9, middle), (middle, middle - 17), (steps - 6, steps - 16), (9, 8), (9, 0), (9, -1), (0, -1)]
@@ -205,7 +205,7 @@ def _ddim_call(answer, given):
     for (k, k_prev), a_k, epsilon in zip(given["jumps"], given["a_k"], given["epsilon"]):
         for seed, kept in zip(given["seeds"], got.values()):
             handed = torch.tensor(epsilon), torch.tensor(a_k), torch.tensor(given["alpha_bar"])
-            with _seeded(seed):
+            with seeded(seed):
                 a = call_answer(f"ddim_step from k = {k} to k_prev = {k_prev}", answer, handed[0], k, k_prev, *handed[1:])
             kept.append(as_array("ddim_step", a))
             if not all(np.array_equal(h.detach().numpy(), was) for h, was in zip(handed, (epsilon, a_k, given["alpha_bar"]))):
@@ -283,7 +283,7 @@ def _ddim_mistakes(k, k_prev, a_k, epsilon, bar):
             (a_k - (1 - alpha[k]) / np.sqrt(1 - now) * epsilon) / np.sqrt(alpha[k]),
     }
     if len(bar) != _KEPT:
-        own = np.cumprod(1 - _schedule(_KEPT))
+        own = np.cumprod(1 - cosine_schedule(_KEPT))
         candidates["alpha_bar is the notebook's own here: take the argument."] = \
             _ddim(a_k, epsilon, own[min(k, _KEPT - 1)], own[k_prev] if k_prev >= 0 else 1)
     return candidates
