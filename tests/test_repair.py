@@ -281,6 +281,16 @@ def test_a_notebook_that_needs_no_repair_is_left_as_it_is_without_a_word(part):
         assert repair(nbformat.writes(notebook), released(part)) == (notebook, [])
 
 
+def test_an_extension_that_was_merged_into_an_answer_is_taken_out_of_it():
+    notebook = answered(PART1)
+    answer, extension = cell_of(notebook, "part1-bc_loss"), cell_of(notebook, "part1-encode_angle")
+    notebook["cells"].remove(extension)
+    answer["source"] += "\n\n" + extension["source"]
+    result, repairs = fix(notebook, PART1)
+    assert_all_is_there(result, PART1)
+    assert [cell.source for cell in result.cells].count(extension["source"]) == 1
+
+
 @each_part
 def test_outputs_and_counts_go_without_a_word(part):
     notebook = answered(part)

@@ -187,13 +187,15 @@ class _Repair:
             self.pieces.append(piece)
 
     def _split(self, text):
-        """[(key, marker's line, lines)] from each marker to the next; first, with the key None, what stands before any."""
+        """[(key, marker's line, lines)] from each marker to the next; with the key None, what stands before any and extensions."""
         found, top = [(None, "", [])], True
         for line in text.split("\n"):
             marker = top and _FIRST.match(line) or MARKER.match(line) or _WRITTEN.match(line)
             key = marker["id"].replace("/", "-") if marker else None
             if key in self.known:
                 found.append((key, line, []))
+            elif marker and marker.groupdict().get("kind") == "extension":  # nothing to nbgrader, and no part of another cell
+                found.append((None, "", [line]))
             else:
                 found[-1][2].append(line)
             top = top and len(found) == 1 and bool(_ABOVE.match(line))
