@@ -25,12 +25,7 @@ class Verdict:
 
     def show(self):
         """Put it before the reader: under the cell in a notebook, where grading finds it too, on stdout elsewhere."""
-        if in_notebook():
-            from IPython.display import publish_display_data
-            publish_display_data({"text/plain": str(self), MIME: asdict(self)})
-        else:
-            print(self)
-        return self
+        return _shown(self, {MIME: asdict(self)})
 
 
 @dataclass(frozen=True)
@@ -46,12 +41,16 @@ class Checked:
 
     def show(self):
         """Put it before the reader: under the cell in a notebook, on stdout elsewhere."""
-        if in_notebook():
-            from IPython.display import publish_display_data
-            publish_display_data({"text/plain": str(self)})
-        else:
-            print(self)
-        return self
+        return _shown(self, {})
+
+
+def _shown(outcome, more):
+    if in_notebook():
+        from IPython.display import publish_display_data
+        publish_display_data({"text/plain": str(outcome), **more})
+    else:
+        print(outcome)
+    return outcome
 
 
 def call_answer(what, function, *args, **kwargs):

@@ -202,6 +202,17 @@ def test_a_release_that_fails_or_is_stopped_leaves_the_last_one(tmp_path, monkey
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [made] and made.read_text() == "before"
 
 
+def test_a_release_that_was_killed_is_not_taken_for_the_last_one(tmp_path, monkeypatch):
+    for folder, text in ((".release-before", "whole"), (f"release/{ASSIGNMENT}", "half")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "part1_mlp.ipynb").write_text(text)
+    monkeypatch.setattr(release, "nbgrader_api", lambda course: types.SimpleNamespace(
+        generate_assignment=lambda _: {"success": False, "log": "no"}))
+    with pytest.raises(CourseError):
+        release._generate(types.SimpleNamespace(folder=tmp_path))
+    assert (tmp_path / "release" / ASSIGNMENT / "part1_mlp.ipynb").read_text() == "whole"
+
+
 def test_the_release_is_the_students_notebook(course):
     released = nbformat.read(course.folder / f"release/{ASSIGNMENT}/part1_mlp.ipynb", as_version=4)
     built = build.student_notebook(PART)

@@ -95,7 +95,7 @@ DRAWN = {
     "cvae": lambda: figures.cvae(),
     "unet": lambda: figures.unet([64, 128, 256], 16),
     "shallow unet": lambda: figures.unet([32], 7),
-    "chunk policies": lambda: figures.chunk_policies(),
+    "chunk policies": lambda: figures.chunk_policies(5, 8, 2),
     "straight lines": lambda: figures.straight_lines(_demonstrations(SIDES), NORMALIZER),
     "two ways": lambda: figures.two_ways(TWO),
     "one way": lambda: figures.two_ways(ONE),

@@ -48,7 +48,7 @@ print("state", tuple(state.shape), " chunk", tuple(chunk.shape))
 
 # %%
 # [part4/architectures] practice
-figures.chunk_policies()
+figures.chunk_policies(state_dim, chunk_size, action_dim)
 
 # %% [markdown]
 # ## 1 · Chunks by least squares

@@ -95,7 +95,7 @@ def cvae():
                       "the encoder is left out, and the decoder gets the observations and z = 0.")
 
 
-def chunk_policies(state_dim=5, chunk_size=8, action_dim=2):
+def chunk_policies(state_dim, chunk_size, action_dim):
     """What goes into the two policies of chunks and what comes out: least squares above, flow matching below."""
     page, flat = Page(330), chunk_size * action_dim
     page.text(8, 22, "MSE policy", size=HEAD, weight="bold", ha="left")

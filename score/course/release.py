@@ -31,9 +31,14 @@ def release(course):
 def _generate(course):
     """Have nbgrader make release/pusht; where it cannot, the last one stays, which grading needs."""
     made, before = course.folder / "release" / ASSIGNMENT, course.folder / ".release-before"
-    shutil.rmtree(before, ignore_errors=True)
+    if before.is_dir():  # left by one that was killed: the last whole release
+        shutil.rmtree(made, ignore_errors=True)
+        before.rename(made)
     if made.is_dir():
-        shutil.copytree(made, before)
+        part = before.with_name(before.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(made, part)
+        part.rename(before)
     result = {"success": False}
     try:
         result = nbgrader_api(course).generate_assignment(ASSIGNMENT)
