@@ -32,16 +32,16 @@ bench-class: .venv/.kit  ## how fast a class is graded, and what that costs beyo
 	$(RUN) -m benchmarks.grading
 
 notebooks: .venv/.kit  ## build the students' notebooks from notebooks/source
-	$(RUN) -m score.course.build
+	$(RUN) -m score.course.notebooks.build
 
 notebooks-check: .venv/.kit  ## fail when a built notebook is stale
-	$(RUN) -m score.course.build --check
+	$(RUN) -m score.course.notebooks.build --check
 
 reference: .venv/.kit  ## train the reference solutions on the shipped demonstrations: losses/shipped and the checkpoints
-	$(RUN) -m score.course.reference
+	$(RUN) -m score.course.tools.reference
 
 demonstrations: .venv/.kit  ## drive the shipped demonstrations anew
-	$(RUN) -m score.course.demonstrations
+	$(RUN) -m score.course.tools.demonstrations
 
 check-wheels: .venv/.kit  ## every requirement has a wheel for 3.11, 3.12, 3.13 and fits Colab (network)
 	$(RUN) .ci/check_wheels.py

@@ -22,9 +22,9 @@ from pusht.demos import Demonstrations
 from pusht.ema import EMAModel
 from pusht.sim import sample_start
 from score import rubric
-from score.asking import asked
-from score.course.reference import answer_of, run_solution
-from score.episodes import score_policy
+from score.course.tools.reference import answer_of, run_solution
+from score.rollouts.evaluate import score_policy
+from score.rollouts.policies import asked
 
 ROOT = Path(__file__).resolve().parent.parent
 LOW, HIGH = [0, 0, 0, 0, 0], [512, 512, 512, 512, 2 * np.pi]

@@ -25,12 +25,14 @@ from pusht.checkpoint import SUFFIX, load_checkpoint
 from pusht.chunks import as_range
 from pusht.rollout import reproducible
 from score import rubric
-from score.asking import asked
-from score.course import ASSIGNMENT, box, create, evidence, results, workers
-from score.course.collect import run_collect
-from score.course.grading import kit_version
-from score.course.reference import answer_of, reference_path
-from score.episodes import called, score_policy
+from score.course.collect.collect import run_collect
+from score.course.grading import audit, results, workers
+from score.course.grading.notebook import kit_version
+from score.course.sandbox import levels
+from score.course.settings import ASSIGNMENT, create
+from score.course.tools.reference import answer_of, reference_path
+from score.rollouts.evaluate import called, score_policy
+from score.rollouts.policies import asked
 
 _SIZES = (10, 20, 40, 60)
 # A start from which the diffusion policy is done in 46 steps: in class what a notebook costs besides its rollouts is measured.
@@ -90,7 +92,7 @@ def a_class(folder, students, alone, episodes):
     """Grade `students` submissions at 2 jobs, handed in by and by, and the first `alone` of them at 1 job."""
     from benchmarks.submissions import submissions
     kinds, spoilt = {}, {}
-    for student, kind, files, parts in submissions(students, box.strictest()):
+    for student, kind, files, parts in submissions(students, levels.strictest()):
         kinds[student], spoilt[student] = kind, parts
         _write(files, folder / "export" / student)
     one, two = (create(folder / f"jobs{jobs}", first_seed=_NEAR, episodes=episodes) for jobs in (1, 2))
@@ -202,7 +204,7 @@ def _bare(task):
     policy = rubric.POLICIES[name]
     part, = (part.name for part in rubric.PARTS.values() if policy in part.policies)
     checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    model, infer = asked(policy, answer_of(evidence.solution(part), policy))
+    model, infer = asked(policy, answer_of(audit.solution(part), policy))
     checkpoint.restore(model)
     with reproducible(0):
         started = time.monotonic()
@@ -245,7 +247,7 @@ def main():
     parser.add_argument("--full", type=int, nargs="+", default=[10, 100], metavar="EPISODES", help="of one submission (default: 10 100)")
     options = parser.parse_args()
     print(f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}; isolation: "
-          f"{box.strictest().name}; kit {kit_version()}", flush=True)
+          f"{levels.strictest().name}; kit {kit_version()}", flush=True)
     with tempfile.TemporaryDirectory(prefix="pusht-bench-") as folder:
         if options.only != "full":
             a_class(Path(folder), options.students, options.alone, options.episodes)

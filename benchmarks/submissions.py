@@ -14,9 +14,9 @@ import nbformat
 
 from pusht.checkpoint import SUFFIX
 from score import rubric
-from score.course.build import MARKER, answered_notebook, student_notebook
-from score.course.demo import _WRONG
-from score.course.reference import reference_path
+from score.course.notebooks.build import MARKER, answered_notebook, student_notebook
+from score.course.tools.demo import _WRONG
+from score.course.tools.reference import reference_path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 import attacks  # noqa: E402

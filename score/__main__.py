@@ -56,12 +56,12 @@ def main(arguments=None):
 
     options = parser.parse_args(arguments)
     if options.command == "submission":  # students have no score.course
-        from score.hand_in import HandInError
+        from score.submission.archive import HandInError
         try:
             sys.exit(_submission(options))
         except HandInError as error:
             sys.exit(f"{parser.prog}: {error}")
-    from score.course import CourseError
+    from score.course.settings import CourseError
     try:
         _run(options)
     except CourseError as error:
@@ -69,8 +69,8 @@ def main(arguments=None):
 
 
 def _submission(options):
-    from score.packing import contents, pack
-    from score.submission import check
+    from score.submission.check import check
+    from score.submission.pack import contents, pack
     if options.action == "pack":
         path, report = pack(options.path, options.out, options.part)
         print(contents(path))
@@ -81,31 +81,31 @@ def _submission(options):
 
 
 def _run(options):
-    from score import course
+    from score.course import settings
     if options.command == "demo":
-        from score.course.demo import demo
+        from score.course.tools.demo import demo
         demo(options.folder)
     elif options.command == "gradescope":
-        from score.course import gradescope
-        path = gradescope.build(course.open_course(options.folder), options.out, episodes=options.episodes, minutes=options.minutes,
+        from score.course.gradescope import autograder
+        path = autograder.build(settings.open_course(options.folder), options.out, episodes=options.episodes, minutes=options.minutes,
                                 megabytes=options.megabytes)
         print(f"{path}: upload it in Gradescope as the assignment's autograder. It holds solutions and held-out seeds: not for students.")
     elif options.action == "create":
         chosen = {"episodes": options.episodes} if options.episodes is not None else {}
-        made = course.create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
+        made = settings.create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
         print(f"The course is in {made.folder}: settings in course.toml, what students get in bundle/, nbgrader's release in "
-              f"release/{course.ASSIGNMENT}/.")
+              f"release/{settings.ASSIGNMENT}/.")
     elif options.action == "release":
-        from score.course.release import release
-        made = course.open_course(options.folder)
+        from score.course.notebooks.release import release
+        made = settings.open_course(options.folder)
         release(made)
-        print(f"Released anew: {made.folder / 'bundle' / 'pusht-kit.zip'} and {made.folder / 'release' / course.ASSIGNMENT}.")
+        print(f"Released anew: {made.folder / 'bundle' / 'pusht-kit.zip'} and {made.folder / 'release' / settings.ASSIGNMENT}.")
     elif options.action == "collect":
-        from score.course.collect import run_collect
+        from score.course.collect.collect import run_collect
         run_collect(options.folder, options.export, options.pattern, options.preview)
     elif options.action == "grade":
-        from score.course.grade import grade_course, reasons, remarks, table
-        made = course.open_course(options.folder)
+        from score.course.grading.class_run import grade_course, reasons, remarks, table
+        made = settings.open_course(options.folder)
         try:
             grades = grade_course(made, options.student, options.part, jobs=options.jobs, scheduler=options.scheduler)
         except KeyboardInterrupt:

@@ -24,11 +24,13 @@ from pusht.chunks import as_range
 from pusht.dataset import get_data_stats, normalize_data
 from pusht.networks import ResidualMLP
 from score import rubric
-from score.asking import asked
-from score.course import box, build, evidence
-from score.course.preprocessors import Execute
-from score.course.reference import answer_of, reference_path
-from score.episodes import called, score_policy
+from score.course.grading import audit
+from score.course.nbgrader.preprocessors import Execute
+from score.course.notebooks import build
+from score.course.sandbox import levels
+from score.course.tools.reference import answer_of, reference_path
+from score.rollouts.evaluate import called, score_policy
+from score.rollouts.policies import asked
 
 PART = rubric.PARTS["part1_mlp"]
 PRACTICE_SEEDS = range(3)
@@ -71,7 +73,7 @@ def d(**items):
 def _instead_of_converse(body):
     """The kernel's end of the conversation, rewritten."""
     return _WIRE + f"""
-import score, score.questions, score.episodes
+import score, score.questions, score.rollouts.evaluate
 from score.protocol import Line
 from score.verdict import Verdict
 def converse(request, answer, name, max_points):
@@ -86,7 +88,7 @@ def hard_coded():
     """Source of a policy that knows the actions of practice episodes, recorded from the reference, and nothing else."""
     policy = rubric.POLICIES["part1_mlp"]
     checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    model, infer = asked(policy, answer_of(evidence.solution(PART.name), policy))
+    model, infer = asked(policy, answer_of(audit.solution(PART.name), policy))
     checkpoint.restore(model)
     own = as_range(stats())
     episodes = score_policy(policy, called(policy, infer), as_range(checkpoint.stats), PRACTICE_SEEDS).episodes
@@ -216,7 +218,7 @@ for part in score.rubric.PARTS.values():
     "a right practice run replayed: its answers by their count, then its verdict": f"""
 import os
 import numpy as np
-import score, score.questions, score.episodes
+import score, score.questions, score.rollouts.evaluate
 from score.protocol import Line
 {HONEST}
 grading = os.environ.pop("NBGRADER_EXECUTION")
@@ -394,7 +396,7 @@ score.questions.converse = converse""",
 
 REACHING = {
     "the course's settings, solutions, release and gradebook": _REACH + """
-for path in (f"{ROOT}/notebooks/source/part1_mlp.py", f"{ROOT}/score/course/grader.py", f"{ROOT}/data/reference", f"{COURSE}/course.toml"):
+for path in (f"{ROOT}/notebooks/source/part1_mlp.py", f"{ROOT}/score/course/grading/question_server.py", f"{ROOT}/data/reference", f"{COURSE}/course.toml"):
     tried(path.rsplit("/", 1)[1] + " read", lambda: os.listdir(path) if os.path.isdir(path) else open(path).read())
 tried("gradebook written", lambda: open(f"{COURSE}/gradebook.db", "ab").write(b"x"))
 tried("release written", lambda: open(f"{COURSE}/release/pusht/part1_mlp.ipynb", "a").write(" "))""",
@@ -569,13 +571,13 @@ def surroundings(folder):
 
 def main():
     os.environ["SECRET_OF_GRADER"] = "SECRET"
-    levels = [level for level in box.LEVELS if box.works(level)]
+    working = [level for level in levels.LEVELS if levels.works(level)]
     with tempfile.TemporaryDirectory() as folder, surroundings(Path(folder)) as around:
-        tables = {level: outcomes(level, **around) for level in levels}
+        tables = {level: outcomes(level, **around) for level in working}
     lines = [_INTRODUCTION, *(f"- **{level.name}**" + (f": not kept out: {level.lacks}." if level.lacks else ".")
-                              for level in box.LEVELS)]
+                              for level in levels.LEVELS)]
     for group, title in _TITLES.items():
-        rows = [["attack", *(level.name for level in levels)], ["---"] * (len(levels) + 1)]
+        rows = [["attack", *(level.name for level in working)], ["---"] * (len(working) + 1)]
         rows += [[name, *(effect(name, tables[level][name]) for level in levels)] for name in globals()[group]]
         lines += ["", f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows)]
     (ROOT / "docs").mkdir(exist_ok=True)

@@ -9,8 +9,8 @@ import pytest
 
 from pusht.chunks import as_range
 from score import rubric
-from score.course import box
-from score.episodes import called, score_policy
+from score.course.sandbox import levels
+from score.rollouts.evaluate import called, score_policy
 
 ATTACKS = {**attacks.FORGING, **attacks.STOPPING, **attacks.REACHING}
 # In the short run, at the strictest level and at the others.
@@ -28,14 +28,14 @@ _OPEN = {
 def _at_each_level(names):
     """(name, level) for each of these attacks that is run there."""
     return [pytest.param(name, level, id=f"{level.name}: {name}",
-                         marks=[] if name in (SAMPLE if level is box.LEVELS[0] else ELSEWHERE) else pytest.mark.long)
-            for level in box.LEVELS for name in names if not attacks.harmful(name, level)]
+                         marks=[] if name in (SAMPLE if level is levels.LEVELS[0] else ELSEWHERE) else pytest.mark.long)
+            for level in levels.LEVELS for name in names if not attacks.harmful(name, level)]
 
 
 @pytest.fixture
 def level(request):
     """The level that a test is for."""
-    if not box.works(request.param):
+    if not levels.works(request.param):
         pytest.skip(f"the level \"{request.param.name}\" does not work here")
     return request.param
 
@@ -54,7 +54,7 @@ def private():
         yield folder
 
 
-each_level = pytest.mark.parametrize("level", [pytest.param(level, id=level.name) for level in box.LEVELS], indirect=True)
+each_level = pytest.mark.parametrize("level", [pytest.param(level, id=level.name) for level in levels.LEVELS], indirect=True)
 
 
 @each_level
@@ -99,10 +99,10 @@ def test_hard_coded_actions_are_right_for_the_practice_seeds():
 def test_a_kernel_dies_with_the_process_that_started_it(level, private):
     starter = f"""
 import subprocess, sys
-from score.course import box
-level = box.LEVELS[{box.LEVELS.index(level)}]
+from score.course.sandbox import levels
+level = levels.LEVELS[{levels.LEVELS.index(level)}]
 command = [sys.executable, "-S", "-c", "import time; print('started', flush=True); time.sleep(60)"]
-subprocess.run(box.boxed(command, box.prepare({private!r}, level), level))
+subprocess.run(levels.boxed(command, levels.prepare({private!r}, level), level))
 """
     with subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, cwd=attacks.ROOT) as process:
         assert process.stdout.readline() == "started\n"
@@ -129,7 +129,7 @@ for child in children:
     os.waitpid(child, 0)
 print(len(children))
 """
-    boxed = box.boxed([sys.executable, "-S", "-c", count], box.prepare(private, level), level)
+    boxed = levels.boxed([sys.executable, "-S", "-c", count], levels.prepare(private, level), level)
     assert 100 < int(subprocess.run(boxed, capture_output=True, text=True, check=True).stdout) < 260
 
 
@@ -138,11 +138,11 @@ def test_what_a_kernel_left_behind_is_gone_before_the_next_starts(level, private
     if not level.own_user:
         pytest.skip("what belongs to the grader's own user is not told from the rest")
     leave = "import os, time\nif not os.fork():\n    os.setsid()\n    os.closerange(0, 3)\n    time.sleep(60)"
-    boxed = box.boxed([sys.executable, "-S", "-c", leave], box.prepare(private, level), level)
+    boxed = levels.boxed([sys.executable, "-S", "-c", leave], levels.prepare(private, level), level)
     subprocess.run(boxed, capture_output=True, check=True)
-    left = [process for process in psutil.process_iter(["uids"]) if process.info["uids"].real == box.user_id()]
+    left = [process for process in psutil.process_iter(["uids"]) if process.info["uids"].real == levels.user_id()]
     assert left or level.bubblewrap  # which ends what is in it, if not at once
-    box.end_what_was_left(level)
+    levels.end_what_was_left(level)
     assert not psutil.wait_procs(left, timeout=10)[1]
 
 
@@ -150,4 +150,4 @@ def test_at_least_forty_attacks_are_tried():
     assert len(ATTACKS) + len(attacks.CHECKPOINTS) >= 40
     page = (attacks.ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
     assert [name for name in [*ATTACKS, *attacks.CHECKPOINTS] if f"| {name} |" not in page] == []
-    assert [level.name for level in box.LEVELS if str(level).replace("; not", ": not") + "." not in page.replace("*", "")] == []
+    assert [level.name for level in levels.LEVELS if str(level).replace("; not", ": not") + "." not in page.replace("*", "")] == []

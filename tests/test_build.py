@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbgrader.preprocessors import CheckCellMetadata
 
-from score.course import build
+from score.course.notebooks import build
 
 PARTS = build.parts_with_source()
 pytestmark = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
@@ -124,7 +124,7 @@ def test_the_bundles_address_stands_in_badge_and_set_up_cell(part, bundle, badge
 
 
 def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
-    from score.course.release import bundle_bytes
+    from score.course.notebooks.release import bundle_bytes
     build.write(build.student_notebook(part), tmp_path / f"{part.name}.ipynb")
     (tmp_path / "kit.zip").write_bytes(bundle_bytes(tmp_path))
     with zipfile.ZipFile(tmp_path / "kit.zip") as bundle:

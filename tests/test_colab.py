@@ -29,7 +29,7 @@ from test_notebooks import setup_cell
 from test_repair import as_colab_saves_it
 
 from pusht import TrainingRun
-from score.course import build
+from score.course.notebooks import build
 from score.verdict import MIME
 
 PARTS = build.parts_with_source()

@@ -16,14 +16,16 @@ import pytest
 import torch
 import yaml
 from nbgrader.utils import parse_utc
+from test_repair import MANGLINGS, _texts, as_colab_saves_it, delete_locked, foreign_metadata, lose_metadata, merge
 
 from pusht.checkpoint import Checkpoint
 from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
-from score.course import ASSIGNMENT, CourseError, build, collect, create, open_course
-from score.course.grade import grade_course
-from test_repair import MANGLINGS, _texts, as_colab_saves_it, delete_locked, foreign_metadata, lose_metadata, merge
+from score.course.collect import collect
+from score.course.grading.class_run import grade_course
+from score.course.notebooks import build
+from score.course.settings import ASSIGNMENT, CourseError, create, open_course
 
 PART1 = rubric.PARTS["part1_mlp"]
 _STUDENT = {part.name: nbformat.writes(build.student_notebook(part)) for part in build.parts_with_source()}

@@ -18,8 +18,10 @@ from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.__main__ import main
-from score.course import ASSIGNMENT, CourseError, build, create, open_course, release, workers
-from score.course.grade import grade_course, reasons, remarks, table
+from score.course.grading import workers
+from score.course.grading.class_run import grade_course, reasons, remarks, table
+from score.course.notebooks import build, release
+from score.course.settings import ASSIGNMENT, CourseError, create, open_course
 
 PART = rubric.PARTS["part1_mlp"]
 
@@ -240,8 +242,8 @@ def test_what_students_get_holds_the_demonstrations_and_no_solution(course):
 
 
 def test_each_course_draws_held_out_seeds_of_its_own_unless_told(tmp_path, monkeypatch):
-    import score.course.release
-    monkeypatch.setattr(score.course.release, "release", lambda course: None)
+    import score.course.notebooks.release
+    monkeypatch.setattr(score.course.notebooks.release, "release", lambda course: None)
     first, second = create(tmp_path / "a"), create(tmp_path / "b")
     assert first.first_seed != second.first_seed
     assert min(first.first_seed, second.first_seed) >= rubric.GRADED_FIRST_SEED

@@ -12,8 +12,8 @@ import pytest
 
 from pusht.checkpoint import load_checkpoint
 from score import rubric
-from score.course.build import ROOT, answered_notebook, write
-from score.course.reference import reference_path
+from score.course.notebooks.build import ROOT, answered_notebook, write
+from score.course.tools.reference import reference_path
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
          for path in [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
@@ -56,15 +56,15 @@ ELSEWHERE = {
     "make check-wheels": ".ci/run: make check-wheels",
     "make lock": "by hand: over the network",
     "python tests/attacks.py": "tests/test_attacks.py::test_an_attack_gains_nothing",
-    "python -m score.course.reference --demos human": "by hand: an hour",
-    "python -m score.course.reference --demos shipped --score 1000": _REFERENCE,
-    "python -m score.course.reference --seed N": _REFERENCE,
-    "python -m score.course.reference part3_ddpm --demos human": "by hand: an hour",
-    "python -m score.course.reference part5_nearest": _FIFTH,
-    "python -m score.course.reference part5_nearest --score 1000": _FIFTH,
-    "python -m score.course.demonstrations":
+    "python -m score.course.tools.reference --demos human": "by hand: an hour",
+    "python -m score.course.tools.reference --demos shipped --score 1000": _REFERENCE,
+    "python -m score.course.tools.reference --seed N": _REFERENCE,
+    "python -m score.course.tools.reference part3_ddpm --demos human": "by hand: an hour",
+    "python -m score.course.tools.reference part5_nearest": _FIFTH,
+    "python -m score.course.tools.reference part5_nearest --score 1000": _FIFTH,
+    "python -m score.course.tools.demonstrations":
         "tests/test_demonstrations.py::test_made_again_it_is_the_same_set_byte_for_byte_and_another_seed_gives_another",
-    "python -m score.course.demonstrations --sheets":
+    "python -m score.course.tools.demonstrations --sheets":
         "tests/test_demonstrations.py::test_the_sheet_shows_any_set_and_says_in_words_what_it_shows",
     "python -m pytest -m long -rP tests/test_colab.py": "tests/test_colab.py::test_the_notebook_runs_and_is_handed_in",
     "python -m pytest -m '' tests/test_jupyterlab.py tests/test_play.py tests/test_player.py":
@@ -77,7 +77,7 @@ ELSEWHERE = {
 OPTIONS = {
     "--preview": "score course collect", "--pattern": "score course collect", "--student": "score course grade",
     "--part": "score course grade", "--jobs": "score course grade", "--scheduler": "score course grade",
-    "--seed": "score.course.reference", "--score": "score.course.reference", "--to": "nbgrader export",
+    "--seed": "score.course.tools.reference", "--score": "score.course.tools.reference", "--to": "nbgrader export",
 }
 # Files of a course that are named without its folder.
 IN_COURSE = {"course.toml", "grades.csv", "nbgrader_config.py", "pusht-kit.zip", "timestamp.txt", "source/", "release/", "bundle/",
@@ -245,7 +245,7 @@ def test_a_term_by_the_pages_commands(tmp_path):
 def test_a_reference_is_trained_and_scored(tmp_path):
     """With a seed of its own, so that nothing of the kit's is written anew."""
     def run(*arguments):
-        command = [sys.executable, "-m", "score.course.reference", "part1_mlp", *arguments]
+        command = [sys.executable, "-m", "score.course.tools.reference", "part1_mlp", *arguments]
         environment = os.environ | {"PUSHT_MAX_EPOCHS": "1"}
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 

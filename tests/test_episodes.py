@@ -12,8 +12,9 @@ from torch import nn
 import score
 from pusht import PushTEnv
 from pusht.checkpoint import Checkpoint
-from score import episodes, rubric
-from score.episodes import Score, bootstrap_interval, called, rollout_points, score_policy
+from score import rubric
+from score.rollouts import evaluate
+from score.rollouts.evaluate import Score, bootstrap_interval, called, rollout_points, score_policy
 from score.verdict import AnswerError
 
 POLICY = rubric.POLICIES["part1_mlp"]
@@ -298,13 +299,13 @@ def test_equal_scores_leave_no_doubt():
 
 @pytest.fixture
 def seeds_asked(monkeypatch):
-    asked, original = [], episodes.rollout
+    asked, original = [], evaluate.rollout
 
     def recorded(policy, seeds, **options):
         asked.append(list(seeds))
         return original(policy, seeds, **options)
 
-    monkeypatch.setattr(episodes, "rollout", recorded)
+    monkeypatch.setattr(evaluate, "rollout", recorded)
     return asked
 
 
@@ -357,8 +358,8 @@ def test_a_grade_leaves_torchs_generator_alone(short, handed_in, model):
 @pytest.fixture
 def small_film(monkeypatch):
     """Ten episodes side by side are filmed small here."""
-    film = episodes.film
-    monkeypatch.setattr(episodes, "film", lambda rolled: film(rolled, size=32))
+    film = evaluate.film
+    monkeypatch.setattr(evaluate, "film", lambda rolled: film(rolled, size=32))
 
 
 def test_the_published_call_prints_scores_and_the_published_grade_films_and_returns(small_film, tmp_path, monkeypatch, capsys, model):
@@ -403,6 +404,6 @@ def test_the_published_call_says_what_is_wrong_with_the_function(tmp_path, monke
 def test_episodes_of_unequal_length_are_filmed_side_by_side(model):
     rolled = score_policy(replace(POLICY, max_steps=4), lambda nobs, b: batched(model, b, nobs, 16, 2), STATS, range(3)).episodes
     rolled.states[1], rolled.actions[1] = rolled.states[1][:3], rolled.actions[1][:2]
-    frames = episodes.film(rolled, size=32, columns=2)
+    frames = evaluate.film(rolled, size=32, columns=2)
     assert frames.shape == (5, 68, 68, 3)
     assert frames.dtype == np.uint8

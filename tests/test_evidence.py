@@ -8,10 +8,10 @@ from pusht import demos
 from pusht.checkpoint import load_checkpoint
 from pusht.chunks import as_range
 from score import rubric
-from score.asking import asked
-from score.course import evidence
-from score.course.reference import answer_of, reference_path
-from score.episodes import called, score_policy
+from score.course.grading import audit
+from score.course.tools.reference import answer_of, reference_path
+from score.rollouts.evaluate import called, score_policy
+from score.rollouts.policies import asked
 from score.verdict import AnswerError
 
 POLICY = rubric.POLICIES["part1_mlp"]
@@ -25,7 +25,7 @@ def trained():
 def ask_of(policy, trained):
     """The kit's own inference with trained weights."""
     part = next(part for part in rubric.PARTS.values() if policy in part.policies)
-    model, infer = asked(policy, answer_of(evidence.solution(part.name), policy))
+    model, infer = asked(policy, answer_of(audit.solution(part.name), policy))
     trained.restore(model)
     return called(policy, infer)
 
@@ -36,24 +36,24 @@ def score(trained):
 
 
 def test_a_run_of_the_notebook_raises_no_question(trained, score):
-    assert evidence.findings(POLICY, trained, score, None) == []
+    assert audit.findings(POLICY, trained, score, None) == []
 
 
 def test_acting_better_than_the_weights_is_flagged(trained, score):
     untaught = replace(trained, weights={name: weight * 0.01 for name, weight in trained.weights.items()}, demonstrations="0" * 64)
-    sentence, = evidence.findings(POLICY, untaught, score, None)
+    sentence, = audit.findings(POLICY, untaught, score, None)
     assert "something else than the network may be acting" in sentence and f"{score.mean:.2f}" in sentence
 
 
 @pytest.mark.parametrize("factor", [0.2, 5])
 def test_a_loss_curve_that_the_weights_do_not_bear_out_is_flagged(trained, score, factor):
     other = replace(trained, losses=[loss * factor for loss in trained.losses])
-    sentence, = evidence.findings(POLICY, other, score, None)
+    sentence, = audit.findings(POLICY, other, score, None)
     assert "the curve may be another run's" in sentence and "shipped demonstrations" in sentence
 
 
 def test_weights_of_another_network_are_flagged(trained, score):
-    sentence, = evidence.findings(POLICY, replace(trained, weights={}), score, None)
+    sentence, = audit.findings(POLICY, replace(trained, weights={}), score, None)
     assert "not of the notebook's network" in sentence
 
 
@@ -67,21 +67,21 @@ def test_of_a_free_architecture_the_chunks_tell_the_loss(factor, flagged, of_man
     policy = rubric.POLICIES["part4_mse"]
     trained = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
     other = replace(trained, losses=[loss * factor for loss in trained.losses])  # 16: summed over the chunk
-    assert len(evidence.findings(policy, other, of_many, ask_of(policy, trained))) == flagged
+    assert len(audit.findings(policy, other, of_many, ask_of(policy, trained))) == flagged
 
 
 def test_a_policy_that_answers_with_other_shapes_is_told_of_that(trained, of_many):
     other = replace(trained, stats={what: {"mean": ends["min"], "std": ends["max"]} for what, ends in trained.stats.items()})
     with pytest.raises(AnswerError, match="returned shape"):
-        evidence.findings(rubric.POLICIES["part4_mse"], other, of_many, lambda nobs, batch_size: nobs)
+        audit.findings(rubric.POLICIES["part4_mse"], other, of_many, lambda nobs, batch_size: nobs)
 
 
 def test_of_a_free_architecture_that_samples_nothing_is_said(trained, score):
-    assert evidence.findings(rubric.POLICIES["part4_flow"], trained, score, None) == []
+    assert audit.findings(rubric.POLICIES["part4_flow"], trained, score, None) == []
 
 
 def test_losses_on_demonstrations_that_are_not_at_hand_are_left_alone(trained, score):
-    assert evidence.findings(POLICY, replace(trained, losses=[9.0], demonstrations="0" * 64), score, None) == []
+    assert audit.findings(POLICY, replace(trained, losses=[9.0], demonstrations="0" * 64), score, None) == []
 
 
 def test_only_what_is_on_the_machine_is_at_hand(tmp_path, monkeypatch, demonstrations):

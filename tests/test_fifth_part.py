@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from score import rubric
-from score.course import build, create
-from score.course.build import ROOT
+from score.course.notebooks import build
+from score.course.notebooks.build import ROOT
+from score.course.settings import create
 from score.verdict import AnswerError
 
 PAGE = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
@@ -30,8 +31,8 @@ HAND_INS = """
 import shutil
 from pathlib import Path
 from score import rubric
-from score.course.build import answered_notebook, write
-from score.course.reference import run_solution
+from score.course.notebooks.build import answered_notebook, write
+from score.course.tools.reference import run_solution
 
 part = rubric.PARTS["part5_nearest"]
 run_solution(part, "weights")
@@ -83,7 +84,7 @@ def kit(tmp_path_factory):
             shutil.copytree(ROOT / name, kit / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
         else:
             shutil.copy(ROOT / name, kit)
-    assert "make notebooks" in follow(GUIDE, kit) and "-m score.course.build\n" in (ROOT / "Makefile").read_text()
+    assert "make notebooks" in follow(GUIDE, kit) and "-m score.course.notebooks.build\n" in (ROOT / "Makefile").read_text()
     return kit
 
 
@@ -145,13 +146,13 @@ def test_a_right_and_a_wrong_fifth_part_are_collected_and_graded(kit):
 
 @pytest.mark.long
 def test_the_kits_own_tests_of_parts_hold_for_a_fifth(kit):
-    in_kit(kit, "-m", "score.course.build")
+    in_kit(kit, "-m", "score.course.notebooks.build")
     in_kit(kit, "-m", "pytest", "-q", "-x", "-m", "", "-p", "no:cacheprovider", "tests/test_rubric.py", "tests/test_build.py",
            "tests/test_notebooks.py::test_the_solutions_run_from_top_to_bottom[part5_nearest]")
 
 
 @pytest.mark.long
 def test_a_reference_of_a_part_that_has_no_loss_is_its_weights(kit):
-    written = in_kit(kit, "-m", "score.course.reference", "part5_nearest").splitlines()
+    written = in_kit(kit, "-m", "score.course.tools.reference", "part5_nearest").splitlines()
     assert [line for line in written if line.startswith("wrote")] == ["wrote data/reference/shipped/part5_nearest.safetensors"]
-    assert "nearest neighbour: 0." in in_kit(kit, "-m", "score.course.reference", "part5_nearest", "--score", "5")
+    assert "nearest neighbour: 0." in in_kit(kit, "-m", "score.course.tools.reference", "part5_nearest", "--score", "5")

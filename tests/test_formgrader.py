@@ -13,8 +13,9 @@ from nbgrader.utils import is_grade
 from playwright.sync_api import expect
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
-from score.course import ASSIGNMENT, build, create
-from score.course.preprocessors import cell_verdict
+from score.course.nbgrader.preprocessors import cell_verdict
+from score.course.notebooks import build
+from score.course.settings import ASSIGNMENT, create
 
 # nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice cells as well.
 pytestmark = pytest.mark.long

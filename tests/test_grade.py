@@ -18,8 +18,10 @@ from nbgrader.api import Gradebook
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
 from score import rubric
-from score.course import ASSIGNMENT, CourseError, build, create, grade, grading, results
-from score.course.grade import grade_course
+from score.course.grading import class_run, notebook, results
+from score.course.grading.class_run import grade_course
+from score.course.notebooks import build
+from score.course.settings import ASSIGNMENT, CourseError, create
 
 STUDENTS = [f"s{n}" for n in range(5)]
 NOTEBOOKS = len(rubric.PARTS) * len(STUDENTS)
@@ -27,8 +29,9 @@ NOTEBOOKS = len(rubric.PARTS) * len(STUDENTS)
 QUICK = textwrap.dedent("""
     import hashlib, os, signal, sys, time
     from dataclasses import replace
-    from score.course import grade, open_course
-    from score.course.grading import Graded, ungraded
+    from score.course.settings import open_course
+    from score.course.grading import class_run
+    from score.course.grading.notebook import Graded, ungraded
 
     def quick(task):
         time.sleep(0.02)
@@ -42,10 +45,10 @@ QUICK = textwrap.dedent("""
 
     if __name__ == "__main__":
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started all this with it switched off
-        grade.grade_part = quick
+        class_run.grade_part = quick
         course = open_course("course")
         print("begins", flush=True)
-        grade.grade_course(course, jobs=2)
+        class_run.grade_course(course, jobs=2)
 """)
 
 
@@ -149,7 +152,7 @@ def test_stopped_at_any_moment_nothing_is_lost_or_done_twice(tmp_path, uninterru
 
 
 def test_two_runs_at_once_are_told_in_one_sentence(course):
-    with grade._alone(course):
+    with class_run._alone(course):
         with pytest.raises(CourseError, match="is being graded already"):
             grade_course(course)
 
@@ -178,8 +181,8 @@ def test_what_has_not_changed_is_not_graded_again_and_what_has_is(course, thread
     grade_course(course, executor=threads)
     assert (course.folder / "results/ann/part1_mlp.json").stat().st_mtime_ns == stamp
 
-    whole = grading._kit
-    monkeypatch.setattr(grading, "_kit", lambda *patterns: whole(*patterns) + (b" rubric changed" if patterns == ("**/*.py",) else b""))
+    whole = notebook._kit
+    monkeypatch.setattr(notebook, "_kit", lambda *patterns: whole(*patterns) + (b" rubric changed" if patterns == ("**/*.py",) else b""))
     monkeypatch.setitem(rubric.POLICIES, PART.name, replace(rubric.POLICIES[PART.name], targets={"shipped": 0.91, "human": 0.91}))
     grade_course(course, executor=threads)
     again = result(course)
@@ -195,7 +198,7 @@ def test_what_has_not_changed_is_not_graded_again_and_what_has_is(course, thread
 def test_one_part_of_one_student_is_graded_by_itself(course, threads):
     hand_in(course, "bob", build.student_notebook(PART))
     build.write(build.student_notebook(rubric.PARTS["part2_cvae"]), course.folder / "submitted/bob" / ASSIGNMENT / "part2_cvae.ipynb")
-    reasons = {grade.notebook: grade.reason for grade in grade_course(course, ["bob"], ["part2_cvae"], executor=threads)}
+    reasons = {class_run.notebook: class_run.reason for grade in grade_course(course, ["bob"], ["part2_cvae"], executor=threads)}
     assert reasons["part1_mlp"] == "It has not been graded yet." and reasons["part2_cvae"] != reasons["part1_mlp"]
     with pytest.raises(CourseError, match="Nothing of cem"):
         grade_course(course, ["cem"], executor=threads)
@@ -224,7 +227,7 @@ def test_what_a_person_entered_and_late_penalties_stay_and_no_old_points_do(cour
         gradebook.db.commit()
     change(course, "ann", "part1-mlp_dims", "mlp_dims", "mlp_dims ")
     change(course, "ann", "part1-mlp_inference", "return", "raise ValueError  # return")
-    got = {grade.cell: grade for grade in grade_course(course, executor=threads)}
+    got = {class_run.cell: grade for grade in grade_course(course, executor=threads)}
     assert got["part1-q1_2"].points == 1.75 and got["part1-q1_3"].points == 0 == got["part1-rollouts"].points
     with Gradebook(course.gradebook) as gradebook:
         submission = gradebook.find_submission(ASSIGNMENT, "ann")
@@ -282,6 +285,6 @@ def test_a_configuration_that_takes_other_steps_grades_nobody_and_says_so(course
     config.write_text(whole + '\nget_config().Autograde.autograde_preprocessors = []  # noqa: F821\n')
     grades = grade_course(course, executor=threads)
     config.write_text(whole)
-    assert sum(grade.points for grade in grades if grade.cell != "part1-q1_2") == 0
+    assert sum(class_run.points for grade in grades if class_run.cell != "part1-q1_2") == 0
     assert "make nbgrader_config.py as `course create` writes it" in capsys.readouterr().out
-    assert not [grade for grade in grades if "nbgrader_config" in grade.reason]  # students are not told of it
+    assert not [grade for grade in grades if "nbgrader_config" in class_run.reason]  # students are not told of it

@@ -19,9 +19,11 @@ from nbgrader.api import Gradebook
 
 from score import rubric
 from score.__main__ import main
-from score.course import build, create, gradescope, open_course
-from score.course.reference import reference_path
-from score.packing import pack
+from score.course.gradescope import autograder
+from score.course.notebooks import build
+from score.course.settings import create, open_course
+from score.course.tools.reference import reference_path
+from score.submission.pack import pack
 
 AS_GRADESCOPE = pytest.mark.skipif(shutil.which("bwrap") is None or os.geteuid() != 0,
                                    reason="needs bubblewrap to build a clean root, and root, as Gradescope has it")
@@ -71,7 +73,7 @@ def course(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def zipped(course):
-    return gradescope.build(course, episodes=1)
+    return autograder.build(course, episodes=1)
 
 
 # The zip.
@@ -85,7 +87,7 @@ def test_the_zip_has_what_grading_needs_and_nothing_else(course, zipped):
     assert all(stat.S_ISREG(mode) for mode in modes.values()) and len(names) == len(set(names))
     assert {re.split("[/.]", name)[0] for name in names} == {"setup", "run_autograder", "kit", "course"}
     assert {"kit/pyproject.toml", "kit/requirements.lock", "kit/data/demonstrations.zarr.zip", "kit/pusht/sim.py",
-            "kit/score/course/gradescope.py", "kit/notebooks/source/part3_ddpm.py", "course/nbgrader_config.py"} <= {*names}
+            "kit/score/course/gradescope/autograder.py", "kit/notebooks/source/part3_ddpm.py", "course/nbgrader_config.py"} <= {*names}
     assert {f"course/release/pusht/{part}.ipynb" for part in rubric.PARTS} <= {*names}
     assert not [name for name in names if re.search(r"tests?/|reference/|\.safetensors|__pycache__|\.git|submitted|benchmarks", name)]
     assert "first_seed = 20000\nepisodes = 1\n" in settings and b"someone@example.edu" not in book
@@ -101,7 +103,7 @@ def test_the_same_course_gives_the_same_bytes(course, zipped, tmp_path, capsys):
 def test_the_slow_part_comes_last(zipped):
     with zipfile.ZipFile(zipped) as archive:
         steps = re.search(r"for step in collect (.*); do", archive.read("run_autograder").decode())[1].split()
-    assert steps == list(gradescope.SHARES) and steps[-1] == "part3_ddpm" and {*steps} == {*rubric.PARTS}
+    assert steps == list(autograder.SHARES) and steps[-1] == "part3_ddpm" and {*steps} == {*rubric.PARTS}
 
 
 # Submissions.
@@ -128,7 +130,7 @@ def lay_out(zipped, here, files, settings):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(archive.read(info))
             path.chmod(info.external_attr >> 16 & 0o777)
-    path = here / "source" / "course" / gradescope._SETTINGS
+    path = here / "source" / "course" / autograder._SETTINGS
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
     (here / "results").mkdir()
     (here / "submission").mkdir()
@@ -293,12 +295,12 @@ def test_a_failure_of_the_grader_s_own_is_one_sentence_to_students(zipped, tmp_p
     part = rubric.PARTS["part1_mlp"]
     lay_out(zipped, tmp_path, {"part1_mlp.ipynb": build.student_notebook(part)}, {"minutes": 10 ** 6})
     given = (tmp_path / "source" / "course", tmp_path / "submission", tmp_path / "private", tmp_path / "results")
-    gradescope.step("collect", *given)
+    autograder.step("collect", *given)
     document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
     assert all("Not graded yet" in test["output"] for test in of(document, part.name).values())
-    monkeypatch.setattr(gradescope, "grade_part", lambda task: [][0])
-    monkeypatch.setattr(gradescope.box, "strictest", lambda: gradescope.box.LEVELS[0])
-    gradescope.step(part.name, *given)
+    monkeypatch.setattr(autograder, "grade_part", lambda task: [][0])
+    monkeypatch.setattr(autograder.box, "strictest", lambda: autograder.box.LEVELS[0])
+    autograder.step(part.name, *given)
     document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
     assert all("through no fault of yours" in test["output"] for test in of(document, part.name).values())
     assert "IndexError" in document["tests"][-1]["output"]
@@ -308,9 +310,9 @@ def test_where_nothing_keeps_code_apart_none_is_run(zipped, tmp_path, monkeypatc
     part = rubric.PARTS["part1_mlp"]
     lay_out(zipped, tmp_path, {"part1_mlp.ipynb": build.answered_notebook(part)}, {"minutes": 10 ** 6})
     given = (tmp_path / "source" / "course", tmp_path / "submission", tmp_path / "private", tmp_path / "results")
-    monkeypatch.setattr(gradescope.box, "strictest", lambda: gradescope.box.LEVELS[-1])
+    monkeypatch.setattr(autograder.box, "strictest", lambda: autograder.box.LEVELS[-1])
     for name in ("collect", part.name):
-        gradescope.step(name, *given)
+        autograder.step(name, *given)
     document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
     assert document["score"] == 0 and "Nothing keeps students' code" in document["tests"][-1]["output"]
 

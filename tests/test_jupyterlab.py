@@ -6,7 +6,7 @@ import pytest
 from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium, run_all, write_notebook
 from playwright.sync_api import expect
 
-from score.course import build
+from score.course.notebooks import build
 
 pytestmark = needs_chromium
 

@@ -11,7 +11,7 @@ import torch
 
 from pusht import demos
 from score import compare_losses, reference_loss, rubric
-from score.losses import FOLDER, load_losses
+from score.rollouts.loss_curves import FOLDER, load_losses
 
 EXPECTED = FOLDER / "expected_mlp_loss.pkl"
 # Demonstrations, of which only the fingerprint matters here.

@@ -5,8 +5,8 @@ import sys
 import pytest
 from nbclient import NotebookClient
 
-from score.course import build
-from score.course.release import bundle_bytes
+from score.course.notebooks import build
+from score.course.notebooks.release import bundle_bytes
 from score.verdict import MIME
 
 PARTS = build.parts_with_source()

@@ -8,10 +8,10 @@ from browser import chromium_page, needs_chromium
 
 from pusht import demos
 from score import rubric
-from score.course import pages
-from score.course.pages import Hand
-from score.course.results import CellResult, PartResult, RolloutResult
-from score.losses import load_losses, loss_path
+from score.course.grading.results import CellResult, PartResult, RolloutResult
+from score.course.report import pages
+from score.course.report.pages import Hand
+from score.rollouts.loss_curves import load_losses, loss_path
 
 HOSTILE = ("</title></style><script>alert(1)</script><img src=x onerror='alert(2)'>" + """' " {{ 7 * 7 }} """
            "<a href=https://evil.example>x</a>\u202e")

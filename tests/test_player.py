@@ -15,8 +15,8 @@ import score
 from pusht import Episodes, figures
 from pusht.figures import moving
 from pusht.render import render
-from score.episodes import Score
-from score.standing import keep_score
+from score.rollouts.evaluate import Score
+from score.student.progress import keep_score
 
 GOAL = [256, 256, np.pi / 4]
 

@@ -10,12 +10,13 @@ import torch
 
 import score
 from score import questions, rubric
-from score.course import build, twins
-from score.course.preprocessors import Execute
-from score.course.repair import repair
+from score.course.collect.repair import repair
+from score.course.nbgrader.preprocessors import Execute
+from score.course.notebooks import build
+from score.course.report import similarity
 from score.questions import EXTENSIONS
-from score.standing import KEPT, standing_in
-from score.tryout import recall, try_out
+from score.student.comparison import recall, try_out
+from score.student.progress import KEPT, standing_in
 from score.verdict import Checked
 
 
@@ -497,4 +498,4 @@ def test_in_class_an_extensions_cell_is_not_run(answered):
 
 
 def test_an_extension_is_no_evidence_of_twins():
-    assert not {"part1-encode_angle", "part1-ensemble"} & {*twins._released("part1_mlp")}
+    assert not {"part1-encode_angle", "part1-ensemble"} & {*similarity._released("part1_mlp")}

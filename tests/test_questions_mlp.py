@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from wire import checked
 
 import score
-from score.questions.mlp import QUESTIONS
 from score.questions import mlp as questions
+from score.questions.mlp import QUESTIONS
 
 # torch warns of the shapes that some of the wrong losses bring together.
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from nbgrader.preprocessors import CheckCellMetadata
 
 from score import rubric
-from score.course import build
-from score.course.repair import MAX_BYTES, MAX_CELLS, MAX_CODE, RepairError, repair
+from score.course.collect.repair import MAX_BYTES, MAX_CELLS, MAX_CODE, RepairError, repair
+from score.course.notebooks import build
 
 PARTS = build.parts_with_source()
 PART1, PART4 = rubric.PARTS["part1_mlp"], rubric.PARTS["part4_flow"]

@@ -8,8 +8,8 @@ import pytest
 
 from pusht import demos
 from score import rubric
-from score.episodes import rollout_points
 from score.questions import EXTENSIONS, QUESTIONS
+from score.rollouts.evaluate import rollout_points
 
 SOURCES = Path(__file__).resolve().parent.parent / "notebooks" / "source"
 DEMONSTRATED = range(206)

@@ -17,23 +17,30 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from test_collect import course, export, record, submitted, tree, zipped  # noqa: F401
 
 from pusht import Logger, Normalizer, demos, evaluate_policy
 from pusht.checkpoint import MOMENTS, Checkpoint, load_checkpoint
 from pusht.train import TrainConfig, prepare
-from score import rubric, script
-from score.asking import asked
-from score.course import ASSIGNMENT, box, build, collect, create, grade, grading, gradescope, results, script_notebook, twins
-from score.course.grade import grade_course
-from score.course.preprocessors import Execute
-from score.course.reference import reference_path
-from score.course.repair import repair
-from score.episodes import called, handed_in
-from score.packing import pack
-from score.script_policy import ScriptPolicy
-from score.submission import check
+from score import rubric
+from score.course.collect import collect, hw1_notebook
+from score.course.collect.repair import repair
+from score.course.gradescope import autograder
+from score.course.grading import class_run, notebook, results
+from score.course.grading.class_run import grade_course
+from score.course.nbgrader.preprocessors import Execute
+from score.course.notebooks import build
+from score.course.report import similarity
+from score.course.sandbox import levels
+from score.course.settings import ASSIGNMENT, create
+from score.course.tools.reference import reference_path
+from score.hw1 import layout
+from score.hw1.policy import ScriptPolicy
+from score.rollouts.evaluate import called, handed_in
+from score.rollouts.policies import asked
+from score.submission.check import check
+from score.submission.pack import pack
 from score.verdict import AnswerError
-from test_collect import course, export, record, submitted, tree, zipped  # noqa: F401
 
 METHODS = ("mse", "flow")
 PICKLES = "exp/{}/wandb/files/checkpoints/checkpoint_step_{}.pkl"  # where the assignment's own scripts put them
@@ -91,8 +98,8 @@ REST = {"src/hw1_imitation/__init__.py": b"", "src/hw1_imitation/data.py": b"imp
         **{f"exp/{method}/{name}": b"x" for method in METHODS
            for name in ("wandb/run-1.wandb", "wandb/files/wandb-metadata.json", "a.mp4")},
         **{f"exp/{method}/log.csv": b"step,eval/mean_reward\n1,1.0\n" for method in METHODS}}
-HUMAN = Normalizer(script_notebook._HUMAN)
-LEVEL = box.strictest()
+HUMAN = Normalizer(hw1_notebook._HUMAN)
+LEVEL = levels.strictest()
 
 
 @pytest.fixture
@@ -140,7 +147,7 @@ def hand_in(folder, files):
     contents = {name: files[entry.path] for name, entry in layout_of(files).files.items()}
     hand_ins = {f"part4_{method}.safetensors": files[f"exp/{method}/policy.safetensors"] for method in METHODS
                 if f"exp/{method}/policy.safetensors" in files}
-    for name, content in script_notebook.files(contents, hand_ins).items():
+    for name, content in hw1_notebook.files(contents, hand_ins).items():
         (folder / name).write_bytes(content)
     return folder
 
@@ -150,7 +157,7 @@ def layout_of(files, root=""):
         path = Path(folder, "mine.zip")
         path.write_bytes(zipped({root + name: content for name, content in files.items()}))
         with collect._Export(path) as opened:
-            return script.layout(opened.entries)
+            return layout.layout(opened.entries)
 
 
 # Loading, as the kernel does it.
@@ -338,7 +345,7 @@ def test_what_cannot_be_loaded_is_told_in_one_sentence(tmp_path, code, wrong):
 
 def test_where_the_packed_zip_is_kept_outside_safetensors_are_asked_for(tmp_path, code):
     folder = hand_in(tmp_path, whole(code))
-    (folder / script.PACKED).unlink()
+    (folder / layout.PACKED).unlink()
     with pytest.raises(AnswerError, match="src/ and pickled models were not loaded there: hand in your flow policy's weights as "
                                           "exp/flow/policy.safetensors.*part4_flow.ipynb"):
         answers(folder, "flow")
@@ -404,7 +411,7 @@ def test_collecting_writes_a_notebook_and_opens_nothing(course, export, code, tm
     got = submitted(course, "ann")
     assert {*got} == {"part4_flow.ipynb", "part4_script.zip", "timestamp.txt",
                       *(f"part4_{method}{ending}" for method in METHODS for ending in (".safetensors", "_log.csv"))}
-    with zipfile.ZipFile(io.BytesIO(got[script.PACKED])) as archive:
+    with zipfile.ZipFile(io.BytesIO(got[layout.PACKED])) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {name: files[name] for name in layout_of(files).files}
     told = record(course, "ann")["parts"]["part4_flow"]
     assert told["refused"] is None and "Q4.1 to Q4.4 count as not tried" in told["repairs"][0]
@@ -423,7 +430,7 @@ class _Harm:
 
 def test_the_notebook_is_the_releases_with_one_cell_that_loads_before_the_rollouts(course):  # noqa: F811
     released = nbformat.read(course.folder / "release" / ASSIGNMENT / "part4_flow.ipynb", as_version=4)
-    made = script_notebook.notebook(released)
+    made = hw1_notebook.notebook(released)
     nbformat.validate(made)
     ids = [cell.id for cell in made.cells]
     assert ids[ids.index("part4-script") + 1] == "part4-rollouts_mse"
@@ -446,15 +453,15 @@ def test_a_newer_zip_replaces_the_earlier_one_as_a_whole_and_a_notebook_replaces
     assert len([*(course.folder / "replaced/ann").iterdir()]) == 1
     fewer = {name: content for name, content in whole(code).items() if name != PICKLES.format("mse", 9)}
     assert collected(course, export, fewer, hour=12).parts == {"part4_flow": "newer"}
-    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / script.PACKED) as archive:
+    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / layout.PACKED) as archive:
         assert PICKLES.format("mse", 9) not in archive.namelist()
     mine = nbformat.writes(build.answered_notebook(rubric.PARTS["part4_flow"])).encode()
     collected(course, export, {"part4_flow.ipynb": mine, "part4_flow.safetensors": kit_checkpoint(model)}, hour=13)
     got = submitted(course, "ann")
-    assert script.PACKED not in got and "part4_mse.safetensors" not in got and "part4_flow.safetensors" in got
+    assert layout.PACKED not in got and "part4_mse.safetensors" not in got and "part4_flow.safetensors" in got
     assert b"part4/script" not in got["part4_flow.ipynb"] and record(course, "ann")["parts"]["part4_flow"]["given"] == []
     upload = collected(course, export, whole(code), hour=14)
-    assert "(not used beside a notebook of Part IV)" in upload.remarks[-1] and script.PACKED not in submitted(course, "ann")
+    assert "(not used beside a notebook of Part IV)" in upload.remarks[-1] and layout.PACKED not in submitted(course, "ann")
 
 
 def test_a_notebook_that_cannot_be_read_replaces_no_such_hand_in_and_such_a_hand_in_replaces_it(course, export, code):  # noqa: F811
@@ -468,7 +475,7 @@ def test_a_notebook_that_cannot_be_read_replaces_no_such_hand_in_and_such_a_hand
     assert collected(course, export, whole(code), hour=12).parts == {"part4_flow": "unchanged"}
     collected(course, export, {"part4_flow.ipynb": b"{"}, hour=10, name="bo")
     collected(course, export, whole(code), hour=11, name="bo")
-    assert script.PACKED in submitted(course, "bo") and record(course, "bo")["parts"]["part4_flow"]["refused"] is None
+    assert layout.PACKED in submitted(course, "bo") and record(course, "bo")["parts"]["part4_flow"]["refused"] is None
 
 
 def test_beside_a_notebook_of_part_four_the_layout_is_not_used(course, export, code):  # noqa: F811
@@ -486,22 +493,22 @@ def test_what_is_hostile_in_the_zip_is_not_taken_and_is_named(course, export, co
     files = whole(code) | {"src/../../evil.py": b"x", "exp/mse/../../evil.pkl": b"x", link: b"/etc/passwd",
                            "src/large.py": b"# " + os.urandom(2 ** 20), "exp/flow/huge.pkl": bytes(10 << 20)}
     upload = collected(course, export, files)
-    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / script.PACKED) as archive:
+    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / layout.PACKED) as archive:
         assert {*archive.namelist()} == {*layout_of(whole(code)).files}
     left = next(remark for remark in upload.remarks if remark.startswith("Left out"))
     for name, reason in (("evil.py", "its path leads elsewhere"), ("evil.pkl", "its path leads elsewhere"), ("linked.py", "a link"),
                          ("large.py", "larger than 1 MB"), ("huge.pkl", "more than 500 times its packed size")):
         assert f"{name} ({reason})" in left
-    monkeypatch.setattr(script, "PACKED_CAP", 5000)
+    monkeypatch.setattr(layout, "PACKED_CAP", 5000)
     upload = collected(course, export, whole(code), name="bo")
     assert "would be larger than 0 MB" in next(remark for remark in upload.remarks if remark.startswith("Left out"))
 
 
 def test_where_there_is_not_room_for_all_models_each_run_has_its_likeliest(course, export, code, monkeypatch):  # noqa: F811
     files = run_files(code, {method: {f"step_{step}.pkl": os.urandom(4000) for step in range(5)} for method in METHODS})
-    monkeypatch.setattr(script, "PACKED_CAP", 20_000)
+    monkeypatch.setattr(layout, "PACKED_CAP", 20_000)
     collected(course, export, files)
-    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / script.PACKED) as archive:
+    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / layout.PACKED) as archive:
         names = {*archive.namelist()}
     assert {f"exp/{method}/step_4.pkl" for method in METHODS} <= names and "exp/mse/step_0.pkl" not in names
 
@@ -522,7 +529,7 @@ def test_a_moodle_export_of_such_zips_is_known(course, export, code):  # noqa: F
 def test_two_such_hand_ins_are_no_twins_for_what_the_kit_wrote(course, export, code):  # noqa: F811
     for name in ("ann", "bo"):
         collected(course, export, whole(code), name=name)
-    assert twins.find(course, ["ann", "bo"]) == []
+    assert similarity.find(course, ["ann", "bo"]) == []
 
 
 @pytest.mark.parametrize("change, sentence", [
@@ -576,19 +583,19 @@ def test_of_a_folder_with_several_runs_one_is_packed_and_nothing_of_another(tmp_
 def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(course, export, code, monkeypatch):  # noqa: F811
     collected(course, export, whole(code))
     shared = types.SimpleNamespace(settings={"part4_flow": b""}, seeds="")
-    key = grading.task_key(b"", "", grade._submission(course, "ann", "part4_flow"))
-    for level in (box.LEVELS[0], box.LEVELS[-1]):
-        results.save(replace(grading.ungraded("ann", "part4_flow", "", key), box=level.name), course.folder / "results")
-        for now in (box.LEVELS[-1], box.LEVELS[1]):
-            monkeypatch.setattr(box, "strictest", lambda now=now: now)
-            assert grade._stale(course, shared, "ann", "part4_flow") == (level is box.LEVELS[-1] and now is box.LEVELS[1])
+    key = notebook.task_key(b"", "", class_run._submission(course, "ann", "part4_flow"))
+    for level in (levels.LEVELS[0], levels.LEVELS[-1]):
+        results.save(replace(notebook.ungraded("ann", "part4_flow", "", key), box=level.name), course.folder / "results")
+        for now in (levels.LEVELS[-1], levels.LEVELS[1]):
+            monkeypatch.setattr(levels, "strictest", lambda now=now: now)
+            assert class_run._stale(course, shared, "ann", "part4_flow") == (level is levels.LEVELS[-1] and now is levels.LEVELS[1])
 
 
 # Rollouts, in a box.
 
 def outcome(files, level=LEVEL, episodes=2, seconds=120):
     """{"mse": `Verdict`'s dict, "flow": …} of the rollouts of such a hand-in, by the course's own Execute."""
-    notebook = script_notebook.notebook(build.student_notebook(rubric.PARTS["part4_flow"]))
+    notebook = hw1_notebook.notebook(build.student_notebook(rubric.PARTS["part4_flow"]))
     imports = nbformat.v4.new_code_cell("import score\nstate_dim, action_dim, chunk_size = 5, 2, 8")
     needed = ("part4-script", "part4-rollouts_mse", "part4-rollouts_flow")
     notebook.cells = [imports, *(cell for cell in notebook.cells if cell.id in needed)]
@@ -602,7 +609,7 @@ def outcome(files, level=LEVEL, episodes=2, seconds=120):
 
 
 def boxed(level):
-    if not box.works(level):
+    if not levels.works(level):
         pytest.skip(f'the level "{level.name}" does not work here')
     return level
 
@@ -618,7 +625,7 @@ def trained(method):
 
 
 HARM = """
-import pathlib, socket, score.episodes
+import pathlib, socket, score.rollouts.evaluate
 done = []
 try: done += [pathlib.Path({path!r}).touch()]
 except OSError: pass
@@ -630,7 +637,7 @@ raise ValueError(f"it ran, and did {{len(done)}} things")
 
 
 def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the_box(code, tmp_path):
-    if LEVEL is box.LEVELS[-1]:
+    if LEVEL is levels.LEVELS[-1]:
         pytest.skip("needs a box: bubblewrap, or root")
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o777)
@@ -649,14 +656,14 @@ def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the
 
 @pytest.mark.long
 def test_without_a_box_nothing_is_loaded_and_safetensors_are_asked_for(code):
-    got = outcome(whole(code), level=boxed(box.LEVELS[-1]))
+    got = outcome(whole(code), level=boxed(levels.LEVELS[-1]))
     for method in METHODS:
         assert got[method]["points"] == 0
         assert f"hand in your {method} policy's weights as exp/{method}/policy.safetensors" in got[method]["sentence"]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("level", box.LEVELS[:-1], ids=lambda level: level.name)
+@pytest.mark.parametrize("level", levels.LEVELS[:-1], ids=lambda level: level.name)
 def test_at_every_level_with_a_box_whole_models_are_rolled_out(code, level):
     code()
     files = run_files(code, {method: {"checkpoint_step_9.pkl": saved(as_hw1(code, trained(method)))} for method in METHODS})
@@ -717,14 +724,14 @@ def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(tmp_path_fac
 @pytest.mark.long
 def test_gradescope_takes_such_a_hand_in_by_the_same_road(tmp_path, code, monkeypatch):
     course = create(tmp_path / "course", first_seed=20_000, episodes=2)  # noqa: F811
-    with zipfile.ZipFile(gradescope.build(course, episodes=2, minutes=100, megabytes=10 ** 5)) as archive:
+    with zipfile.ZipFile(autograder.build(course, episodes=2, minutes=100, megabytes=10 ** 5)) as archive:
         archive.extractall(tmp_path / "source")
     with zipfile.ZipFile(io.BytesIO(zipped(whole(code)))) as archive:
         archive.extractall(tmp_path / "submission")
-    if box.strictest() is box.LEVELS[-1]:
+    if levels.strictest() is levels.LEVELS[-1]:
         pytest.skip("needs a box: bubblewrap, or root")
     for step in ("collect", "part4_flow"):
-        gradescope.step(step, tmp_path / "source" / "course", tmp_path / "submission", tmp_path / "private", tmp_path / "results")
+        autograder.step(step, tmp_path / "source" / "course", tmp_path / "submission", tmp_path / "private", tmp_path / "results")
     document = json.loads((tmp_path / "results" / "results.json").read_text())
     rollouts = [test for test in document["tests"] if "part4_flow" in test.get("tags", ()) and "rollouts" in test["name"]]
     assert len(rollouts) == 2 and all("over 2 episodes" in test["output"] for test in rollouts)

@@ -10,9 +10,11 @@ import score
 from pusht import demos
 from pusht.checkpoint import Checkpoint
 from pusht.networks import ResidualMLP
-from score import episodes, questions, rubric, standing
-from score.course import build
-from score.standing import KEPT, keep_verdict, show_standing, standing_in
+from score import questions, rubric
+from score.course.notebooks import build
+from score.rollouts import evaluate
+from score.student import progress
+from score.student.progress import KEPT, keep_verdict, show_standing, standing_in
 from score.verdict import Verdict
 
 PART1 = ["part1_mlp"]
@@ -54,7 +56,7 @@ def test_the_last_check_of_a_question_counts_and_the_others_stay():
     score.check("Q1.1", lambda *_: [1])
     found = rows()
     assert (found["Q1.1 layer widths"].state, found["Q1.2 loss"].state) == ("failed", "passed")
-    assert not [path.name for path in standing.Path(".").iterdir() if path.name.endswith(".part")]
+    assert not [path.name for path in progress.Path(".").iterdir() if path.name.endswith(".part")]
 
 
 def test_the_rollouts_are_kept_with_their_interval(monkeypatch):
@@ -69,33 +71,33 @@ def test_the_rollouts_are_kept_with_their_interval(monkeypatch):
     verdict = score.grade_rollouts("part1_mlp", infer, model)
     row = rows()["Part I rollouts"]
     assert (row.points, row.max_points) == (verdict.points, 5) and "over 2 episodes (95 % interval" in row.said
-    standing.Path("part1_mlp.safetensors").unlink()
+    progress.Path("part1_mlp.safetensors").unlink()
     score.grade_rollouts("part1_mlp", infer, model)
     assert rows()["Part I rollouts"].state == "failed" and "There is no part1_mlp.safetensors" in rows()["Part I rollouts"].said
 
 
 def test_in_class_nothing_is_kept_or_shown(monkeypatch, capsys):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
-    for module in (questions, episodes):
+    for module in (questions, evaluate):
         monkeypatch.setattr(module, "converse", lambda *_: None)
     score.check("Q1.1", widths)
     score.grade_rollouts("part1_mlp", None, None)
     show_standing()
     score.submit()
-    assert [*standing.Path(".").iterdir()] == [] and capsys.readouterr().out == ""
+    assert [*progress.Path(".").iterdir()] == [] and capsys.readouterr().out == ""
 
 
 def test_notebooks_at_work_in_one_folder_lose_none_of_each_others_verdicts():
     keys = [f"Q{part}.{number}" for part in range(40) for number in range(2)]
     with ThreadPoolExecutor(8) as threads:
         assert [*threads.map(lambda key: keep_verdict(key, Verdict(key, 1.0, 1.0, "Right.")), keys)]
-    assert {*json.loads(standing.Path(KEPT).read_text())} == {*keys}
+    assert {*json.loads(progress.Path(KEPT).read_text())} == {*keys}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "[" * 100_000, '{"Q1.1": 3, "Q1.2": {"points": "many", "sentence": "", "time": 0}}',
                                      '{"Q1.1": {"points": 1, "sentence": "Right.", "time": 1e300}}'])
 def test_damaged_memory_is_no_verdict_and_the_next_check_is_kept(content):
-    standing.Path(KEPT).write_text(content)
+    progress.Path(KEPT).write_text(content)
     assert {row.state for row in rows().values()} == {"not tried"}
     score.check("Q1.1", widths)
     assert rows()["Q1.1 layer widths"].state == "passed"
@@ -106,7 +108,7 @@ def test_a_folder_that_cannot_be_written_to_costs_no_check(monkeypatch, capsys):
         raise PermissionError("read-only")
 
     keep_verdict("Q1.2", Verdict("Q1.2", 2.0, 2.0, "Right."))
-    monkeypatch.setattr(standing.os, "replace", refuse)
+    monkeypatch.setattr(progress.os, "replace", refuse)
     assert score.check("Q1.1", widths).points == 1 and "Right." in capsys.readouterr().out
     assert rows()["Q1.2 loss"].state == "passed"
 
@@ -139,8 +141,8 @@ def test_outside_a_notebook_all_parts_are_told_as_text(capsys):
 def test_in_a_notebook_its_own_part_is_a_table_in_which_no_text_is_markup(monkeypatch):
     keep_verdict("Q2.1", Verdict("Q2.1", 0.0, 2.0, "<script>alert(1)</script>"))
     ran = ["", "# [part1/setup] given\nimport score", "# [part2/standing] practice\nscore.show_standing()", "x = 1"]
-    monkeypatch.setattr(standing, "in_notebook", lambda: True)
-    monkeypatch.setattr(standing, "get_ipython", lambda: SimpleNamespace(history_manager=SimpleNamespace(input_hist_raw=ran)))
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "get_ipython", lambda: SimpleNamespace(history_manager=SimpleNamespace(input_hist_raw=ran)))
     shown = []
     monkeypatch.setattr("IPython.display.publish_display_data", shown.append)
     show_standing()

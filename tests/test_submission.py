@@ -20,13 +20,17 @@ from hypothesis import strategies as st
 import score
 from pusht import Logger, checkpoint, demos
 from pusht.checkpoint import MOMENTS, Checkpoint
-from score import hand_in, packing, rubric
+from score import rubric
 from score.__main__ import main
-from score.course import ASSIGNMENT, build, collect, open_course, repair
-from score.course.release import bundle_bytes
-from score.hand_in import HandInError
-from score.packing import pack
-from score.submission import check
+from score.course.collect import collect, repair
+from score.course.notebooks import build
+from score.course.notebooks.release import bundle_bytes
+from score.course.settings import ASSIGNMENT, open_course
+from score.submission import archive
+from score.submission import pack as packing
+from score.submission.archive import HandInError
+from score.submission.check import check
+from score.submission.pack import pack
 
 PARTS = {part.name: part for part in build.parts_with_source()}
 RANGES = {"obs": {"min": [0] * 5, "max": [512] * 4 + [6.3]}, "action": {"min": [0, 0], "max": [512, 512]}}
@@ -160,13 +164,13 @@ def test_a_notebook_is_packed_without_what_colab_keeps_of_people_and_too_large_w
     assert (tmp_path / "part1_mlp.ipynb").read_bytes() == came
     code = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
     code["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "x" * 10_000_000}]
-    monkeypatch.setitem(hand_in.CAPS, ".ipynb", 5_000_000)
+    monkeypatch.setitem(archive.CAPS, ".ipynb", 5_000_000)
     path, report = pack(laid_out(tmp_path, {"part1_mlp.ipynb": json.dumps(notebook).encode()}), parts=["part1_mlp"])
     assert len(inside(path)["part1_mlp.ipynb"]) < 100_000 and "packed without its outputs" in report.notes[0] and report.complete
 
 
 def test_what_is_too_large_and_links_are_left_out_by_name(tmp_path, monkeypatch):
-    monkeypatch.setitem(hand_in.CAPS, ".csv", 10)
+    monkeypatch.setitem(archive.CAPS, ".csv", 10)
     laid_out(tmp_path, whole("part4_flow"))
     (tmp_path / "part1_mlp.safetensors").symlink_to(tmp_path / "part4_mse.safetensors")
     path, report = pack(tmp_path)
@@ -322,8 +326,8 @@ def test_what_is_no_zip_is_told_in_one_sentence(tmp_path, content):
 
 
 def test_the_caps_are_those_of_what_reads_the_files():
-    assert hand_in.CAPS[".ipynb"] == repair.MAX_BYTES and hand_in.CAPS[".safetensors"] == checkpoint.MAX_BYTES
-    assert collect.CAPS is hand_in.CAPS
+    assert archive.CAPS[".ipynb"] == repair.MAX_BYTES and archive.CAPS[".safetensors"] == checkpoint.MAX_BYTES
+    assert collect.CAPS is archive.CAPS
 
 
 # The command line.

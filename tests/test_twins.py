@@ -12,9 +12,10 @@ from pusht.checkpoint import Checkpoint, load_checkpoint
 from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
-from score.course import ASSIGNMENT, Course, build
-from score.course.reference import reference_path
-from score.course.twins import KIT, find
+from score.course.notebooks import build
+from score.course.report.similarity import KIT, find
+from score.course.settings import ASSIGNMENT, Course
+from score.course.tools.reference import reference_path
 
 PART = rubric.PARTS["part1_mlp"]
 STATS = {"obs": get_data_stats([[0] * 5, [512] * 4 + [6.28]]), "action": get_data_stats([[0, 0], [512, 512]])}

@@ -9,7 +9,8 @@ import textwrap
 import psutil
 import pytest
 
-from score.course import CourseError, workers
+from score.course.grading import workers
+from score.course.settings import CourseError
 
 
 def double(task):
@@ -38,7 +39,7 @@ def test_nothing_to_do_starts_nothing(tmp_path):
 def test_processes_end_with_the_one_that_started_them(tmp_path, end):
     program = textwrap.dedent("""
         import os, sys, time
-        from score.course import workers
+        from score.course.grading import workers
         if __name__ == "__main__":
             with workers.processes(2, sys.argv[1]) as executor:
                 pids = {executor.submit(os.getpid).result() for _ in range(4)}

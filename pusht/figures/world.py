@@ -7,8 +7,24 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Arc, Circle, Polygon, Rectangle
 
 from pusht.dataset import unnormalize_data, window_steps
-from pusht.figures.page import (BLUE, GREEN, GREY, HEAD, INK, ORANGE, PALE, RIM, SKY, SMALL, VERMILION, WIDTH, Page, arrow,
-                                label, write)
+from pusht.figures.page import (
+    BLUE,
+    GREEN,
+    GREY,
+    HEAD,
+    INK,
+    ORANGE,
+    PALE,
+    RIM,
+    SKY,
+    SMALL,
+    VERMILION,
+    WIDTH,
+    Page,
+    arrow,
+    label,
+    write,
+)
 from pusht.render import AGENT, BLOCK, GOAL
 from pusht.sim import AGENT_RADIUS, TEE, WINDOW
 

@@ -10,7 +10,7 @@ from pusht.progress import grading
 from score import rubric
 from score.protocol import converse
 from score.questions import cvae, ddpm, extensions, flow, mlp
-from score.standing import keep_verdict
+from score.student.progress import keep_verdict
 from score.verdict import AnswerError, Checked, Verdict
 
 QUESTIONS = {**mlp.QUESTIONS, **cvae.QUESTIONS, **ddpm.QUESTIONS, **flow.QUESTIONS}

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.judging import as_array, mistake
+from score.questions.base import as_array, mistake
 from score.verdict import AnswerError, call_answer
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.judging import as_array, mistake
+from score.questions.base import as_array, mistake
 from score.verdict import AnswerError, call_answer
 
 _STEPS, _OFFSET, _LARGEST = 100, 0.008, 0.999  # K and s of the notebook, and where betas are cut off

@@ -5,8 +5,8 @@ Entries of `EXTENSIONS` are (inputs, call, judge) as in `score.questions.mlp`; n
 import numpy as np
 import torch
 
+from score.questions.base import as_array, mistake
 from score.questions.ddpm import cosine_schedule, seeded
-from score.questions.judging import as_array, mistake
 from score.verdict import AnswerError, call_answer
 
 # E1.1, sine and cosine for the angle.

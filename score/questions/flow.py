@@ -19,7 +19,7 @@ from pusht.chunks import BasePolicy, Normalizer
 from pusht.rollout import reproducible, rollout
 from pusht.tracking import Logger
 from pusht.train import TrainConfig
-from score.questions.judging import as_array, mistake
+from score.questions.base import as_array, mistake
 from score.verdict import AnswerError, call_answer
 
 _NOTEBOOK = {"state_dim": 5, "action_dim": 2, "chunk_size": 8}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.judging import as_array, mistake
+from score.questions.base import as_array, mistake
 from score.verdict import AnswerError, call_answer
 
 _SHAPE = {"obs_horizon": 2, "obs_dim": 5, "pred_horizon": 16, "action_dim": 2}

@@ -1,0 +1,1 @@
+"""From an LMS export to the course's submissions."""

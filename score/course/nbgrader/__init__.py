@@ -1,0 +1,1 @@
+"""The adapter to nbgrader: its configuration, its steps, its gradebook."""

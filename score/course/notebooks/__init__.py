@@ -1,0 +1,1 @@
+"""From a notebook's source to what students get."""

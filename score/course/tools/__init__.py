@@ -1,0 +1,1 @@
+"""What the kit's own makers run: references, demonstrations, the demo."""

@@ -1,0 +1,1 @@
+"""Hand-ins of the script assignment."""
