@@ -198,7 +198,7 @@ def test_what_has_not_changed_is_not_graded_again_and_what_has_is(course, thread
 def test_one_part_of_one_student_is_graded_by_itself(course, threads):
     hand_in(course, "bob", build.student_notebook(PART))
     build.write(build.student_notebook(rubric.PARTS["part2_cvae"]), course.folder / "submitted/bob" / ASSIGNMENT / "part2_cvae.ipynb")
-    reasons = {class_run.notebook: class_run.reason for grade in grade_course(course, ["bob"], ["part2_cvae"], executor=threads)}
+    reasons = {grade.notebook: grade.reason for grade in grade_course(course, ["bob"], ["part2_cvae"], executor=threads)}
     assert reasons["part1_mlp"] == "It has not been graded yet." and reasons["part2_cvae"] != reasons["part1_mlp"]
     with pytest.raises(CourseError, match="Nothing of cem"):
         grade_course(course, ["cem"], executor=threads)
@@ -227,7 +227,7 @@ def test_what_a_person_entered_and_late_penalties_stay_and_no_old_points_do(cour
         gradebook.db.commit()
     change(course, "ann", "part1-mlp_dims", "mlp_dims", "mlp_dims ")
     change(course, "ann", "part1-mlp_inference", "return", "raise ValueError  # return")
-    got = {class_run.cell: grade for grade in grade_course(course, executor=threads)}
+    got = {grade.cell: grade for grade in grade_course(course, executor=threads)}
     assert got["part1-q1_2"].points == 1.75 and got["part1-q1_3"].points == 0 == got["part1-rollouts"].points
     with Gradebook(course.gradebook) as gradebook:
         submission = gradebook.find_submission(ASSIGNMENT, "ann")
@@ -285,6 +285,6 @@ def test_a_configuration_that_takes_other_steps_grades_nobody_and_says_so(course
     config.write_text(whole + '\nget_config().Autograde.autograde_preprocessors = []  # noqa: F821\n')
     grades = grade_course(course, executor=threads)
     config.write_text(whole)
-    assert sum(class_run.points for grade in grades if class_run.cell != "part1-q1_2") == 0
+    assert sum(grade.points for grade in grades if grade.cell != "part1-q1_2") == 0
     assert "make nbgrader_config.py as `course create` writes it" in capsys.readouterr().out
-    assert not [grade for grade in grades if "nbgrader_config" in class_run.reason]  # students are not told of it
+    assert not [grade for grade in grades if "nbgrader_config" in grade.reason]  # students are not told of it

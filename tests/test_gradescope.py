@@ -299,7 +299,7 @@ def test_a_failure_of_the_grader_s_own_is_one_sentence_to_students(zipped, tmp_p
     document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
     assert all("Not graded yet" in test["output"] for test in of(document, part.name).values())
     monkeypatch.setattr(autograder, "grade_part", lambda task: [][0])
-    monkeypatch.setattr(autograder.box, "strictest", lambda: autograder.box.LEVELS[0])
+    monkeypatch.setattr(autograder.levels, "strictest", lambda: autograder.levels.LEVELS[0])
     autograder.step(part.name, *given)
     document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
     assert all("through no fault of yours" in test["output"] for test in of(document, part.name).values())
@@ -310,7 +310,7 @@ def test_where_nothing_keeps_code_apart_none_is_run(zipped, tmp_path, monkeypatc
     part = rubric.PARTS["part1_mlp"]
     lay_out(zipped, tmp_path, {"part1_mlp.ipynb": build.answered_notebook(part)}, {"minutes": 10 ** 6})
     given = (tmp_path / "source" / "course", tmp_path / "submission", tmp_path / "private", tmp_path / "results")
-    monkeypatch.setattr(autograder.box, "strictest", lambda: autograder.box.LEVELS[-1])
+    monkeypatch.setattr(autograder.levels, "strictest", lambda: autograder.levels.LEVELS[-1])
     for name in ("collect", part.name):
         autograder.step(name, *given)
     document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))

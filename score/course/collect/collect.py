@@ -117,7 +117,7 @@ def plan(course, path, pattern=None):
     pattern: in place of `PATTERNS`. CourseError when the export or the pattern cannot be used.
     """
     with _Export(path) as export:
-        whose, layout, nobody = _whose(export, pattern)
+        whose, lms, nobody = _whose(export, pattern)
         release, uploads = _release(course), []
         folders = {folder.name for folder in (course.folder / "submitted").glob("*") if folder.is_dir()}
         for student, entries in sorted(whose.items()):
@@ -127,7 +127,7 @@ def plan(course, path, pattern=None):
             elif alike:
                 nobody.append(f"{student!r} and {min(alike)!r} would share a folder on some machines: {listed(entries)}.")
             else:
-                uploads.append(_upload(course, export, release, student, layout, entries))
+                uploads.append(_upload(course, export, release, student, lms, entries))
     return uploads + ([Upload(None, str(path), remarks=nobody)] if nobody else [])
 
 
@@ -178,12 +178,12 @@ def _whose(export, pattern):
     """({student: entries}, the layout's name, sentences on entries of nobody's)."""
     whose, lost, entries = {}, [], [entry for entry in export.entries if not NOISE.search(entry.path)]
     if pattern:
-        layout, patterns = "by your pattern", [_compiled(pattern)]
+        lms, patterns = "by your pattern", [_compiled(pattern)]
     else:
         entries = _unwrapped(entries) if export.archive else entries
-        layout = _layout([entry.path for entry in entries])
-        patterns = [re.compile(PATTERNS[name]) for name in ([layout] if layout in PATTERNS else ["folders", "files"])]
-    submitters = _submitters(export, entries) if layout == "Gradescope" else None
+        lms = _layout([entry.path for entry in entries])
+        patterns = [re.compile(PATTERNS[name]) for name in ([lms] if lms in PATTERNS else ["folders", "files"])]
+    submitters = _submitters(export, entries) if lms == "Gradescope" else None
     for entry in entries:
         found = next((match["student"] for match in (p.match(entry.path) for p in patterns) if match), None)
         students, received = ([found] if found else [], entry.received)
@@ -193,7 +193,7 @@ def _whose(export, pattern):
             whose.setdefault(student, []).append(replace(entry, received=received))
         if not students and entry.path != _METADATA:
             lost.append(entry)
-    return whose, layout, [f"Nothing says whose these are: {listed(lost)}."] if lost else []
+    return whose, lms, [f"Nothing says whose these are: {listed(lost)}."] if lost else []
 
 
 def _compiled(pattern):
@@ -243,7 +243,7 @@ def _submitters(export, entries):
 
 # What is taken of a student's files.
 
-def _upload(course, export, release, student, layout, entries):
+def _upload(course, export, release, student, lms, entries):
     """The `Upload` of a student's entries: of each wanted name the best, read once for its digest."""
     candidates, room, packed = archive.ranked(entries), _STUDENT_CAP, layout.PACKED_CAP
     found = layout.layout(entries)
@@ -253,7 +253,7 @@ def _upload(course, export, release, student, layout, entries):
     left = [*found.left, *(_explained(entry) for entry in entries if entry.path not in told
                            and (entry.refusal or not (wanted_name(entry.path) or archive.beside(entry.path))))]
     places = ", ".join(dict.fromkeys(entry.path.partition("/")[0] for entry in entries))
-    upload = Upload(student, f"{layout}: {places[:200]}", max(entry.received for entry in entries))
+    upload = Upload(student, f"{lms}: {places[:200]}", max(entry.received for entry in entries))
     for name, ranked in [*candidates.items(), *((name, [entry]) for name, entry in found.files.items())]:
         for entry in ranked:
             try:
