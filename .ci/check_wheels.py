@@ -9,6 +9,7 @@ Two are looked up and not resolved: torch, whose default wheels bring gigabytes 
 and gym, a source package, for which its own requirements stand in. pip judges environment
 markers by the Python that runs it, so what a package asks for on 3.13 only is not seen.
 """
+
 import json
 import subprocess
 import sys
@@ -58,7 +59,9 @@ def main():
             cells[3] = ""
         print(row.format(requirement.name, *cells))
     print(row.format("all they bring", *(len(column) for column in columns)))
-    print(row.format(f"lock, {len(lock)} pins", *(len(pins[p]) for p in PYTHONS), ""), "(all but gym)")
+    print(
+        row.format(f"lock, {len(lock)} pins", *(len(pins[p]) for p in PYTHONS), ""), "(all but gym)"
+    )
     for failure in failures:
         print("NO WHEEL", failure)
     return 1 if failures or gym is None else 0
@@ -119,9 +122,18 @@ class Pip:
         constraints = self.folder / "held.txt"
         constraints.write_text("".join(f"{h}\n" for h in held))
         answer = self.run(
-            "install", "-q", "--dry-run", "--ignore-installed", "--report", report,
-            "--only-binary=:all:", *target(python), "-c", constraints,
-            *([] if together else ["--no-deps"]), *asked,
+            "install",
+            "-q",
+            "--dry-run",
+            "--ignore-installed",
+            "--report",
+            report,
+            "--only-binary=:all:",
+            *target(python),
+            "-c",
+            constraints,
+            *([] if together else ["--no-deps"]),
+            *asked,
         )
         if answer.returncode:
             errors = [line for line in answer.stderr.splitlines() if line.startswith("ERROR")]
@@ -134,8 +146,14 @@ class Pip:
 
 
 def target(python):
-    platforms = [f"manylinux_2_{glibc}_x86_64" for glibc in (28, 27, 24, 17)] + ["manylinux2014_x86_64"]
-    return ["--implementation=cp", f"--python-version={python}", *(f"--platform={p}" for p in platforms)]
+    platforms = [f"manylinux_2_{glibc}_x86_64" for glibc in (28, 27, 24, 17)] + [
+        "manylinux2014_x86_64"
+    ]
+    return [
+        "--implementation=cp",
+        f"--python-version={python}",
+        *(f"--platform={p}" for p in platforms),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Writes requirements.lock: what pip chooses today for the kit with all its extras. Needs the network.
+"""Writes requirements.lock: what pip chooses today for the kit with all its extras. Needs the
+network.
 
 It chooses for CPython 3.11.0, the oldest that the kit supports, whichever Python runs it:
 what is pinned for that one installs on later ones too, the other way round it would not.
 torch keeps the version under which the reference curves and thresholds were measured.
 CUDA's packages are left to torch: a machine with the CPU build has none of them.
 """
+
 import sys
 import tempfile
 import tomllib
@@ -35,9 +37,15 @@ def main():
     if error:
         return error
     # of torch, 2.13.0+cpu is one machine's build of 2.13.0
-    pins = {name: version.partition("+")[0] for name, version in chosen.items() if not name.startswith(CUDA)}
+    pins = {
+        name: version.partition("+")[0]
+        for name, version in chosen.items()
+        if not name.startswith(CUDA)
+    }
     pins["gym"] = gym
-    (ROOT / "requirements.lock").write_text(HEADER + "".join(f"{name}=={pins[name]}\n" for name in sorted(pins)))
+    (ROOT / "requirements.lock").write_text(
+        HEADER + "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))
+    )
 
 
 if __name__ == "__main__":

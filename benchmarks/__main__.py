@@ -1,8 +1,10 @@
-"""Print the table of speeds. Each line is a ratio of CPU times, ours and the peer's measured in turn, medians of the rounds.
+"""Print the table of speeds. Each line is a ratio of CPU times, ours and the peer's measured in
+turn, medians of the rounds.
 
-Run it on a machine with nothing else to do: `make bench`. The networks are untrained, so that no episode ends early and both
-sides do the same work.
+Run it on a machine with nothing else to do: `make bench`. The networks are untrained, so that no
+episode ends early and both sides do the same work.
 """
+
 import contextlib
 import io
 import json
@@ -17,7 +19,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pusht import PushTEnv, PushTStateDataset, TrainingRun, WindowLoader, get_cosine_schedule_with_warmup, training
+from pusht import (
+    PushTEnv,
+    PushTStateDataset,
+    TrainingRun,
+    WindowLoader,
+    get_cosine_schedule_with_warmup,
+    training,
+)
 from pusht.demos import Demonstrations
 from pusht.ema import EMAModel
 from pusht.sim import sample_start
@@ -28,8 +37,10 @@ from score.rollouts.policies import asked
 
 ROOT = Path(__file__).resolve().parent.parent
 LOW, HIGH = [0, 0, 0, 0, 0], [512, 512, 512, 512, 2 * np.pi]
-STATS = {"obs": {"min": np.array(LOW, np.float32), "max": np.array(HIGH, np.float32)},
-         "action": {"min": np.zeros(2, np.float32), "max": np.full(2, 512, np.float32)}}
+STATS = {
+    "obs": {"min": np.array(LOW, np.float32), "max": np.array(HIGH, np.float32)},
+    "action": {"min": np.zeros(2, np.float32), "max": np.full(2, 512, np.float32)},
+}
 
 
 def main():
@@ -37,31 +48,78 @@ def main():
     actions = np.random.default_rng(0).uniform(100, 400, (1000, 2)).tolist()
     start = sample_start(3).tolist()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        solved = {name: run_solution(rubric.PARTS[name], folder, train=False) for name in rubric.PARTS}
-    print(f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, one thread; "
-          "medians of interleaved rounds\n\n| what | peer | ours | ratio | wanted |\n|---|---|---|---|---|")
+        solved = {
+            name: run_solution(rubric.PARTS[name], folder, train=False) for name in rubric.PARTS
+        }
+    print(
+        f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch"
+        f" {torch.__version__}, one thread; medians of interleaved rounds\n\n| what | peer | ours |"
+        " ratio | wanted |\n|---|---|---|---|---|"
+    )
     with _Peer() as peer:
-        _row("control step with reward, µs", "gym-pusht", 1e6 / len(actions), 10, *_rounds(
-            7, lambda: peer("steps", start=start, actions=actions), lambda: _steps(start, actions)))
-        _row("frame (256 px), µs", "gym-pusht render()", 1e6 / 200, 10, *_rounds(
-            7, lambda: peer("frames", start=start, count=200), lambda: _frames(start, 200)))
-        for name, theirs, ours, rounds, wanted in [("part1_mlp", 10, 10, 3, 30), ("part2_cvae", 3, 100, 3, 30),
-                                                   ("part4_flow", 3, 100, 3, 30), ("part3_ddpm", 1, 100, 1, 10)]:
+        _row(
+            "control step with reward, µs",
+            "gym-pusht",
+            1e6 / len(actions),
+            10,
+            *_rounds(
+                7,
+                lambda: peer("steps", start=start, actions=actions),
+                lambda: _steps(start, actions),
+            ),
+        )
+        _row(
+            "frame (256 px), µs",
+            "gym-pusht render()",
+            1e6 / 200,
+            10,
+            *_rounds(
+                7, lambda: peer("frames", start=start, count=200), lambda: _frames(start, 200)
+            ),
+        )
+        for name, theirs, ours, rounds, wanted in [
+            ("part1_mlp", 10, 10, 3, 30),
+            ("part2_cvae", 3, 100, 3, 30),
+            ("part4_flow", 3, 100, 3, 30),
+            ("part3_ddpm", 1, 100, 1, 10),
+        ]:
             policy, answer = rubric.POLICIES[name], answer_of(solved[name], rubric.POLICIES[name])
-            task = dict(method=policy.method, low=LOW, high=HIGH, max_steps=policy.max_steps,
-                        starts=[sample_start(seed).tolist() for seed in range(theirs)])
+            task = dict(
+                method=policy.method,
+                low=LOW,
+                high=HIGH,
+                max_steps=policy.max_steps,
+                starts=[sample_start(seed).tolist() for seed in range(theirs)],
+            )
             infer = asked(policy, answer)[1]
-            times = _rounds(rounds, lambda: peer("episodes", **task) / theirs,
-                            lambda: score_policy(policy, infer, STATS, range(ours)), share=ours)
-            _row(f"one of {ours} graded {policy.label} episodes, s", "published manner", 1, wanted, *times)
+            times = _rounds(
+                rounds,
+                lambda: peer("episodes", **task) / theirs,
+                lambda: score_policy(policy, infer, STATS, range(ours)),
+                share=ours,
+            )
+            _row(
+                f"one of {ours} graded {policy.label} episodes, s",
+                "published manner",
+                1,
+                wanted,
+                *times,
+            )
     for name, count in [("part1_mlp", 6), ("part2_cvae", 2), ("part3_ddpm", 1)]:
         bare, ours = _epochs(solved[name], name, count)
-        print(f"| training epoch of {rubric.PARTS[name].title}, s | {bare:.2f} (bare steps) | {ours:.2f} | "
-              f"{ours / bare:.2f} of the bare time | ≤ 1.15 |", flush=True)
+        print(
+            f"| training epoch of {rubric.PARTS[name].title}, s | {bare:.2f} (bare steps) |"
+            f" {ours:.2f} | {ours / bare:.2f} of the bare time | ≤ 1.15 |",
+            flush=True,
+        )
 
 
 def _row(what, peer, scale, wanted, theirs, ours):
-    print(f"| {what} | {_short(theirs * scale)} ({peer}) | {_short(ours * scale)} | {theirs / ours:.1f} | ≥ {wanted} |", flush=True)
+    print(
+        f"| {what} | {_short(theirs * scale)} ({peer}) | {_short(ours * scale)} |"
+        f" {theirs / ours:.1f} | ≥ {wanted} |",
+        flush=True,
+    )
 
 
 def _short(number):
@@ -84,8 +142,13 @@ class _Peer:
     """A worker in .venv-peer."""
 
     def __enter__(self):
-        self.process = subprocess.Popen([ROOT / ".venv-peer" / "bin" / "python", ROOT / "benchmarks" / "peer.py"], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        self.process = subprocess.Popen(
+            [ROOT / ".venv-peer" / "bin" / "python", ROOT / "benchmarks" / "peer.py"],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         return self
 
     def __call__(self, work, **task):
@@ -113,14 +176,24 @@ def _frames(start, count):
 
 
 def _epochs(names, name, count):
-    """(bare, ours): seconds of an epoch of optimiser steps on tensors in memory, and of the notebook's loop, live plot included."""
-    loader = WindowLoader(PushTStateDataset(_random_demonstrations(), 16, 2, 8), batch_size=256, seed=1)
+    """(bare, ours): seconds of an epoch of optimiser steps on tensors in memory, and of the
+    notebook's loop, live plot included.
+    """
+    loader = WindowLoader(
+        PushTStateDataset(_random_demonstrations(), 16, 2, 8), batch_size=256, seed=1
+    )
     batches = list(loader)
-    model = {"part1_mlp": "mlp_agent", "part2_cvae": "cvae_agent", "part3_ddpm": "noise_pred_net"}[name]
+    model = {"part1_mlp": "mlp_agent", "part2_cvae": "cvae_agent", "part3_ddpm": "noise_pred_net"}[
+        name
+    ]
     model = names[model]
-    loss_of = {"part1_mlp": lambda b: names["bc_loss"](model, b["obs"], b["action"]),
-               "part2_cvae": lambda b: names["cvae_loss"](model, b["obs"], b["action"]),
-               "part3_ddpm": lambda b: names["ddpm_loss"](model, names["noise_scheduler"], b["obs"], b["action"])}[name]
+    loss_of = {
+        "part1_mlp": lambda b: names["bc_loss"](model, b["obs"], b["action"]),
+        "part2_cvae": lambda b: names["cvae_loss"](model, b["obs"], b["action"]),
+        "part3_ddpm": lambda b: names["ddpm_loss"](
+            model, names["noise_scheduler"], b["obs"], b["action"]
+        ),
+    }[name]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     ema = EMAModel(model.parameters(), power=0.75) if name == "part3_ddpm" else None
     schedule = get_cosine_schedule_with_warmup(optimizer, 50, len(loader) * 50) if ema else None
@@ -142,7 +215,9 @@ def _epochs(names, name, count):
     bare_times, our_times, started = [], [], None
     training.in_notebook = lambda: True  # draw the live plot as a notebook would
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        run = TrainingRun("bench", model, loader, optimizer, num_epochs=count + 1, seed=1, ema=ema, folder=folder)
+        run = TrainingRun(
+            "bench", model, loader, optimizer, num_epochs=count + 1, seed=1, ema=ema, folder=folder
+        )
         for epoch in run.epochs():
             if started is not None:  # saving and drawing of the epoch before belong to it
                 our_times.append(time.process_time() - started)
@@ -158,12 +233,23 @@ def _random_demonstrations():
     """As many episodes and steps as the human demonstrations have."""
     rng = np.random.default_rng(0)
     ends = np.linspace(0, 25_650, 207).astype(np.int64)[1:]
-    return Demonstrations(rng.uniform(0, 512, (25_650, 5)).astype(np.float32), rng.uniform(0, 512, (25_650, 2)).astype(np.float32), ends)
+    return Demonstrations(
+        rng.uniform(0, 512, (25_650, 5)).astype(np.float32),
+        rng.uniform(0, 512, (25_650, 2)).astype(np.float32),
+        ends,
+    )
 
 
 def _processor():
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")] \
-        if Path("/proc/cpuinfo").exists() else []
+    names = (
+        [
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        if Path("/proc/cpuinfo").exists()
+        else []
+    )
     return names[0] if names else platform.machine()
 
 

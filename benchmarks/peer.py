@@ -1,7 +1,9 @@
-"""The peer's side: gym-pusht in its own environment (.venv-peer), told over stdin what to do, answering with CPU seconds.
+"""The peer's side: gym-pusht in its own environment (.venv-peer), told over stdin what to do,
+answering with CPU seconds.
 
 Of the kit it has the backbones alone, run as the published notebooks run theirs, and untrained.
 """
+
 import collections
 import json
 import sys
@@ -22,8 +24,13 @@ from pusht.networks import MLP, ConditionalUnet1D, ResidualMLP  # noqa: E402
 
 
 def make(size=680):
-    return gymnasium.make("gym_pusht/PushT-v0", obs_type="state", render_mode="rgb_array", visualization_width=size,
-                          visualization_height=size).unwrapped
+    return gymnasium.make(
+        "gym_pusht/PushT-v0",
+        obs_type="state",
+        render_mode="rgb_array",
+        visualization_width=size,
+        visualization_height=size,
+    ).unwrapped
 
 
 def steps(start, actions):
@@ -45,7 +52,9 @@ def mlp():
 
 def cvae():
     net = nn.Sequential(MLP([42, 256, 512, 1024, 512, 256]), nn.Linear(256, 32))
-    return lambda nobs: net(torch.cat([nobs.flatten()[None], torch.zeros(1, 32)], dim=1)).view(16, 2)[1:9]
+    return lambda nobs: net(torch.cat([nobs.flatten()[None], torch.zeros(1, 32)], dim=1)).view(
+        16, 2
+    )[1:9]
 
 
 def ddpm():
@@ -59,28 +68,39 @@ def ddpm():
             noise = net(sample=chunk, timestep=k, global_cond=cond)
             chunk = (chunk - beta[k] / (1 - bar[k]).sqrt() * noise) / alpha[k].sqrt()
             if k > 0:
-                chunk = chunk + ((1 - bar[k - 1]) / (1 - bar[k]) * beta[k]).sqrt() * torch.randn_like(chunk)
+                chunk = chunk + (
+                    (1 - bar[k - 1]) / (1 - bar[k]) * beta[k]
+                ).sqrt() * torch.randn_like(chunk)
         return chunk[0, 1:9]
 
     return ask
 
 
 def flow():
-    layers = [layer for i, o in ((22, 256), (256, 256), (256, 256)) for layer in (nn.Linear(i, o), nn.ReLU())]
+    layers = [
+        layer
+        for i, o in ((22, 256), (256, 256), (256, 256))
+        for layer in (nn.Linear(i, o), nn.ReLU())
+    ]
     net = nn.Sequential(*layers, nn.Linear(256, 16))
 
     def ask(nobs):
         chunk, state = torch.randn(1, 8, 2), nobs[-1:]
         for i in range(10):
             tau = torch.full((1, 1), i / 10)
-            chunk = chunk + net(torch.cat([state, chunk.flatten(start_dim=1), tau], dim=1)).view(1, 8, 2) / 10
+            chunk = (
+                chunk
+                + net(torch.cat([state, chunk.flatten(start_dim=1), tau], dim=1)).view(1, 8, 2) / 10
+            )
         return chunk[0]
 
     return ask
 
 
 def episodes(method, starts, low, high, max_steps):
-    """The published manner: one episode after another, one inference call a chunk, a frame drawn every step."""
+    """The published manner: one episode after another, one inference call a chunk, a frame drawn
+    every step.
+    """
     env, ask = make(96), {"mlp": mlp, "cvae": cvae, "ddpm": ddpm, "flow": flow}[method]()
     low, high = np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
     for start in starts:

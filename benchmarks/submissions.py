@@ -1,8 +1,9 @@
 """A class's submissions, made from the reference ones with all sorts of faults.
 
-A submission is {file name: content}. A fault changes one, with a random generator, and returns the parts whose questions it spoils.
-Manglings and attacks are those of the tests.
+A submission is {file name: content}. A fault changes one, with a random generator, and returns the
+parts whose questions it spoils. Manglings and attacks are those of the tests.
 """
+
 import contextlib
 import itertools
 import json
@@ -24,10 +25,16 @@ import test_repair as manglings  # noqa: E402
 
 # By part: what stands in the solution, and what a student wrote.
 _MISTAKES = {
-    "part1_mlp": {"[obs_horizon * obs_dim, *hidden_dims": "[obs_dim, *hidden_dims", "nn.functional.mse_loss(": "nn.functional.l1_loss("},
+    "part1_mlp": {
+        "[obs_horizon * obs_dim, *hidden_dims": "[obs_dim, *hidden_dims",
+        "nn.functional.mse_loss(": "nn.functional.l1_loss(",
+    },
     "part2_cvae": {"-0.5 * torch.sum": "-0.5 * torch.mean", "+ beta * kl": "- beta * kl"},
     "part3_ddpm": _WRONG,
-    "part4_flow": {"action_chunk - noise)": "noise - action_chunk)", "(state, chunk, tau) / num_steps": "(state, chunk, tau)"},
+    "part4_flow": {
+        "action_chunk - noise)": "noise - action_chunk)",
+        "(state, chunk, tau) / num_steps": "(state, chunk, tau)",
+    },
 }
 _DIES = "import os; os._exit(1)"
 _LOOPS = "while True: pass"
@@ -35,13 +42,26 @@ _LOOPS = "while True: pass"
 
 def right():
     """All four parts answered, with the reference checkpoints."""
-    files = {f"{name}.ipynb": nbformat.writes(answered_notebook(part)).encode() for name, part in rubric.PARTS.items()}
-    return files | {name + SUFFIX: reference_path(policy, "shipped").read_bytes() for name, policy in rubric.POLICIES.items()}
+    files = {
+        f"{name}.ipynb": nbformat.writes(answered_notebook(part)).encode()
+        for name, part in rubric.PARTS.items()
+    }
+    return files | {
+        name + SUFFIX: reference_path(policy, "shipped").read_bytes()
+        for name, policy in rubric.POLICIES.items()
+    }
 
 
 def submissions(count, level):
     """Yield (student, kind, files, spoilt parts); the same each time, the same kinds in every ten."""
-    stopping = [_DIES, *(attacks.STOPPING[name] for name in ("an output flood", "a memory bomb") if not attacks.harmful(name, level))]
+    stopping = [
+        _DIES,
+        *(
+            attacks.STOPPING[name]
+            for name in ("an output flood", "a memory bomb")
+            if not attacks.harmful(name, level)
+        ),
+    ]
     stopping, mistaken = itertools.cycle(stopping), itertools.cycle(_MISTAKES)
     forging = sorted(source for source in attacks.FORGING.values() if isinstance(source, str))
     kinds = {
@@ -49,7 +69,9 @@ def submissions(count, level):
         "endless loop": lambda files, chance: _stopped(files, chance, _LOOPS),
         "mangled": _mangled,
         "wrong answers": lambda files, chance: _wrong(files, chance, next(mistaken)),
-        "a checkpoint missing": lambda files, chance: files.pop(chance.choice(list(rubric.POLICIES)) + SUFFIX) and set(),
+        "a checkpoint missing": (
+            lambda files, chance: files.pop(chance.choice(list(rubric.POLICIES)) + SUFFIX) and set()
+        ),
         "a checkpoint cut short": _cut,
         "untouched": _untouched,
         "forging": lambda files, chance: _forging(files, attacks._WRONG + chance.choice(forging)),
@@ -82,20 +104,23 @@ def _wrong(files, chance, part):
     mistakes = _MISTAKES[part]
     with _answers(files, part) as answers:
         for mistake in chance.sample(list(mistakes), chance.randint(1, len(mistakes))):
-            cell, = [cell for cell in answers if mistake in cell.source]
+            (cell,) = [cell for cell in answers if mistake in cell.source]
             cell.source = cell.source.replace(mistake, mistakes[mistake])
     return {part}
 
 
 def _untouched(files, chance):
     files.clear()
-    files |= {f"{name}.ipynb": nbformat.writes(student_notebook(part)).encode() for name, part in rubric.PARTS.items()}
+    files |= {
+        f"{name}.ipynb": nbformat.writes(student_notebook(part)).encode()
+        for name, part in rubric.PARTS.items()
+    }
     return set(rubric.PARTS)
 
 
 def _cut(files, chance):
     name = chance.choice(list(rubric.POLICIES)) + SUFFIX
-    files[name] = files[name][:chance.randrange(len(files[name]))]
+    files[name] = files[name][: chance.randrange(len(files[name]))]
     return set()
 
 
@@ -103,7 +128,10 @@ def _mangled(files, chance):
     """Every notebook a mix of what people and programs do to them, of which nothing is lost."""
     for name, part in rubric.PARTS.items():
         notebook = manglings.answered(part)
-        for mangle in chance.choices([m for m in manglings.MANGLINGS if m is not manglings.add_own_cells], k=chance.randint(1, 8)):
+        for mangle in chance.choices(
+            [m for m in manglings.MANGLINGS if m is not manglings.add_own_cells],
+            k=chance.randint(1, 8),
+        ):
             manglings._texts(notebook)
             mangle(notebook, chance, part)
         files[f"{name}.ipynb"] = json.dumps(notebook).encode()
@@ -122,5 +150,9 @@ def _colabs_copy(files, chance):
 def _answers(files, part):
     """The answer cells of a part's notebook, to be changed."""
     notebook = nbformat.reads(files[f"{part}.ipynb"].decode(), as_version=4)
-    yield [cell for cell in notebook.cells if (found := MARKER.match(cell.source)) and found["kind"] == "answer"]
+    yield [
+        cell
+        for cell in notebook.cells
+        if (found := MARKER.match(cell.source)) and found["kind"] == "answer"
+    ]
     files[f"{part}.ipynb"] = nbformat.writes(notebook).encode()

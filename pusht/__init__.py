@@ -1,4 +1,5 @@
 """Push-T for imitation learning: environment, demonstrations, networks, training, rollouts."""
+
 from pusht import demos
 from pusht.chunks import BasePolicy, Normalizer, PushtChunkDataset, evaluate_policy
 from pusht.dataset import PushTStateDataset, WindowLoader, normalize_data, unnormalize_data
@@ -15,8 +16,27 @@ from pusht.video import show_video, write_video
 
 __version__ = "0.1.0"
 __all__ = [
-    "BasePolicy", "EMAModel", "Episodes", "Logger", "Normalizer", "PushTEnv", "PushTGymnasiumEnv", "PushTSim",
-    "PushTStateDataset", "PushtChunkDataset", "TrainingRun", "WindowLoader", "demos", "evaluate_policy",
-    "get_cosine_schedule_with_warmup", "load_pusht_zarr", "max_epochs", "normalize_data", "receding_horizon", "rollout", "show_video",
-    "unnormalize_data", "write_video",
+    "BasePolicy",
+    "EMAModel",
+    "Episodes",
+    "Logger",
+    "Normalizer",
+    "PushTEnv",
+    "PushTGymnasiumEnv",
+    "PushTSim",
+    "PushTStateDataset",
+    "PushtChunkDataset",
+    "TrainingRun",
+    "WindowLoader",
+    "demos",
+    "evaluate_policy",
+    "get_cosine_schedule_with_warmup",
+    "load_pusht_zarr",
+    "max_epochs",
+    "normalize_data",
+    "receding_horizon",
+    "rollout",
+    "show_video",
+    "unnormalize_data",
+    "write_video",
 ]

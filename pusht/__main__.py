@@ -1,4 +1,5 @@
 """The command line: python -m pusht demos, which demonstrations there are and where."""
+
 import argparse
 import os
 import sys
@@ -7,15 +8,24 @@ from pusht import demos, download
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m pusht", description="Push-T: the environment and its demonstrations.")
+    parser = argparse.ArgumentParser(
+        prog="python -m pusht", description="Push-T: the environment and its demonstrations."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     which = commands.add_parser("demos", help="say which demonstrations there are, and where")
-    which.add_argument("which", nargs="?", choices=["human"], help="download the human ones unless they are there")
-    which.add_argument("--clear", action="store_true", help="remove the downloaded human demonstrations")
+    which.add_argument(
+        "which", nargs="?", choices=["human"], help="download the human ones unless they are there"
+    )
+    which.add_argument(
+        "--clear", action="store_true", help="remove the downloaded human demonstrations"
+    )
     options = parser.parse_args(arguments)
     if options.clear:
         removed = download.clear()
-        print("\n".join(f"Removed {file}" for file in removed) or f"Nothing was kept in {download.cached().parent}")
+        print(
+            "\n".join(f"Removed {file}" for file in removed)
+            or f"Nothing was kept in {download.cached().parent}"
+        )
     if options.which:
         try:
             demos.open("human")

@@ -1,7 +1,9 @@
-"""The hand-in file of a training run: one safetensors file with the weights and, in its header, what they were trained on.
+"""The hand-in file of a training run: one safetensors file with the weights and, in its header,
+what they were trained on.
 
 Nothing in it is executed when it is read, whoever wrote it.
 """
+
 import json
 import os
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import safetensors.torch
 import torch
 
 SUFFIX = ".safetensors"
-MAX_BYTES = 64 * 2 ** 20  # the largest network of the kit is 12 MB
+MAX_BYTES = 64 * 2**20  # the largest network of the kit is 12 MB
 _KEY = "pusht_checkpoint"
 _SIZES = {"obs": 5, "action": 2}
 RANGE, MOMENTS = ("min", "max"), ("mean", "std")  # the two kinds of normalisation
@@ -28,10 +30,14 @@ class CheckpointError(ValueError):
 class Checkpoint:
     """What a training run hands in.
 
-    weights: name -> tensor, those that inference uses (the averaged ones where the run kept an average).
-    stats: of the normalisation, float32 arrays: {"obs": {"min", "max"}, "action": {"min", "max"}}, in part IV "mean" and "std".
-    losses: mean loss of each epoch so far, in part IV each loss that was logged. num_epochs: epochs planned.
-    demonstrations: fingerprint of the demonstrations. seed: of the training. config: settings worth knowing.
+    weights: name -> tensor, those that inference uses (the averaged ones where the run kept an
+    average).
+    stats: of the normalisation, float32 arrays: {"obs": {"min", "max"}, "action": {"min", "max"}},
+    in part IV "mean" and "std".
+    losses: mean loss of each epoch so far, in part IV each loss that was logged. num_epochs: epochs
+    planned.
+    demonstrations: fingerprint of the demonstrations. seed: of the training. config: settings worth
+    knowing.
     """
 
     weights: dict
@@ -44,8 +50,14 @@ class Checkpoint:
 
     def save(self, path):
         """Write the file beside `path` and rename it, so that no half of it is ever seen."""
-        header = {name: getattr(self, name) for name in ("losses", "num_epochs", "demonstrations", "seed", "config")}
-        header["stats"] = {what: {end: np.asarray(a).tolist() for end, a in ends.items()} for what, ends in self.stats.items()}
+        header = {
+            name: getattr(self, name)
+            for name in ("losses", "num_epochs", "demonstrations", "seed", "config")
+        }
+        header["stats"] = {
+            what: {end: np.asarray(a).tolist() for end, a in ends.items()}
+            for what, ends in self.stats.items()
+        }
         weights = {name: w.detach().cpu().contiguous() for name, w in self.weights.items()}
         part = Path(f"{path}.part")
         part.write_bytes(safetensors.torch.save(weights, metadata={_KEY: json.dumps(header)}))
@@ -54,11 +66,18 @@ class Checkpoint:
     def restore(self, model):
         """Load the weights into `model`; CheckpointError when they are another architecture's."""
         own = model.state_dict()
-        wrong = [name for name in own.keys() | self.weights.keys()
-                 if name not in own or name not in self.weights or own[name].shape != self.weights[name].shape]
+        wrong = [
+            name
+            for name in own.keys() | self.weights.keys()
+            if name not in own
+            or name not in self.weights
+            or own[name].shape != self.weights[name].shape
+        ]
         if wrong:
-            raise CheckpointError(f"The checkpoint belongs to another architecture than the {type(model).__name__} of the "
-                                  f"notebook: {len(wrong)} of its arrays do not fit, {min(wrong)!r} among them.")
+            raise CheckpointError(
+                f"The checkpoint belongs to another architecture than the {type(model).__name__} of"
+                f" the notebook: {len(wrong)} of its arrays do not fit, {min(wrong)!r} among them."
+            )
         model.load_state_dict(self.weights)
 
 
@@ -69,31 +88,70 @@ def load_checkpoint(path, normalisation=RANGE):
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"There is no {path.name}: train, and hand it in beside the notebook.")
+        raise CheckpointError(
+            f"There is no {path.name}: train, and hand it in beside the notebook."
+        )
     if path.stat().st_size > MAX_BYTES:
-        raise CheckpointError(f"{path.name} is larger than {MAX_BYTES >> 20} MB, which no network of this course is.")
+        raise CheckpointError(
+            f"{path.name} is larger than {MAX_BYTES >> 20} MB, which no network of this course is."
+        )
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
             weights = {name: file.get_tensor(name) for name in file.keys()}
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
-            stats = {what: {name: np.array(header["stats"][what][name], dtype=np.float32) for name in normalisation}
-                     for what in ("obs", "action")}
-        checkpoint = Checkpoint(weights, stats, [float(loss) for loss in header["losses"]], int(header["num_epochs"]),
-                                str(header["demonstrations"]), int(header["seed"]), dict(header["config"]))
+            stats = {
+                what: {
+                    name: np.array(header["stats"][what][name], dtype=np.float32)
+                    for name in normalisation
+                }
+                for what in ("obs", "action")
+            }
+        checkpoint = Checkpoint(
+            weights,
+            stats,
+            [float(loss) for loss in header["losses"]],
+            int(header["num_epochs"]),
+            str(header["demonstrations"]),
+            int(header["seed"]),
+            dict(header["config"]),
+        )
     except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path.name} is not a whole safetensors file ({error}): train again, or copy it again.") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} was not written by a TrainingRun or an evaluation of this kit "
-                              f"({type(error).__name__}: {error}).") from None
+        raise CheckpointError(
+            f"{path.name} is not a whole safetensors file ({error}): train again, or copy it again."
+        ) from None
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise CheckpointError(
+            f"{path.name} was not written by a TrainingRun or an evaluation of this kit "
+            f"({type(error).__name__}: {error})."
+        ) from None
     for what, values in stats.items():
         low, high = values.values() if normalisation == RANGE else (0, values["std"])
-        if any(v.shape != (_SIZES[what],) or not np.isfinite(v).all() for v in values.values()) or not (low < high).all():
-            raise CheckpointError(f"{path.name} holds no usable {' and '.join(normalisation)} of the {what}s: train again.")
+        if (
+            any(v.shape != (_SIZES[what],) or not np.isfinite(v).all() for v in values.values())
+            or not (low < high).all()
+        ):
+            raise CheckpointError(
+                f"{path.name} holds no usable {' and '.join(normalisation)} of the {what}s: train"
+                " again."
+            )
     if not np.isfinite(checkpoint.losses).all():
-        raise CheckpointError(f"{path.name} holds losses that are not finite: the training diverged.")
+        raise CheckpointError(
+            f"{path.name} holds losses that are not finite: the training diverged."
+        )
     if not all(w.dtype in _DTYPES for w in weights.values()):
-        raise CheckpointError(f"{path.name} holds weights of a type that no network of this course has.")
+        raise CheckpointError(
+            f"{path.name} holds weights of a type that no network of this course has."
+        )
     if not all(torch.isfinite(w).all() for w in weights.values()):
-        raise CheckpointError(f"{path.name} holds weights that are not finite: the training diverged.")
+        raise CheckpointError(
+            f"{path.name} holds weights that are not finite: the training diverged."
+        )
     return checkpoint

@@ -1,9 +1,11 @@
-"""Which demonstrations: opens a set of recorded Push-T episodes, and says in one sentence what is wrong with others.
+"""Which demonstrations: opens a set of recorded Push-T episodes, and says in one sentence what is
+wrong with others.
 
-Two sets have names: "shipped", which comes with the kit, and "human", which is downloaded once and kept. In a shell,
-`python -m pusht demos` says which sets there are and where.
+Two sets have names: "shipped", which comes with the kit, and "human", which is downloaded once and
+kept. In a shell, `python -m pusht demos` says which sets there are and where.
 
-A set is a Zarr folder (format 2 or 3) of three arrays, as published with Diffusion Policy (Chi et al., 2023):
+A set is a Zarr folder (format 2 or 3) of three arrays, as published with Diffusion Policy (Chi et
+al., 2023):
 
 =================  ======  =====================================================================
 data/state         (N, 5)  agent x, y and block x, y in window pixels, block angle in radians
@@ -11,8 +13,8 @@ data/action        (N, 2)  target agent x, y in window pixels
 meta/episode_ends  (E,)    one past each episode's last step: strictly rising, the last one is N
 =================  ======  =====================================================================
 
-Other arrays (images, keypoints) are never read. Everything that is wanted is read into memory first, from a folder
-or straight from a zip, so nothing is ever unpacked.
+Other arrays (images, keypoints) are never read. Everything that is wanted is read into memory
+first, from a folder or straight from a zip, so nothing is ever unpacked.
 """
 
 import hashlib
@@ -42,7 +44,8 @@ SHIPPED = Path(__file__).resolve().parents[1] / "data" / "demonstrations.zarr.zi
 SHIPPED_FINGERPRINT = "03579852a603cd312694add5991d3199f8d766323b26807c9c17fa18726b41b8"
 HUMAN_FINGERPRINT = "075737a7b11153fece07a69e466091744847454da79e52753228011b11dd3e62"
 
-# Far above any real set (the human one decodes to 0.7 MB), far below what a zip bomb or broken metadata asks for.
+# Far above any real set (the human one decodes to 0.7 MB), far below what a zip bomb or broken
+# metadata asks for.
 _MAX_BYTES = 2**26
 
 # The last words of a message: what to do.
@@ -54,15 +57,41 @@ _ARRAYS = ("data/state", "data/action", "meta/episode_ends")
 _GROUP_FILES = (".zgroup", "zarr.json")
 _ARRAY_FILES = (".zarray", "zarr.json")
 
-# What zipfile raises, beyond OSError, on an archive that is cut short, damaged or packed in a way it does not know.
-_ZIP_FAILURES = (zipfile.BadZipFile, zlib.error, LZMAError, struct.error, EOFError, NotImplementedError, ValueError)
-# zarr checks metadata only in part, and a codec raises what it likes (Blosc and Zstd: RuntimeError, gzip: OSError).
-_ZARR_FAILURES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, OSError, EOFError,
-                  MemoryError, AssertionError, ImportError, zlib.error, LZMAError, struct.error)
+# What zipfile raises, beyond OSError, on an archive that is cut short, damaged or packed in a way
+# it does not know.
+_ZIP_FAILURES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+)
+# zarr checks metadata only in part, and a codec raises what it likes (Blosc and Zstd: RuntimeError,
+# gzip: OSError).
+_ZARR_FAILURES = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    MemoryError,
+    AssertionError,
+    ImportError,
+    zlib.error,
+    LZMAError,
+    struct.error,
+)
 
 
 class DemosError(ValueError):
-    """Demonstrations cannot be opened; the message is one sentence: where, what is wrong, what to do."""
+    """Demonstrations cannot be opened; the message is one sentence: where, what is wrong, what to
+    do.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +101,8 @@ class Demonstrations:
     Attributes:
         states: (N, 5) float32; agent x, y and block x, y in window pixels, block angle in radians.
         actions: (N, 2) float32; target agent x, y in window pixels.
-        episode_ends: (E,) int64; one past each episode's last step, strictly rising, the last one is N.
+        episode_ends: (E,) int64; one past each episode's last step, strictly rising, the last one
+        is N.
     """
 
     states: np.ndarray
@@ -86,7 +116,9 @@ class Demonstrations:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the decoded values: the same however the set is stored, another for any other value."""
+        """SHA-256 (hex) of the decoded values: the same however the set is stored, another for any
+        other value.
+        """
         digest = hashlib.sha256()
         for name, array, dtype in (
             ("state", self.states, "<f4"),
@@ -99,7 +131,9 @@ class Demonstrations:
         return digest.hexdigest()
 
     def episode(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """States (T, 5) and actions (T, 2) of episode i, as views; IndexError unless 0 <= i < num_episodes."""
+        """States (T, 5) and actions (T, 2) of episode i, as views; IndexError unless 0 <= i <
+        num_episodes.
+        """
         if not 0 <= i < self.num_episodes:
             raise IndexError(f"episode {i} of {self.num_episodes}")
         steps = slice(self.episode_ends[i - 1] if i else 0, self.episode_ends[i])
@@ -107,7 +141,7 @@ class Demonstrations:
 
 
 def name_of(fingerprint: str) -> str | None:
-    """"human" or "shipped" when that set has this fingerprint, None for any other."""
+    """ "human" or "shipped" when that set has this fingerprint, None for any other."""
     return {HUMAN_FINGERPRINT: "human", SHIPPED_FINGERPRINT: "shipped"}.get(fingerprint)
 
 
@@ -115,13 +149,15 @@ def open(which: str | os.PathLike | None = None) -> Demonstrations:
     """Open a set of demonstrations.
 
     Args:
-        which: "shipped", the set in the kit; "human", the set published with Diffusion Policy, which is downloaded
-            unless PUSHT_DEMOS names it or it was downloaded before; or the path of a `.zarr` folder, of a folder that
-            holds exactly one such one or two levels down, or of a zip of either. None: what the environment variable
-            PUSHT_DEMOS says, one of these names or a path, and "shipped" where it says nothing.
+        which: "shipped", the set in the kit; "human", the set published with Diffusion Policy,
+            which is downloaded unless PUSHT_DEMOS names it or it was downloaded before; or the path
+            of a `.zarr` folder, of a folder that holds exactly one such one or two levels down, or
+            of a zip of either. None: what the environment variable PUSHT_DEMOS says, one of these
+            names or a path, and "shipped" where it says nothing.
 
     Raises:
-        DemosError: there is nothing to open, or it is not a whole and valid set of Push-T demonstrations.
+        DemosError: there is nothing to open, or it is not a whole and valid set of Push-T
+        demonstrations.
     """
     if which is None:
         which = os.environ.get("PUSHT_DEMOS") or "shipped"
@@ -140,7 +176,11 @@ def at_hand(name: str) -> Demonstrations | None:
     places = [SHIPPED] if name == "shipped" else [_named_path(), download.cached()]
     for place in places:
         try:
-            if place and (found := _open_path(place, str(place))) and name_of(found.fingerprint) == name:
+            if (
+                place
+                and (found := _open_path(place, str(place)))
+                and name_of(found.fingerprint) == name
+            ):
                 return found
         except DemosError:
             continue
@@ -148,21 +188,35 @@ def at_hand(name: str) -> Demonstrations | None:
 
 
 def joined(*sets: Demonstrations) -> Demonstrations:
-    """Several `Demonstrations` as one: the episodes of the first, then those of the next, at least one set."""
+    """Several `Demonstrations` as one: the episodes of the first, then those of the next, at least
+    one set.
+    """
     before = np.cumsum([0, *(len(one.states) for one in sets[:-1])])
-    return Demonstrations(np.concatenate([one.states for one in sets]), np.concatenate([one.actions for one in sets]),
-                          np.concatenate([one.episode_ends + steps for one, steps in zip(sets, before)]).astype(np.int64))
+    return Demonstrations(
+        np.concatenate([one.states for one in sets]),
+        np.concatenate([one.actions for one in sets]),
+        np.concatenate([one.episode_ends + steps for one, steps in zip(sets, before)]).astype(
+            np.int64
+        ),
+    )
 
 
-def load_pusht_zarr(zarr_path: str | os.PathLike | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """States (N, 5) float32, actions (N, 2) float32 and episode_ends (E,) int64 of `open(zarr_path)`."""
+def load_pusht_zarr(
+    zarr_path: str | os.PathLike | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """States (N, 5) float32, actions (N, 2) float32 and episode_ends (E,) int64 of
+    `open(zarr_path)`.
+    """
     demos = open(zarr_path)
     return demos.states, demos.actions, demos.episode_ends
 
 
 def _open_shipped() -> Demonstrations:
     if not SHIPPED.is_file():
-        raise DemosError(f'The shipped demonstrations are not at {SHIPPED}: fetch the kit again, or open("human").')
+        raise DemosError(
+            f"The shipped demonstrations are not at {SHIPPED}: fetch the kit again, or"
+            ' open("human").'
+        )
     return _open_path(SHIPPED, str(SHIPPED))
 
 
@@ -181,8 +235,8 @@ def _open_human() -> Demonstrations:
     except OSError as error:
         problem = f"cannot be kept in {download.cached().parent} ({_reason(error)}{remark})"
     raise DemosError(
-        f"The human demonstrations {problem}: download {' or '.join(download.ADDRESSES)} by hand and set the "
-        "environment variable PUSHT_DEMOS to the path of that file."
+        f"The human demonstrations {problem}: download {' or '.join(download.ADDRESSES)} by hand"
+        " and set the environment variable PUSHT_DEMOS to the path of that file."
     )
 
 
@@ -196,7 +250,10 @@ def _check_human(path: str | Path) -> Demonstrations:
     """The human set at a path; DemosError if another one is there."""
     found = _open_path(path, str(path))
     if found.fingerprint != HUMAN_FINGERPRINT:
-        raise DemosError(f"{path} holds other demonstrations (wrong checksum {found.fingerprint[:12]}…): {_FETCH_AGAIN}.")
+        raise DemosError(
+            f"{path} holds other demonstrations (wrong checksum {found.fingerprint[:12]}…):"
+            f" {_FETCH_AGAIN}."
+        )
     return found
 
 
@@ -211,23 +268,30 @@ def _open_path(path: str | os.PathLike, where: str) -> Demonstrations:
         else:
             raise DemosError(f"{where} does not exist: correct the path of the demonstrations.")
     except OSError as error:
-        raise DemosError(f"{where} cannot be read ({_reason(error)}): check the file and its permissions.") from error
+        raise DemosError(
+            f"{where} cannot be read ({_reason(error)}): check the file and its permissions."
+        ) from error
 
     arrays = {name: _decode(name, files, where) for name, files in stored.items()}
     return _checked(*(arrays[name] for name in _ARRAYS), where)
 
 
-# Reading: the bytes of the three arrays, from a folder or from inside a zip (zipfile.Path walks like pathlib.Path).
+# Reading: the bytes of the three arrays, from a folder or from inside a zip (zipfile.Path walks
+# like pathlib.Path).
 
 
 def _read_set(folder: Path | zipfile.Path, where: str) -> dict[str, dict[str, bytes]]:
-    """The files of each array of the one set in `folder`: {array name: {file name within the array: content}}."""
+    """The files of each array of the one set in `folder`: {array name: {file name within the array:
+    content}}.
+    """
     roots = list(_roots(folder, depth=2))
     if not roots:
         raise DemosError(f"{where} holds no Zarr folder down to two levels: {_GIVE_PUSHT}.")
     if len(roots) > 1:
         names = ", ".join(sorted(root.name for root in roots))
-        raise DemosError(f"{where} holds {len(roots)} Zarr folders ({names}): give the path of the one to open.")
+        raise DemosError(
+            f"{where} holds {len(roots)} Zarr folders ({names}): give the path of the one to open."
+        )
     stored, left = {}, _MAX_BYTES
     for name in _ARRAYS:
         array = roots[0].joinpath(*name.split("/"))
@@ -239,13 +303,17 @@ def _read_set(folder: Path | zipfile.Path, where: str) -> dict[str, dict[str, by
                 stored[name][key] = stream.read(left + 1)
             left -= len(stored[name][key])
             if left < 0:
-                raise DemosError(f"{where} holds over {_MAX_BYTES >> 20} MB in {name}, no real set: {_FETCH_AGAIN}.")
+                raise DemosError(
+                    f"{where} holds over {_MAX_BYTES >> 20} MB in {name}, no real set:"
+                    f" {_FETCH_AGAIN}."
+                )
     return stored
 
 
 def _roots(folder: Path | zipfile.Path, depth: int) -> Iterator[Path | zipfile.Path]:
     """The outermost Zarr groups within `folder`, at most `depth` levels down."""
-    # `zip -r set.zip *` leaves the root's own .zgroup behind, so an array in its place marks a root as well.
+    # `zip -r set.zip *` leaves the root's own .zgroup behind, so an array in its place marks a root
+    # as well.
     marks = [*_GROUP_FILES, *(f"{name}/{file}" for name in _ARRAYS for file in _ARRAY_FILES)]
     if any(folder.joinpath(*mark.split("/")).is_file() for mark in marks):
         yield folder
@@ -255,7 +323,9 @@ def _roots(folder: Path | zipfile.Path, depth: int) -> Iterator[Path | zipfile.P
                 yield from _roots(child, depth - 1)
 
 
-def _files(folder: Path | zipfile.Path, prefix: str = "") -> Iterator[tuple[str, Path | zipfile.Path]]:
+def _files(
+    folder: Path | zipfile.Path, prefix: str = ""
+) -> Iterator[tuple[str, Path | zipfile.Path]]:
     for child in folder.iterdir():
         if child.is_dir():
             yield from _files(child, f"{prefix}{child.name}/")
@@ -278,11 +348,15 @@ def _check_members(archive: zipfile.ZipFile, where: str) -> None:
     for member in archive.infolist():
         name = member.orig_filename  # `filename` has already been made to look harmless
         if ".." in name.split("/") or re.search(r"^/|//|^[A-Za-z]:|[\\\0]", name):
-            raise DemosError(f"{where} has an entry {name!r:.80} that is no plain path inside it: {_DISTRUST}.")
+            raise DemosError(
+                f"{where} has an entry {name!r:.80} that is no plain path inside it: {_DISTRUST}."
+            )
         if stat.S_ISLNK(member.external_attr >> 16):
             raise DemosError(f"{where} has an entry {name!r:.80} that is a link: {_DISTRUST}.")
         if member.flag_bits & 0x1:
-            raise DemosError(f"{where} is protected by a password: unpack it and give the path of the folder.")
+            raise DemosError(
+                f"{where} is protected by a password: unpack it and give the path of the folder."
+            )
 
 
 def _diagnosis(path: Path, error: Exception) -> str:
@@ -291,8 +365,13 @@ def _diagnosis(path: Path, error: Exception) -> str:
         head = file.read(1024)
     if not head:
         return "is an empty file"
-    if re.match(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", head, re.I | re.S):
-        return "is a web page and not an archive (a download page or a quota notice saved under the archive's name)"
+    if re.match(
+        rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", head, re.I | re.S
+    ):
+        return (
+            "is a web page and not an archive (a download page or a quota notice saved under the"
+            " archive's name)"
+        )
     if isinstance(error, NotImplementedError):
         return f"is packed in a way that Python cannot read ({_reason(error)})"
     if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(path):
@@ -304,51 +383,76 @@ def _diagnosis(path: Path, error: Exception) -> str:
 
 
 def _decode(name: str, files: dict[str, bytes], where: str) -> np.ndarray:
-    """The values of one array, in the type they were stored in; everything about them but their values is checked."""
+    """The values of one array, in the type they were stored in; everything about them but their
+    values is checked.
+    """
     columns = {"data/state": 5, "data/action": 2}.get(name)
     kinds, kind = ("fiu", "numbers") if columns else ("iu", "integers")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr's remarks on codecs and formats are not the reader's concern
+        warnings.simplefilter(
+            "ignore"
+        )  # zarr's remarks on codecs and formats are not the reader's concern
         try:
-            store = MemoryStore({key: Buffer.from_bytes(data) for key, data in files.items()}, read_only=True)
+            store = MemoryStore(
+                {key: Buffer.from_bytes(data) for key, data in files.items()}, read_only=True
+            )
             array = zarr.open_array(store, mode="r", zarr_format=3 if "zarr.json" in files else 2)
             shape, dtype = array.shape, array.dtype
         except _ZARR_FAILURES as error:
-            raise DemosError(f"{where} has broken metadata for {name} ({_reason(error)}): {_FETCH_AGAIN}.") from error
+            raise DemosError(
+                f"{where} has broken metadata for {name} ({_reason(error)}): {_FETCH_AGAIN}."
+            ) from error
         if dtype.kind not in kinds:
             raise DemosError(f"{where} holds {dtype} and not {kind} in {name}: {_GIVE_PUSHT}.")
         if len(shape) != (2 if columns else 1) or (columns and shape[1] != columns):
             expected = f"(N, {columns})" if columns else "(E,)"
-            raise DemosError(f"{where} holds {name} of shape {shape} and not {expected}: {_GIVE_PUSHT}.")
+            raise DemosError(
+                f"{where} holds {name} of shape {shape} and not {expected}: {_GIVE_PUSHT}."
+            )
         if shape[0] < 1:
             raise DemosError(f"{where} holds nothing in {name}: {_GIVE_PUSHT}.")
         if math.prod(shape) * dtype.itemsize > _MAX_BYTES:
-            raise DemosError(f"{where} claims shape {shape} for {name}, no real set: {_FETCH_AGAIN}.")
+            raise DemosError(
+                f"{where} claims shape {shape} for {name}, no real set: {_FETCH_AGAIN}."
+            )
         try:
             _check_chunks(array, name, files, where)
             return np.asarray(array[...])
         except DemosError:
             raise
         except _ZARR_FAILURES as error:
-            raise DemosError(f"{where} has a broken chunk in {name} ({_reason(error)}): {_FETCH_AGAIN}.") from error
+            raise DemosError(
+                f"{where} has a broken chunk in {name} ({_reason(error)}): {_FETCH_AGAIN}."
+            ) from error
 
 
 def _check_chunks(array: zarr.Array, name: str, files: dict[str, bytes], where: str) -> None:
-    """Refuse what an interrupted copy leaves and decoding lets pass: missing chunks, and Blosc chunks cut short."""
+    """Refuse what an interrupted copy leaves and decoding lets pass: missing chunks, and Blosc
+    chunks cut short.
+    """
     sizes = array.shards or array.chunks  # what one file holds
     # The last compressor made the bytes in the file, except that a shard has an index as well.
-    blosc = not array.shards and any(type(codec).__name__.startswith("Blosc") for codec in array.compressors[-1:])
-    for place in np.ndindex(*(-(-length // size) for length, size in zip(array.shape, sizes, strict=True))):
+    blosc = not array.shards and any(
+        type(codec).__name__.startswith("Blosc") for codec in array.compressors[-1:]
+    )
+    for place in np.ndindex(
+        *(-(-length // size) for length, size in zip(array.shape, sizes, strict=True))
+    ):
         key = array.metadata.encode_chunk_key(place)
         if key not in files:  # zarr would read zeros
             raise DemosError(f"{where} lacks chunk {key} of {name}: {_FETCH_AGAIN}.")
-        # numcodecs believes the length in the 16-byte header, its last four bytes, and reads past the end.
-        if blosc and len(files[key]) < (length := max(16, int.from_bytes(files[key][12:16], "little"))):
+        # numcodecs believes the length in the 16-byte header, its last four bytes, and reads past
+        # the end.
+        if blosc and len(files[key]) < (
+            length := max(16, int.from_bytes(files[key][12:16], "little"))
+        ):
             remark = f"{key} has {len(files[key])} of {length} bytes"
             raise DemosError(f"{where} has a broken chunk in {name} ({remark}): {_FETCH_AGAIN}.")
 
 
-def _checked(state: np.ndarray, action: np.ndarray, episode_ends: np.ndarray, where: str) -> Demonstrations:
+def _checked(
+    state: np.ndarray, action: np.ndarray, episode_ends: np.ndarray, where: str
+) -> Demonstrations:
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
         states = np.ascontiguousarray(state, dtype=np.float32)
         actions = np.ascontiguousarray(action, dtype=np.float32)
@@ -356,13 +460,22 @@ def _checked(state: np.ndarray, action: np.ndarray, episode_ends: np.ndarray, wh
     for name, values in (("data/state", states), ("data/action", actions)):
         bad = ~np.isfinite(values).all(axis=1)
         if bad.any():
-            raise DemosError(f"{where} holds NaN or infinity in {name} at step {bad.argmax()}: {_GIVE_PUSHT}.")
+            raise DemosError(
+                f"{where} holds NaN or infinity in {name} at step {bad.argmax()}: {_GIVE_PUSHT}."
+            )
     if len(states) != len(actions):
-        raise DemosError(f"{where} holds {len(states)} states but {len(actions)} actions: {_GIVE_PUSHT}.")
+        raise DemosError(
+            f"{where} holds {len(states)} states but {len(actions)} actions: {_GIVE_PUSHT}."
+        )
     if ends[0] < 1 or (ends[1:] <= ends[:-1]).any():
-        raise DemosError(f"{where} holds meta/episode_ends that do not rise strictly from above 0: {_GIVE_PUSHT}.")
+        raise DemosError(
+            f"{where} holds meta/episode_ends that do not rise strictly from above 0:"
+            f" {_GIVE_PUSHT}."
+        )
     if ends[-1] != len(states):
-        raise DemosError(f"{where} ends its last episode at {ends[-1]} of {len(states)} steps: {_GIVE_PUSHT}.")
+        raise DemosError(
+            f"{where} ends its last episode at {ends[-1]} of {len(states)} steps: {_GIVE_PUSHT}."
+        )
     return Demonstrations(states, actions, ends)
 
 

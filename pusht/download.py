@@ -1,8 +1,10 @@
-"""The human demonstrations: published addresses -> one archive in the user's cache, checked before it has its name.
+"""The human demonstrations: published addresses -> one archive in the user's cache, checked before
+it has its name.
 
-The addresses are tried in turn. What arrives is `human.zip.part`, of the address and version in `human.zip.part.from`, so
-a download that was cut off goes on where it broke, later as well. One process downloads at a time, under a lock that ends
-with the process; another one waits for it, and then finds the archive.
+The addresses are tried in turn. What arrives is `human.zip.part`, of the address and version in
+`human.zip.part.from`, so a download that was cut off goes on where it broke, later as well. One
+process downloads at a time, under a lock that ends with the process; another one waits for it, and
+then finds the archive.
 """
 
 import os
@@ -46,15 +48,19 @@ class _Cut(_Failure):
 
 
 def cached(name: str = "human.zip") -> Path:
-    """Where the downloaded archive is kept, or a file that belongs to it, whether or not it is there."""
+    """Where the downloaded archive is kept, or a file that belongs to it, whether or not it is
+    there.
+    """
     return user_cache_path("pusht", appauthor=False) / name
 
 
 def fetch(check: Callable[[Path], T]) -> T:
-    """What `check` returns for the cached archive, which is downloaded when it is absent or does not pass.
+    """What `check` returns for the cached archive, which is downloaded when it is absent or does
+    not pass.
 
     Args:
-        check: opens the archive at a path; raises ValueError ("PATH is so: do this.") unless it is the expected one.
+        check: opens the archive at a path; raises ValueError ("PATH is so: do this.") unless it is
+        the expected one.
 
     Raises:
         Unavailable: no address gave an archive that passes.
@@ -80,7 +86,11 @@ def clear() -> list[Path]:
     if not cached().parent.is_dir():
         return []
     with _alone():
-        files = [file for file in map(cached, ("human.zip", "human.zip.part", "human.zip.part.from")) if file.exists()]
+        files = [
+            file
+            for file in map(cached, ("human.zip", "human.zip.part", "human.zip.part.from"))
+            if file.exists()
+        ]
         for file in files:
             file.unlink()
     cached("human.zip.lock").unlink(missing_ok=True)
@@ -126,21 +136,27 @@ def _fetch_from(address: str, check: Callable[[Path], T]) -> T:
         found = check(part)
     except ValueError as error:
         part.unlink()
-        raise _Failure(f"what it gives {_finding(error).removeprefix(str(part)).strip()}") from error
+        raise _Failure(
+            f"what it gives {_finding(error).removeprefix(str(part)).strip()}"
+        ) from error
     os.replace(part, cached())
     cached("human.zip.part.from").unlink(missing_ok=True)
     return found
 
 
 def _receive(address: str, part: Path) -> None:
-    """Complete `part`, going on where it ends if it is of this address and of the version that is there now."""
+    """Complete `part`, going on where it ends if it is of this address and of the version that is
+    there now.
+    """
     origin, offset, headers = cached("human.zip.part.from"), 0, {"User-Agent": "pusht"}
     if part.is_file() and origin.is_file():
         source, version = (origin.read_text("utf-8", "replace").splitlines() + ["", ""])[:2]
         if source == address and (offset := part.stat().st_size):
             headers |= {"Range": f"bytes={offset}-"} | ({"If-Range": version} if version else {})
     try:
-        response = build_opener(_Redirects).open(Request(address, headers=headers), timeout=_TIMEOUT)
+        response = build_opener(_Redirects).open(
+            Request(address, headers=headers), timeout=_TIMEOUT
+        )
     except HTTPError as error:
         response = error
     except (OSError, HTTPException, ValueError) as error:
@@ -148,7 +164,9 @@ def _receive(address: str, part: Path) -> None:
 
     with response:
         given = response.headers.get("Content-Range", "")
-        misfit = response.status == 416 or (response.status == 206 and not given.startswith(f"bytes {offset}-"))
+        misfit = response.status == 416 or (
+            response.status == 206 and not given.startswith(f"bytes {offset}-")
+        )
         if misfit and offset:
             part.unlink()
             return _receive(address, part)
@@ -164,7 +182,9 @@ def _receive(address: str, part: Path) -> None:
             _begin(part, origin, address, response, next(blocks, b""))
         with (
             part.open("ab") as file,
-            progress_bar(total, "human demonstrations", initial=file.tell(), unit="B", unit_scale=True) as bar,
+            progress_bar(
+                total, "human demonstrations", initial=file.tell(), unit="B", unit_scale=True
+            ) as bar,
         ):
             for block in blocks:
                 file.write(block)
@@ -177,7 +197,9 @@ def _receive(address: str, part: Path) -> None:
 def _begin(part: Path, origin: Path, address: str, response: HTTPResponse, first: bytes) -> None:
     """Put the first block of an archive in the place of an older part, which no notice takes."""
     if not first.startswith(b"PK"):
-        page = "html" in response.headers.get_content_type() or re.match(rb"(\xef\xbb\xbf)?\s*<", first)
+        page = "html" in response.headers.get_content_type() or re.match(
+            rb"(\xef\xbb\xbf)?\s*<", first
+        )
         raise _Failure("a web page in place of the zip (a quota notice?)" if page else "no zip")
     version = response.headers.get("ETag", "")
     if not version or version.startswith("W/"):  # a weak one does not promise the same bytes
@@ -188,7 +210,9 @@ def _begin(part: Path, origin: Path, address: str, response: HTTPResponse, first
 
 
 def _blocks(response: HTTPResponse, count: int, total: int | None) -> Iterator[bytes]:
-    """The rest of an archive, of which `count` bytes are there, to its end or past what any set has."""
+    """The rest of an archive, of which `count` bytes are there, to its end or past what any set
+    has.
+    """
     while count <= MAX_BYTES:
         try:
             block = response.read(_BLOCK)

@@ -1,12 +1,15 @@
 """Exponential moving average of a network's weights."""
+
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class EMAModel:
-    """Keeps a moving average of `parameters`; sampling with averaged weights is steadier than with the last ones.
+    """Keeps a moving average of `parameters`; sampling with averaged weights is steadier than with
+    the last ones.
 
-    The decay rises with the number of steps t as 1 - (1 + t)^-power, at most max_decay: early weights are soon forgotten.
+    The decay rises with the number of steps t as 1 - (1 + t)^-power, at most max_decay: early
+    weights are soon forgotten.
     """
 
     def __init__(self, parameters, power=2 / 3, max_decay=0.9999):

@@ -1,4 +1,7 @@
-"""Push-T behind the two gym interfaces: `PushTEnv` for gym, `PushTGymnasiumEnv` for gymnasium, one simulator under both."""
+"""Push-T behind the two gym interfaces: `PushTEnv` for gym, `PushTGymnasiumEnv` for gymnasium, one
+simulator under both.
+"""
+
 import collections
 import random
 import warnings
@@ -7,16 +10,28 @@ import gym_notices.notices
 import gymnasium
 import numpy as np
 
-# gym prints a notice of its own to stderr when it is imported, which nbgrader would take for a failed answer; 0.25, which Colab
-# has, also has the DeprecationWarnings of all packages shown from then on.
+# gym prints a notice of its own to stderr when it is imported, which nbgrader would take for a
+# failed answer; 0.25, which Colab has, also has the DeprecationWarnings of all packages shown from
+# then on.
 gym_notices.notices.notices.clear()
 with warnings.catch_warnings():
     import gym  # noqa: E402
 
 from pusht.render import render  # noqa: E402
-from pusht.sim import GOAL_POSE, SUCCESS_COVERAGE, WINDOW, PushTSim, reward, sample_start  # noqa: E402
+from pusht.sim import (
+    GOAL_POSE,
+    SUCCESS_COVERAGE,
+    WINDOW,
+    PushTSim,
+    reward,
+    sample_start,
+)  # noqa: E402
 
-_LOW, _OBS_HIGH, _ACTION_HIGH = 0.0, np.array([WINDOW] * 4 + [2 * np.pi]), np.array([WINDOW, WINDOW], dtype=np.float64)
+_LOW, _OBS_HIGH, _ACTION_HIGH = (
+    0.0,
+    np.array([WINDOW] * 4 + [2 * np.pi]),
+    np.array([WINDOW, WINDOW], dtype=np.float64),
+)
 
 
 class PushTEnv(gym.Env):
@@ -37,37 +52,54 @@ class PushTEnv(gym.Env):
     | 0 | target of the agent, x | 0 | 512 | px |
     | 1 | target of the agent, y | 0 | 512 | px |
 
-    A PD controller (gains 100 and 20) drives the agent towards the target for 0.1 s: ten physics steps of 0.01 s.
+    A PD controller (gains 100 and 20) drives the agent towards the target for 0.1 s: ten physics
+    steps of 0.01 s.
 
     ## Reward
-    Share of the goal that the block covers, over 0.95, clipped to [0, 1]. The goal pose is (256, 256, π/4).
+    Share of the goal that the block covers, over 0.95, clipped to [0, 1]. The goal pose is (256,
+    256, π/4).
 
     ## Start
-    `seed(s)`, then `reset()`, draws from `np.random.RandomState(s)`: agent x, y in randint(50, 450), block x, y in
-    randint(100, 400), angle 2π randn() - π; one physics step follows. The same seed gives the same start at every reset.
+    `seed(s)`, then `reset()`, draws from `np.random.RandomState(s)`: agent x, y in randint(50,
+    450), block x, y in randint(100, 400), angle 2π randn() - π; one physics step follows. The same
+    seed gives the same start at every reset.
 
     ## End
-    Terminated when more than 95 % of the goal is covered. Never truncated: how long an episode may last is the caller's.
+    Terminated when more than 95 % of the goal is covered. Never truncated: how long an episode may
+    last is the caller's.
 
     ## Info
-    `pos_agent` (2,), `vel_agent` (2,) [px/s], `block_pose` (3,) with the angle not wrapped, `goal_pose` (3,),
-    `n_contacts` (contact points per physics step in the last control step, rounded up).
+    `pos_agent` (2,), `vel_agent` (2,) [px/s], `block_pose` (3,) with the angle not wrapped,
+    `goal_pose` (3,), `n_contacts` (contact points per physics step in the last control step,
+    rounded up).
 
     ## Arguments
     | name | what |
     |---|---|
-    | legacy | place the block's position before its angle, as the human demonstrations were recorded |
-    | block_cog | (2,) centre of gravity of the block in its own frame; None: the T's own |
-    | damping | share of its velocity that the block keeps each second; None: 0 |
-    | render_action | draw the last action as a red cross |
-    | render_size | side of a frame in pixels |
-    | reset_to_state | (5,) start of every episode, instead of the drawn one |
+    | legacy | place the block's position before its angle, as the human demonstrations were
+    recorded | | block_cog | (2,) centre of gravity of the block in its own frame; None: the T's own
+    | | damping | share of its velocity that the block keeps each second; None: 0 | | render_action
+    | draw the last action as a red cross | | render_size | side of a frame in pixels | |
+    reset_to_state | (5,) start of every episode, instead of the drawn one |
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10, "render.modes": ["rgb_array"], "video.frames_per_second": 10}
+    metadata = {
+        "render_modes": ["rgb_array"],
+        "render_fps": 10,
+        "render.modes": ["rgb_array"],
+        "video.frames_per_second": 10,
+    }
     reward_range = (0.0, 1.0)
 
-    def __init__(self, legacy=False, block_cog=None, damping=None, render_action=True, render_size=96, reset_to_state=None):
+    def __init__(
+        self,
+        legacy=False,
+        block_cog=None,
+        damping=None,
+        render_action=True,
+        render_size=96,
+        reset_to_state=None,
+    ):
         self.observation_space = gym.spaces.Box(_LOW, _OBS_HIGH, shape=(5,), dtype=np.float64)
         self.action_space = gym.spaces.Box(_LOW, _ACTION_HIGH, shape=(2,), dtype=np.float64)
         self.render_action = render_action
@@ -76,29 +108,38 @@ class PushTEnv(gym.Env):
         self.latest_action = None
         self._sim = PushTSim(legacy=legacy, block_cog=block_cog, damping=damping)
         self._started = False
-        self._seed = int(np.random.default_rng().integers(2 ** 31))
+        self._seed = int(np.random.default_rng().integers(2**31))
 
     def seed(self, seed=None):
-        """Seed the starts and, as published, the global generators of `random`, `numpy` and `torch`."""
+        """Seed the starts and, as published, the global generators of `random`, `numpy` and
+        `torch`.
+        """
         import torch
-        self._seed = int(np.random.default_rng().integers(2 ** 31)) if seed is None else int(seed)
+
+        self._seed = int(np.random.default_rng().integers(2**31)) if seed is None else int(seed)
         self.action_space.seed(self._seed)
         random.seed(self._seed)
         np.random.seed(self._seed)
         torch.manual_seed(self._seed)
 
     def reset(self, *, seed=None, options=None):
-        """Start an episode; return (observation (5,), info). `seed` seeds the starts and no global generator."""
+        """Start an episode; return (observation (5,), info). `seed` seeds the starts and no global
+        generator.
+        """
         if seed is not None:
             self._seed = int(seed)
         self.latest_action = None
-        self._sim.reset(sample_start(self._seed) if self.reset_to_state is None else self.reset_to_state)
+        self._sim.reset(
+            sample_start(self._seed) if self.reset_to_state is None else self.reset_to_state
+        )
         self._started = True
         state = self._sim.state
         return state, _info(self._sim, state)
 
     def step(self, action):
-        """One control step towards `action` (2,) [px], None to only look; (obs, reward, terminated, truncated, info)."""
+        """One control step towards `action` (2,) [px], None to only look; (obs, reward, terminated,
+        truncated, info).
+        """
         self._needs_start("step")
         if action is None:
             coverage = self._sim.coverage()
@@ -109,7 +150,9 @@ class PushTEnv(gym.Env):
         return state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim, state)
 
     def set_obs(self, obs):
-        """Put agent and block, at rest, where the observation (5,), array or tensor, says; with `legacy`, in its order."""
+        """Put agent and block, at rest, where the observation (5,), array or tensor, says; with
+        `legacy`, in its order.
+        """
         if not self._started:
             self.reset()
         self.latest_action = None
@@ -120,10 +163,15 @@ class PushTEnv(gym.Env):
         self._needs_start("render")
         if mode != "rgb_array":
             raise ValueError(f"PushTEnv draws mode='rgb_array' only, not {mode!r}.")
-        return render(self._sim.state, action=self.latest_action if self.render_action else None, size=self.render_size)
+        return render(
+            self._sim.state,
+            action=self.latest_action if self.render_action else None,
+            size=self.render_size,
+        )
 
     def teleop_agent(self, pointer=None):
-        """A hand-driven agent: `act(obs)` gives the pointer's place as an action once it has come within 30 px of the agent.
+        """A hand-driven agent: `act(obs)` gives the pointer's place as an action once it has come
+        within 30 px of the agent.
 
         pointer: function that returns (x, y) in window pixels; pygame's mouse when None.
         """
@@ -133,6 +181,7 @@ class PushTEnv(gym.Env):
             nonlocal engaged
             if pointer is None:
                 import pygame
+
                 at = pygame.mouse.get_pos()
             else:
                 at = pointer()
@@ -151,7 +200,9 @@ class PushTEnv(gym.Env):
 
 
 class PushTGymnasiumEnv(gymnasium.Env):
-    """The task of `PushTEnv` (see there) for gymnasium, registered as "pusht/PushT-v0" (at most 500 steps an episode)."""
+    """The task of `PushTEnv` (see there) for gymnasium, registered as "pusht/PushT-v0" (at most 500
+    steps an episode).
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
 
@@ -166,7 +217,7 @@ class PushTGymnasiumEnv(gymnasium.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self._latest_action = None
-        self._sim.reset(sample_start(int(self.np_random.integers(2 ** 31)) if seed is None else seed))
+        self._sim.reset(sample_start(int(self.np_random.integers(2**31)) if seed is None else seed))
         state = self._sim.state
         return state, _info(self._sim, state)
 

@@ -1,11 +1,13 @@
 """Learning-rate schedule of the diffusion policy."""
+
 import math
 
 from torch.optim.lr_scheduler import LambdaLR
 
 
 def get_cosine_schedule_with_warmup(optimizer, num_warmup_steps, num_training_steps):
-    """Rise linearly over `num_warmup_steps`, then fall to zero along half a cosine at `num_training_steps`.
+    """Rise linearly over `num_warmup_steps`, then fall to zero along half a cosine at
+    `num_training_steps`.
 
     Step it after every batch, not after every epoch.
     """

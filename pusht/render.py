@@ -1,9 +1,11 @@
-"""Pictures of Push-T: recorded states become RGB frames, drawn by pygame without a window or a display.
+"""Pictures of Push-T: recorded states become RGB frames, drawn by pygame without a window or a
+display.
 
-Shapes are handed to pygame's image loader as small SVG drawings, which it rasterises anti-aliased with vertices at
-fractions of a pixel (pygame.draw and gfxdraw round them), straight at the asked size: a block that creeps is seen to
-creep, at 96 px as at 512.
+Shapes are handed to pygame's image loader as small SVG drawings, which it rasterises anti-aliased
+with vertices at fractions of a pixel (pygame.draw and gfxdraw round them), straight at the asked
+size: a block that creeps is seen to creep, at 96 px as at 512.
 """
+
 import functools
 import io
 import math
@@ -16,11 +18,13 @@ from pusht.sim import AGENT_RADIUS, GOAL_POSE, TEE, WINDOW
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 with warnings.catch_warnings():
-    # Some versions of setuptools greet pygame's import with a deprecation warning that no student can act upon.
+    # Some versions of setuptools greet pygame's import with a deprecation warning that no student
+    # can act upon.
     warnings.simplefilter("ignore")
     import pygame
 
-# The colours of the published picture, by their CSS names: LightGray, LightGreen, LightSlateGray, RoyalBlue, Red.
+# The colours of the published picture, by their CSS names: LightGray, LightGreen, LightSlateGray,
+# RoyalBlue, Red.
 WALL, GOAL, BLOCK, AGENT, TARGET = "#d3d3d3", "#90ee90", "#778899", "#4169e1", "#ff0000"
 
 
@@ -42,7 +46,8 @@ def render(state, *, action=None, size=96, goal=GOAL_POSE):
 def render_many(states, *, actions=None, size=96, goal=GOAL_POSE):
     """The frames of a recorded episode, (N, size, size, 3) uint8 RGB; see `render`.
 
-    states: (N, 5). actions: (N, 2), a row of NaN where no action was given, or None for none at all.
+    states: (N, 5). actions: (N, 2), a row of NaN where no action was given, or None for none at
+    all.
 
     Raises ValueError when there are not as many actions as states.
     """
@@ -57,10 +62,11 @@ def render_many(states, *, actions=None, size=96, goal=GOAL_POSE):
 
 
 def grid(videos, *, columns=None, gap=4):
-    """Several episodes side by side, (T, H, W, 3) uint8: row by row, the shorter ones hold their last frame.
+    """Several episodes side by side, (T, H, W, 3) uint8: row by row, the shorter ones hold their
+    last frame.
 
-    videos: list of (T_i, h, w, 3) uint8, T_i >= 1, all of the same h and w. columns: as near to a square as it goes when
-    None. gap: white pixels between neighbours.
+    videos: list of (T_i, h, w, 3) uint8, T_i >= 1, all of the same h and w. columns: as near to a
+    square as it goes when None. gap: white pixels between neighbours.
 
     Raises ValueError for no videos, an empty one, or frames of different sizes.
     """
@@ -73,42 +79,67 @@ def grid(videos, *, columns=None, gap=4):
     [(h, w, channels)] = sizes
     columns = columns or math.ceil(math.sqrt(len(videos)))
     rows, duration = math.ceil(len(videos) / columns), max(map(len, videos))
-    out = np.full((duration, rows * (h + gap) - gap, columns * (w + gap) - gap, channels), 255, np.uint8)
+    out = np.full(
+        (duration, rows * (h + gap) - gap, columns * (w + gap) - gap, channels), 255, np.uint8
+    )
     for i, video in enumerate(videos):
         y, x = i // columns * (h + gap), i % columns * (w + gap)
-        out[:len(video), y:y + h, x:x + w] = video
-        out[len(video):, y:y + h, x:x + w] = video[-1]
+        out[: len(video), y : y + h, x : x + w] = video
+        out[len(video) :, y : y + h, x : x + w] = video[-1]
     return out
 
 
 def _paint(frame, state, action, goal):
-    """Fill `frame` (size, size, 3), contiguous uint8, in place: pygame draws right into the array's memory."""
+    """Fill `frame` (size, size, 3), contiguous uint8, in place: pygame draws right into the array's
+    memory.
+    """
     size = len(frame)
     state = list(map(float, state))
     if len(state) != 5 or not all(map(math.isfinite, state)):
-        raise ValueError(f"A state is five finite numbers (agent x, y, block x, y, block angle), not {state}.")
+        raise ValueError(
+            f"A state is five finite numbers (agent x, y, block x, y, block angle), not {state}."
+        )
     agent_x, agent_y, *block = state
     frame[...] = _table(size, tuple(map(float, goal)))
     canvas = pygame.image.frombuffer(frame, (size, size), "RGB")
     _draw(canvas, *_tee(block, BLOCK))
-    _draw(canvas, f'<circle cx="{agent_x:.3f}" cy="{agent_y:.3f}" r="{AGENT_RADIUS}" fill="{AGENT}"/>',
-          (agent_x - AGENT_RADIUS, agent_x + AGENT_RADIUS), (agent_y - AGENT_RADIUS, agent_y + AGENT_RADIUS))
+    _draw(
+        canvas,
+        f'<circle cx="{agent_x:.3f}" cy="{agent_y:.3f}" r="{AGENT_RADIUS}" fill="{AGENT}"/>',
+        (agent_x - AGENT_RADIUS, agent_x + AGENT_RADIUS),
+        (agent_y - AGENT_RADIUS, agent_y + AGENT_RADIUS),
+    )
     if action is not None:
         x, y = map(float, action)
         if math.isfinite(x + y):
-            arm, half = WINDOW * 4 / 96, WINDOW * 0.5 / 96  # the published marker: 8/96 of the frame wide, 1/96 thick
-            _draw(canvas, f'<path d="M{x - arm:.3f} {y:.3f}h{2 * arm}M{x:.3f} {y - arm:.3f}v{2 * arm}" stroke="{TARGET}" '
-                  f'stroke-width="{2 * half}"/>', (x - arm, x + arm), (y - arm, y + arm))
+            arm, half = (
+                WINDOW * 4 / 96,
+                WINDOW * 0.5 / 96,
+            )  # the published marker: 8/96 of the frame wide, 1/96 thick
+            _draw(
+                canvas,
+                f'<path d="M{x - arm:.3f} {y:.3f}h{2 * arm}M{x:.3f} {y - arm:.3f}v{2 * arm}"'
+                f' stroke="{TARGET}" stroke-width="{2 * half}"/>',
+                (x - arm, x + arm),
+                (y - arm, y + arm),
+            )
 
 
 @functools.lru_cache(maxsize=32)
 def _table(size, goal):
-    """What never moves, (size, size, 3) uint8: white ground, walls, goal. Shared between calls, so read-only."""
+    """What never moves, (size, size, 3) uint8: white ground, walls, goal. Shared between calls, so
+    read-only.
+    """
     frame = np.full((size, size, 3), 255, np.uint8)
     canvas = pygame.image.frombuffer(frame, (size, size), "RGB")
     _draw(canvas, *_tee(goal, GOAL))
-    _draw(canvas, f'<rect x="5" y="5" width="501" height="501" fill="none" stroke="{WALL}" stroke-width="4" '
-          'stroke-linejoin="round"/>', (0, WINDOW), (0, WINDOW))
+    _draw(
+        canvas,
+        f'<rect x="5" y="5" width="501" height="501" fill="none" stroke="{WALL}" stroke-width="4" '
+        'stroke-linejoin="round"/>',
+        (0, WINDOW),
+        (0, WINDOW),
+    )
     frame.flags.writeable = False
     return frame
 
@@ -127,10 +158,14 @@ _CORNERS = TEE.tolist()  # plain floats: numpy is slower on eight corners
 
 
 def _draw(canvas, shape, xs, ys):
-    """Lay an SVG shape, given in window pixels, over the canvas; `xs` and `ys` span the part that it may touch."""
+    """Lay an SVG shape, given in window pixels, over the canvas; `xs` and `ys` span the part that
+    it may touch.
+    """
     unit = WINDOW / canvas.get_width()
     left, top = math.floor(min(xs) / unit), math.floor(min(ys) / unit)
     width, height = math.ceil(max(xs) / unit) - left, math.ceil(max(ys) / unit) - top
-    svg = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-           f'viewBox="{left * unit} {top * unit} {width * unit} {height * unit}">{shape}</svg>')
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="{left * unit} {top * unit} {width * unit} {height * unit}">{shape}</svg>'
+    )
     canvas.blit(pygame.image.load(io.BytesIO(svg.encode()), ".svg"), (left, top))

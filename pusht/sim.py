@@ -1,11 +1,14 @@
 """The Push-T world: a PD-controlled disc pushes a T-shaped block over a table with walls.
 
-Physics alone, without gym and without drawing. Positions are window pixels (0..512, y pointing down), angles radians,
-time seconds. A control step lasts 0.1 s and is made of ten physics steps of 0.01 s.
+Physics alone, without gym and without drawing. Positions are window pixels (0..512, y pointing
+down), angles radians, time seconds. A control step lasts 0.1 s and is made of ten physics steps of
+0.01 s.
 
-The task and its figures are those of Florence et al., "Implicit Behavioral Cloning" (2021), in the two-dimensional form
-of Chi et al., "Diffusion Policy" (2023); trajectories equal the published environment's.
+The task and its figures are those of Florence et al., "Implicit Behavioral Cloning" (2021), in the
+two-dimensional form of Chi et al., "Diffusion Policy" (2023); trajectories equal the published
+environment's.
 """
+
 import math
 
 import numpy as np
@@ -24,23 +27,37 @@ _SCALE = 30  # the T is four units wide and four long, a unit being 30 px
 _BAR = [(-60, 30), (60, 30), (60, 0), (-60, 0)]
 _STEM = [(-15, 30), (-15, 120), (15, 120), (15, 30)]
 # Outline of the T in the block's frame, whose origin is the middle of the bar's outer edge.
-TEE = np.array([(-60, 0), (60, 0), (60, 30), (15, 30), (15, 120), (-15, 120), (-15, 30), (-60, 30)], dtype=np.float64)
+TEE = np.array(
+    [(-60, 0), (60, 0), (60, 30), (15, 30), (15, 120), (-15, 120), (-15, 30), (-60, 30)],
+    dtype=np.float64,
+)
 
 
 def sample_start(seed):
-    """The start that the published environment draws from `seed`: (5,) agent x, y, block x, y [px], angle [rad]."""
+    """The start that the published environment draws from `seed`: (5,) agent x, y, block x, y [px],
+    angle [rad].
+    """
     rng = np.random.RandomState(seed)
-    return np.array([rng.randint(50, 450), rng.randint(50, 450), rng.randint(100, 400), rng.randint(100, 400),
-                     rng.randn() * 2 * np.pi - np.pi])
+    return np.array(
+        [
+            rng.randint(50, 450),
+            rng.randint(50, 450),
+            rng.randint(100, 400),
+            rng.randint(100, 400),
+            rng.randn() * 2 * np.pi - np.pi,
+        ]
+    )
 
 
 class PushTSim:
     """One Push-T world.
 
-    legacy: place the block's position before its angle, as when the human demonstrations were recorded. The angle turns
-        the block about its centre of mass, so the two orders put it in different places.
+    legacy: place the block's position before its angle, as when the human demonstrations were
+        recorded. The angle turns the block about its centre of mass, so the two orders put it in
+        different places.
     block_cog: (2,) centre of gravity of the block in its own frame, the T's own when None.
-    damping: fraction of its velocity that the block keeps each second; 0, a block that stops at once, when None.
+    damping: fraction of its velocity that the block keeps each second; 0, a block that stops at
+    once, when None.
     """
 
     def __init__(self, *, legacy=False, block_cog=None, damping=None):
@@ -49,13 +66,20 @@ class PushTSim:
         self.damping = damping
 
     def reset(self, state):
-        """Build the world afresh and place agent and block at `state` (5,); nothing of an earlier episode remains."""
+        """Build the world afresh and place agent and block at `state` (5,); nothing of an earlier
+        episode remains.
+        """
         self.space = pymunk.Space()
         self.space.damping = 0 if self.damping is None else self.damping
         low, high = 5, 506
-        # Walls in the published order and bodies added at the published places: which contact is solved first, and with
-        # it the whole path after a jam against a wall, depends on both.
-        for a, b in [((low, high), (low, low)), ((low, low), (high, low)), ((high, low), (high, high)), ((low, high), (high, high))]:
+        # Walls in the published order and bodies added at the published places: which contact is
+        # solved first, and with it the whole path after a jam against a wall, depends on both.
+        for a, b in [
+            ((low, high), (low, low)),
+            ((low, low), (high, low)),
+            ((high, low), (high, high)),
+            ((low, high), (high, high)),
+        ]:
             self.space.add(pymunk.Segment(self.space.static_body, a, b, 2))
         self.agent = pymunk.Body(body_type=pymunk.Body.KINEMATIC)
         self.agent.position = 256, 400
@@ -78,10 +102,14 @@ class PushTSim:
         return body
 
     def _count_contacts(self, arbiter, space, data):
-        self._contacts += chipmunk.cpArbiterGetCount(arbiter._arbiter)  # without building the points in Python
+        self._contacts += chipmunk.cpArbiterGetCount(
+            arbiter._arbiter
+        )  # without building the points in Python
 
     def place(self, state):
-        """Put agent and block, at rest, at `state` (5,), and let one physics step settle what touches."""
+        """Put agent and block, at rest, at `state` (5,), and let one physics step settle what
+        touches.
+        """
         x, y, block_x, block_y, angle = (float(v) for v in state)
         self.agent.position = x, y
         self.agent.velocity = self.block.velocity = 0, 0
@@ -95,18 +123,23 @@ class PushTSim:
         self.space.step(PHYSICS_DT)
 
     def step(self, action):
-        """Drive the agent towards `action` (2,) [px] for one control step; return the coverage it leaves, in [0, 1]."""
+        """Drive the agent towards `action` (2,) [px] for one control step; return the coverage it
+        leaves, in [0, 1].
+        """
         target_x, target_y = float(action[0]), float(action[1])
         if not (math.isfinite(target_x) and math.isfinite(target_y)):
-            raise ValueError(f"An action of two finite numbers is needed, not ({target_x}, {target_y}).")
+            raise ValueError(
+                f"An action of two finite numbers is needed, not ({target_x}, {target_y})."
+            )
         x, y = self.agent.position
         vx, vy = self.agent.velocity
-        # Chipmunk's own calls in place of pymunk's properties, which take half of a control step: the test of `step`
-        # shows that both give the same bits.
+        # Chipmunk's own calls in place of pymunk's properties, which take half of a control step:
+        # the test of `step` shows that both give the same bits.
         agent, space = self.agent._body, self.space._space
         self._contacts = 0
         for _ in range(10):
-            # A kinematic body never feels the block, so its path needs no reading back between the physics steps.
+            # A kinematic body never feels the block, so its path needs no reading back between the
+            # physics steps.
             vx += (K_P * (target_x - x) + K_V * (0 - vx)) * PHYSICS_DT
             vy += (K_P * (target_y - y) + K_V * (0 - vy)) * PHYSICS_DT
             chipmunk.cpBodySetVelocity(agent, (vx, vy))
@@ -127,7 +160,9 @@ class PushTSim:
         return math.ceil(self._contacts / 10)
 
     def coverage(self):
-        """Share of the goal that the block covers, in [0, 1]: `coverage` of this module, worked out faster."""
+        """Share of the goal that the block covers, in [0, 1]: `coverage` of this module, worked out
+        faster.
+        """
         return clipped_coverage(*self.block.position, self.block.angle)
 
 
@@ -137,7 +172,8 @@ def reward(coverage):
 
 
 def coverage(block_pose):
-    """Share of the goal T's area that a block at `block_pose` (3,) = x, y [px], angle [rad] covers, by shapely.
+    """Share of the goal T's area that a block at `block_pose` (3,) = x, y [px], angle [rad] covers,
+    by shapely.
 
     This is the definition; `clipped_coverage` gives the same number 5 to 10 times faster.
     """
@@ -151,14 +187,16 @@ def _tee(pose):
 
 
 def clipped_coverage(x, y, angle):
-    """`coverage((x, y, angle))`: the block's outline clipped against the goal's two rectangles, in the goal's frame."""
+    """`coverage((x, y, angle))`: the block's outline clipped against the goal's two rectangles, in
+    the goal's frame.
+    """
     goal_x, goal_y, goal_angle = _GOAL
     c, s = _COS_GOAL, _SIN_GOAL
     dx, dy = x - goal_x, y - goal_y
     dx, dy = c * dx + s * dy, c * dy - s * dx
     c, s = math.cos(angle - goal_angle), math.sin(angle - goal_angle)
     # Each T lies in a circle about a point on its stem: no overlap when these stay apart.
-    if (dx - s * _CENTRE) ** 2 + (dy + c * _CENTRE - _CENTRE) ** 2 >= 4 * _RADIUS ** 2:
+    if (dx - s * _CENTRE) ** 2 + (dy + c * _CENTRE - _CENTRE) ** 2 >= 4 * _RADIUS**2:
         return 0.0
     xs = [c * u - s * v + dx for u, v in _OUTLINE]
     ys = [s * u + c * v + dy for u, v in _OUTLINE]
@@ -176,7 +214,9 @@ _COS_GOAL, _SIN_GOAL = math.cos(_GOAL[2]), math.sin(_GOAL[2])
 _OUTLINE = [tuple(vertex) for vertex in TEE.tolist()]
 _RECTANGLES = [(-60.0, 60.0, 0.0, 30.0), (-15.0, 15.0, 30.0, 120.0)]
 _AREA = 120.0 * 30 + 30 * 90
-_CENTRE = 11025 / 240  # the circle through the bar's outer and the stem's lower corners, centred at (0, _CENTRE)
+_CENTRE = (
+    11025 / 240
+)  # the circle through the bar's outer and the stem's lower corners, centred at (0, _CENTRE)
 _RADIUS = math.hypot(60, _CENTRE)
 
 

@@ -1,19 +1,21 @@
-"""The log of a training run: a directory with its settings, every number that was logged, its policies and its films.
+"""The log of a training run: a directory with its settings, every number that was logged, its
+policies and its films.
 
-    logger = Logger(run_directory("flow", seed=42), config=config)      # exp/seed_42_20260119_161512_flow
-    logger.log({"train/loss": loss}, step)
+    logger = Logger(run_directory("flow", seed=42), config=config)      #
+    exp/seed_42_20260119_161512_flow logger.log({"train/loss": loss}, step)
     logger.dump_for_grading()
 
-==========================  ======================================================================================
-config.json                 settings of the run
-log.csv                     one row for each `log`, a column for each name that was ever logged
-checkpoints/step_N…         the policy as it was evaluated after step N, see `pusht.checkpoint`
-videos/step_N.mp4           its first episodes
-policy.safetensors          the policy last evaluated: what is handed in   } written by `dump_for_grading`
-summary.json                the last value of each column                  }
-wandb/                      Weights & Biases' own files, where it is wanted
-==========================  ======================================================================================
+==========================
+====================================================================================== config.json
+settings of the run log.csv                     one row for each `log`, a column for each name that
+was ever logged checkpoints/step_N…         the policy as it was evaluated after step N, see
+`pusht.checkpoint` videos/step_N.mp4           its first episodes policy.safetensors          the
+policy last evaluated: what is handed in   } written by `dump_for_grading` summary.json
+the last value of each column                  } wandb/                      Weights & Biases' own
+files, where it is wanted ==========================
+======================================================================================
 """
+
 import csv
 import dataclasses
 import io
@@ -31,37 +33,61 @@ from pusht.video import write_video
 
 
 def run_directory(name, seed, folder="exp"):
-    """A path for a new run, folder/seed_42_20260119_161512_name, by the local time; nothing is made."""
+    """A path for a new run, folder/seed_42_20260119_161512_name, by the local time; nothing is
+    made.
+    """
     if not name or Path(name).name != name:
         raise ValueError(f"A run is named by a plain word, not by {name!r}.")
     return Path(folder) / f"seed_{seed}_{time.strftime('%Y%m%d_%H%M%S')}_{name}"
 
 
 def read_log(path):
-    """The rows of a log.csv as `Logger.rows` has them: a list of {name: number}, with what was not logged left out."""
+    """The rows of a log.csv as `Logger.rows` has them: a list of {name: number}, with what was not
+    logged left out.
+    """
     with open(path, newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
 
 
 class Logger:
-    """Writes the directory of a training run as it goes, so that a run killed at any moment loses its last row at most.
+    """Writes the directory of a training run as it goes, so that a run killed at any moment loses
+    its last row at most.
 
     path: directory of the run, which must not exist yet; see `run_directory`.
     config: settings worth knowing, a dataclass or a dict.
-    demonstrations: the `Demonstrations` trained on, whose fingerprint is kept; None where they are not known.
-    wandb: "online" or "offline" to log to Weights & Biases as well, "disabled" not to; None: as the environment variable
-        WANDB_MODE says, and not at all where it says nothing.
-    steps_per_epoch: where it is told, a notebook shows the "train/loss" of each epoch as it goes, beside
-    reference: the curve to expect, with attributes `losses`, `low`, `high` (one number an epoch); or None.
+    demonstrations: the `Demonstrations` trained on, whose fingerprint is kept; None where they are
+    not known.
+    wandb: "online" or "offline" to log to Weights & Biases as well, "disabled" not to; None: as the
+        environment variable WANDB_MODE says, and not at all where it says nothing.
+    steps_per_epoch: where it is told, a notebook shows the "train/loss" of each epoch as it goes,
+    beside
+    reference: the curve to expect, with attributes `losses`, `low`, `high` (one number an epoch);
+    or None.
 
     path, config (dict, as in config.json), rows (list of dicts, as in log.csv).
     """
 
-    def __init__(self, path, *, config=None, demonstrations=None, wandb=None, steps_per_epoch=None, reference=None):
+    def __init__(
+        self,
+        path,
+        *,
+        config=None,
+        demonstrations=None,
+        wandb=None,
+        steps_per_epoch=None,
+        reference=None,
+    ):
         self.path = Path(path)
         self.config = _plain(config)
         self._steps_per_epoch = steps_per_epoch
-        self._view = LossView(self.config.get("policy", self.path.name), reference) if steps_per_epoch else None
+        self._view = (
+            LossView(self.config.get("policy", self.path.name), reference)
+            if steps_per_epoch
+            else None
+        )
         if demonstrations is not None:
             self.config["demonstrations"] = demonstrations.fingerprint
         self.rows = []
@@ -70,26 +96,37 @@ class Logger:
         try:
             self.path.mkdir(parents=True)
         except FileExistsError:
-            raise FileExistsError(f"{self.path} exists already: give each run a directory of its own.") from None
+            raise FileExistsError(
+                f"{self.path} exists already: give each run a directory of its own."
+            ) from None
         _write(self.path / "config.json", _json(self.config))
-        self._wandb = _start_wandb(wandb or os.environ.get("WANDB_MODE", "disabled"), self.path, self.config)
+        self._wandb = _start_wandb(
+            wandb or os.environ.get("WANDB_MODE", "disabled"), self.path, self.config
+        )
 
     def log(self, row, step):
         """Keep the numbers of `row`, {name: number}, under the training step `step`.
 
-        A number may be Python's, numpy's or a tensor of one element; nan and inf are kept as such. ValueError for
-        anything else, TypeError for a step that is no integer.
+        A number may be Python's, numpy's or a tensor of one element; nan and inf are kept as such.
+        ValueError for anything else, TypeError for a step that is no integer.
         """
         step = _step(step)
-        row = {"step": step, **{_name(name): _number(name, value) for name, value in dict(row).items()}}
+        row = {
+            "step": step,
+            **{_name(name): _number(name, value) for name, value in dict(row).items()},
+        }
         self.rows.append(row)
         new = [name for name in row if name not in self._columns]
         self._columns += new
         path = self.path / "log.csv"
-        if new or not path.exists():  # the header changes: the whole file anew, put in place at once
+        if (
+            new or not path.exists()
+        ):  # the header changes: the whole file anew, put in place at once
             _write(path, self._csv([dict(zip(self._columns, self._columns)), *self.rows]))
         else:
-            with open(path, "ab", buffering=0) as file:  # one write to the system, so a row is there or is not
+            with open(
+                path, "ab", buffering=0
+            ) as file:  # one write to the system, so a row is there or is not
                 file.write(self._csv([row]))
         if self._wandb:
             self._wandb.log(row)
@@ -108,7 +145,10 @@ class Logger:
         path = write_video(self._file("videos", step, ".mp4"), frames)
         if self._wandb:
             import wandb
-            self._wandb.log({"step": _step(step), "eval/video": wandb.Video(str(path), format="mp4")})
+
+            self._wandb.log(
+                {"step": _step(step), "eval/video": wandb.Video(str(path), format="mp4")}
+            )
         return path
 
     def dump_for_grading(self):
@@ -117,7 +157,10 @@ class Logger:
         last = {name: value for row in self.rows for name, value in row.items()}
         _write(self.path / "summary.json", _json(last))
         if self._checkpoint is None:
-            print(f"{self.path} holds no policy: call evaluate_policy before logger.dump_for_grading().")
+            print(
+                f"{self.path} holds no policy: call evaluate_policy before"
+                " logger.dump_for_grading()."
+            )
         else:
             part = self.path / f"policy{SUFFIX}.part"
             shutil.copyfile(self._checkpoint, part)
@@ -127,18 +170,30 @@ class Logger:
             self._wandb = None
 
     def epoch_losses(self, steps_per_epoch):
-        """The mean of the "train/loss" logged in each epoch; epochs in which none was logged are left out."""
+        """The mean of the "train/loss" logged in each epoch; epochs in which none was logged are
+        left out.
+        """
         epochs = {}
         for row in self.rows:
             if "train/loss" in row:
-                epochs.setdefault((row["step"] - 1) // steps_per_epoch, []).append(row["train/loss"])
+                epochs.setdefault((row["step"] - 1) // steps_per_epoch, []).append(
+                    row["train/loss"]
+                )
         return [sum(losses) / len(losses) for _, losses in sorted(epochs.items())]
 
     def hand_in(self, name, folder="."):
-        """Copy what is handed in to `folder`: the policy last evaluated as name.safetensors, the log as name_log.csv."""
-        for source, target in ((self._checkpoint, f"{name}{SUFFIX}"), (self.path / "log.csv", f"{name}_log.csv")):
+        """Copy what is handed in to `folder`: the policy last evaluated as name.safetensors, the
+        log as name_log.csv.
+        """
+        for source, target in (
+            (self._checkpoint, f"{name}{SUFFIX}"),
+            (self.path / "log.csv", f"{name}_log.csv"),
+        ):
             if source is None or not source.exists():
-                print(f"{target} is not written: nothing was {'evaluated' if source is None else 'logged'}.")
+                print(
+                    f"{target} is not written: nothing was"
+                    f" {'evaluated' if source is None else 'logged'}."
+                )
                 continue
             part = Path(folder) / f"{target}.part"
             shutil.copyfile(source, part)
@@ -167,7 +222,9 @@ def _step(step):
 
 def _name(name):
     if not isinstance(name, str) or not name or not name.isprintable() or name == "step":
-        raise ValueError(f"A number is logged under a name on one line, other than 'step', not under {name!r}.")
+        raise ValueError(
+            f"A number is logged under a name on one line, other than 'step', not under {name!r}."
+        )
     return name
 
 
@@ -177,7 +234,11 @@ def _number(name, value):
     except (ValueError, RuntimeError):
         pass  # more than one element
     if not isinstance(value, (bool, int, float)):
-        kind = f"{type(value).__name__} of shape {tuple(value.shape)}" if hasattr(value, "shape") else repr(value)[:80]
+        kind = (
+            f"{type(value).__name__} of shape {tuple(value.shape)}"
+            if hasattr(value, "shape")
+            else repr(value)[:80]
+        )
         raise ValueError(f"{name!r} is to be logged as one number, not as {kind}.")
     return int(value) if isinstance(value, bool) else value
 
@@ -189,7 +250,10 @@ def _plain(config):
 
 def _json(values):
     """JSON knows neither nan nor inf: null."""
-    finite = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
+    finite = {
+        name: None if isinstance(v, float) and not math.isfinite(v) else v
+        for name, v in values.items()
+    }
     return (json.dumps(finite, indent=2) + "\n").encode()
 
 
@@ -201,7 +265,9 @@ def _write(path, content):
 
 
 def _start_wandb(mode, path, config):
-    """The W&B run that accompanies the log; None where it is not wanted, or with a word on why where it cannot be."""
+    """The W&B run that accompanies the log; None where it is not wanted, or with a word on why
+    where it cannot be.
+    """
     if mode not in ("online", "offline"):
         return None
     try:
@@ -210,10 +276,19 @@ def _start_wandb(mode, path, config):
         print(f"Weights & Biases is not installed (pip install wandb): {path} alone keeps the log.")
         return None
     try:
-        run = wandb.init(project="pusht", name=path.name, dir=path, config=config, mode=mode,
-                         settings=wandb.Settings(silent=True, console="off"))
+        run = wandb.init(
+            project="pusht",
+            name=path.name,
+            dir=path,
+            config=config,
+            mode=mode,
+            settings=wandb.Settings(silent=True, console="off"),
+        )
         run.define_metric("*", step_metric="step")
     except Exception as error:  # no login, no network, a service that fails: the training is worth more than its copy
-        print(f"Weights & Biases does not start ({' '.join(str(error).split())[:200]}): {path} alone keeps the log.")
+        print(
+            f"Weights & Biases does not start ({' '.join(str(error).split())[:200]}): {path} alone"
+            " keeps the log."
+        )
         return None
     return run

@@ -2,15 +2,16 @@
 
     python -m pusht.train part4_flow.ipynb --policy flow --chunk-size 8
 
-Policy and training loop are the student's: the classes `MSEPolicy` and `FlowMatchingPolicy`, made as
-`Policy(state_dim, action_dim, chunk_size, hidden_dims=…)`, and the function
+Policy and training loop are the student's: the classes `MSEPolicy` and `FlowMatchingPolicy`, made
+as `Policy(state_dim, action_dim, chunk_size, hidden_dims=…)`, and the function
 
     train(policy, loader, normalizer, logger, config) -> None
 
-with a `BasePolicy`, a loader of batches (state (B, 5), chunk (B, K, 2)), a `Normalizer`, a `Logger` and a `TrainConfig`.
-Of the notebook, or of a .py file, only definitions are executed: imports, functions, classes, and names that are given
-plain constants. Nothing else in it runs.
+with a `BasePolicy`, a loader of batches (state (B, 5), chunk (B, K, 2)), a `Normalizer`, a `Logger`
+and a `TrainConfig`. Of the notebook, or of a .py file, only definitions are executed: imports,
+functions, classes, and names that are given plain constants. Nothing else in it runs.
 """
+
 import argparse
 import ast
 import dataclasses
@@ -40,7 +41,9 @@ def _field(default, text):
 class TrainConfig:
     """The settings of a training run; each field is an option of `python -m pusht.train`."""
 
-    policy: typing.Literal["mse", "flow"] = _field("mse", "which policy: MSEPolicy or FlowMatchingPolicy")
+    policy: typing.Literal["mse", "flow"] = _field(
+        "mse", "which policy: MSEPolicy or FlowMatchingPolicy"
+    )
     seed: int = _field(42, "of the first weights, the order of the batches and all noise")
     chunk_size: int = _field(8, "actions in a chunk, all executed before the next observation")
     batch_size: int = _field(128, "pairs of state and chunk in a batch")
@@ -50,45 +53,69 @@ class TrainConfig:
     eval_interval: int = _field(10_000, "training steps from one evaluation to the next")
     log_interval: int = _field(20, "training steps from one logged loss to the next")
     num_video_episodes: int = _field(5, "episodes filmed in each evaluation")
-    video_size: tuple[int, int] = _field((256, 256), "width and height of a filmed episode, in pixels")
+    video_size: tuple[int, int] = _field(
+        (256, 256), "width and height of a filmed episode, in pixels"
+    )
     flow_num_steps: int = _field(10, "integration steps of the flow when it samples")
-    exp_name: str = _field("", "last part of the run directory's name; that of the policy when empty")
+    exp_name: str = _field(
+        "", "last part of the run directory's name; that of the policy when empty"
+    )
     device: str = _field("cpu", "where to train, such as cpu or cuda")
     wandb: typing.Literal["", "online", "offline", "disabled"] = _field(
-        "", "Weights & Biases beside the log; when empty, as WANDB_MODE says")
+        "", "Weights & Biases beside the log; when empty, as WANDB_MODE says"
+    )
 
 
 class SetupError(ValueError):
-    """A training that cannot be run from this notebook or with these settings, and why, in one sentence."""
+    """A training that cannot be run from this notebook or with these settings, and why, in one
+    sentence.
+    """
 
 
 def prepare(config, demonstrations=None):
-    """(loader, normalizer): the batches of a `TrainConfig`, in an order of its seed, and what they were normalised with.
+    """(loader, normalizer): the batches of a `TrainConfig`, in an order of its seed, and what they
+    were normalised with.
 
-    demonstrations: `Demonstrations`, or what `demos.open` takes. The loader is a `WindowLoader` over the
-    `PushtChunkDataset` loader.dataset; an incomplete last batch is left out. ValueError when there is no whole batch.
+    demonstrations: `Demonstrations`, or what `demos.open` takes. The loader is a `WindowLoader`
+    over the `PushtChunkDataset` loader.dataset; an incomplete last batch is left out. ValueError
+    when there is no whole batch.
     """
     if not isinstance(demonstrations, demos.Demonstrations):
         demonstrations = demos.open(demonstrations)
-    states, actions, episode_ends = demonstrations.states, demonstrations.actions, demonstrations.episode_ends
+    states, actions, episode_ends = (
+        demonstrations.states,
+        demonstrations.actions,
+        demonstrations.episode_ends,
+    )
     normalizer = Normalizer.from_data(states, actions)
     dataset = PushtChunkDataset(states, actions, episode_ends, config.chunk_size, normalizer)
     loader = WindowLoader(dataset, config.batch_size, config.seed, config.device, drop_last=True)
     if len(loader) == 0:
-        raise ValueError(f"{len(dataset)} pairs do not fill a batch of {config.batch_size}: choose a smaller batch_size.")
+        raise ValueError(
+            f"{len(dataset)} pairs do not fill a batch of {config.batch_size}: choose a smaller"
+            " batch_size."
+        )
     return loader, normalizer
 
 
 def load_definitions(path):
-    """The definitions of a notebook (.ipynb) or a Python file, as a module; nothing else in it is executed.
+    """The definitions of a notebook (.ipynb) or a Python file, as a module; nothing else in it is
+    executed.
 
     SetupError when the file cannot be read or one of the definitions fails.
     """
     path = Path(path)
     module = types.ModuleType(f"definitions_{path.stem}")
-    sys.modules[module.__name__] = module  # where dataclasses and pickle look for what is defined in it
+    sys.modules[module.__name__] = (
+        module  # where dataclasses and pickle look for what is defined in it
+    )
     for where, source in _sources(path):
-        linecache.cache[where] = len(source), None, source.splitlines(keepends=True), where  # tracebacks show its lines
+        linecache.cache[where] = (
+            len(source),
+            None,
+            source.splitlines(keepends=True),
+            where,
+        )  # tracebacks show its lines
         try:
             tree = ast.parse(source, where)
             tree.body = [node for node in tree.body if _is_definition(node)]
@@ -96,8 +123,14 @@ def load_definitions(path):
         except SyntaxError as error:
             raise SetupError(f"{where}, line {error.lineno}, is no Python: {error.msg}.") from None
         except Exception as error:
-            hint = " (only imports, definitions and plain constants are executed)" if isinstance(error, NameError) else ""
-            raise SetupError(f"{where} cannot be taken over, {type(error).__name__}: {_line(error)}{hint}.") from error
+            hint = (
+                " (only imports, definitions and plain constants are executed)"
+                if isinstance(error, NameError)
+                else ""
+            )
+            raise SetupError(
+                f"{where} cannot be taken over, {type(error).__name__}: {_line(error)}{hint}."
+            ) from error
     return module
 
 
@@ -109,19 +142,35 @@ def _sources(path):
         raise SetupError(f"{path} cannot be read: {_line(error)}.") from None
     if path.suffix != ".ipynb":
         return [(str(path), text)]
-    from IPython.core.inputtransformer2 import TransformerManager  # turns % and ! lines into calls, which are no definitions
+    from IPython.core.inputtransformer2 import (
+        TransformerManager,
+    )  # turns % and ! lines into calls, which are no definitions
+
     try:
-        cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        cells = [
+            "".join(cell["source"])
+            for cell in json.loads(text)["cells"]
+            if cell["cell_type"] == "code"
+        ]
     except (ValueError, LookupError, TypeError) as error:
-        raise SetupError(f"{path} is no notebook ({type(error).__name__}: {_line(error)}).") from None
-    return [(f"{path}, code cell {i}", TransformerManager().transform_cell(cell)) for i, cell in enumerate(cells, 1)]
+        raise SetupError(
+            f"{path} is no notebook ({type(error).__name__}: {_line(error)})."
+        ) from None
+    return [
+        (f"{path}, code cell {i}", TransformerManager().transform_cell(cell))
+        for i, cell in enumerate(cells, 1)
+    ]
 
 
 def _is_definition(node):
     if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return all(isinstance(target, (ast.Name, ast.Tuple)) for target in targets) and _is_literal(node.value)
-    return isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        return all(isinstance(target, (ast.Name, ast.Tuple)) for target in targets) and _is_literal(
+            node.value
+        )
+    return isinstance(
+        node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    )
 
 
 def _is_literal(node):
@@ -137,26 +186,43 @@ def _line(error):
 
 
 def run(definitions, config, demonstrations=None, folder="exp"):
-    """Train the policy of `config` that a module (see `load_definitions`) defines, and return the run's `Logger`.
+    """Train the policy of `config` that a module (see `load_definitions`) defines, and return the
+    run's `Logger`.
 
-    demonstrations: as for `prepare`. folder: where the run directory is made. SetupError when the class or `train` is
-    missing, takes other arguments or is still to be written, and when the settings do not fit.
+    demonstrations: as for `prepare`. folder: where the run directory is made. SetupError when the
+    class or `train` is missing, takes other arguments or is still to be written, and when the
+    settings do not fit.
     """
-    policy_class, train = (_defined(definitions, name) for name in (POLICIES[config.policy], "train"))
+    policy_class, train = (
+        _defined(definitions, name) for name in (POLICIES[config.policy], "train")
+    )
     try:
         loader, normalizer = prepare(config, demonstrations)
         path = run_directory(config.exp_name or config.policy, config.seed, folder)
-    except (ValueError, RuntimeError, AssertionError) as error:  # the last two: torch's, of a device that is not there
+    except (
+        ValueError,
+        RuntimeError,
+        AssertionError,
+    ) as error:  # the last two: torch's, of a device that is not there
         raise SetupError(f"{_line(error)}.") from error
     dataset = loader.dataset
     torch.manual_seed(config.seed)
     try:
-        policy = _call(policy_class, dataset.states.shape[-1], dataset.chunks.shape[-1], config.chunk_size,
-                       hidden_dims=config.hidden_dims).to(config.device)
-        logger = Logger(path, config=config, demonstrations=dataset.demonstrations, wandb=config.wandb or None)
+        policy = _call(
+            policy_class,
+            dataset.states.shape[-1],
+            dataset.chunks.shape[-1],
+            config.chunk_size,
+            hidden_dims=config.hidden_dims,
+        ).to(config.device)
+        logger = Logger(
+            path, config=config, demonstrations=dataset.demonstrations, wandb=config.wandb or None
+        )
         _call(train, policy, loader, normalizer, logger, config)
     except NotImplementedError as error:
-        raise SetupError(f"Something is still to be written: {_line(error) or 'NotImplementedError'}.") from error
+        raise SetupError(
+            f"Something is still to be written: {_line(error) or 'NotImplementedError'}."
+        ) from error
     return logger
 
 
@@ -167,23 +233,46 @@ def _defined(definitions, name):
 
 
 def _call(function, *args, **kwargs):
-    """Call it, or say that it does not take these arguments; a TypeError from inside keeps its traceback."""
+    """Call it, or say that it does not take these arguments; a TypeError from inside keeps its
+    traceback.
+    """
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        raise SetupError(f"{function.__name__} takes other arguments than those it is given: {_line(error)}.") from None
+        raise SetupError(
+            f"{function.__name__} takes other arguments than those it is given: {_line(error)}."
+        ) from None
     return function(*args, **kwargs)
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m pusht.train", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-                                     description="Train a policy of part IV, with the classes and the loop of a notebook.")
-    parser.add_argument("file", help="notebook (.ipynb) or module (.py) that defines MSEPolicy, FlowMatchingPolicy and train")
-    parser.add_argument("--demos", help="demonstrations: shipped, human, or the path of a .zarr folder or zip; as PUSHT_DEMOS says when not given, else shipped")
+    parser = argparse.ArgumentParser(
+        prog="python -m pusht.train",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Train a policy of part IV, with the classes and the loop of a notebook.",
+    )
+    parser.add_argument(
+        "file",
+        help=(
+            "notebook (.ipynb) or module (.py) that defines MSEPolicy, FlowMatchingPolicy and train"
+        ),
+    )
+    parser.add_argument(
+        "--demos",
+        help=(
+            "demonstrations: shipped, human, or the path of a .zarr folder or zip; as PUSHT_DEMOS"
+            " says when not given, else shipped"
+        ),
+    )
     _add_options(parser)
     options = vars(parser.parse_args(arguments))
     file, where = Path(options.pop("file")), options.pop("demos")
-    config = TrainConfig(**{name: tuple(value) if isinstance(value, list) else value for name, value in options.items()})
+    config = TrainConfig(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in options.items()
+        }
+    )
     sys.path.insert(0, str(file.resolve().parent))  # what it imports from beside it
     try:
         logger = run(load_definitions(file), config, where)
@@ -203,7 +292,12 @@ def _add_options(parser):
             options = {"type": of[0], "nargs": "+" if of[-1] is ... else len(of)}
         else:
             options = {"type": kind}
-        parser.add_argument(f"--{field.name.replace('_', '-')}", default=field.default, help=field.metadata["help"], **options)
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            default=field.default,
+            help=field.metadata["help"],
+            **options,
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """What comes out of a check: points, one sentence, and a hint that names the likely mistake."""
+
 from dataclasses import asdict, dataclass
 
 from pusht.progress import in_notebook
@@ -12,7 +13,9 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one question or of one part's rollouts. `points` is a plain float in [0, max_points]."""
+    """The outcome of one question or of one part's rollouts. `points` is a plain float in [0,
+    max_points].
+    """
 
     name: str
     points: float
@@ -21,10 +24,15 @@ class Verdict:
 
     def __str__(self):
         mark = "✓" if self.points == self.max_points else "✗" if self.points == 0 else "◐"
-        return f"{mark} {self.name}: {self.points:.4g} of {self.max_points:.4g} points. {self.sentence}"
+        return (
+            f"{mark} {self.name}: {self.points:.4g} of {self.max_points:.4g} points."
+            f" {self.sentence}"
+        )
 
     def show(self):
-        """Put it before the reader: under the cell in a notebook, where grading finds it too, on stdout elsewhere."""
+        """Put it before the reader: under the cell in a notebook, where grading finds it too, on
+        stdout elsewhere.
+        """
         return _shown(self, {MIME: asdict(self)})
 
 
@@ -47,6 +55,7 @@ class Checked:
 def _shown(outcome, more):
     if in_notebook():
         from IPython.display import publish_display_data
+
         publish_display_data({"text/plain": str(outcome), **more})
     else:
         print(outcome)
@@ -63,9 +72,14 @@ def call_answer(what, function, *args, **kwargs):
         text = _text(error)
         first = text.splitlines()[0].rstrip(".")[:300] if text else ""
         # torch raises NotImplementedError too, for what it cannot do.
-        if isinstance(error, NotImplementedError) and (not first or first.startswith("Need to implement")):
+        if isinstance(error, NotImplementedError) and (
+            not first or first.startswith("Need to implement")
+        ):
             raise AnswerError(f"Not answered yet{f' ({first})' if first else ''}.") from None
-        raise AnswerError(f"{what} raised {type(error).__name__}: {first or 'no message'}.{_error_hint(error, text)}") from error
+        raise AnswerError(
+            f"{what} raised {type(error).__name__}:"
+            f" {first or 'no message'}.{_error_hint(error, text)}"
+        ) from error
 
 
 def _text(error):
@@ -77,11 +91,20 @@ def _text(error):
 
 def _error_hint(error, text):
     if "shapes cannot be multiplied" in text or "size mismatch" in text:
-        return " Hint: the model takes one flat row per sample, (B, obs_horizon * obs_dim): flatten from dimension 1 on."
+        return (
+            " Hint: the model takes one flat row per sample, (B, obs_horizon * obs_dim): flatten"
+            " from dimension 1 on."
+        )
     if "is invalid for input of size" in text:
-        return " Hint: the numbers asked for do not add up to what is there: does the shape use batch_size, for any batch?"
+        return (
+            " Hint: the numbers asked for do not add up to what is there: does the shape use"
+            " batch_size, for any batch?"
+        )
     if "must match the size of tensor" in text or "must match the existing size" in text:
-        return " Hint: two arrays of different shapes meet: bring the model's output to (B, pred_horizon, action_dim)."
+        return (
+            " Hint: two arrays of different shapes meet: bring the model's output to (B,"
+            " pred_horizon, action_dim)."
+        )
     if isinstance(error, TypeError) and "argument" in text:
         return " Hint: leave the function's name and arguments as they were given."
     return ""

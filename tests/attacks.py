@@ -1,8 +1,11 @@
-"""Hostile submissions to Part I, each run for real: `python tests/attacks.py` writes docs/attacks.md.
+"""Hostile submissions to Part I, each run for real: `python tests/attacks.py` writes
+docs/attacks.md.
 
-An attack is a cell that stands where the answers belong; after it come the release's own test cells. What it gains is what
-the ledger says. What it gets at besides, its cell prints itself, in lines that begin with LEAK.
+An attack is a cell that stands where the answers belong; after it come the release's own test
+cells. What it gains is what the ledger says. What it gets at besides, its cell prints itself, in
+lines that begin with LEAK.
 """
+
 import contextlib
 import functools
 import os
@@ -36,15 +39,19 @@ PART = rubric.PARTS["part1_mlp"]
 PRACTICE_SEEDS = range(3)
 ROOT = Path(__file__).resolve().parents[1]
 
-# What stands before every attack, so that all of the notebook's cells run: answers that work and earn nothing. The policy stays put.
+# What stands before every attack, so that all of the notebook's cells run: answers that work and
+# earn nothing. The policy stays put.
 _WRONG = """
 def mlp_dims(*sizes, **named): return [10, *[256] * 5, 32]
 def bc_loss(model, nobs, naction): return model(nobs.flatten(1)).sum()
 def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim): return nobs[:, -1:, :2].repeat(1, pred_horizon, 1)
 """
 # Right ones: some attacks are on top of these.
-HONEST = "\n\n".join(cell.source for cell in build.answered_notebook(PART).cells
-                     if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution"))
+HONEST = "\n\n".join(
+    cell.source
+    for cell in build.answered_notebook(PART).cells
+    if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
+)
 
 _WIRE = """
 import json, os, socket, struct, threading, time
@@ -72,7 +79,9 @@ def d(**items):
 
 def _instead_of_converse(body):
     """The kernel's end of the conversation, rewritten."""
-    return _WIRE + f"""
+    return (
+        _WIRE
+        + f"""
 import score, score.questions, score.rollouts.evaluate
 from score.protocol import Line
 from score.verdict import Verdict
@@ -81,22 +90,29 @@ def converse(request, answer, name, max_points):
     return Verdict(name, float(max_points), float(max_points), "Right.").show()
 score.questions.converse = score.episodes.converse = converse
 """
+    )
 
 
 @functools.cache
 def hard_coded():
-    """Source of a policy that knows the actions of practice episodes, recorded from the reference, and nothing else."""
+    """Source of a policy that knows the actions of practice episodes, recorded from the reference,
+    and nothing else.
+    """
     policy = rubric.POLICIES["part1_mlp"]
     checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
     model, infer = asked(policy, answer_of(audit.solution(PART.name), policy))
     checkpoint.restore(model)
     own = as_range(stats())
-    episodes = score_policy(policy, called(policy, infer), as_range(checkpoint.stats), PRACTICE_SEEDS).episodes
+    episodes = score_policy(
+        policy, called(policy, infer), as_range(checkpoint.stats), PRACTICE_SEEDS
+    ).episodes
     known = []
     for states, actions in zip(episodes.states, episodes.actions):
         for start in range(0, len(actions), policy.action_horizon):
-            chunk = actions[start:start + policy.action_horizon]
-            chunk = np.concatenate([chunk[:1], chunk, *[chunk[-1:]] * policy.pred_horizon])[:policy.pred_horizon]
+            chunk = actions[start : start + policy.action_horizon]
+            chunk = np.concatenate([chunk[:1], chunk, *[chunk[-1:]] * policy.pred_horizon])[
+                : policy.pred_horizon
+            ]
             pair = normalize_data(states[start], own["obs"]), normalize_data(chunk, own["action"])
             known.append([values.round(4).tolist() for values in pair])
     return f"""
@@ -123,17 +139,22 @@ def tried(what, act):
 
 # name: source
 FORGING = {
-    "check replaced by one that returns all points": """
+    "check replaced by one that returns all points": (
+        """
 import score
 score.check = lambda name, answer: score.Verdict(name, 5.0, 5.0, "Right.").show()
-score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()""",
-    "an object whose __repr__ is 4.0 as the test cell's result": """
+score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()"""
+    ),
+    "an object whose __repr__ is 4.0 as the test cell's result": (
+        """
 import score
 class Four:
     points = property(lambda self: self)
     def __repr__(self): return "4.0"
-score.check = score.grade_rollouts = lambda *a: Four()""",
-    "forged verdict published as the kit does": """
+score.check = score.grade_rollouts = lambda *a: Four()"""
+    ),
+    "forged verdict published as the kit does": (
+        """
 from IPython.display import publish_display_data
 import score
 class V: points = 5.0
@@ -141,23 +162,33 @@ def forged(name, *a):
     publish_display_data({"text/plain": "Right.", "application/vnd.pusht.verdict+json":
                           {"name": name, "points": 5.0, "max_points": 5.0, "sentence": "Right."}})
     return V()
-score.check = score.grade_rollouts = forged""",
-    "every float printed as 5.0": """
-get_ipython().display_formatter.formatters["text/plain"].for_type(float, lambda value, printer, cycle: printer.text("5.0"))""",
-    "AST transformer that replaces every check": """
+score.check = score.grade_rollouts = forged"""
+    ),
+    "every float printed as 5.0": (
+        """
+get_ipython().display_formatter.formatters["text/plain"].for_type(float, lambda value, printer, cycle: printer.text("5.0"))"""
+    ),
+    "AST transformer that replaces every check": (
+        """
 import ast
 class Strip(ast.NodeTransformer):
     def visit_Call(self, node):
         if "check" in ast.unparse(node.func) or "grade" in ast.unparse(node.func):
             return ast.parse("type('V', (), {'points': 5.0})()").body[0].value
         return self.generic_visit(node)
-get_ipython().ast_transformers.append(Strip())""",
-    "input transformer that rewrites the test cells": """
-get_ipython().input_transformers_cleanup.append(lambda lines: ["5.0\\n"] if any("score." in l for l in lines) else lines)""",
-    "Verdict patched to carry all points": """
+get_ipython().ast_transformers.append(Strip())"""
+    ),
+    "input transformer that rewrites the test cells": (
+        """
+get_ipython().input_transformers_cleanup.append(lambda lines: ["5.0\\n"] if any("score." in l for l in lines) else lines)"""
+    ),
+    "Verdict patched to carry all points": (
+        """
 import score.verdict
-score.verdict.Verdict.__getattribute__ = lambda self, n: 5.0 if n == "points" else object.__getattribute__(self, n)""",
-    "the socket patched to hear all points": """
+score.verdict.Verdict.__getattribute__ = lambda self, n: 5.0 if n == "points" else object.__getattribute__(self, n)"""
+    ),
+    "the socket patched to hear all points": (
+        """
 import json, socket, struct
 told = {"name": "Q", "points": 5.0, "max_points": 5.0, "sentence": "Right."}
 class Deaf(socket.socket):
@@ -168,26 +199,35 @@ class Deaf(socket.socket):
     def recv(self, count, *flags):
         part, self.heard = self.heard[:count], self.heard[count:]
         return part
-socket.socket = Deaf""",
-    "builtins patched: all, any, abs": """
+socket.socket = Deaf"""
+    ),
+    "builtins patched: all, any, abs": (
+        """
 import builtins
 builtins.all = lambda *a: True
 builtins.any = lambda *a: False
-builtins.abs = lambda x: 0""",
-    "torch and numpy patched to find everything equal": """
+builtins.abs = lambda x: 0"""
+    ),
+    "torch and numpy patched to find everything equal": (
+        """
 import numpy as np, torch
 np.isclose = np.allclose = lambda *a, **k: True
 torch.equal = torch.allclose = lambda *a, **k: True
 torch.nn.functional.mse_loss = lambda *a, **k: torch.zeros((), requires_grad=True)
-def bc_loss(model, nobs, naction): return (model(nobs.flatten(1)) * 0).sum()""",
-    "judges of all questions replaced": """
+def bc_loss(model, nobs, naction): return (model(nobs.flatten(1)) * 0).sum()"""
+    ),
+    "judges of all questions replaced": (
+        """
 import score.questions
 for name, (inputs, call, judge) in list(score.questions.QUESTIONS.items()):
-    score.questions.QUESTIONS[name] = (inputs, lambda *a: {}, lambda *a: None)""",
-    "rubric's points raised": """
+    score.questions.QUESTIONS[name] = (inputs, lambda *a: {}, lambda *a: None)"""
+    ),
+    "rubric's points raised": (
+        """
 import dataclasses, score.rubric
 for part in score.rubric.PARTS.values():
-    for q in part.questions: object.__setattr__(q, "points", 1000)""",
+    for q in part.questions: object.__setattr__(q, "points", 1000)"""
+    ),
     "verdict sent to the grader": _instead_of_converse("""
     s = connect()
     s_request = d(**request)
@@ -215,7 +255,8 @@ for part in score.rubric.PARTS.values():
         text = heard(s)
         while text and '"given"' in text:
             say(s, message(d(got=d(dims=[10, 256, 32], skipped=False)))); text = heard(s)"""),
-    "a right practice run replayed: its answers by their count, then its verdict": f"""
+    "a right practice run replayed: its answers by their count, then its verdict": (
+        f"""
 import os
 import numpy as np
 import score, score.questions, score.rollouts.evaluate
@@ -239,22 +280,28 @@ def converse(request, answer, name, max_points):
         got = next(recorded, None)
         line.send({{"verdict": _verdicts["Q1.2"]}} if got is None else {{"got": got}})
     line.send({{"verdict": _verdicts["Q1.2"]}})
-score.questions.converse = score.episodes.converse = converse""",
+score.questions.converse = score.episodes.converse = converse"""
+    ),
     "asks for another question in this cell": _instead_of_converse("""
     for other in ("Q1.1", "Q2.2", "Q4.4"):
         s = connect(); say(s, message(d(question=other))); heard(s)"""),
-    "asks before its cell, from a thread": _WIRE + """
+    "asks before its cell, from a thread": _WIRE
+    + """
 def early():
     for name in ("Q1.1", "Q1.2", "Q1.3"):
         s = connect(); say(s, message(d(question=name))); heard(s)
 threading.Thread(target=early).start(); time.sleep(0.5)""",
-    "an array that claims more bytes than it has": _instead_of_converse("""
+    "an array that claims more bytes than it has": _instead_of_converse(
+        """
     s = connect(); say(s, message(d(**request))); heard(s)
-    say(s, json.dumps({"message": {"dict": [["got", {"array": 0}]]}, "arrays": [["<f8", [1000000, 1000000]]]}), b"x")"""),
-    "an array of negative length, and one of objects": _instead_of_converse("""
+    say(s, json.dumps({"message": {"dict": [["got", {"array": 0}]]}, "arrays": [["<f8", [1000000, 1000000]]]}), b"x")"""
+    ),
+    "an array of negative length, and one of objects": _instead_of_converse(
+        """
     for arrays in ([["<f8", [-1]]], [["|O", [1]]]):
         s = connect(); say(s, message(d(**request))); heard(s)
-        say(s, json.dumps({"message": {"dict": [["got", {"array": 0}]]}, "arrays": arrays}), b"x" * 8)"""),
+        say(s, json.dumps({"message": {"dict": [["got", {"array": 0}]]}, "arrays": arrays}), b"x" * 8)"""
+    ),
     "arrays of wrong shapes, kinds and keys": _instead_of_converse("""
     import numpy as np
     wrong = [{"dims": [[10, 256]], "skipped": False}, {"dims": {1: (2, 3)}, "skipped": 0},
@@ -281,13 +328,17 @@ threading.Thread(target=early).start(); time.sleep(0.5)""",
     class P:
         def __reduce__(self): return os.system, ("touch /tmp/pwned-by-pickle",)
     s = connect(); say(s, message(d(**request))); heard(s); s.sendall(pickle.dumps(P()))"""),
-    "NaN and infinity in every answer": HONEST + """
+    "NaN and infinity in every answer": (
+        HONEST
+        + """
 def bc_loss(model, nobs, naction): return model(nobs.flatten(1)).sum() * float("nan")
 def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
     import torch
     return torch.full((batch_size, pred_horizon, action_dim), float("inf"))
-def mlp_dims(*sizes, **named): return [float("nan")] if named else [10, *[256] * 5, 32]  # the notebook names no size""",
-    "frames walked for the expected values": """
+def mlp_dims(*sizes, **named): return [float("nan")] if named else [10, *[256] * 5, 32]  # the notebook names no size"""
+    ),
+    "frames walked for the expected values": (
+        """
 import inspect, torch
 def from_frames(*args, **kwargs):
     for frame in inspect.stack():
@@ -295,16 +346,20 @@ def from_frames(*args, **kwargs):
             if name in frame.frame.f_locals: return frame.frame.f_locals[name]
     raise ValueError("nothing in the frames")
 bc_loss = mlp_inference = from_frames
-def mlp_dims(*sizes, **named): return from_frames() if named else [10, *[256] * 5, 32]""",
-    "memory searched for the expected values": """
+def mlp_dims(*sizes, **named): return from_frames() if named else [10, *[256] * 5, 32]"""
+    ),
+    "memory searched for the expected values": (
+        """
 import gc, torch
 def from_memory(*args, **kwargs):
     for thing in gc.get_objects():
         if isinstance(thing, dict) and isinstance(thing.get("right"), (list, torch.Tensor)): return thing["right"]
     raise ValueError("nothing in memory")
 bc_loss = mlp_inference = from_memory
-def mlp_dims(*sizes, **named): return from_memory() if named else [10, *[256] * 5, 32]""",
-    "hidden inputs guessed from the practice seed": """
+def mlp_dims(*sizes, **named): return from_memory() if named else [10, *[256] * 5, 32]"""
+    ),
+    "hidden inputs guessed from the practice seed": (
+        """
 import numpy as np
 from score.questions import QUESTIONS
 _stored = {}
@@ -320,9 +375,11 @@ def bc_loss(model, nobs, naction):
     import torch
     if any(np.array_equal(given["nobs"], nobs.numpy()) for given in _stored["Q1.2"]):
         return torch.nn.functional.mse_loss(model(nobs.flatten(1)).view_as(naction), naction)
-    raise ValueError("not a practice input")""",
+    raise ValueError("not a practice input")"""
+    ),
     "actions hard-coded for the practice seeds": hard_coded,
-    "the grader's socket replaced by one of its own": _WIRE + """
+    "the grader's socket replaced by one of its own": _WIRE
+    + """
 import score.protocol
 os.unlink(PATH) if os.access(os.path.dirname(PATH), os.W_OK) else None
 server = socket.socket(socket.AF_UNIX); server.bind(PATH); server.listen(8)
@@ -331,30 +388,41 @@ def fake():
         c, _ = server.accept(); heard(c)
         say(c, message(d(verdict=d(name="Q", points=5.0, max_points=5.0, sentence="Right."))))
 threading.Thread(target=fake, daemon=True).start()""",
-    "modules of the kit's names written beside the notebook": """
+    "modules of the kit's names written beside the notebook": (
+        """
 for name in ("numpy", "torch", "score", "pusht", "safetensors"):
     open(name + ".py", "w").write("raise SystemExit")
-import sys; sys.path.insert(0, "")""",
+import sys; sys.path.insert(0, "")"""
+    ),
 }
 
 STOPPING = {
-    "os._exit in an answer": "import os\ndef mlp_dims(*a, **k): os._exit(0)\nbc_loss = mlp_inference = mlp_dims",
-    "SIGKILL to the parent and to whatever it sees": """
+    "os._exit in an answer": (
+        "import os\ndef mlp_dims(*a, **k): os._exit(0)\nbc_loss = mlp_inference = mlp_dims"
+    ),
+    "SIGKILL to the parent and to whatever it sees": (
+        """
 import os, signal
 assert os.getuid() != 0  # run by a mistake as root, it would end the machine
 for pid in [os.getppid(), *[int(p) for p in os.listdir("/proc") if p.isdigit()]]:
     if pid not in (os.getpid(), 0):
         try: os.kill(pid, signal.SIGKILL)
-        except OSError: pass""",
-    "an endless loop that swallows interrupts": """
+        except OSError: pass"""
+    ),
+    "an endless loop that swallows interrupts": (
+        """
 def mlp_dims(*a, **k):
     while True:
         try:
             while True: pass
         except KeyboardInterrupt: pass
-bc_loss = mlp_inference = mlp_dims""",
-    "sleeping for ever": "import time\ndef mlp_dims(*a, **k): time.sleep(1e6)\nbc_loss = mlp_inference = mlp_dims",
-    "a fork bomb": """
+bc_loss = mlp_inference = mlp_dims"""
+    ),
+    "sleeping for ever": (
+        "import time\ndef mlp_dims(*a, **k): time.sleep(1e6)\nbc_loss = mlp_inference = mlp_dims"
+    ),
+    "a fork bomb": (
+        """
 import os
 for _ in range(4000):
     try:
@@ -362,9 +430,11 @@ for _ in range(4000):
             while True:
                 try: os.fork()
                 except OSError: pass
-    except OSError: break""",
+    except OSError: break"""
+    ),
     "a memory bomb": "held = []\nwhile True: held.append(bytearray(b'x' * 2**26))",
-    "a disk filler": """
+    "a disk filler": (
+        """
 import os
 written = 0
 for where in (".", "/tmp", "/dev/shm", os.path.dirname(os.environ.get("PUSHT_GRADER", "/tmp/x"))):
@@ -373,8 +443,10 @@ for where in (".", "/tmp", "/dev/shm", os.path.dirname(os.environ.get("PUSHT_GRA
             with open(f"{where}/fill{i}", "wb") as f: f.write(b"x" * 2**25)
             written += 2**25
     except OSError as error: print("no", where, error.strerror)
-print("LEAK more than half a gigabyte written" if written > 2**29 + 2**26 else f"{written} bytes in the box")""",
-    "a watchdog teased by files that come and go, then a memory bomb": """
+print("LEAK more than half a gigabyte written" if written > 2**29 + 2**26 else f"{written} bytes in the box")"""
+    ),
+    "a watchdog teased by files that come and go, then a memory bomb": (
+        """
 import os, threading, time
 folder = os.path.dirname(os.environ["PUSHT_GRADER"])
 def tease():
@@ -384,9 +456,11 @@ def tease():
 for _ in range(2): threading.Thread(target=tease, daemon=True).start()
 time.sleep(2)
 held = []
-while True: held.append(bytearray(b"x" * 2**26))""",
+while True: held.append(bytearray(b"x" * 2**26))"""
+    ),
     "an output flood": "while True: print('x' * 100000)",
-    "a conversation that trickles a byte at a time": _WIRE + """
+    "a conversation that trickles a byte at a time": _WIRE
+    + """
 import score.questions
 def converse(request, answer, name, max_points):
     s = connect()
@@ -395,48 +469,73 @@ score.questions.converse = converse""",
 }
 
 REACHING = {
-    "the course's settings, solutions, release and gradebook": _REACH + """
+    "the course's settings, solutions, release and gradebook": (
+        _REACH
+        + """
 for path in (f"{ROOT}/notebooks/source/part1_mlp.py", f"{ROOT}/score/course/grading/question_server.py", f"{ROOT}/data/reference", f"{COURSE}/course.toml"):
     tried(path.rsplit("/", 1)[1] + " read", lambda: os.listdir(path) if os.path.isdir(path) else open(path).read())
 tried("gradebook written", lambda: open(f"{COURSE}/gradebook.db", "ab").write(b"x"))
-tried("release written", lambda: open(f"{COURSE}/release/pusht/part1_mlp.ipynb", "a").write(" "))""",
-    "other students' submissions": _REACH + """
+tried("release written", lambda: open(f"{COURSE}/release/pusht/part1_mlp.ipynb", "a").write(" "))"""
+    ),
+    "other students' submissions": (
+        _REACH
+        + """
 tried("another student's file read", lambda: open(f"{COURSE}/submitted/other/pusht/part1_mlp.ipynb").read())
-tried("another student's file written", lambda: open(f"{COURSE}/submitted/other/pusht/part1_mlp.ipynb", "a").write(" "))""",
-    "secrets in the environment and in /proc": _REACH + """
+tried("another student's file written", lambda: open(f"{COURSE}/submitted/other/pusht/part1_mlp.ipynb", "a").write(" "))"""
+    ),
+    "secrets in the environment and in /proc": (
+        _REACH
+        + """
 tried("a variable of whoever grades", lambda: [v for v in os.environ if "SECRET" in v or "PUSHT_GRADE_" in v])
 def others(file):
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try: yield open(f"/proc/{pid}/{file}", "rb").read()
         except OSError: pass
 tried("another process's environment read", lambda: any(b"SECRET_OF_GRADER" in text for text in others("environ")))
-tried("another process's command line read", lambda: any(b"SECRET_OF_GRADER" in text for text in others("cmdline")))""",
-    "the kit's own files and the interpreter's packages": _REACH + """
+tried("another process's command line read", lambda: any(b"SECRET_OF_GRADER" in text for text in others("cmdline")))"""
+    ),
+    "the kit's own files and the interpreter's packages": (
+        _REACH
+        + """
 import score, numpy
 tried("the kit written", lambda: open(os.path.join(os.path.dirname(score.__file__), "zzz"), "w").write("x"))
-tried("a package written", lambda: open(os.path.join(os.path.dirname(numpy.__file__), "zzz"), "w").write("x"))""",
-    "the network": _REACH + """
+tried("a package written", lambda: open(os.path.join(os.path.dirname(numpy.__file__), "zzz"), "w").write("x"))"""
+    ),
+    "the network": (
+        _REACH
+        + """
 import socket
-tried("a listener on the machine's loopback", lambda: socket.create_connection(("127.0.0.1", PORT), 2) and True)""",
-    "a local socket of another of the machine's processes": _REACH + """
+tried("a listener on the machine's loopback", lambda: socket.create_connection(("127.0.0.1", PORT), 2) and True)"""
+    ),
+    "a local socket of another of the machine's processes": (
+        _REACH
+        + """
 import socket
-tried("a local socket of the machine", lambda: socket.socket(socket.AF_UNIX).connect(f"\\0pusht-attacks-{PORT}") is None)""",
-    "accounts of the machine": _REACH + """
+tried("a local socket of the machine", lambda: socket.socket(socket.AF_UNIX).connect(f"\\0pusht-attacks-{PORT}") is None)"""
+    ),
+    "accounts of the machine": (
+        _REACH
+        + """
 tried("/etc/shadow read", lambda: open("/etc/shadow").read())
-tried("home folders read", lambda: [h for h in os.listdir("/root") if h != ".pyenv"] if os.path.isdir("/root") else [])""",
-    "a process left behind for the next student's kernel": """
+tried("home folders read", lambda: [h for h in os.listdir("/root") if h != ".pyenv"] if os.path.isdir("/root") else [])"""
+    ),
+    "a process left behind for the next student's kernel": (
+        """
 import os, subprocess, sys
 if os.fork() == 0:
     os.setsid()
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "LEFT BEHIND"])
-    os._exit(0)""",
+    os._exit(0)"""
+    ),
 }
 
 CHECKPOINTS = {
     "a pickle under the checkpoint's name": lambda path: torch.save({"weights": [1.0]}, path),
     "a checkpoint cut short": lambda path: path.write_bytes(_checkpoint_bytes()[:5000]),
-    "an enormous checkpoint": lambda path: _sparse(path, 2 ** 33),
-    "a checkpoint of another architecture": lambda path: _checkpoint(ResidualMLP([10, 8, 8, 8, 32]), path),
+    "an enormous checkpoint": lambda path: _sparse(path, 2**33),
+    "a checkpoint of another architecture": lambda path: _checkpoint(
+        ResidualMLP([10, 8, 8, 8, 32]), path
+    ),
     "a checkpoint whose header is nonsense": lambda path: path.write_bytes(b"\xff" * 64),
     "a link under the checkpoint's name": lambda path: path.symlink_to("/etc/passwd"),
 }
@@ -444,7 +543,9 @@ CHECKPOINTS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """points: by test cell. stopped: why, if it was. leaks: what the cell says it got at. flags: what the instructor is told."""
+    """points: by test cell. stopped: why, if it was. leaks: what the cell says it got at. flags:
+    what the instructor is told.
+    """
 
     points: dict
     stopped: str
@@ -457,29 +558,56 @@ class Outcome:
 
 
 def run(source, level, *, checkpoint=None, seconds=40, course="/nowhere", port=9):
-    """The `Outcome` of a notebook whose answers are this source, run by the course's own Execute at an isolation level."""
+    """The `Outcome` of a notebook whose answers are this source, run by the course's own Execute at
+    an isolation level.
+    """
     notebook = build.student_notebook(PART)
-    source = f"ROOT, COURSE, PORT = {str(ROOT)!r}, {str(course)!r}, {port}\n{_WRONG}{source() if callable(source) else source}"
-    cells = [cell for cell in notebook.cells if cell.metadata.get("nbgrader") and not cell.metadata.nbgrader.solution]
+    source = (
+        f"ROOT, COURSE, PORT = {str(ROOT)!r}, {str(course)!r},"
+        f" {port}\n{_WRONG}{source() if callable(source) else source}"
+    )
+    cells = [
+        cell
+        for cell in notebook.cells
+        if cell.metadata.get("nbgrader") and not cell.metadata.nbgrader.solution
+    ]
     after = next(i for i, cell in enumerate(cells) if cell.metadata.nbgrader.grade)
     attack = nbformat.v4.new_code_cell(source)
     notebook.cells = [*cells[:after], attack, *cells[after:]]
     with tempfile.TemporaryDirectory() as folder:
         if checkpoint:
             checkpoint(Path(folder) / "part1_mlp.safetensors")
-        execute = Execute(first_seed=20_000, episodes=2, notebook_seconds=seconds, timeout=10, memory_bytes=2 ** 31, level=level)
-        graded, resources = execute.preprocess(notebook, {"metadata": {"path": folder}, "nbgrader": {"notebook": PART.name}})
+        execute = Execute(
+            first_seed=20_000,
+            episodes=2,
+            notebook_seconds=seconds,
+            timeout=10,
+            memory_bytes=2**31,
+            level=level,
+        )
+        graded, resources = execute.preprocess(
+            notebook, {"metadata": {"path": folder}, "nbgrader": {"notebook": PART.name}}
+        )
     told = resources["pusht"]
-    printed = "".join(o.get("text", "") for o in attack.get("outputs", ()) if o.output_type == "stream")
+    printed = "".join(
+        o.get("text", "") for o in attack.get("outputs", ()) if o.output_type == "stream"
+    )
     leaks = [line[5:] for line in printed.splitlines() if line.startswith("LEAK ")]
-    return Outcome({cell: entry["verdict"]["points"] for cell, entry in told["ledger"].items()}, told["stopped"],
-                   leaks + ["life after its notebook"] * _left_behind(),
-                   [flag for entry in told["ledger"].values() for flag in entry["flags"]])
+    return Outcome(
+        {cell: entry["verdict"]["points"] for cell, entry in told["ledger"].items()},
+        told["stopped"],
+        leaks + ["life after its notebook"] * _left_behind(),
+        [flag for entry in told["ledger"].values() for flag in entry["flags"]],
+    )
 
 
 def _left_behind():
     """How many processes an attack has left behind; they end here."""
-    left = [process for process in psutil.process_iter(["cmdline"]) if "LEFT BEHIND" in (process.info["cmdline"] or ())]
+    left = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "LEFT BEHIND" in (process.info["cmdline"] or ())
+    ]
     for process in left:
         process.kill()
     return len(left)
@@ -487,11 +615,16 @@ def _left_behind():
 
 def stats():
     """The normalisation of the hand-in files here: the whole table."""
-    return {"obs": get_data_stats([[0] * 5, [512] * 4 + [6.28]]), "action": get_data_stats([[0, 0], [512, 512]])}
+    return {
+        "obs": get_data_stats([[0] * 5, [512] * 4 + [6.28]]),
+        "action": get_data_stats([[0, 0], [512, 512]]),
+    }
 
 
 def _checkpoint(model, path):
-    Checkpoint(model.state_dict(), stats(), [0.1, 0.05], 300, demos.SHIPPED_FINGERPRINT, 1, {}).save(path)
+    Checkpoint(
+        model.state_dict(), stats(), [0.1, 0.05], 300, demos.SHIPPED_FINGERPRINT, 1, {}
+    ).save(path)
 
 
 def untrained(path):
@@ -513,14 +646,24 @@ def _sparse(path, size):
 
 # The table.
 
-_TITLES = {"FORGING": "Forging points", "STOPPING": "Stopping or exhausting the run", "REACHING": "Reaching what is not theirs",
-           "CHECKPOINTS": "Hand-in files"}
+_TITLES = {
+    "FORGING": "Forging points",
+    "STOPPING": "Stopping or exhausting the run",
+    "REACHING": "Reaching what is not theirs",
+    "CHECKPOINTS": "Hand-in files",
+}
 # Not run without bubblewrap: they would do harm to the machine …
 HARMFUL = {*STOPPING, "the kit's own files and the interpreter's packages"}
-# … but for these, where a kernel has a user of its own: the system refuses it signals to others and their files, and the rest
-# takes a core until the time is up.
-CONTAINED = {"os._exit in an answer", "SIGKILL to the parent and to whatever it sees", "an endless loop that swallows interrupts",
-             "sleeping for ever", "a conversation that trickles a byte at a time", "the kit's own files and the interpreter's packages"}
+# … but for these, where a kernel has a user of its own: the system refuses it signals to others and
+# their files, and the rest takes a core until the time is up.
+CONTAINED = {
+    "os._exit in an answer",
+    "SIGKILL to the parent and to whatever it sees",
+    "an endless loop that swallows interrupts",
+    "sleeping for ever",
+    "a conversation that trickles a byte at a time",
+    "the kit's own files and the interpreter's packages",
+}
 
 
 def harmful(name, level):
@@ -532,25 +675,38 @@ def outcomes(level, course, port):
     """{attack: Outcome}, or None for those that are not run at this level."""
     found = {}
     for name, source in {**FORGING, **STOPPING, **REACHING}.items():
-        found[name] = None if harmful(name, level) else run(source, level, checkpoint=untrained, course=course, port=port)
+        found[name] = (
+            None
+            if harmful(name, level)
+            else run(source, level, checkpoint=untrained, course=course, port=port)
+        )
     for name, checkpoint in CHECKPOINTS.items():
         found[name] = run(HONEST, level, checkpoint=checkpoint)
     return found
 
 
 def effect(name, outcome):
-    """What an attack achieved, in the table's words. Honest answers under a hostile hand-in file earn what they earn."""
+    """What an attack achieved, in the table's words. Honest answers under a hostile hand-in file
+    earn what they earn.
+    """
     if outcome is None:
         return "not run: it could harm the machine"
     gained = outcome.points.get("part1-rollouts", 0.0) if name in CHECKPOINTS else outcome.gained
-    return "; ".join([f"{gained:g} points", *([f"stopped: {outcome.stopped}"] if outcome.stopped else []),
-                      *([f"got: {', '.join(outcome.leaks)}"] if outcome.leaks else [])])
+    return "; ".join(
+        [
+            f"{gained:g} points",
+            *([f"stopped: {outcome.stopped}"] if outcome.stopped else []),
+            *([f"got: {', '.join(outcome.leaks)}"] if outcome.leaks else []),
+        ]
+    )
 
 
 @contextlib.contextmanager
 def surroundings(folder):
-    """Something to find for attacks that look: {course: …, port: …}. There is a course that all may read, as most are, a listener on
-    the machine's loopback and one on a local socket, and another process with secrets in its environment and command line."""
+    """Something to find for attacks that look: {course: …, port: …}. There is a course that all may
+    read, as most are, a listener on the machine's loopback and one on a local socket, and another
+    process with secrets in its environment and command line.
+    """
     course = folder / "course"
     folder.chmod(0o755)
     (course / "submitted" / "other" / "pusht").mkdir(parents=True)
@@ -564,8 +720,12 @@ def surroundings(folder):
         local.bind(f"\0pusht-attacks-{port}")
         local.listen(8)
         # It ends with its input.
-        with subprocess.Popen([sys.executable, "-c", "input()", "SECRET_OF_GRADER"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              env={**os.environ, "SECRET_OF_GRADER": "SECRET"}):
+        with subprocess.Popen(
+            [sys.executable, "-c", "input()", "SECRET_OF_GRADER"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "SECRET_OF_GRADER": "SECRET"},
+        ):
             yield {"course": course, "port": port}
 
 
@@ -574,11 +734,19 @@ def main():
     working = [level for level in levels.LEVELS if levels.works(level)]
     with tempfile.TemporaryDirectory() as folder, surroundings(Path(folder)) as around:
         tables = {level: outcomes(level, **around) for level in working}
-    lines = [_INTRODUCTION, *(f"- **{level.name}**" + (f": not kept out: {level.lacks}." if level.lacks else ".")
-                              for level in levels.LEVELS)]
+    lines = [
+        _INTRODUCTION,
+        *(
+            f"- **{level.name}**" + (f": not kept out: {level.lacks}." if level.lacks else ".")
+            for level in levels.LEVELS
+        ),
+    ]
     for group, title in _TITLES.items():
         rows = [["attack", *(level.name for level in working)], ["---"] * (len(working) + 1)]
-        rows += [[name, *(effect(name, tables[level][name]) for level in levels)] for name in globals()[group]]
+        rows += [
+            [name, *(effect(name, tables[level][name]) for level in levels)]
+            for name in globals()[group]
+        ]
         lines += ["", f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows)]
     (ROOT / "docs").mkdir(exist_ok=True)
     (ROOT / "docs" / "attacks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

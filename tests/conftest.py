@@ -1,4 +1,6 @@
-"""What several test modules share: the demonstrations, and an environment that is the same on every machine."""
+"""What several test modules share: the demonstrations, and an environment that is the same on every
+machine.
+"""
 
 import os
 from pathlib import Path
@@ -17,8 +19,13 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def no_mode_from_outside(monkeypatch):
     """The tests train and film, also when they are started from a graded notebook or a quick look."""
-    for name in ("NBGRADER_EXECUTION", "PUSHT_MAX_EPOCHS", "PUSHT_MAX_EPISODES", "PUSHT_DEMOS",
-                 "WANDB_MODE"):
+    for name in (
+        "NBGRADER_EXECUTION",
+        "PUSHT_MAX_EPOCHS",
+        "PUSHT_MAX_EPISODES",
+        "PUSHT_DEMOS",
+        "WANDB_MODE",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -29,7 +36,9 @@ def demos_path() -> str:
         return _PUSHT_DEMOS
     path = Path(__file__).resolve().parents[2] / "shared" / "human_demos" / "pusht.zip"
     if not path.is_file():
-        pytest.skip(f"needs the human demonstrations: set PUSHT_DEMOS to their path, or put them at {path}")
+        pytest.skip(
+            f"needs the human demonstrations: set PUSHT_DEMOS to their path, or put them at {path}"
+        )
     return str(path)
 
 

@@ -1,4 +1,5 @@
 """Hostile submissions gain nothing at any level of isolation, and in a box harm nobody."""
+
 import subprocess
 import sys
 import tempfile
@@ -14,9 +15,15 @@ from score.rollouts.evaluate import called, score_policy
 
 ATTACKS = {**attacks.FORGING, **attacks.STOPPING, **attacks.REACHING}
 # In the short run, at the strictest level and at the others.
-SAMPLE = ["AST transformer that replaces every check", "verdict sent to the grader", "claims to have skipped what it cannot answer",
-          "the grader's socket replaced by one of its own", "a fork bomb", "the course's settings, solutions, release and gradebook",
-          "a pickle under the checkpoint's name"]
+SAMPLE = [
+    "AST transformer that replaces every check",
+    "verdict sent to the grader",
+    "claims to have skipped what it cannot answer",
+    "the grader's socket replaced by one of its own",
+    "a fork bomb",
+    "the course's settings, solutions, release and gradebook",
+    "a pickle under the checkpoint's name",
+]
 ELSEWHERE = ["secrets in the environment and in /proc"]
 # What levels without bubblewrap leave open, as they say themselves.
 _OPEN = {
@@ -27,16 +34,28 @@ _OPEN = {
 
 def _at_each_level(names):
     """(name, level) for each of these attacks that is run there."""
-    return [pytest.param(name, level, id=f"{level.name}: {name}",
-                         marks=[] if name in (SAMPLE if level is levels.LEVELS[0] else ELSEWHERE) else pytest.mark.long)
-            for level in levels.LEVELS for name in names if not attacks.harmful(name, level)]
+    return [
+        pytest.param(
+            name,
+            level,
+            id=f"{level.name}: {name}",
+            marks=(
+                []
+                if name in (SAMPLE if level is levels.LEVELS[0] else ELSEWHERE)
+                else pytest.mark.long
+            ),
+        )
+        for level in levels.LEVELS
+        for name in names
+        if not attacks.harmful(name, level)
+    ]
 
 
 @pytest.fixture
 def level(request):
     """The level that a test is for."""
     if not levels.works(request.param):
-        pytest.skip(f"the level \"{request.param.name}\" does not work here")
+        pytest.skip(f'the level "{request.param.name}" does not work here')
     return request.param
 
 
@@ -54,13 +73,19 @@ def private():
         yield folder
 
 
-each_level = pytest.mark.parametrize("level", [pytest.param(level, id=level.name) for level in levels.LEVELS], indirect=True)
+each_level = pytest.mark.parametrize(
+    "level", [pytest.param(level, id=level.name) for level in levels.LEVELS], indirect=True
+)
 
 
 @each_level
 def test_an_honest_submission_earns_its_points(level):
     outcome = attacks.run(attacks.HONEST, level, checkpoint=attacks.untrained)
-    assert {cell: points for cell, points in outcome.points.items() if points} == {"part1-q1_1": 1, "part1-q1_2": 2, "part1-q1_3": 2}
+    assert {cell: points for cell, points in outcome.points.items() if points} == {
+        "part1-q1_1": 1,
+        "part1-q1_2": 2,
+        "part1-q1_3": 2,
+    }
     assert "part1-rollouts" in outcome.points and not outcome.stopped
 
 
@@ -68,8 +93,15 @@ def test_an_honest_submission_earns_its_points(level):
 def test_an_attack_gains_nothing(name, level, surroundings):
     outcome = attacks.run(ATTACKS[name], level, checkpoint=attacks.untrained, **surroundings)
     assert outcome.gained == 0
-    assert [leak for leak in outcome.leaks if level.name not in _OPEN or not _OPEN[level.name](leak)] == []
-    if name in attacks.STOPPING and "trickle" not in name and "SIGKILL" not in name and "sleeping" not in name:
+    assert [
+        leak for leak in outcome.leaks if level.name not in _OPEN or not _OPEN[level.name](leak)
+    ] == []
+    if (
+        name in attacks.STOPPING
+        and "trickle" not in name
+        and "SIGKILL" not in name
+        and "sleeping" not in name
+    ):
         assert outcome.stopped
     if level.bubblewrap or level.own_user:
         assert (surroundings["course"] / "gradebook.db").read_bytes() == b"points"
@@ -84,14 +116,23 @@ def test_a_hostile_hand_in_file_costs_the_rollouts_and_nothing_else(name, level)
 @each_level
 @pytest.mark.long
 def test_points_earned_before_the_kernel_died_count(level):
-    outcome = attacks.run(attacks.HONEST + "\nimport os\ndef mlp_inference(*a, **k): os._exit(1)", level, checkpoint=attacks.untrained)
-    assert outcome.points == {"part1-q1_1": 1, "part1-q1_2": 2, "part1-q1_3": 0} and outcome.stopped == "the kernel died"
+    outcome = attacks.run(
+        attacks.HONEST + "\nimport os\ndef mlp_inference(*a, **k): os._exit(1)",
+        level,
+        checkpoint=attacks.untrained,
+    )
+    assert (
+        outcome.points == {"part1-q1_1": 1, "part1-q1_2": 2, "part1-q1_3": 0}
+        and outcome.stopped == "the kernel died"
+    )
 
 
 def test_hard_coded_actions_are_right_for_the_practice_seeds():
     policy, names = rubric.POLICIES["part1_mlp"], {}
     exec(attacks.hard_coded(), names)
-    ask = called(policy, lambda nobs, batch_size: names["mlp_inference"](None, batch_size, nobs, 16, 2))
+    ask = called(
+        policy, lambda nobs, batch_size: names["mlp_inference"](None, batch_size, nobs, 16, 2)
+    )
     assert score_policy(policy, ask, as_range(attacks.stats()), attacks.PRACTICE_SEEDS).mean > 0.3
 
 
@@ -104,7 +145,9 @@ level = levels.LEVELS[{levels.LEVELS.index(level)}]
 command = [sys.executable, "-S", "-c", "import time; print('started', flush=True); time.sleep(60)"]
 subprocess.run(levels.boxed(command, levels.prepare({private!r}, level), level))
 """
-    with subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, cwd=attacks.ROOT) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, cwd=attacks.ROOT
+    ) as process:
         assert process.stdout.readline() == "started\n"
         below = psutil.Process(process.pid).children(recursive=True)
         process.kill()
@@ -137,10 +180,17 @@ print(len(children))
 def test_what_a_kernel_left_behind_is_gone_before_the_next_starts(level, private):
     if not level.own_user:
         pytest.skip("what belongs to the grader's own user is not told from the rest")
-    leave = "import os, time\nif not os.fork():\n    os.setsid()\n    os.closerange(0, 3)\n    time.sleep(60)"
+    leave = (
+        "import os, time\nif not os.fork():\n    os.setsid()\n    os.closerange(0, 3)\n   "
+        " time.sleep(60)"
+    )
     boxed = levels.boxed([sys.executable, "-S", "-c", leave], levels.prepare(private, level), level)
     subprocess.run(boxed, capture_output=True, check=True)
-    left = [process for process in psutil.process_iter(["uids"]) if process.info["uids"].real == levels.user_id()]
+    left = [
+        process
+        for process in psutil.process_iter(["uids"])
+        if process.info["uids"].real == levels.user_id()
+    ]
     assert left or level.bubblewrap  # which ends what is in it, if not at once
     levels.end_what_was_left(level)
     assert not psutil.wait_procs(left, timeout=10)[1]
@@ -150,4 +200,8 @@ def test_at_least_forty_attacks_are_tried():
     assert len(ATTACKS) + len(attacks.CHECKPOINTS) >= 40
     page = (attacks.ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
     assert [name for name in [*ATTACKS, *attacks.CHECKPOINTS] if f"| {name} |" not in page] == []
-    assert [level.name for level in levels.LEVELS if str(level).replace("; not", ": not") + "." not in page.replace("*", "")] == []
+    assert [
+        level.name
+        for level in levels.LEVELS
+        if str(level).replace("; not", ": not") + "." not in page.replace("*", "")
+    ] == []

@@ -1,4 +1,5 @@
 """Notebooks from their sources: what students get, and what they must not."""
+
 import re
 import zipfile
 
@@ -35,9 +36,15 @@ def test_students_get_no_solution_and_no_output(part):
     student, solved = build.student_notebook(part), build.source_notebook(part)
     for cell in code_cells(student):
         assert not cell.outputs and cell.execution_count is None
-    solutions = [line.strip() for cell in code_cells(solved)
-                 for block in re.findall(r"### BEGIN SOLUTION.*?\n(.*?)### END SOLUTION", cell.source, re.DOTALL)
-                 for line in block.splitlines() if line.strip()]
+    solutions = [
+        line.strip()
+        for cell in code_cells(solved)
+        for block in re.findall(
+            r"### BEGIN SOLUTION.*?\n(.*?)### END SOLUTION", cell.source, re.DOTALL
+        )
+        for line in block.splitlines()
+        if line.strip()
+    ]
     released = {line.strip() for cell in student.cells for line in cell.source.splitlines()}
     assert solutions and not released & set(solutions)
     assert not any("SOLUTION" in cell.source for cell in student.cells)
@@ -46,8 +53,12 @@ def test_students_get_no_solution_and_no_output(part):
 def test_each_answer_names_its_question_where_the_solution_was(part):
     asked = []
     for cell in code_cells(build.student_notebook(part)):
-        names = re.findall(r"# TODO ([QE][\d.]+): your answer here\n *raise NotImplementedError", cell.source)
-        assert names == re.findall(r'NotImplementedError\("Need to implement for ([QE][\d.]+)"\)', cell.source)
+        names = re.findall(
+            r"# TODO ([QE][\d.]+): your answer here\n *raise NotImplementedError", cell.source
+        )
+        assert names == re.findall(
+            r'NotImplementedError\("Need to implement for ([QE][\d.]+)"\)', cell.source
+        )
         assert bool(names) == (kind(cell) in ("answer", "extension"))
         assert not names or set(names) == set(re.findall(r"[QE][\d.]+", cell.source.split("\n")[0]))
         asked += names
@@ -55,26 +66,46 @@ def test_each_answer_names_its_question_where_the_solution_was(part):
 
 
 def test_students_can_edit_what_they_are_told_to_and_not_the_checks(part):
-    editable = {name: {cell.metadata.get("editable", True) for cell in code_cells(build.student_notebook(part)) if kind(cell) == name}
-                for name in ("given", "practice", "answer", "extension", "test")}
-    assert editable["practice"] == editable["answer"] == {True} and editable["given"] == editable["test"] == {False}
+    editable = {
+        name: {
+            cell.metadata.get("editable", True)
+            for cell in code_cells(build.student_notebook(part))
+            if kind(cell) == name
+        }
+        for name in ("given", "practice", "answer", "extension", "test")
+    }
+    assert editable["practice"] == editable["answer"] == {True} and editable["given"] == editable[
+        "test"
+    ] == {False}
 
 
 def test_an_extension_is_nothing_to_nbgrader_and_stands_behind_the_hand_in(part):
     cells = code_cells(build.student_notebook(part))
     extensions = [cell for cell in cells if kind(cell) == "extension"]
-    assert [build.MARKER.match(cell.source)["name"] for cell in extensions] == [extension.name for extension in part.extensions]
+    assert [build.MARKER.match(cell.source)["name"] for cell in extensions] == [
+        extension.name for extension in part.extensions
+    ]
     assert not any(cell.metadata for cell in extensions)
-    behind = [kind(cell) for cell in cells[[cell.id for cell in cells].index(f"part{part.number}-hand_in") + 1:]]
+    behind = [
+        kind(cell)
+        for cell in cells[[cell.id for cell in cells].index(f"part{part.number}-hand_in") + 1 :]
+    ]
     assert set(behind) <= {"extension", "practice"} and behind.count("extension") == len(extensions)
 
 
 def test_the_answered_notebook_is_the_students_with_the_solutions_in_place(part):
     solved = {cell.id: cell.source for cell in build.source_notebook(part).cells}
-    for student, answered in zip(build.student_notebook(part).cells, build.answered_notebook(part).cells):
+    for student, answered in zip(
+        build.student_notebook(part).cells, build.answered_notebook(part).cells
+    ):
         if "NotImplementedError" in student.source:
-            assert "NotImplementedError" not in answered.source and "SOLUTION" not in answered.source
-            assert answered.source == re.sub(r" *### (BEGIN|END) SOLUTION.*\n?", "", solved[answered.id]).rstrip()
+            assert (
+                "NotImplementedError" not in answered.source and "SOLUTION" not in answered.source
+            )
+            assert (
+                answered.source
+                == re.sub(r" *### (BEGIN|END) SOLUTION.*\n?", "", solved[answered.id]).rstrip()
+            )
         else:
             assert answered == student
 
@@ -83,8 +114,11 @@ def test_nbgrader_takes_the_metadata_and_the_points_are_the_rubrics(part):
     notebook = build.student_notebook(part)
     nbformat.validate(notebook)
     CheckCellMetadata().preprocess(notebook, {})
-    points = {cell.metadata.nbgrader.grade_id.split("-")[1]: cell.metadata.nbgrader.points
-              for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")}
+    points = {
+        cell.metadata.nbgrader.grade_id.split("-")[1]: cell.metadata.nbgrader.points
+        for cell in notebook.cells
+        if cell.metadata.get("nbgrader", {}).get("grade")
+    }
     assert points == {entry.cell: entry.points for entry in part.graded()}
     assert sum(points.values()) == part.points
 
@@ -104,19 +138,27 @@ def test_a_cell_without_a_marker_is_refused_by_its_first_line(part, tmp_path, mo
 
 def test_a_solution_that_does_not_end_is_refused(part, tmp_path, monkeypatch):
     (tmp_path / f"{part.name}.py").write_text(
-        f"# %%\n# [{part.name[:5]}/x] answer Q1.1\ndef f():\n    ### BEGIN SOLUTION\n    return 1\n")
+        f"# %%\n# [{part.name[:5]}/x] answer Q1.1\ndef f():\n    ### BEGIN SOLUTION\n    return 1\n"
+    )
     monkeypatch.setattr(build, "SOURCES", tmp_path)
     with pytest.raises(ValueError, match="BEGIN or END only"):
         build.student_notebook(part)
 
 
-@pytest.mark.parametrize("bundle, badge", [
-    ("", "https://colab.research.google.com/"),
-    ("https://raw.githubusercontent.com/a/b/main/pusht-kit.zip",
-     "https://colab.research.google.com/github/a/b/blob/main/notebooks/{name}.ipynb"),
-    ("https://example.edu/course/pusht-kit.zip",
-     "https://colab.research.google.com/#fileId=https%3A%2F%2Fexample.edu%2Fcourse%2Fnotebooks%2F{name}.ipynb"),
-])
+@pytest.mark.parametrize(
+    "bundle, badge",
+    [
+        ("", "https://colab.research.google.com/"),
+        (
+            "https://raw.githubusercontent.com/a/b/main/pusht-kit.zip",
+            "https://colab.research.google.com/github/a/b/blob/main/notebooks/{name}.ipynb",
+        ),
+        (
+            "https://example.edu/course/pusht-kit.zip",
+            "https://colab.research.google.com/#fileId=https%3A%2F%2Fexample.edu%2Fcourse%2Fnotebooks%2F{name}.ipynb",
+        ),
+    ],
+)
 def test_the_bundles_address_stands_in_badge_and_set_up_cell(part, bundle, badge):
     text, setup = build.student_notebook(part, bundle).cells[:2]
     assert f"({badge.format(name=part.name)})" in text.source
@@ -125,17 +167,44 @@ def test_the_bundles_address_stands_in_badge_and_set_up_cell(part, bundle, badge
 
 def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
     from score.course.notebooks.release import bundle_bytes
+
     build.write(build.student_notebook(part), tmp_path / f"{part.name}.ipynb")
     (tmp_path / "kit.zip").write_bytes(bundle_bytes(tmp_path))
     with zipfile.ZipFile(tmp_path / "kit.zip") as bundle:
         names = bundle.namelist()
-        texts = {name: bundle.read(name).decode() for name in names if name.endswith((".py", ".txt", ".ipynb"))}
-    assert {f"notebooks/{part.name}.ipynb", "pusht/__init__.py", "score/__init__.py", "requirements.txt",
-            "data/README.md", "data/demonstrations.zarr.zip",
-            *(f"losses/{folder}expected_{policy.method}_loss.pkl" for policy in part.policies if policy.published
-              for folder in ("", "shipped/"))} <= set(names)
-    assert {name.split("/")[0] for name in names} <= {"notebooks", "pusht", "score", "losses", "data", "requirements.txt", "LICENSE"}
-    assert not [name for name in names if "source" in name or name.startswith(("score/course", "tests", "data/reference"))]
+        texts = {
+            name: bundle.read(name).decode()
+            for name in names
+            if name.endswith((".py", ".txt", ".ipynb"))
+        }
+    assert {
+        f"notebooks/{part.name}.ipynb",
+        "pusht/__init__.py",
+        "score/__init__.py",
+        "requirements.txt",
+        "data/README.md",
+        "data/demonstrations.zarr.zip",
+        *(
+            f"losses/{folder}expected_{policy.method}_loss.pkl"
+            for policy in part.policies
+            if policy.published
+            for folder in ("", "shipped/")
+        ),
+    } <= set(names)
+    assert {name.split("/")[0] for name in names} <= {
+        "notebooks",
+        "pusht",
+        "score",
+        "losses",
+        "data",
+        "requirements.txt",
+        "LICENSE",
+    }
+    assert not [
+        name
+        for name in names
+        if "source" in name or name.startswith(("score/course", "tests", "data/reference"))
+    ]
     assert not [name for name, text in texts.items() if "BEGIN SOLUTION" in text]
     assert "nbgrader" not in texts["requirements.txt"]
     assert bundle_bytes(tmp_path) == (tmp_path / "kit.zip").read_bytes()

@@ -1,4 +1,6 @@
-"""Chunks follow their state within one episode, normalisation is undone, and an evaluation measures without disturbing."""
+"""Chunks follow their state within one episode, normalisation is undone, and an evaluation measures
+without disturbing.
+"""
 
 import random
 import subprocess
@@ -11,7 +13,16 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pusht import BasePolicy, Logger, Normalizer, PushtChunkDataset, WindowLoader, chunks, evaluate_policy, rollout
+from pusht import (
+    BasePolicy,
+    Logger,
+    Normalizer,
+    PushtChunkDataset,
+    WindowLoader,
+    chunks,
+    evaluate_policy,
+    rollout,
+)
 from pusht.checkpoint import MOMENTS, CheckpointError, load_checkpoint
 
 
@@ -22,8 +33,12 @@ def counted(lengths: list[int]):
     return states, states[:, :2].copy(), np.cumsum(lengths)
 
 
-NORMALIZER = Normalizer({"obs": {"mean": [256, 256, 256, 256, 3], "std": [100, 100, 80, 80, 2]},
-                         "action": {"mean": [256, 250], "std": [100, 90]}})
+NORMALIZER = Normalizer(
+    {
+        "obs": {"mean": [256, 256, 256, 256, 3], "std": [100, 100, 80, 80, 2]},
+        "action": {"mean": [256, 250], "std": [100, 90]},
+    }
+)
 
 
 class Pushing(BasePolicy):
@@ -41,7 +56,10 @@ class Pushing(BasePolicy):
 
 class Sampling(Pushing):
     def sample_actions(self, state, *, num_steps=10):
-        return super().sample_actions(state) + torch.randn(len(state), self.chunk_size, self.action_dim) / num_steps
+        return (
+            super().sample_actions(state)
+            + torch.randn(len(state), self.chunk_size, self.action_dim) / num_steps
+        )
 
 
 @pytest.fixture
@@ -50,9 +68,22 @@ def logger(tmp_path):
 
 
 def evaluate(model, logger, **changed):
-    return evaluate_policy(**{"model": model, "normalizer": NORMALIZER, "device": torch.device("cpu"), "chunk_size": 8,
-                              "video_size": (64, 64), "num_video_episodes": 0, "flow_num_steps": 10, "step": 3,
-                              "logger": logger, "num_episodes": 4, "max_steps": 40, **changed})
+    return evaluate_policy(
+        **{
+            "model": model,
+            "normalizer": NORMALIZER,
+            "device": torch.device("cpu"),
+            "chunk_size": 8,
+            "video_size": (64, 64),
+            "num_video_episodes": 0,
+            "flow_num_steps": 10,
+            "step": 3,
+            "logger": logger,
+            "num_episodes": 4,
+            "max_steps": 40,
+            **changed,
+        }
+    )
 
 
 # Normalisation.
@@ -74,7 +105,11 @@ def test_denormalise_undoes_normalise_and_both_keep_the_type(container, kind):
     normal = NORMALIZER.normalize_action(action)
     back = NORMALIZER.denormalize_action(normal)
     for result in (normal, back):
-        assert type(result) is type(action) and result.dtype == action.dtype and result.shape == action.shape
+        assert (
+            type(result) is type(action)
+            and result.dtype == action.dtype
+            and result.shape == action.shape
+        )
     np.testing.assert_allclose(back, action, atol=1e-3)
 
 
@@ -85,9 +120,14 @@ def test_a_feature_that_never_changes_becomes_zero():
 
 
 def test_the_statistics_come_back_from_plain_lists():
-    plain = {what: {name: values.tolist() for name, values in moments.items()} for what, moments in NORMALIZER.stats.items()}
+    plain = {
+        what: {name: values.tolist() for name, values in moments.items()}
+        for what, moments in NORMALIZER.stats.items()
+    }
     state = np.random.default_rng(0).uniform(0, 512, (7, 5))
-    np.testing.assert_array_equal(Normalizer(plain).normalize_state(state), NORMALIZER.normalize_state(state))
+    np.testing.assert_array_equal(
+        Normalizer(plain).normalize_state(state), NORMALIZER.normalize_state(state)
+    )
 
 
 # Pairs and batches.
@@ -95,14 +135,20 @@ def test_the_statistics_come_back_from_plain_lists():
 
 def test_a_chunk_begins_at_its_state_and_stays_in_its_episode():
     states, actions, ends = counted([12, 8, 5, 20])  # the third is shorter than a chunk
-    identity = Normalizer({"obs": {"mean": [0] * 5, "std": [1] * 5}, "action": {"mean": [0] * 2, "std": [1] * 2}})
+    identity = Normalizer(
+        {"obs": {"mean": [0] * 5, "std": [1] * 5}, "action": {"mean": [0] * 2, "std": [1] * 2}}
+    )
     dataset = PushtChunkDataset(states, actions, ends, chunk_size=8, normalizer=identity)
     first, episode = dataset.states[:, 0], dataset.states[:, 1]
     assert first.tolist() == [*range(5), 12, *range(25, 38)]
     assert torch.equal(dataset.chunks[:, :, 0], first[:, None] + torch.arange(8))
     assert torch.equal(dataset.chunks[:, :, 1], episode[:, None].expand(-1, 8))
     state, chunk = dataset[7]
-    assert state.shape == (5,) and chunk.shape == (8, 2) and state.dtype == chunk.dtype == torch.float32
+    assert (
+        state.shape == (5,)
+        and chunk.shape == (8, 2)
+        and state.dtype == chunk.dtype == torch.float32
+    )
 
 
 def test_pairs_are_normalised_and_know_their_demonstrations(demonstrations):
@@ -111,7 +157,9 @@ def test_pairs_are_normalised_and_know_their_demonstrations(demonstrations):
     dataset = PushtChunkDataset(*arrays, chunk_size=8, normalizer=normalizer)
     assert len(dataset) == len(demonstrations.states) - 7 * demonstrations.num_episodes
     np.testing.assert_allclose(dataset.states[0], normalizer.normalize_state(arrays[0][0]))
-    np.testing.assert_allclose(normalizer.denormalize_action(dataset.chunks[0]), arrays[1][:8], atol=1e-3)
+    np.testing.assert_allclose(
+        normalizer.denormalize_action(dataset.chunks[0]), arrays[1][:8], atol=1e-3
+    )
     assert dataset.demonstrations.fingerprint == demonstrations.fingerprint
 
 
@@ -122,7 +170,9 @@ def test_demonstrations_shorter_than_a_chunk_are_refused():
 
 def test_window_loader_serves_the_pairs_of_a_data_loader_that_drops_the_last():
     dataset = PushtChunkDataset(*counted([40, 31]), chunk_size=8, normalizer=NORMALIZER)
-    plain = DataLoader(dataset, 16, shuffle=True, drop_last=True, generator=torch.Generator().manual_seed(3))
+    plain = DataLoader(
+        dataset, 16, shuffle=True, drop_last=True, generator=torch.Generator().manual_seed(3)
+    )
     ours = WindowLoader(dataset, 16, seed=3, drop_last=True)
     assert len(ours) == len(plain) == len(dataset) // 16 and len(dataset) % 16
     for _ in range(2):
@@ -136,7 +186,9 @@ def test_window_loader_serves_the_pairs_of_a_data_loader_that_drops_the_last():
 def test_what_a_policy_leaves_out_is_named():
     policy = BasePolicy(5, 2, 8)
     assert (policy.state_dim, policy.action_dim, policy.chunk_size) == (5, 2, 8)
-    with pytest.raises(NotImplementedError, match=r"^Pushing\.compute_loss is still to be written\.$"):
+    with pytest.raises(
+        NotImplementedError, match=r"^Pushing\.compute_loss is still to be written\.$"
+    ):
         Pushing().compute_loss(torch.zeros(1, 5), torch.zeros(1, 8, 2))
     with pytest.raises(NotImplementedError, match=r"^BasePolicy\.sample_actions "):
         policy.sample_actions(torch.zeros(1, 5), num_steps=3)
@@ -150,8 +202,11 @@ def test_evaluation_in_lock_step_equals_episodes_one_by_one(logger):
     seeds = [500, 3, 77, 1234]
     alone = []
     for seed in seeds:
+
         def policy(obs):
-            chunk = model.sample_actions(NORMALIZER.normalize_state(torch.from_numpy(obs[0]).float()))
+            chunk = model.sample_actions(
+                NORMALIZER.normalize_state(torch.from_numpy(obs[0]).float())
+            )
             return NORMALIZER.denormalize_action(chunk).detach().numpy()
 
         [episode] = rollout(policy, [seed], obs_horizon=1, max_steps=40).rewards
@@ -216,7 +271,9 @@ def test_evaluation_starts_are_not_the_demonstrations():
 
 
 def test_the_evaluated_policy_is_kept_with_what_it_was_trained_on(tmp_path, demonstrations):
-    logger = Logger(tmp_path / "run", config={"seed": 7, "num_epochs": 9}, demonstrations=demonstrations)
+    logger = Logger(
+        tmp_path / "run", config={"seed": 7, "num_epochs": 9}, demonstrations=demonstrations
+    )
     model = Pushing()
     logger.log({"train/loss": 0.5}, 2)
     logger.log({"train/loss": 0.25}, 3)
@@ -230,7 +287,9 @@ def test_the_evaluated_policy_is_kept_with_what_it_was_trained_on(tmp_path, demo
     kept.restore(other)
     assert torch.equal(other.weight, model.weight)
     state = np.random.default_rng(0).uniform(0, 512, (3, 5))
-    np.testing.assert_array_equal(Normalizer(kept.stats).normalize_state(state), NORMALIZER.normalize_state(state))
+    np.testing.assert_array_equal(
+        Normalizer(kept.stats).normalize_state(state), NORMALIZER.normalize_state(state)
+    )
 
 
 @pytest.mark.parametrize("std", [[0, 1], [float("nan"), 1], [1, 1, 1]])
@@ -252,7 +311,10 @@ def test_a_policy_by_moments_is_none_by_ranges(logger):
 def test_the_first_episodes_are_filmed_side_by_side(logger, capfd):
     evaluate(Pushing(), logger, num_video_episodes=2, max_steps=12)
     assert (logger.path / "videos" / "step_3.mp4").stat().st_size > 1000
-    assert capfd.readouterr() == (f"step 3: mean reward {logger.rows[-1]['eval/mean_reward']:.3f}, 0 of 4 episodes solved\n", "")
+    assert capfd.readouterr() == (
+        f"step 3: mean reward {logger.rows[-1]['eval/mean_reward']:.3f}, 0 of 4 episodes solved\n",
+        "",
+    )
 
 
 def test_a_film_of_another_shape_than_a_square_is_refused(logger):
@@ -265,7 +327,16 @@ def test_the_calls_of_the_script_assignment_are_served(demos_path, tmp_path):
     script = checkout.parent / "shared" / "accept" / "script_calls.py"
     if not script.is_file():
         pytest.skip(f"needs the acceptance script, at {script}")
-    env = {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}  # two threads that wait for one core take many times as long
-    done = subprocess.run([sys.executable, script, Path(demos_path).resolve()], cwd=tmp_path, env=env, capture_output=True, text=True)
+    env = {
+        "PYTHONPATH": str(checkout),
+        "OMP_NUM_THREADS": "1",
+    }  # two threads that wait for one core take many times as long
+    done = subprocess.run(
+        [sys.executable, script, Path(demos_path).resolve()],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("served: script assignment\n") and done.stderr == ""

@@ -1,4 +1,7 @@
-"""The shipped demonstrations: small, honest, solved in several ways, and made again the same; and the sheet that shows them."""
+"""The shipped demonstrations: small, honest, solved in several ways, and made again the same; and
+the sheet that shows them.
+"""
+
 import json
 import zipfile
 
@@ -17,7 +20,9 @@ from score.course.settings import demonstrations as making
 @pytest.fixture(scope="module")
 def starts():
     """The seed of each shipped episode's start."""
-    return zarr.open_group(zarr.storage.ZipStore(demos.SHIPPED, mode="r"), path="demonstrations.zarr", mode="r")["meta/start_seed"][:]
+    return zarr.open_group(
+        zarr.storage.ZipStore(demos.SHIPPED, mode="r"), path="demonstrations.zarr", mode="r"
+    )["meta/start_seed"][:]
 
 
 # The set.
@@ -26,16 +31,25 @@ def starts():
 def test_the_set_is_large_enough_to_learn_from_and_small_enough_to_ship(demonstrations):
     assert demonstrations.num_episodes >= 200 and len(demonstrations.states) >= 20_000
     assert demos.SHIPPED.stat().st_size <= 2_000_000
-    assert demonstrations.fingerprint == demos.SHIPPED_FINGERPRINT and demos.name_of(demonstrations.fingerprint) == "shipped"
+    assert (
+        demonstrations.fingerprint == demos.SHIPPED_FINGERPRINT
+        and demos.name_of(demonstrations.fingerprint) == "shipped"
+    )
 
 
 def test_the_file_says_where_it_comes_from():
     with zipfile.ZipFile(demos.SHIPPED) as archive:
         about = json.loads(archive.read("demonstrations.zarr/.zattrs"))
-    assert about["seed"] == making.SEED and about["license"] == "MIT" and {"torch", "numpy", "pymunk"} <= set(about["versions"])
+    assert (
+        about["seed"] == making.SEED
+        and about["license"] == "MIT"
+        and {"torch", "numpy", "pymunk"} <= set(about["versions"])
+    )
 
 
-def test_driven_again_every_episode_is_the_recorded_one_and_ends_the_moment_it_succeeds(demonstrations, starts):
+def test_driven_again_every_episode_is_the_recorded_one_and_ends_the_moment_it_succeeds(
+    demonstrations, starts
+):
     sim = PushTSim()
     for i, start in enumerate(starts):
         states, actions = demonstrations.episode(i)
@@ -49,8 +63,8 @@ def test_driven_again_every_episode_is_the_recorded_one_and_ends_the_moment_it_s
 
 
 def test_no_grade_and_no_practice_sets_off_where_it_was_demonstrated(starts):
-    drawn = rubric.GRADED_FIRST_SEED + 10 ** 9 + 100_000  # above whatever a course draws
-    assert min(starts) > drawn and max(starts) < 2 ** 32
+    drawn = rubric.GRADED_FIRST_SEED + 10**9 + 100_000  # above whatever a course draws
+    assert min(starts) > drawn and max(starts) < 2**32
     assert set(starts).isdisjoint([*rubric.PUBLISHED_SEEDS, *rubric.PRACTICE_SEEDS])
 
 
@@ -59,7 +73,9 @@ def test_from_many_starts_there_are_two_ways_around_the_block(demonstrations):
     turns = sheet.facts(demonstrations).turns
     assert len(pairs) >= 50
     assert all(np.ptp(turns[pair]) > 0.5 for pair in pairs)
-    assert sum(turns[pair].min() < 0 < turns[pair].max() for pair in pairs) >= 20  # one in each direction
+    assert (
+        sum(turns[pair].min() < 0 < turns[pair].max() for pair in pairs) >= 20
+    )  # one in each direction
 
 
 # Making it.
@@ -73,7 +89,11 @@ def test_made_again_it_is_the_same_set_byte_for_byte_and_another_seed_gives_anot
 
     first = made("a.zarr.zip", 1)
     assert made("b.zarr.zip", 1) == first != made("c.zarr.zip", 2)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.zarr.zip", "b.zarr.zip", "c.zarr.zip"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "a.zarr.zip",
+        "b.zarr.zip",
+        "c.zarr.zip",
+    ]
     assert demos.open(tmp_path / "a.zarr.zip").num_episodes >= 1
 
 
@@ -89,7 +109,13 @@ def circling(turns, steps=50):
 
 def test_facts_are_lengths_speeds_coverage_and_turns():
     states = [circling(1), circling(-0.5), circling(0.25)]
-    found = sheet.facts(Demonstrations(np.concatenate(states).astype(np.float32), np.zeros((150, 2), np.float32), np.array([50, 100, 150])))
+    found = sheet.facts(
+        Demonstrations(
+            np.concatenate(states).astype(np.float32),
+            np.zeros((150, 2), np.float32),
+            np.array([50, 100, 150]),
+        )
+    )
     np.testing.assert_allclose(found.lengths, 5)
     np.testing.assert_allclose(found.turns, [1, -0.5, 0.25], atol=1e-3)
     np.testing.assert_allclose(found.speeds[0], 2 * 120 * np.sin(np.pi / 49) / 0.1, rtol=1e-3)
@@ -97,14 +123,22 @@ def test_facts_are_lengths_speeds_coverage_and_turns():
 
 
 def test_of_the_tries_from_a_start_the_quickest_is_kept_and_the_quickest_other_way():
-    tries = [(circling(turns, steps), np.zeros((steps, 2))) for turns, steps in ((0.3, 60), (0.2, 40), (0.6, 50), (-0.5, 70), (-0.6, 80))]
+    tries = [
+        (circling(turns, steps), np.zeros((steps, 2)))
+        for turns, steps in ((0.3, 60), (0.2, 40), (0.6, 50), (-0.5, 70), (-0.6, 80))
+    ]
     assert [len(actions) for _, actions in making._ways(tries)] == [40, 70]
     assert [len(actions) for _, actions in making._ways(tries[:3])] == [40]
 
 
-@pytest.mark.parametrize("name, what", [("demonstrations", "two ways from each of six starts"), ("human", "twelve of them")])
+@pytest.mark.parametrize(
+    "name, what",
+    [("demonstrations", "two ways from each of six starts"), ("human", "twelve of them")],
+)
 def test_the_sheet_shows_any_set_and_says_in_words_what_it_shows(name, what, request):
     shown = request.getfixturevalue(name)
     image = sheet.demonstrations(shown, "These")
     assert image.data.startswith(b"\x89PNG") and len(image.data) < 300_000
-    assert f"{shown.num_episodes} episodes" in image.metadata["alt"] and what in image.metadata["alt"]
+    assert (
+        f"{shown.num_episodes} episodes" in image.metadata["alt"] and what in image.metadata["alt"]
+    )

@@ -30,14 +30,18 @@ def tiny_arrays() -> dict[str, np.ndarray]:
     }
 
 
-def write_set(folder: Path, zarr_format: int = 2, without: tuple[str, ...] = (), **changed: np.ndarray) -> Path:
+def write_set(
+    folder: Path, zarr_format: int = 2, without: tuple[str, ...] = (), **changed: np.ndarray
+) -> Path:
     """A tiny set as a Zarr folder; `changed` replaces arrays by the last part of their names."""
     group = zarr.open_group(folder, mode="w", zarr_format=zarr_format)
     for name, values in tiny_arrays().items():
         values = changed.get(name.split("/")[1], values)
         if name not in without:
             chunks = (max(1, min(4, values.shape[0])), *values.shape[1:])
-            group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=chunks)[...] = values
+            group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=chunks)[...] = (
+                values
+            )
     return folder
 
 
@@ -84,7 +88,10 @@ def test_human_set_decodes_to_the_published_values(demos_path):
     assert opened.states.shape == (25650, 5) and opened.states.dtype == np.float32
     assert opened.actions.shape == (25650, 2) and opened.actions.dtype == np.float32
     assert opened.num_episodes == 206 and opened.episode_ends.dtype == np.int64
-    digests = [hashlib.sha256(a.tobytes()).hexdigest() for a in (opened.states, opened.actions, opened.episode_ends)]
+    digests = [
+        hashlib.sha256(a.tobytes()).hexdigest()
+        for a in (opened.states, opened.actions, opened.episode_ends)
+    ]
     assert digests == [
         "dcdc539bfdba9fc01cba8d2fe91cc580539ec046a88b0ffbe91be5511948d4dc",
         "6691b085749144b8db1aede97a80fb380afd08953fcd03660b441d0ffe9d6a8f",
@@ -101,7 +108,10 @@ def test_human_set_is_the_same_from_a_folder_a_nested_zip_and_a_root_zip(demos_p
     (folder,) = (tmp_path / "unpacked").rglob("*.zarr")
     nested = write_zip(tmp_path / "nested.zip", folder, "pusht/pusht_cchi_v7_replay.zarr/")
     root = write_zip(tmp_path / "pusht_cchi_v7_replay.zarr.zip", folder)
-    fingerprints = {demos.open(path).fingerprint for path in (demos_path, folder, tmp_path / "unpacked", nested, root)}
+    fingerprints = {
+        demos.open(path).fingerprint
+        for path in (demos_path, folder, tmp_path / "unpacked", nested, root)
+    }
     assert len(fingerprints) == 1
 
 
@@ -128,7 +138,9 @@ def test_sharded_arrays_open_and_a_missing_shard_is_noticed(tmp_path):
     group = zarr.open_group(tmp_path / "set.zarr", mode="w", zarr_format=3)
     for name, values in tiny_arrays().items():
         rest = values.shape[1:]
-        array = group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=(2, *rest), shards=(4, *rest))
+        array = group.create_array(
+            name, shape=values.shape, dtype=values.dtype, chunks=(2, *rest), shards=(4, *rest)
+        )
         array[...] = values
     assert_tiny(demos.open(tmp_path / "set.zarr"))
     (tmp_path / "set.zarr/data/state/c/1/0").unlink()
@@ -146,7 +158,11 @@ def test_other_number_types_are_converted(tmp_path):
     opened = demos.open(folder)
     np.testing.assert_array_equal(opened.states, arrays[STATE])
     np.testing.assert_array_equal(opened.actions, np.arange(14).reshape(7, 2))
-    assert (opened.states.dtype, opened.actions.dtype, opened.episode_ends.dtype) == (np.float32, np.float32, np.int64)
+    assert (opened.states.dtype, opened.actions.dtype, opened.episode_ends.dtype) == (
+        np.float32,
+        np.float32,
+        np.int64,
+    )
 
 
 def test_opening_writes_nothing_and_says_nothing(tmp_path, capfd):
@@ -157,11 +173,15 @@ def test_opening_writes_nothing_and_says_nothing(tmp_path, capfd):
     (folder / "data/state/c").mkdir()
     for i in (0, 1):  # an array in both formats at once makes zarr warn
         (folder / f"data/state/c/{i}").mkdir()
-        (folder / f"data/state/c/{i}/0").write_bytes((tmp_path / f"other.zarr/data/state/c/{i}/0").read_bytes())
+        (folder / f"data/state/c/{i}/0").write_bytes(
+            (tmp_path / f"other.zarr/data/state/c/{i}/0").read_bytes()
+        )
     archive = write_zip(tmp_path / "set.zip", folder)
     with warnings.catch_warnings(), zipfile.ZipFile(archive, "a") as again:
         warnings.simplefilter("ignore")
-        again.write(folder / ".zgroup", ".zgroup")  # an entry twice, as zarr's own ZipStore makes them
+        again.write(
+            folder / ".zgroup", ".zgroup"
+        )  # an entry twice, as zarr's own ZipStore makes them
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -189,7 +209,11 @@ def test_episodes_partition_the_steps():
             opened.episode(outside)
 
 
-@given(st.sampled_from([(name, i) for name, values in tiny_arrays().items() for i in range(values.size)]))
+@given(
+    st.sampled_from(
+        [(name, i) for name, values in tiny_arrays().items() for i in range(values.size)]
+    )
+)
 def test_fingerprint_changes_with_any_single_value(place):
     name, i = place
     arrays = tiny_arrays()
@@ -202,7 +226,10 @@ def test_fingerprint_changes_with_any_single_value(place):
 def test_fingerprint_sees_values_and_not_memory_layout():
     state, action, ends = tiny_arrays().values()
     original = demos.Demonstrations(state, action, ends).fingerprint
-    assert demos.Demonstrations(np.asfortranarray(state), action.astype(">f4"), ends).fingerprint == original
+    assert (
+        demos.Demonstrations(np.asfortranarray(state), action.astype(">f4"), ends).fingerprint
+        == original
+    )
     assert demos.Demonstrations(state.reshape(5, 7), action, ends).fingerprint != original
 
 
@@ -213,7 +240,9 @@ def test_no_path_means_the_one_in_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("PUSHT_DEMOS", str(write_set(tmp_path / "set.zarr")))
     assert_tiny(demos.open())
     monkeypatch.setenv("PUSHT_DEMOS", str(tmp_path / "nowhere.zip"))
-    with pytest.raises(demos.DemosError, match=r"nowhere\.zip \(named by PUSHT_DEMOS\) does not exist"):
+    with pytest.raises(
+        demos.DemosError, match=r"nowhere\.zip \(named by PUSHT_DEMOS\) does not exist"
+    ):
         demos.open()
 
 
@@ -223,7 +252,10 @@ def test_nothing_named_means_the_shipped_set(tmp_path, monkeypatch, value):
     if value is not None:
         monkeypatch.setenv("PUSHT_DEMOS", value)
     monkeypatch.setattr(demos, "SHIPPED", tmp_path / "set.zip")
-    with pytest.raises(demos.DemosError, match=r"shipped demonstrations are not at .*set\.zip: fetch the kit again, or .*\."):
+    with pytest.raises(
+        demos.DemosError,
+        match=r"shipped demonstrations are not at .*set\.zip: fetch the kit again, or .*\.",
+    ):
         demos.open()
     write_zip(tmp_path / "set.zip", write_set(tmp_path / "set.zarr"))
     assert_tiny(demos.open())
@@ -238,7 +270,11 @@ def test_a_path_called_like_a_name_is_opened_as_a_path(tmp_path, monkeypatch):
 
 def test_the_sets_with_names_are_known_by_their_fingerprints(monkeypatch):
     monkeypatch.setattr(demos, "SHIPPED_FINGERPRINT", "5" * 64)
-    assert [demos.name_of(f) for f in (demos.HUMAN_FINGERPRINT, "5" * 64, "6" * 64)] == ["human", "shipped", None]
+    assert [demos.name_of(f) for f in (demos.HUMAN_FINGERPRINT, "5" * 64, "6" * 64)] == [
+        "human",
+        "shipped",
+        None,
+    ]
 
 
 def test_a_home_path_is_expanded(tmp_path, monkeypatch):
@@ -264,13 +300,19 @@ WRONG_VALUES = {
     "fractional ends": (dict(episode_ends=np.array([3.0, 7.0])), [ENDS, "float64", "not integers"]),
     "four columns of state": (dict(state=np.ones((7, 4), np.float32)), [STATE, "(7, 4)", "(N, 5)"]),
     "flat states": (dict(state=np.ones(35, np.float32)), [STATE, "(35,)", "(N, 5)"]),
-    "three columns of action": (dict(action=np.ones((7, 3), np.float32)), [ACTION, "(7, 3)", "(N, 2)"]),
+    "three columns of action": (
+        dict(action=np.ones((7, 3), np.float32)),
+        [ACTION, "(7, 3)", "(N, 2)"],
+    ),
     "a table of ends": (dict(episode_ends=np.array([[3, 7]])), [ENDS, "(1, 2)", "(E,)"]),
     "no states": (dict(state=np.ones((0, 5), np.float32)), [STATE, "nothing"]),
     "no ends": (dict(episode_ends=np.array([], np.int64)), [ENDS, "nothing"]),
     "NaN in states": (with_value(STATE, 4, np.nan), [STATE, "NaN or infinity", "step 4"]),
     "infinity in actions": (with_value(ACTION, 2, -np.inf), [ACTION, "NaN or infinity", "step 2"]),
-    "more than float32 holds": (with_value(STATE, 1, 1e300, np.float64), [STATE, "NaN or infinity", "step 1"]),
+    "more than float32 holds": (
+        with_value(STATE, 1, 1e300, np.float64),
+        [STATE, "NaN or infinity", "step 1"],
+    ),
     "fewer actions": (dict(action=np.ones((6, 2), np.float32)), ["7 states", "6 actions"]),
     "ends that fall": (dict(episode_ends=np.array([5, 3, 7])), [ENDS, "rise"]),
     "ends that stay": (dict(episode_ends=np.array([3, 3, 7])), [ENDS, "rise"]),
@@ -304,7 +346,9 @@ def test_a_missing_chunk_is_no_zeros(tmp_path, zarr_format, chunk):
     refusal(folder, f"lacks chunk {chunk} of {STATE}", "fetch")
 
 
-@pytest.mark.parametrize("content", [b"", b"not compressed at all", None], ids=["empty", "rubbish", "half"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not compressed at all", None], ids=["empty", "rubbish", "half"]
+)
 @pytest.mark.parametrize("zarr_format, chunk", [(2, "1.0"), (3, "c/1/0")])
 def test_a_broken_chunk_is_named(tmp_path, zarr_format, chunk, content):
     file = write_set(tmp_path / "set.zarr", zarr_format) / ACTION / chunk
@@ -313,7 +357,9 @@ def test_a_broken_chunk_is_named(tmp_path, zarr_format, chunk, content):
     refusal(tmp_path / "set.zarr", f"broken chunk in {ACTION}", "fetch")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"zarr_format": 2}'], ids=["empty", "cut", "list", "bare"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"zarr_format": 2}'], ids=["empty", "cut", "list", "bare"]
+)
 @pytest.mark.parametrize("zarr_format, file", [(2, ".zarray"), (3, "zarr.json")])
 def test_broken_metadata_is_named(tmp_path, zarr_format, file, content):
     folder = write_set(tmp_path / "set.zarr", zarr_format)
@@ -325,12 +371,18 @@ def test_broken_metadata_is_named(tmp_path, zarr_format, file, content):
     "zarr_format, codec", [(2, numcodecs.Blosc()), (3, zarr.codecs.BloscCodec())], ids=["v2", "v3"]
 )
 def test_a_chunk_cut_anywhere_is_refused(tmp_path, zarr_format, codec):
-    # The published set's codec, which by itself decodes some cut chunks to whatever lies behind them in memory.
+    # The published set's codec, which by itself decodes some cut chunks to whatever lies behind
+    # them in memory.
     folder = write_set(tmp_path / "set.zarr", zarr_format)
     values = tiny_arrays()[ACTION]
     group = zarr.open_group(folder, zarr_format=zarr_format)
     array = group.create_array(
-        ACTION, shape=values.shape, dtype=values.dtype, chunks=(4, 2), compressors=codec, overwrite=True
+        ACTION,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(4, 2),
+        compressors=codec,
+        overwrite=True,
     )
     array[...] = values
     assert_tiny(demos.open(folder))
@@ -394,7 +446,12 @@ def test_two_sets_are_not_chosen_between(tmp_path):
     one = write_set(tmp_path / "both/one.zarr")
     write_set(tmp_path / "both/deeper/two.zarr")
     refusal(tmp_path / "both", "2 Zarr folders", "one.zarr", "two.zarr")
-    refusal(write_zip(tmp_path / "both.zip", tmp_path / "both"), "2 Zarr folders", "one.zarr", "two.zarr")
+    refusal(
+        write_zip(tmp_path / "both.zip", tmp_path / "both"),
+        "2 Zarr folders",
+        "one.zarr",
+        "two.zarr",
+    )
     assert_tiny(demos.open(one))
 
 
@@ -403,7 +460,10 @@ FILES = {
     "text": (b"PUSHT", "neither a zip nor a folder"),
     "gzip": (b"\x1f\x8b\x08\x00" + bytes(40), "neither a zip nor a folder"),
     "web page": (b"<!DOCTYPE html><html><title>Quota exceeded</title></html>", "web page"),
-    "page after a blank line": (b"\xef\xbb\xbf\n  <HTML lang='en'><body>Sign in</body></HTML>", "web page"),
+    "page after a blank line": (
+        b"\xef\xbb\xbf\n  <HTML lang='en'><body>Sign in</body></HTML>",
+        "web page",
+    ),
     "cut after the first bytes": (b"PK\x03\x04\x14\x00", "cut short or damaged"),
 }
 
@@ -422,7 +482,17 @@ def test_a_zip_without_a_set_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["/etc/evil", "../evil", "data/../../evil", "..\\evil", "data\\evil", "C:/evil", "C:evil", "//host/evil"]
+    "name",
+    [
+        "/etc/evil",
+        "../evil",
+        "data/../../evil",
+        "..\\evil",
+        "data\\evil",
+        "C:/evil",
+        "C:evil",
+        "//host/evil",
+    ],
 )
 def test_a_zip_entry_that_leads_outside_is_refused_by_name(tmp_path, name):
     path = write_zip(tmp_path / "set.zip", write_set(tmp_path / "set.zarr"))
@@ -459,7 +529,9 @@ def test_a_zip_behind_a_password_is_told_so(tmp_path):
 
 def test_a_zip_packed_in_an_unknown_way_is_told_so(tmp_path):
     content = zip_bytes(write_set(tmp_path / "set.zarr"))
-    (tmp_path / "set.zip").write_bytes(patched(content, 8, 10, b"\x09\x00"))  # Deflate64, as Windows packs large files
+    (tmp_path / "set.zip").write_bytes(
+        patched(content, 8, 10, b"\x09\x00")
+    )  # Deflate64, as Windows packs large files
     refusal(tmp_path / "set.zip", "Python cannot read")
 
 

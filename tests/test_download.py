@@ -1,4 +1,6 @@
-"""The human demonstrations arrive whole and right, whatever the server and the network do, or one sentence says why not."""
+"""The human demonstrations arrive whole and right, whatever the server and the network do, or one
+sentence says why not.
+"""
 
 import subprocess
 import sys
@@ -17,7 +19,10 @@ from test_demos import STATE, assert_tiny, tiny_arrays, write_set, write_zip, zi
 from pusht import demos, download
 from pusht.__main__ import main
 
-PAGE = b"<!DOCTYPE html><html><title>Quota exceeded</title><body>Too many users have viewed this file.</body></html>"
+PAGE = (
+    b"<!DOCTYPE html><html><title>Quota exceeded</title><body>Too many users have viewed this"
+    b" file.</body></html>"
+)
 
 
 # A server on loopback: `site.pages` maps a path to what gives the answer.
@@ -32,7 +37,9 @@ class Site:
     def gives(self, monkeypatch, *pages) -> None:
         """Make these pages the published addresses, /0, /1 and so on."""
         self.pages |= {f"/{i}": page for i, page in enumerate(pages)}
-        monkeypatch.setattr(download, "ADDRESSES", tuple(f"{self.address}/{i}" for i in range(len(pages))))
+        monkeypatch.setattr(
+            download, "ADDRESSES", tuple(f"{self.address}/{i}" for i in range(len(pages)))
+        )
 
     @property
     def ranges(self) -> list[tuple[str | None, str | None]]:
@@ -70,7 +77,9 @@ def answer(request, status, content, length=None, **headers) -> None:
 
 
 def whole(content, *, ranges=True, cut=None, **version):
-    """A page that gives an archive, or its rest where that is asked for; `cut`: the connection ends after so many bytes."""
+    """A page that gives an archive, or its rest where that is asked for; `cut`: the connection ends
+    after so many bytes.
+    """
 
     def page(request):
         start, asked, condition = 0, request.headers["Range"], request.headers["If-Range"]
@@ -79,7 +88,9 @@ def whole(content, *, ranges=True, cut=None, **version):
             if start >= len(content):
                 return answer(request, 416, b"")
         given = content[start : None if cut is None else start + cut]
-        place = {"Content_Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+        place = (
+            {"Content_Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+        )
         answer(request, 206 if start else 200, given, len(content) - start, **version, **place)
 
     return page
@@ -100,7 +111,9 @@ def cache(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def content(tmp_path, monkeypatch) -> bytes:
     """An archive of a tiny set that passes for the human one, of some twenty blocks."""
-    monkeypatch.setattr(demos, "HUMAN_FINGERPRINT", demos.Demonstrations(*tiny_arrays().values()).fingerprint)
+    monkeypatch.setattr(
+        demos, "HUMAN_FINGERPRINT", demos.Demonstrations(*tiny_arrays().values()).fingerprint
+    )
     content = zip_bytes(write_set(tmp_path / "set.zarr"), "pusht/set.zarr/")
     monkeypatch.setattr(download, "_BLOCK", len(content) // 20)
     return content
@@ -119,7 +132,9 @@ def refusal(*words: str) -> str:
         assert word in message, message
     assert message.startswith("The human demonstrations ") and "\n" not in message
     advice = message.rpartition(": download ")[2]
-    assert advice.startswith(download.ADDRESSES[0]) and advice.endswith("set the environment variable PUSHT_DEMOS to the path of that file.")
+    assert advice.startswith(download.ADDRESSES[0]) and advice.endswith(
+        "set the environment variable PUSHT_DEMOS to the path of that file."
+    )
     return message
 
 
@@ -145,10 +160,15 @@ def test_the_name_may_stand_in_the_environment(site, monkeypatch, content):
     assert_tiny(demos.open())
 
 
-def test_one_line_says_where_it_is_kept_and_stderr_stays_empty(site, cache, monkeypatch, content, capfd):
+def test_one_line_says_where_it_is_kept_and_stderr_stays_empty(
+    site, cache, monkeypatch, content, capfd
+):
     site.gives(monkeypatch, whole(content))
     demos.open("human")
-    assert capfd.readouterr() == (f"Downloading the human demonstrations, which are kept in {cache / 'human.zip'}\n", "")
+    assert capfd.readouterr() == (
+        f"Downloading the human demonstrations, which are kept in {cache / 'human.zip'}\n",
+        "",
+    )
     demos.open("human")
     assert capfd.readouterr() == ("", "")
 
@@ -184,7 +204,11 @@ def test_a_bar_shows_how_far_it_is(site, monkeypatch, content):
 
 def test_a_redirect_is_followed_but_not_away_from_https(site, monkeypatch, content):
     site.pages["/elsewhere"] = whole(content)
-    site.gives(monkeypatch, plain(b"", 302, Location="http://example.invalid/"), plain(b"", 302, Location="/elsewhere"))
+    site.gives(
+        monkeypatch,
+        plain(b"", 302, Location="http://example.invalid/"),
+        plain(b"", 302, Location="/elsewhere"),
+    )
     assert_tiny(demos.open("human"))
     site.gives(monkeypatch, plain(b"", 302, Location="http://example.invalid/"))
     download.clear()
@@ -198,10 +222,17 @@ def test_a_file_put_there_by_hand_is_used(site, monkeypatch, content, tmp_path):
     assert_tiny(demos.open("human"))
 
 
-def test_a_wrong_file_put_there_by_hand_is_named_when_the_download_fails(site, monkeypatch, content, tmp_path):
+def test_a_wrong_file_put_there_by_hand_is_named_when_the_download_fails(
+    site, monkeypatch, content, tmp_path
+):
     site.gives(monkeypatch, plain(PAGE, 404))
     for wrong, words in (
-        (write_zip(tmp_path / "other.zip", write_set(tmp_path / "other.zarr", action=np.ones((7, 2)))), "wrong checksum"),
+        (
+            write_zip(
+                tmp_path / "other.zip", write_set(tmp_path / "other.zarr", action=np.ones((7, 2)))
+            ),
+            "wrong checksum",
+        ),
         (tmp_path / "nowhere.zip", "does not exist"),
     ):
         monkeypatch.setenv("PUSHT_DEMOS", str(wrong))
@@ -213,7 +244,11 @@ def test_a_wrong_file_put_there_by_hand_is_named_when_the_download_fails(site, m
 # Going on.
 
 
-@pytest.mark.parametrize("version", [{"ETag": '"1"'}, {"Last_Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, {}], ids=["etag", "date", "none"])
+@pytest.mark.parametrize(
+    "version",
+    [{"ETag": '"1"'}, {"Last_Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, {}],
+    ids=["etag", "date", "none"],
+)
 def test_an_interrupted_download_goes_on_where_it_was(site, cache, monkeypatch, content, version):
     site.gives(monkeypatch, whole(content, **version))
     monkeypatch.setattr(download, "progress_bar", Bar(stop=len(content) // 2))
@@ -244,7 +279,9 @@ def leave_part(site, monkeypatch, cache, content, size, **version) -> None:
 
 
 def elsewhere(content):
-    return lambda request: answer(request, 206 if request.headers["Range"] else 200, content, Content_Range="bytes 5-9/10")
+    return lambda request: answer(
+        request, 206 if request.headers["Range"] else 200, content, Content_Range="bytes 5-9/10"
+    )
 
 
 @pytest.mark.parametrize("page, requests", [
@@ -253,7 +290,9 @@ def elsewhere(content):
     (lambda content: whole(content, ETag='"1"'), 2),
     (elsewhere, 2),
 ], ids=["another version", "no ranges", "nothing behind the part (416)", "another range"])  # fmt: skip
-def test_what_does_not_continue_the_part_is_not_glued_to_it(site, cache, monkeypatch, content, page, requests):
+def test_what_does_not_continue_the_part_is_not_glued_to_it(
+    site, cache, monkeypatch, content, page, requests
+):
     longer = b"PK" + bytes(2 * len(content))
     leave_part(site, monkeypatch, cache, longer, len(content) + 100, ETag='"1"')
     site.gives(monkeypatch, page(content))
@@ -265,7 +304,9 @@ def test_a_part_of_another_address_is_not_continued(site, cache, monkeypatch, co
     leave_part(site, monkeypatch, cache, b"PK" + bytes(2000), 1000)
     site.gives(monkeypatch, plain(PAGE), whole(content))
     assert_tiny(demos.open("human"))
-    assert site.asked == [("/0", "bytes=1000-", None), ("/1", None, None)] and kept(cache) == ["human.zip"]
+    assert site.asked == [("/0", "bytes=1000-", None), ("/1", None, None)] and kept(cache) == [
+        "human.zip"
+    ]
 
 
 def test_a_part_that_leads_to_wrong_data_is_removed(site, cache, monkeypatch, content):
@@ -286,7 +327,15 @@ def test_a_notice_does_not_cost_the_part(site, cache, monkeypatch, content):
 
 
 def test_a_weak_etag_is_no_version(site, cache, monkeypatch, content):
-    leave_part(site, monkeypatch, cache, content, 500, ETag='W/"1"', Last_Modified="Mon, 01 Jan 2024 00:00:00 GMT")
+    leave_part(
+        site,
+        monkeypatch,
+        cache,
+        content,
+        500,
+        ETag='W/"1"',
+        Last_Modified="Mon, 01 Jan 2024 00:00:00 GMT",
+    )
     refusal("cut short")
     assert site.ranges[0] == ("bytes=500-", "Mon, 01 Jan 2024 00:00:00 GMT")
 
@@ -326,25 +375,48 @@ def other(folder: Path) -> bytes:
 
 
 FAILURES = {
-    "quota page": (lambda _: plain(PAGE, Content_Type="text/html; charset=utf-8"), "a web page in place of the zip (a quota notice?)"),
-    "page as a zip": (lambda _: plain(b"\xef\xbb\xbf\n" + PAGE, Content_Type="application/zip"), "a web page in place of the zip"),
+    "quota page": (
+        lambda _: plain(PAGE, Content_Type="text/html; charset=utf-8"),
+        "a web page in place of the zip (a quota notice?)",
+    ),
+    "page as a zip": (
+        lambda _: plain(b"\xef\xbb\xbf\n" + PAGE, Content_Type="application/zip"),
+        "a web page in place of the zip",
+    ),
     "not found": (lambda _: plain(PAGE, 404), "it answers 404 (Not Found)"),
     "server error": (lambda _: plain(b"", 500), "it answers 500 (Internal Server Error)"),
     "a part unasked": (lambda _: plain(b"PK", 206, Content_Range="bytes 5-6/7"), "it answers 206"),
     "nothing": (lambda _: plain(b""), "no zip"),
     "text": (lambda _: plain(b"Busy."), "no zip"),
-    "rubbish": (lambda _: plain(b"PK\x03\x04" + bytes(5000)), "what it gives is a zip that was cut short or damaged"),
-    "half a zip that claims to be whole": (lambda folder: plain(other(folder)[:1000]), "what it gives is a zip that was cut short or damaged"),
-    "one value off": (lambda folder: whole(other(folder)), "what it gives holds other demonstrations (wrong checksum"),
-    "zip bomb": (lambda folder: plain(bomb(folder)), "what it gives holds over 64 MB in data/state"),
-    "way outside": (lambda folder: plain(outside(folder)), "what it gives has an entry '../../evil'"),
+    "rubbish": (
+        lambda _: plain(b"PK\x03\x04" + bytes(5000)),
+        "what it gives is a zip that was cut short or damaged",
+    ),
+    "half a zip that claims to be whole": (
+        lambda folder: plain(other(folder)[:1000]),
+        "what it gives is a zip that was cut short or damaged",
+    ),
+    "one value off": (
+        lambda folder: whole(other(folder)),
+        "what it gives holds other demonstrations (wrong checksum",
+    ),
+    "zip bomb": (
+        lambda folder: plain(bomb(folder)),
+        "what it gives holds over 64 MB in data/state",
+    ),
+    "way outside": (
+        lambda folder: plain(outside(folder)),
+        "what it gives has an entry '../../evil'",
+    ),
     "endless": (lambda _: endless, "it gives more than 300,000 bytes"),
     "too large": (lambda _: plain(b"PK", length=300_001), "it offers 300,001 bytes"),
 }
 
 
 @pytest.mark.parametrize("page, words", FAILURES.values(), ids=FAILURES)
-def test_what_an_address_gives_instead_is_named_and_the_next_one_tried(site, cache, monkeypatch, content, tmp_path, page, words):
+def test_what_an_address_gives_instead_is_named_and_the_next_one_tried(
+    site, cache, monkeypatch, content, tmp_path, page, words
+):
     monkeypatch.setattr(download, "MAX_BYTES", 300_000)
     site.gives(monkeypatch, page(tmp_path))
     refusal(f"could not be downloaded (127.0.0.1: {words}")
@@ -390,7 +462,11 @@ def test_a_server_that_falls_silent_is_given_up(site, cache, monkeypatch, conten
 
 def test_every_address_says_its_own_failure(site, monkeypatch, content):
     site.gives(monkeypatch, plain(PAGE), plain(b"", 404))
-    refusal("(127.0.0.1: a web page in place of the zip (a quota notice?); 127.0.0.1: it answers 404 (Not Found))", f"{site.address}/0 or {site.address}/1 by hand")
+    refusal(
+        "(127.0.0.1: a web page in place of the zip (a quota notice?); 127.0.0.1: it answers 404"
+        " (Not Found))",
+        f"{site.address}/0 or {site.address}/1 by hand",
+    )
 
 
 def test_a_cache_that_cannot_be_written_is_named(site, cache, monkeypatch, content):
@@ -407,14 +483,20 @@ def test_a_cache_that_cannot_be_written_is_named(site, cache, monkeypatch, conte
     (lambda file, folder: file.write_bytes(file.read_bytes()[:-100]), "cut short or damaged"),
     (lambda file, folder: file.write_bytes(other(folder)), "wrong checksum"),
 ], ids=["cut", "another set"])  # fmt: skip
-def test_a_kept_file_that_was_damaged_is_noticed_and_fetched_again(site, cache, monkeypatch, content, tmp_path, capsys, damage, words):
+def test_a_kept_file_that_was_damaged_is_noticed_and_fetched_again(
+    site, cache, monkeypatch, content, tmp_path, capsys, damage, words
+):
     site.gives(monkeypatch, whole(content))
     demos.open("human")
     damage(cache / "human.zip", tmp_path)
     capsys.readouterr()
     assert_tiny(demos.open("human"))
     notice = capsys.readouterr().out.splitlines()[0]
-    assert notice.startswith(f"{cache / 'human.zip'} ") and words in notice and notice.endswith("fetched again")
+    assert (
+        notice.startswith(f"{cache / 'human.zip'} ")
+        and words in notice
+        and notice.endswith("fetched again")
+    )
     assert len(site.asked) == 2 and (cache / "human.zip").read_bytes() == content
 
 
@@ -439,7 +521,9 @@ def test_two_at_a_time_download_once(site, cache, monkeypatch, content):
     assert len(site.asked) == 1
 
 
-def test_the_command_says_where_the_sets_are_fetches_and_clears(site, cache, monkeypatch, content, tmp_path, capsys):
+def test_the_command_says_where_the_sets_are_fetches_and_clears(
+    site, cache, monkeypatch, content, tmp_path, capsys
+):
     def said(*arguments):
         main(["demos", *arguments])
         return capsys.readouterr().out.splitlines()
@@ -449,7 +533,10 @@ def test_the_command_says_where_the_sets_are_fetches_and_clears(site, cache, mon
     assert said()[0].startswith(f"shipped: {tmp_path / 'shipped.zip'} does not exist")
     (tmp_path / "shipped.zip").write_bytes(other(tmp_path))
     shipped = f"shipped: 2 episodes, 7 steps, in {tmp_path / 'shipped.zip'}"
-    assert said() == [shipped, f"human: not downloaded; python -m pusht demos human puts it at {file}"]
+    assert said() == [
+        shipped,
+        f"human: not downloaded; python -m pusht demos human puts it at {file}",
+    ]
     assert not cache.exists() and said("--clear") == [f"Nothing was kept in {cache}"]
 
     leave_part(site, monkeypatch, cache, content, 500)
@@ -464,9 +551,17 @@ def test_the_command_says_where_the_sets_are_fetches_and_clears(site, cache, mon
     with pytest.raises(SystemExit, match="could not be downloaded .*cut short"):
         main(["demos", "human"])
     capsys.readouterr()
-    assert said("--clear") == [f"Removed {cache / 'human.zip.part'}", f"Removed {cache / 'human.zip.part.from'}"]
+    assert said("--clear") == [
+        f"Removed {cache / 'human.zip.part'}",
+        f"Removed {cache / 'human.zip.part.from'}",
+    ]
 
 
 def test_the_command_warns_of_nothing():
-    done = subprocess.run([sys.executable, "-m", "pusht", "demos", "--help"], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "pusht", "demos", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
     assert (done.returncode, done.stderr) == (0, "") and "--clear" in done.stdout

@@ -1,4 +1,6 @@
-"""The environment keeps the published gym contract; its gymnasium twin passes gymnasium's own checks."""
+"""The environment keeps the published gym contract; its gymnasium twin passes gymnasium's own
+checks.
+"""
 
 import os
 import random
@@ -28,7 +30,9 @@ def env() -> PushTEnv:
 
 
 def near_goal(shift: float) -> np.ndarray:
-    """A state whose block is `shift` px from the goal along the T's bar: it covers 1 - 120 shift / 6300 of the goal."""
+    """A state whose block is `shift` px from the goal along the T's bar: it covers 1 - 120 shift /
+    6300 of the goal.
+    """
     x, y, angle = GOAL_POSE
     return np.array([*AWAY, x + shift * np.cos(angle), y + shift * np.sin(angle), angle])
 
@@ -36,7 +40,13 @@ def near_goal(shift: float) -> np.ndarray:
 def assert_is_info(info: dict) -> None:
     assert set(info) == {"pos_agent", "vel_agent", "block_pose", "goal_pose", "n_contacts"}
     shapes = {name: np.shape(value) for name, value in info.items()}
-    assert shapes == {"pos_agent": (2,), "vel_agent": (2,), "block_pose": (3,), "goal_pose": (3,), "n_contacts": ()}
+    assert shapes == {
+        "pos_agent": (2,),
+        "vel_agent": (2,),
+        "block_pose": (3,),
+        "goal_pose": (3,),
+        "n_contacts": (),
+    }
     assert isinstance(info["n_contacts"], int) and info["goal_pose"].tolist() == GOAL_POSE.tolist()
 
 
@@ -45,7 +55,9 @@ def assert_is_info(info: dict) -> None:
 
 def test_spaces_are_the_published_ones(env):
     assert isinstance(env, gym.Env)
-    assert env.observation_space == gym.spaces.Box(0.0, np.array([512, 512, 512, 512, 2 * np.pi]), (5,), np.float64)
+    assert env.observation_space == gym.spaces.Box(
+        0.0, np.array([512, 512, 512, 512, 2 * np.pi]), (5,), np.float64
+    )
     assert env.action_space == gym.spaces.Box(0.0, 512.0, (2,), np.float64)
 
 
@@ -61,7 +73,9 @@ def test_reset_and_step_return_what_gym_says(env):
         assert isinstance(terminated, bool) and truncated is False
         assert_is_info(info)
         np.testing.assert_array_equal(info["pos_agent"], obs[:2])
-        np.testing.assert_allclose([*info["block_pose"][:2], info["block_pose"][2] % (2 * np.pi)], obs[2:])
+        np.testing.assert_allclose(
+            [*info["block_pose"][:2], info["block_pose"][2] % (2 * np.pi)], obs[2:]
+        )
 
 
 def test_seed_1000_draws_and_steps_as_published():
@@ -71,7 +85,9 @@ def test_seed_1000_draws_and_steps_as_published():
     action = env.action_space.sample()
     np.testing.assert_allclose(action, [266.9495, 309.167], rtol=0, atol=5e-5)
     obs, reward, terminated, _, _ = env.step(np.array([266.9495, 309.167]))
-    np.testing.assert_allclose(obs, [175.42240074, 176.63567294, 292, 351, 2.91955884], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        obs, [175.42240074, 176.63567294, 292, 351, 2.91955884], rtol=0, atol=1e-8
+    )
     assert reward == pytest.approx(0.18776528434724993, abs=1e-12) and not terminated
 
 
@@ -129,7 +145,9 @@ def test_arguments_reach_the_simulator():
 def test_works_behind_gym_make():
     gym.register("PushTOfTheTest-v0", entry_point=PushTEnv, max_episode_steps=3)
     try:
-        made = gym.make("PushTOfTheTest-v0", disable_env_checker=True)  # gym's checker dies on numpy 2
+        made = gym.make(
+            "PushTOfTheTest-v0", disable_env_checker=True
+        )  # gym's checker dies on numpy 2
         obs, _ = made.reset(seed=1000)
         np.testing.assert_allclose(obs, [137, 121, 292, 351, 2.91955884], atol=1e-8)
         ends = [made.step(np.array([266.9495, 309.167]))[2:4] for _ in range(3)]
@@ -195,7 +213,9 @@ def test_an_episode_is_never_truncated(env):
 # Placing and looking.
 
 
-@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, lambda obs: torch.tensor(obs, dtype=torch.float32)])
+@pytest.mark.parametrize(
+    "kind", [list, np.array, torch.tensor, lambda obs: torch.tensor(obs, dtype=torch.float32)]
+)
 def test_set_obs_takes_arrays_and_tensors(env, kind):
     obs = [100.0, 200.0, 300.0, 310.0, 1.5]
     for _ in range(5):
@@ -270,9 +290,14 @@ def test_a_mode_it_does_not_have_is_named(env):
         env.render(mode="human")
 
 
-@pytest.mark.parametrize("call", [lambda env: env.step([1, 1]), lambda env: env.render()], ids=["step", "render"])
+@pytest.mark.parametrize(
+    "call", [lambda env: env.step([1, 1]), lambda env: env.render()], ids=["step", "render"]
+)
 def test_reset_comes_first(call):
-    with pytest.raises(RuntimeError, match=r"^Call reset\(\) before (step|render)\(\): the episode has not begun\.$"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"^Call reset\(\) before (step|render)\(\): the episode has not begun\.$",
+    ):
         call(PushTEnv())
 
 
@@ -293,7 +318,9 @@ def test_gymnasiums_own_checker_passes():
         warnings.simplefilter("always")
         check_env(made.unwrapped)
     # Actions in pixels are the published ones; gymnasium would rather have them within [-1, 1].
-    assert [str(r.message) for r in remarks if "symmetric and normalized space" not in str(r.message)] == []
+    assert [
+        str(r.message) for r in remarks if "symmetric and normalized space" not in str(r.message)
+    ] == []
 
 
 def test_both_interfaces_show_one_task():
@@ -318,12 +345,26 @@ def test_gymnasium_ends_an_episode_after_500_steps():
 
 @pytest.mark.parametrize("package", ["pusht", "score"])
 def test_import_is_silent_and_needs_neither_display_nor_the_instructors_part(package):
-    hidden = {"DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "PYGAME_HIDE_SUPPORT_PROMPT", "PUSHT_DEMOS", "PYTHONWARNINGS"}
+    hidden = {
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "SDL_VIDEODRIVER",
+        "PYGAME_HIDE_SUPPORT_PROMPT",
+        "PUSHT_DEMOS",
+        "PYTHONWARNINGS",
+    }
     # Drawing is part of it: pygame, too, must be content without a screen and keep quiet.
-    code = (f"import sys, {package}; unwanted = {{'nbgrader', 'jupytext', 'wandb'}} & set(sys.modules);"
-            "assert not unwanted, unwanted; assert 'pusht' in sys.modules;"
-            f"assert {package == 'score'} or 'score' not in sys.modules;"
-            "import pusht; env = pusht.PushTEnv(render_size=32); env.reset(); env.render(); env.step([1, 1])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
-                          env={name: value for name, value in os.environ.items() if name not in hidden})
+    code = (
+        f"import sys, {package}; unwanted = {{'nbgrader', 'jupytext', 'wandb'}} &"
+        " set(sys.modules);assert not unwanted, unwanted; assert 'pusht' in sys.modules;assert"
+        f" {package == 'score'} or 'score' not in sys.modules;import pusht; env ="
+        " pusht.PushTEnv(render_size=32); env.reset(); env.render(); env.step([1, 1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={name: value for name, value in os.environ.items() if name not in hidden},
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

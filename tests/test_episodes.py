@@ -1,4 +1,6 @@
-"""Rollouts are graded fairly and reproducibly, and what a policy does wrong costs its points with a sentence, nothing else."""
+"""Rollouts are graded fairly and reproducibly, and what a policy does wrong costs its points with a
+sentence, nothing else.
+"""
 
 import json
 import re
@@ -18,13 +20,17 @@ from score.rollouts.evaluate import Score, bootstrap_interval, called, rollout_p
 from score.verdict import AnswerError
 
 POLICY = rubric.POLICIES["part1_mlp"]
-STATS = {"obs": {"min": np.zeros(5, np.float32), "max": np.full(5, 512, np.float32)},
-         "action": {"min": np.zeros(2, np.float32), "max": np.full(2, 512, np.float32)}}
+STATS = {
+    "obs": {"min": np.zeros(5, np.float32), "max": np.full(5, 512, np.float32)},
+    "action": {"min": np.zeros(2, np.float32), "max": np.full(2, 512, np.float32)},
+}
 STEPS = 40
 
 
 def network(outputs=32):
-    """A policy that rams the block: every action lies beyond it, as seen from the agent. So what it does shows in its scores."""
+    """A policy that rams the block: every action lies beyond it, as seen from the agent. So what it
+    does shows in its scores.
+    """
     model = nn.utils.skip_init(nn.Linear, 10, outputs)
     nn.init.zeros_(model.weight)
     nn.init.zeros_(model.bias)
@@ -43,7 +49,9 @@ def model():
 @pytest.fixture
 def handed_in(tmp_path, model):
     """A folder with the hand-in file of `model`."""
-    Checkpoint(model.state_dict(), STATS, [0.1], 1, "none", 0, {}).save(tmp_path / "part1_mlp.safetensors")
+    Checkpoint(model.state_dict(), STATS, [0.1], 1, "none", 0, {}).save(
+        tmp_path / "part1_mlp.safetensors"
+    )
     return tmp_path
 
 
@@ -87,33 +95,72 @@ class OfItsOwnKind(BaseException):
 def raising(error):
     def infer(**kwargs):
         raise error
+
     return infer
 
 
 def of_output(change):
-    """The answer whose model's output (B, 16, 2) is changed on the way out; it insists on a batch dimension."""
+    """The answer whose model's output (B, 16, 2) is changed on the way out; it insists on a batch
+    dimension.
+    """
+
     @torch.no_grad()
     def infer(model, batch_size, nobs, pred_horizon, action_dim):
         return change(model(nobs.flatten(start_dim=1)).view(batch_size, pred_horizon, action_dim))
+
     return infer
 
 
 FAILING = [
-    pytest.param(of_output(lambda a: a[:, 1:9]), "returned shape (3, 8, 2) where (3, 16, 2) is needed", id="executed actions only"),
-    pytest.param(of_output(lambda a: a.flatten(1)), "returned shape (3, 32) where (3, 16, 2) is needed", id="flat"),
-    pytest.param(of_output(lambda a: a.transpose(1, 2)), "returned shape (3, 2, 16) where", id="last two swapped"),
+    pytest.param(
+        of_output(lambda a: a[:, 1:9]),
+        "returned shape (3, 8, 2) where (3, 16, 2) is needed",
+        id="executed actions only",
+    ),
+    pytest.param(
+        of_output(lambda a: a.flatten(1)),
+        "returned shape (3, 32) where (3, 16, 2) is needed",
+        id="flat",
+    ),
+    pytest.param(
+        of_output(lambda a: a.transpose(1, 2)),
+        "returned shape (3, 2, 16) where",
+        id="last two swapped",
+    ),
     pytest.param(of_output(lambda a: a / 0), "not finite", id="infinite"),
     pytest.param(of_output(lambda a: a * float("nan")), "not finite", id="nan"),
-    pytest.param(of_output(lambda a: a.long()), "returned torch.int64 where a float tensor is needed", id="integers"),
-    pytest.param(of_output(lambda a: a.to(torch.complex64)), "returned torch.complex64", id="complex"),
-    pytest.param(of_output(lambda a: a.numpy()), "returned ndarray where a float tensor is needed", id="numpy"),
+    pytest.param(
+        of_output(lambda a: a.long()),
+        "returned torch.int64 where a float tensor is needed",
+        id="integers",
+    ),
+    pytest.param(
+        of_output(lambda a: a.to(torch.complex64)), "returned torch.complex64", id="complex"
+    ),
+    pytest.param(
+        of_output(lambda a: a.numpy()),
+        "returned ndarray where a float tensor is needed",
+        id="numpy",
+    ),
     pytest.param(of_output(lambda a: a.to("meta")), "meta", id="without data"),
-    pytest.param(of_output(lambda a: None), "returned NoneType where a float tensor is needed", id="nothing"),
-    pytest.param(raising(NotImplementedError("Need to implement for Q1.3")), "ot answered yet", id="not answered"),
-    pytest.param(raising(RuntimeError("out of ideas")), "raised RuntimeError: out of ideas", id="raises"),
+    pytest.param(
+        of_output(lambda a: None), "returned NoneType where a float tensor is needed", id="nothing"
+    ),
+    pytest.param(
+        raising(NotImplementedError("Need to implement for Q1.3")),
+        "ot answered yet",
+        id="not answered",
+    ),
+    pytest.param(
+        raising(RuntimeError("out of ideas")), "raised RuntimeError: out of ideas", id="raises"
+    ),
     pytest.param(raising(SystemExit(1)), "raised SystemExit: 1", id="exits"),
-    pytest.param(raising(OfItsOwnKind("odd")), "raised OfItsOwnKind: odd", id="raises what is no Exception"),
-    pytest.param(lambda net, obs: None, "leave the function's name and arguments", id="other arguments"),
+    pytest.param(
+        raising(OfItsOwnKind("odd")), "raised OfItsOwnKind: odd", id="raises what is no Exception"
+    ),
+    pytest.param(
+        lambda net, obs: None, "leave the function's name and arguments", id="other arguments"
+    ),
 ]
 
 
@@ -165,7 +212,9 @@ def test_floats_of_any_kind_are_served(short, handed_in, model, dtype):
     assert verdict.sentence.startswith("Score ")
 
 
-def test_actions_far_beyond_the_table_are_cut_off_before_they_break_the_physics(short, handed_in, model):
+def test_actions_far_beyond_the_table_are_cut_off_before_they_break_the_physics(
+    short, handed_in, model
+):
     verdict = grade(of_output(lambda a: torch.full_like(a, 1e38)), model, handed_in)
     assert "Score 0." in verdict.sentence and "finite" not in verdict.sentence
 
@@ -236,7 +285,12 @@ def test_a_checkpoint_of_another_architecture_earns_nothing(short, handed_in):
 
 def test_a_checkpoint_of_another_make_earns_nothing(short, tmp_path, model):
     import safetensors.torch
-    safetensors.torch.save_file(model.state_dict(), tmp_path / "part1_mlp.safetensors", metadata={"pusht_checkpoint": json.dumps({})})
+
+    safetensors.torch.save_file(
+        model.state_dict(),
+        tmp_path / "part1_mlp.safetensors",
+        metadata={"pusht_checkpoint": json.dumps({})},
+    )
     verdict = grade(batched, model, tmp_path)
     assert verdict.points == 0
     assert "was not written by a TrainingRun" in verdict.sentence
@@ -256,11 +310,16 @@ def test_no_points_at_the_baseline_and_all_at_the_target():
     target = POLICY.targets["human"]
     assert rollout_points(POLICY, POLICY.baseline, target) == 0
     assert rollout_points(POLICY, target, target) == POLICY.points
-    assert rollout_points(POLICY, (POLICY.baseline + target) / 2, target) == pytest.approx(POLICY.points / 2)
+    assert rollout_points(POLICY, (POLICY.baseline + target) / 2, target) == pytest.approx(
+        POLICY.points / 2
+    )
 
 
 def test_points_are_plain_floats_clipped_and_rise_with_the_score():
-    points = [rollout_points(POLICY, np.float64(mean), POLICY.targets["human"]) for mean in np.linspace(-0.2, 1.2, 57)]
+    points = [
+        rollout_points(POLICY, np.float64(mean), POLICY.targets["human"])
+        for mean in np.linspace(-0.2, 1.2, 57)
+    ]
     assert all(type(p) is float for p in points)
     assert points == sorted(points)
     assert points[0] == 0
@@ -281,7 +340,9 @@ def test_the_interval_is_the_same_every_time_and_holds_the_mean():
 def test_the_interval_is_the_normal_one_for_many_episodes():
     scores = np.random.default_rng(1).uniform(size=400)
     half = 1.96 * scores.std() / np.sqrt(len(scores))
-    np.testing.assert_allclose(bootstrap_interval(scores), [scores.mean() - half, scores.mean() + half], atol=0.1 * half)
+    np.testing.assert_allclose(
+        bootstrap_interval(scores), [scores.mean() - half, scores.mean() + half], atol=0.1 * half
+    )
 
 
 def test_the_interval_shrinks_with_more_episodes():
@@ -320,14 +381,19 @@ def test_a_students_own_run_uses_practice_episodes(short, handed_in, model, seed
 
 def sampled(source):
     """A policy that adds noise from a generator of its module's choice."""
-    return of_output(lambda a: a + 0.3 * torch.as_tensor(source(tuple(a.shape)), dtype=torch.float32))
+    return of_output(
+        lambda a: a + 0.3 * torch.as_tensor(source(tuple(a.shape)), dtype=torch.float32)
+    )
 
 
-@pytest.mark.parametrize("infer", [
-    pytest.param(batched, id="deterministic"),
-    pytest.param(of_output(lambda a: a + 0.3 * torch.randn_like(a)), id="torch noise"),
-    pytest.param(sampled(lambda shape: np.random.normal(size=shape)), id="numpy noise"),
-])
+@pytest.mark.parametrize(
+    "infer",
+    [
+        pytest.param(batched, id="deterministic"),
+        pytest.param(of_output(lambda a: a + 0.3 * torch.randn_like(a)), id="torch noise"),
+        pytest.param(sampled(lambda shape: np.random.normal(size=shape)), id="numpy noise"),
+    ],
+)
 def test_the_same_submission_gets_the_same_verdict_twice(short, handed_in, model, infer):
     torch.manual_seed(1)
     np.random.seed(1)
@@ -362,16 +428,22 @@ def small_film(monkeypatch):
     monkeypatch.setattr(evaluate, "film", lambda rolled: film(rolled, size=32))
 
 
-def test_the_published_call_prints_scores_and_the_published_grade_films_and_returns(small_film, tmp_path, monkeypatch, capsys, model):
+def test_the_published_call_prints_scores_and_the_published_grade_films_and_returns(
+    small_film, tmp_path, monkeypatch, capsys, model
+):
     monkeypatch.chdir(tmp_path)
-    result = score.score_part1(PushTEnv(), batched, model, 2, 2, 16, 8, STEPS, STATS, torch.device("cpu"))
+    result = score.score_part1(
+        PushTEnv(), batched, model, 2, 2, 16, 8, STEPS, STATS, torch.device("cpu")
+    )
     out, err = capsys.readouterr()
     assert isinstance(result, Score)
     assert len(result.per_episode) == 10
     assert result.episodes.seeds == list(rubric.PUBLISHED_SEEDS)
     assert result.mean == pytest.approx(np.mean(result.per_episode))
     assert result.interval[0] <= result.mean <= result.interval[1]
-    grade_line = rf"Part I grade: {result.mean:.2f} / 0.60 \* 5 = {min(result.mean / 0.6, 1) * 5:.2f}"
+    grade_line = (
+        rf"Part I grade: {result.mean:.2f} / 0.60 \* 5 = {min(result.mean / 0.6, 1) * 5:.2f}"
+    )
     assert re.search(grade_line, out, re.IGNORECASE)
     assert re.search(rf"Part I average score: {result.mean:.4f}", out, re.IGNORECASE)
     for reward in result.per_episode:
@@ -380,7 +452,9 @@ def test_the_published_call_prints_scores_and_the_published_grade_films_and_retu
     assert (tmp_path / "mlp_combined_vis.mp4").stat().st_size > 0
 
 
-def test_the_published_grade_stops_at_its_five_points(small_film, tmp_path, monkeypatch, capsys, model):
+def test_the_published_grade_stops_at_its_five_points(
+    small_film, tmp_path, monkeypatch, capsys, model
+):
     monkeypatch.chdir(tmp_path)
     easy = replace(POLICY, published=0.001)
     monkeypatch.setitem(rubric.POLICIES, "part1_mlp", easy)
@@ -388,9 +462,13 @@ def test_the_published_grade_stops_at_its_five_points(small_film, tmp_path, monk
     assert "* 5 = 5.00" in capsys.readouterr().out
 
 
-def test_the_published_call_serves_a_function_as_published_with_a_notice(small_film, tmp_path, monkeypatch, capsys, model):
+def test_the_published_call_serves_a_function_as_published_with_a_notice(
+    small_film, tmp_path, monkeypatch, capsys, model
+):
     monkeypatch.chdir(tmp_path)
-    result = score.score_part1(PushTEnv(), as_published, model, 2, 2, 16, 8, STEPS, STATS, torch.device("cpu"))
+    result = score.score_part1(
+        PushTEnv(), as_published, model, 2, 2, 16, 8, STEPS, STATS, torch.device("cpu")
+    )
     assert result.one_by_one
     assert "one observation at a time" in capsys.readouterr().out
 
@@ -398,11 +476,27 @@ def test_the_published_call_serves_a_function_as_published_with_a_notice(small_f
 def test_the_published_call_says_what_is_wrong_with_the_function(tmp_path, monkeypatch, model):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AnswerError, match="raised ValueError: no"):
-        score.score_part1(PushTEnv(), raising(ValueError("no")), model, 2, 2, 16, 8, STEPS, STATS, torch.device("cpu"))
+        score.score_part1(
+            PushTEnv(),
+            raising(ValueError("no")),
+            model,
+            2,
+            2,
+            16,
+            8,
+            STEPS,
+            STATS,
+            torch.device("cpu"),
+        )
 
 
 def test_episodes_of_unequal_length_are_filmed_side_by_side(model):
-    rolled = score_policy(replace(POLICY, max_steps=4), lambda nobs, b: batched(model, b, nobs, 16, 2), STATS, range(3)).episodes
+    rolled = score_policy(
+        replace(POLICY, max_steps=4),
+        lambda nobs, b: batched(model, b, nobs, 16, 2),
+        STATS,
+        range(3),
+    ).episodes
     rolled.states[1], rolled.actions[1] = rolled.states[1][:3], rolled.actions[1][:2]
     frames = evaluate.film(rolled, size=32, columns=2)
     assert frames.shape == (5, 68, 68, 3)

@@ -1,4 +1,7 @@
-"""What is put before the instructor: policies that act better than their weights, loss curves that the weights do not bear out."""
+"""What is put before the instructor: policies that act better than their weights, loss curves that
+the weights do not bear out.
+"""
+
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -32,7 +35,9 @@ def ask_of(policy, trained):
 
 @pytest.fixture(scope="module")
 def score(trained):
-    return score_policy(POLICY, ask_of(POLICY, trained), as_range(trained.stats), range(10_000, 10_006))
+    return score_policy(
+        POLICY, ask_of(POLICY, trained), as_range(trained.stats), range(10_000, 10_006)
+    )
 
 
 def test_a_run_of_the_notebook_raises_no_question(trained, score):
@@ -40,20 +45,27 @@ def test_a_run_of_the_notebook_raises_no_question(trained, score):
 
 
 def test_acting_better_than_the_weights_is_flagged(trained, score):
-    untaught = replace(trained, weights={name: weight * 0.01 for name, weight in trained.weights.items()}, demonstrations="0" * 64)
-    sentence, = audit.findings(POLICY, untaught, score, None)
-    assert "something else than the network may be acting" in sentence and f"{score.mean:.2f}" in sentence
+    untaught = replace(
+        trained,
+        weights={name: weight * 0.01 for name, weight in trained.weights.items()},
+        demonstrations="0" * 64,
+    )
+    (sentence,) = audit.findings(POLICY, untaught, score, None)
+    assert (
+        "something else than the network may be acting" in sentence
+        and f"{score.mean:.2f}" in sentence
+    )
 
 
 @pytest.mark.parametrize("factor", [0.2, 5])
 def test_a_loss_curve_that_the_weights_do_not_bear_out_is_flagged(trained, score, factor):
     other = replace(trained, losses=[loss * factor for loss in trained.losses])
-    sentence, = audit.findings(POLICY, other, score, None)
+    (sentence,) = audit.findings(POLICY, other, score, None)
     assert "the curve may be another run's" in sentence and "shipped demonstrations" in sentence
 
 
 def test_weights_of_another_network_are_flagged(trained, score):
-    sentence, = audit.findings(POLICY, replace(trained, weights={}), score, None)
+    (sentence,) = audit.findings(POLICY, replace(trained, weights={}), score, None)
     assert "not of the notebook's network" in sentence
 
 
@@ -66,12 +78,19 @@ def of_many():
 def test_of_a_free_architecture_the_chunks_tell_the_loss(factor, flagged, of_many):
     policy = rubric.POLICIES["part4_mse"]
     trained = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    other = replace(trained, losses=[loss * factor for loss in trained.losses])  # 16: summed over the chunk
+    other = replace(
+        trained, losses=[loss * factor for loss in trained.losses]
+    )  # 16: summed over the chunk
     assert len(audit.findings(policy, other, of_many, ask_of(policy, trained))) == flagged
 
 
 def test_a_policy_that_answers_with_other_shapes_is_told_of_that(trained, of_many):
-    other = replace(trained, stats={what: {"mean": ends["min"], "std": ends["max"]} for what, ends in trained.stats.items()})
+    other = replace(
+        trained,
+        stats={
+            what: {"mean": ends["min"], "std": ends["max"]} for what, ends in trained.stats.items()
+        },
+    )
     with pytest.raises(AnswerError, match="returned shape"):
         audit.findings(rubric.POLICIES["part4_mse"], other, of_many, lambda nobs, batch_size: nobs)
 
@@ -81,7 +100,10 @@ def test_of_a_free_architecture_that_samples_nothing_is_said(trained, score):
 
 
 def test_losses_on_demonstrations_that_are_not_at_hand_are_left_alone(trained, score):
-    assert audit.findings(POLICY, replace(trained, losses=[9.0], demonstrations="0" * 64), score, None) == []
+    assert (
+        audit.findings(POLICY, replace(trained, losses=[9.0], demonstrations="0" * 64), score, None)
+        == []
+    )
 
 
 def test_only_what_is_on_the_machine_is_at_hand(tmp_path, monkeypatch, demonstrations):

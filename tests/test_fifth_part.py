@@ -1,4 +1,7 @@
-"""A fifth part, made by following docs/instructors.md to the letter in a copy of the kit: built, handed in, collected, graded."""
+"""A fifth part, made by following docs/instructors.md to the letter in a copy of the kit: built,
+handed in, collected, graded.
+"""
+
 import contextlib
 import json
 import os
@@ -23,8 +26,21 @@ from score.verdict import AnswerError
 PAGE = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
 GUIDE = PAGE.partition("\n## Writing a fifth part\n")[2].partition("\n## ")[0]
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-COPIED = ("pusht", "score", "losses", "data", "notebooks", "tests", "docs", "README.md", "Makefile", "pyproject.toml",
-          "requirements.lock", "requirements.txt", "LICENSE")
+COPIED = (
+    "pusht",
+    "score",
+    "losses",
+    "data",
+    "notebooks",
+    "tests",
+    "docs",
+    "README.md",
+    "Makefile",
+    "pyproject.toml",
+    "requirements.lock",
+    "requirements.txt",
+    "LICENSE",
+)
 
 # Two hand-ins with the weights that the solution writes: the notebook answered, and answered wrong.
 HAND_INS = """
@@ -46,20 +62,25 @@ for student, notebook in (("right", answered_notebook(part)), ("wrong", wrong)):
 
 
 def follow(guide, kit):
-    """Do what the guide says in a kit's folder: write its files, make its changes; return its commands.
+    """Do what the guide says in a kit's folder: write its files, make its changes; return its
+    commands.
 
-    A block belongs to the file that was named last. Of a change, the lines without + are what the file has, once.
+    A block belongs to the file that was named last. Of a change, the lines without + are what the
+    file has, once.
     """
     commands, path, end = [], None, 0
     for block in FENCED.finditer(guide):
-        named = re.findall(r"`([\w/]+\.py)`", guide[end:block.start()])
+        named = re.findall(r"`([\w/]+\.py)`", guide[end : block.start()])
         path, end, text = kit / named[0] if named else path, block.end(), textwrap.dedent(block[2])
         if block[1] == "python":
             assert not path.exists(), f"{path} is there already"
             path.write_text(text, encoding="utf-8")
         elif block[1] == "diff":
             content = path.read_text(encoding="utf-8")
-            before, after = ("\n".join(line[1:] for line in text.splitlines() if line[0] != sign) for sign in "+-")
+            before, after = (
+                "\n".join(line[1:] for line in text.splitlines() if line[0] != sign)
+                for sign in "+-"
+            )
             assert content.count(before) == 1, f"{path.name} has not once:\n{before}"
             path.write_text(content.replace(before, after), encoding="utf-8")
         else:
@@ -70,7 +91,9 @@ def follow(guide, kit):
 def in_kit(kit, *command):
     """Run Python in a kit's folder with that kit; return what it printed."""
     environment = os.environ | {"PYTHONPATH": str(kit)}
-    done = subprocess.run([sys.executable, *command], cwd=kit, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=kit, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -81,29 +104,48 @@ def kit(tmp_path_factory):
     kit = tmp_path_factory.mktemp("kit")
     for name in COPIED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, kit / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+            shutil.copytree(
+                ROOT / name,
+                kit / name,
+                ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"),
+            )
         else:
             shutil.copy(ROOT / name, kit)
-    assert "make notebooks" in follow(GUIDE, kit) and "-m score.course.notebooks.build\n" in (ROOT / "Makefile").read_text()
+    assert (
+        "make notebooks" in follow(GUIDE, kit)
+        and "-m score.course.notebooks.build\n" in (ROOT / "Makefile").read_text()
+    )
     return kit
 
 
 def nearest(distance, pick=torch.argmin):
-    """An inference that takes the chunks of the moments which `pick` chooses by `distance` (of (B, 1, 10) to (N, 10))."""
+    """An inference that takes the chunks of the moments which `pick` chooses by `distance` (of (B,
+    1, 10) to (N, 10)).
+    """
+
     def inference(model, batch_size, nobs, pred_horizon, action_dim):
         return model.naction[pick(distance(nobs.view(batch_size, 1, 10) - model.obs), dim=1)]
 
     return inference
 
 
-@pytest.mark.parametrize("answer, hint", [
-    (nearest(lambda d: d.square().sum(2)), None), (nearest(lambda d: d.norm(dim=2)), None),
-    (nearest(lambda d: d.square().sum(2), torch.argmax), "argmin, not argmax"),
-    (nearest(lambda d: d[..., 5:].square().sum(2)), "compare both"), (nearest(lambda d: d.abs().sum(2)), "square them"),
-    (nearest(lambda d: d[..., 1:].square().sum(2)), "every row of model.obs"),
-    (lambda nobs, **_: torch.zeros(1, 16, 2), "a chunk for each row"), (lambda **_: None, "where a tensor is needed")])
+@pytest.mark.parametrize(
+    "answer, hint",
+    [
+        (nearest(lambda d: d.square().sum(2)), None),
+        (nearest(lambda d: d.norm(dim=2)), None),
+        (nearest(lambda d: d.square().sum(2), torch.argmax), "argmin, not argmax"),
+        (nearest(lambda d: d[..., 5:].square().sum(2)), "compare both"),
+        (nearest(lambda d: d.abs().sum(2)), "square them"),
+        (nearest(lambda d: d[..., 1:].square().sum(2)), "every row of model.obs"),
+        (lambda nobs, **_: torch.zeros(1, 16, 2), "a chunk for each row"),
+        (lambda **_: None, "where a tensor is needed"),
+    ],
+)
 def test_the_guides_question_tells_right_from_wrong(kit, answer, hint):
-    inputs, call, judge = runpy.run_path(str(kit / "score" / "questions" / "nearest.py"))["QUESTIONS"]["Q5.1"]
+    inputs, call, judge = runpy.run_path(str(kit / "score" / "questions" / "nearest.py"))[
+        "QUESTIONS"
+    ]["Q5.1"]
     rng = np.random.default_rng(0)
     with pytest.raises(AnswerError, match=hint) if hint else contextlib.nullcontext():
         for challenge in range(3):
@@ -116,27 +158,50 @@ def test_the_guides_notebook_fits_the_guides_rubric(kit, monkeypatch):
     part = runpy.run_path(str(kit / "score" / "rubric.py"))["PARTS"]["part5_nearest"]
     text = "\n".join(cell.source for cell in build.student_notebook(part).cells)
     assert "TODO Q5.1" in text and "argmin" not in text
-    assert part.points == 10 and "# [part5/q5_1] test, 5 points" in text and "# [part5/rollouts] test, 5 points" in text
+    assert (
+        part.points == 10
+        and "# [part5/q5_1] test, 5 points" in text
+        and "# [part5/rollouts] test, 5 points" in text
+    )
 
 
 @pytest.mark.long
 def test_a_right_and_a_wrong_fifth_part_are_collected_and_graded(kit):
     in_kit(kit, "-c", HAND_INS)
-    assert "part5_nearest: complete" in in_kit(kit, "-m", "score", "submission", "pack", "export/right", "--part", "part5_nearest")
-    course = create(kit / "mycourse", first_seed=20_000, episodes=20)  # by the kit as it was; somebody is graded
-    build.write(build.student_notebook(rubric.PARTS["part1_mlp"]), course.folder / "submitted/early/pusht/part1_mlp.ipynb")
+    assert "part5_nearest: complete" in in_kit(
+        kit, "-m", "score", "submission", "pack", "export/right", "--part", "part5_nearest"
+    )
+    course = create(
+        kit / "mycourse", first_seed=20_000, episodes=20
+    )  # by the kit as it was; somebody is graded
+    build.write(
+        build.student_notebook(rubric.PARTS["part1_mlp"]),
+        course.folder / "submitted/early/pusht/part1_mlp.ipynb",
+    )
     in_kit(ROOT, "-m", "score", "course", "grade", str(course.folder))
     in_kit(kit, "-m", "score", "course", "release", "mycourse")
     assert "part5_nearest" in in_kit(kit, "-m", "score", "course", "collect", "mycourse", "export")
     table = in_kit(kit, "-m", "score", "course", "grade", "mycourse", "--jobs", "1")
     assert "Q5.1" in table and "early, Part V: part5_nearest.ipynb was not handed in." in table
-    cells = {student: json.loads((kit / "mycourse" / "results" / student / "part5_nearest.json").read_text())["cells"]
-             for student in ("right", "wrong")}
-    earned = {student: {name: cell["points"] for name, cell in found.items()} for student, found in cells.items()}
+    cells = {
+        student: json.loads(
+            (kit / "mycourse" / "results" / student / "part5_nearest.json").read_text()
+        )["cells"]
+        for student in ("right", "wrong")
+    }
+    earned = {
+        student: {name: cell["points"] for name, cell in found.items()}
+        for student, found in cells.items()
+    }
     assert earned["right"]["part5-q5_1"] == 5 and earned["right"]["part5-rollouts"] > 3
-    assert earned["wrong"]["part5-q5_1"] == 0 and "argmin, not argmax" in cells["wrong"]["part5-q5_1"]["sentence"]
+    assert (
+        earned["wrong"]["part5-q5_1"] == 0
+        and "argmin, not argmax" in cells["wrong"]["part5-q5_1"]["sentence"]
+    )
     assert earned["wrong"]["part5-rollouts"] < 2
-    page = (kit / "mycourse" / "feedback" / "right" / "pusht" / "feedback.html").read_text(encoding="utf-8")
+    page = (kit / "mycourse" / "feedback" / "right" / "pusht" / "feedback.html").read_text(
+        encoding="utf-8"
+    )
     assert "nearest neighbour" in page and str(kit) not in page
     in_kit(kit, "-m", "score", "gradescope", "build", "mycourse")
     with zipfile.ZipFile(kit / "mycourse" / "gradescope.zip") as archive:
@@ -147,12 +212,28 @@ def test_a_right_and_a_wrong_fifth_part_are_collected_and_graded(kit):
 @pytest.mark.long
 def test_the_kits_own_tests_of_parts_hold_for_a_fifth(kit):
     in_kit(kit, "-m", "score.course.notebooks.build")
-    in_kit(kit, "-m", "pytest", "-q", "-x", "-m", "", "-p", "no:cacheprovider", "tests/test_rubric.py", "tests/test_build.py",
-           "tests/test_notebooks.py::test_the_solutions_run_from_top_to_bottom[part5_nearest]")
+    in_kit(
+        kit,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-m",
+        "",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_rubric.py",
+        "tests/test_build.py",
+        "tests/test_notebooks.py::test_the_solutions_run_from_top_to_bottom[part5_nearest]",
+    )
 
 
 @pytest.mark.long
 def test_a_reference_of_a_part_that_has_no_loss_is_its_weights(kit):
     written = in_kit(kit, "-m", "score.course.tools.reference", "part5_nearest").splitlines()
-    assert [line for line in written if line.startswith("wrote")] == ["wrote data/reference/shipped/part5_nearest.safetensors"]
-    assert "nearest neighbour: 0." in in_kit(kit, "-m", "score.course.tools.reference", "part5_nearest", "--score", "5")
+    assert [line for line in written if line.startswith("wrote")] == [
+        "wrote data/reference/shipped/part5_nearest.safetensors"
+    ]
+    assert "nearest neighbour: 0." in in_kit(
+        kit, "-m", "score.course.tools.reference", "part5_nearest", "--score", "5"
+    )

@@ -1,4 +1,7 @@
-"""The notebooks' pictures: images with a text for those who do not see them, different for different things."""
+"""The notebooks' pictures: images with a text for those who do not see them, different for
+different things.
+"""
+
 import struct
 import subprocess
 import sys
@@ -9,7 +12,14 @@ import pytest
 from pusht import figures
 from pusht.figures.page import Page, Picture
 
-PATH = np.column_stack([np.linspace(60, 400, 30), np.linspace(450, 80, 30), np.full((30, 2), 256), np.linspace(0, 1, 30)])
+PATH = np.column_stack(
+    [
+        np.linspace(60, 400, 30),
+        np.linspace(450, 80, 30),
+        np.full((30, 2), 256),
+        np.linspace(0, 1, 30),
+    ]
+)
 ACTIONS = np.linspace([200, 200], [300, 350], 16)
 DRAWN = {
     "task": lambda: figures.task(),
@@ -39,7 +49,9 @@ def test_a_picture_tells_its_text_to_every_kind_of_page():
     alt = 'a "T" & a <goal>'
     data, metadata = Picture(figures.task().data, alt, 720, 440)._repr_mimebundle_()
     assert metadata["image/png"]["alt"] == data["text/plain"] == alt
-    assert 'width="720" height="440" alt="a &quot;T&quot; &amp; a &lt;goal&gt;">' in data["text/html"]
+    assert (
+        'width="720" height="440" alt="a &quot;T&quot; &amp; a &lt;goal&gt;">' in data["text/html"]
+    )
     assert data["image/png"].strip() in data["text/html"]
 
 
@@ -52,7 +64,9 @@ def test_the_same_figure_is_drawn_twice_alike():
 
 
 def test_a_batch_of_one_is_the_chunk_in_it():
-    assert figures.chunk(PATH[None, :2], ACTIONS[None]).data == figures.chunk(PATH[:2], ACTIONS).data
+    assert (
+        figures.chunk(PATH[None, :2], ACTIONS[None]).data == figures.chunk(PATH[:2], ACTIONS).data
+    )
 
 
 def test_a_network_without_blocks_is_drawn_without_blocks(monkeypatch):
@@ -63,26 +77,34 @@ def test_a_network_without_blocks_is_drawn_without_blocks(monkeypatch):
 
 
 def test_a_scaled_chunk_is_the_chunk_in_pixels():
-    stats = {"obs": {"min": np.zeros(5), "max": np.array([512, 512, 512, 512, 6.0])},
-             "action": {"min": np.zeros(2), "max": np.full(2, 512.0)}}
+    stats = {
+        "obs": {"min": np.zeros(5), "max": np.array([512, 512, 512, 512, 6.0])},
+        "action": {"min": np.zeros(2), "max": np.full(2, 512.0)},
+    }
     nobs, naction = PATH[:2] / stats["obs"]["max"] * 2 - 1, ACTIONS / 256 - 1
     assert figures.chunk(nobs, naction, stats).data == figures.chunk(PATH[:2], ACTIONS).data
 
 
-@pytest.mark.parametrize("draw, sentence", [
-    (lambda: figures.receding_horizon(2, 8, 8), r"8 actions has no \[1:9\]"),
-    (lambda: figures.window_padding(2, 16, 1, episode_length=5), "no window of 16"),
-    (lambda: figures.episodes([]), "0 episodes"),
-    (lambda: figures.episodes([PATH], labels=["a", "b"]), "with 2 labels"),
-    (lambda: figures.residual_mlp([11, 256, 32]), "no whole numbers"),
-    (lambda: figures.chunk(np.stack([PATH[:2], PATH[2:4]]), ACTIONS), "reshape"),
-])
+@pytest.mark.parametrize(
+    "draw, sentence",
+    [
+        (lambda: figures.receding_horizon(2, 8, 8), r"8 actions has no \[1:9\]"),
+        (lambda: figures.window_padding(2, 16, 1, episode_length=5), "no window of 16"),
+        (lambda: figures.episodes([]), "0 episodes"),
+        (lambda: figures.episodes([PATH], labels=["a", "b"]), "with 2 labels"),
+        (lambda: figures.residual_mlp([11, 256, 32]), "no whole numbers"),
+        (lambda: figures.chunk(np.stack([PATH[:2], PATH[2:4]]), ACTIONS), "reshape"),
+    ],
+)
 def test_what_cannot_be_drawn_is_said(draw, sentence):
     with pytest.raises(ValueError, match=sentence):
         draw()
 
 
 def test_pyplot_and_its_global_state_stay_out():
-    code = "import sys; from pusht import figures; figures.task(); assert 'matplotlib.pyplot' not in sys.modules"
+    code = (
+        "import sys; from pusht import figures; figures.task(); assert 'matplotlib.pyplot' not in"
+        " sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

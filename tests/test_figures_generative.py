@@ -1,4 +1,7 @@
-"""The pictures of Parts II to IV: small, with a text, different for different networks, and without a trace left behind."""
+"""The pictures of Parts II to IV: small, with a text, different for different networks, and without
+a trace left behind.
+"""
+
 import functools
 import random
 import struct
@@ -26,12 +29,17 @@ def _demonstrations(sides):
         path = np.column_stack([256 + side * 140 * np.sin(np.pi * t) + i, 450 - 380 * t])
         states.append(np.column_stack([path, 256 + 4 * t, 256 - 6 * t, 0.2 + 0.3 * t]))
         actions.append(path + [0, -8])
-    return Demonstrations(np.concatenate(states).astype(np.float32), np.concatenate(actions).astype(np.float32),
-                          STEPS * np.arange(1, len(sides) + 1))
+    return Demonstrations(
+        np.concatenate(states).astype(np.float32),
+        np.concatenate(actions).astype(np.float32),
+        STEPS * np.arange(1, len(sides) + 1),
+    )
 
 
 def _dataset(sides):
-    return PushTStateDataset(_demonstrations(sides), pred_horizon=16, obs_horizon=2, action_horizon=8)
+    return PushTStateDataset(
+        _demonstrations(sides), pred_horizon=16, obs_horizon=2, action_horizon=8
+    )
 
 
 class Agent(nn.Module):
@@ -89,8 +97,10 @@ SIDES = [-1, 1, -1, 1, -1, 1]
 TWO, ONE = _dataset(SIDES), _dataset([0, 0, 0, 0.1, 0.1])
 NORMALIZER = Normalizer.from_data(_demonstrations(SIDES).states, _demonstrations(SIDES).actions)
 STATE = np.array([100.0, 400, 256, 256, 0.3])
-RESULTS = [{"name": "MLP", "mean": 0.81, "interval": (0.76, 0.85), "success": 0.4, "ms": 0.31},
-           {"name": "diffusion", "mean": 0.93, "interval": (0.9, 0.96), "success": 0.7, "ms": 214.0}]
+RESULTS = [
+    {"name": "MLP", "mean": 0.81, "interval": (0.76, 0.85), "success": 0.4, "ms": 0.31},
+    {"name": "diffusion", "mean": 0.93, "interval": (0.9, 0.96), "success": 0.7, "ms": 214.0},
+]
 DRAWN = {
     "cvae": lambda: figures.cvae(),
     "unet": lambda: figures.unet([64, 128, 256], 16),
@@ -108,7 +118,9 @@ DRAWN = {
     "denoising": lambda: figures.denoising(_unet(0), Scheduler(), TWO),
     "denoising one": lambda: figures.denoising(_unet(1), Scheduler(), TWO, samples=1),
     "velocity": lambda: figures.velocity(Flow(), NORMALIZER, STATE),
-    "velocity of the first action": lambda: figures.velocity(Flow(), NORMALIZER, STATE, samples=12, index=0, steps=10),
+    "velocity of the first action": lambda: figures.velocity(
+        Flow(), NORMALIZER, STATE, samples=12, index=0, steps=10
+    ),
     "comparison": lambda: figures.compare(RESULTS),
     "comparison of one": lambda: figures.compare(RESULTS[:1]),
 }
@@ -139,13 +151,24 @@ def test_figures_of_different_things_differ(drawn):
 def test_random_numbers_are_the_figure_s_own(name, drawn):
     first = drawn(name)
     torch.manual_seed(5), np.random.seed(5), random.seed(5)
-    model = {"latent": lambda: Agent(0), "denoising": lambda: _unet(0), "velocity": Flow, "spoiling": Scheduler}[name]()
+    model = {
+        "latent": lambda: Agent(0),
+        "denoising": lambda: _unet(0),
+        "velocity": Flow,
+        "spoiling": Scheduler,
+    }[name]()
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    again = {"latent": lambda: figures.latent(model, TWO), "spoiling": lambda: figures.spoiling(model, TWO),
-             "denoising": lambda: figures.denoising(model, Scheduler(), TWO),
-             "velocity": lambda: figures.velocity(model, NORMALIZER, STATE)}[name]()
+    again = {
+        "latent": lambda: figures.latent(model, TWO),
+        "spoiling": lambda: figures.spoiling(model, TWO),
+        "denoising": lambda: figures.denoising(model, Scheduler(), TWO),
+        "velocity": lambda: figures.velocity(model, NORMALIZER, STATE),
+    }[name]()
     assert again.data == first.data
-    assert torch.equal(torch.get_rng_state(), before[0]) and (np.random.get_state()[1] == before[1]).all()
+    assert (
+        torch.equal(torch.get_rng_state(), before[0])
+        and (np.random.get_state()[1] == before[1]).all()
+    )
     assert random.getstate() == before[2]
 
 
@@ -163,9 +186,14 @@ def test_the_network_is_left_in_its_mode_and_without_gradients():
 
 def test_two_ways_are_found_where_they_part():
     windows, second, reach = generative._crossroads(TWO)
-    assert len(windows) == len(SIDES) and sorted(generative._episodes(TWO)[windows]) == list(range(len(SIDES)))
+    assert len(windows) == len(SIDES) and sorted(generative._episodes(TWO)[windows]) == list(
+        range(len(SIDES))
+    )
     side = np.array(SIDES)[generative._episodes(TWO)[windows]]
-    assert len(set(side[second])) == len(set(side[~second])) == 1 and side[second][0] != side[~second][0]
+    assert (
+        len(set(side[second])) == len(set(side[~second])) == 1
+        and side[second][0] != side[~second][0]
+    )
     assert reach < 20
 
 
@@ -174,10 +202,14 @@ def test_a_mean_that_demonstrators_did_follow_is_not_called_nobodys(drawn):
     assert "none of them went" not in drawn("one way").metadata["alt"]
 
 
-@pytest.mark.parametrize("horizons", [(16, 2, 8), (16, 2, 1), (8, 1, 8), (STEPS, 2, 1), (STEPS, 1, 1)])
+@pytest.mark.parametrize(
+    "horizons", [(16, 2, 8), (16, 2, 1), (8, 1, 8), (STEPS, 2, 1), (STEPS, 1, 1)]
+)
 def test_windows_belong_to_their_episodes(horizons):
     dataset = PushTStateDataset(_demonstrations(SIDES), *horizons)
-    x = dataset.obs[:, -1, 0].numpy()  # each episode has an x of its own at its start, so the first window of each tells
+    x = dataset.obs[
+        :, -1, 0
+    ].numpy()  # each episode has an x of its own at its start, so the first window of each tells
     episode = generative._episodes(dataset)
     assert (np.bincount(episode) == len(x) // len(SIDES)).all() and (np.diff(episode) >= 0).all()
 
@@ -186,7 +218,9 @@ def test_a_turn_by_a_whole_circle_is_no_distance():
     turned = _demonstrations(SIDES)
     states = turned.states.copy()
     states[:, 4] = np.where(np.arange(len(states)) // STEPS % 3 == 0, 0.01, 2 * np.pi - 0.01)
-    dataset = PushTStateDataset(Demonstrations(states, turned.actions, turned.episode_ends), 16, 2, 8)
+    dataset = PushTStateDataset(
+        Demonstrations(states, turned.actions, turned.episode_ends), 16, 2, 8
+    )
     assert generative._crossroads(dataset)[2] < 20
 
 
@@ -203,14 +237,17 @@ def test_chunks_divide_into_their_ways():
 
 @pytest.mark.parametrize("name, farthest", [("human", 30), ("demonstrations", 25)])
 def test_demonstrators_went_two_ways(name, farthest, request):
-    dataset = PushTStateDataset(request.getfixturevalue(name), pred_horizon=16, obs_horizon=2, action_horizon=8)
+    dataset = PushTStateDataset(
+        request.getfixturevalue(name), pred_horizon=16, obs_horizon=2, action_horizon=8
+    )
     windows, second, reach = generative._crossroads(dataset)
     chunks = generative._pixels(dataset, windows)[1]
     _, clear = generative._ways(chunks)
     assert len(set(generative._episodes(dataset)[windows])) == len(windows) == 8
     assert min(second.sum(), (~second).sum()) >= 3
     assert reach < farthest and clear > reach + 15
-    # All began at nearly the same place; when the chunks end, each is more than three of the agent's radii from their mean.
+    # All began at nearly the same place; when the chunks end, each is more than three of the
+    # agent's radii from their mean.
     assert np.linalg.norm(chunks - chunks.mean(axis=0), axis=-1)[:, -1].min() > 45
     image = figures.two_ways(dataset)
     assert len(image.data) < 100_000 and "8 demonstrations" in image.metadata["alt"]
@@ -224,10 +261,15 @@ def test_the_slider_shows_the_moment_it_points_at(name, drawn):
     image = drawn(name)
     slider, picture, line = image.widget().children
     last = len(image.values) - 1
-    assert [label for label, _ in slider.options] == image.values and picture.value == image.frame(0).data
+    assert [label for label, _ in slider.options] == image.values and picture.value == image.frame(
+        0
+    ).data
     first = picture.value
     slider.value = last
-    assert picture.value == image.frame(last).data != first and image.frame(last).metadata["alt"] in line.value
+    assert (
+        picture.value == image.frame(last).data != first
+        and image.frame(last).metadata["alt"] in line.value
+    )
     assert max(len(image.frame(i).data) for i in (0, last // 2, last)) < 100_000
 
 
@@ -236,8 +278,12 @@ def test_every_step_of_the_denoising_has_a_moment(drawn):
     assert drawn("velocity").values[::10] == ["0.00", "0.50", "1.00"]
 
 
-@pytest.mark.parametrize("notebook, graded, shown", [(False, False, 1), (True, True, 1), (True, False, 2)])
-def test_a_saved_notebook_keeps_the_moments_side_by_side(notebook, graded, shown, drawn, monkeypatch):
+@pytest.mark.parametrize(
+    "notebook, graded, shown", [(False, False, 1), (True, True, 1), (True, False, 2)]
+)
+def test_a_saved_notebook_keeps_the_moments_side_by_side(
+    notebook, graded, shown, drawn, monkeypatch
+):
     outputs = []
     monkeypatch.setattr(moving, "display", lambda what, **_: outputs.append(what))
     monkeypatch.setattr(moving, "in_notebook", lambda: notebook)
@@ -245,31 +291,47 @@ def test_a_saved_notebook_keeps_the_moments_side_by_side(notebook, graded, shown
         monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     image = drawn("velocity")
     image._ipython_display_()
-    assert len(outputs) == shown and outputs[0].data == image.data and outputs[0].metadata == image.metadata
+    assert (
+        len(outputs) == shown
+        and outputs[0].data == image.data
+        and outputs[0].metadata == image.metadata
+    )
     if shown == 2:
-        assert "slider" in outputs[1]["text/plain"] and outputs[1]["application/vnd.jupyter.widget-view+json"]["model_id"]
+        assert (
+            "slider" in outputs[1]["text/plain"]
+            and outputs[1]["application/vnd.jupyter.widget-view+json"]["model_id"]
+        )
 
 
 # What cannot be drawn.
 
 
-@pytest.mark.parametrize("draw, sentence", [
-    (lambda: figures.unet([64, 128, 256], 10), "10 actions cannot go through 3 levels"),
-    (lambda: figures.unet([], 16), "0 levels"),
-    (lambda: figures.two_ways(_dataset([1])), "One episode shows one way"),
-    (lambda: figures.noise_schedule(torch.tensor([0.1, float("nan")])), "betas between 0 and 1"),
-    (lambda: figures.noise_schedule(torch.rand(3, 3)), r"not an array of shape \(3, 3\)"),
-    (lambda: figures.denoising(_unet(0), Scheduler(), TWO, samples=0), "0 samples"),
-    (lambda: figures.velocity(Flow(), NORMALIZER, STATE[:4]), "five finite numbers"),
-    (lambda: figures.velocity(Flow(), NORMALIZER, STATE, steps=0), "in 0 steps"),
-    (lambda: figures.compare([]), "no results"),
-])
+@pytest.mark.parametrize(
+    "draw, sentence",
+    [
+        (lambda: figures.unet([64, 128, 256], 10), "10 actions cannot go through 3 levels"),
+        (lambda: figures.unet([], 16), "0 levels"),
+        (lambda: figures.two_ways(_dataset([1])), "One episode shows one way"),
+        (
+            lambda: figures.noise_schedule(torch.tensor([0.1, float("nan")])),
+            "betas between 0 and 1",
+        ),
+        (lambda: figures.noise_schedule(torch.rand(3, 3)), r"not an array of shape \(3, 3\)"),
+        (lambda: figures.denoising(_unet(0), Scheduler(), TWO, samples=0), "0 samples"),
+        (lambda: figures.velocity(Flow(), NORMALIZER, STATE[:4]), "five finite numbers"),
+        (lambda: figures.velocity(Flow(), NORMALIZER, STATE, steps=0), "in 0 steps"),
+        (lambda: figures.compare([]), "no results"),
+    ],
+)
 def test_what_cannot_be_drawn_is_said(draw, sentence):
     with pytest.raises(ValueError, match=sentence):
         draw()
 
 
 def test_widgets_are_loaded_only_where_there_is_a_notebook():
-    code = "import sys; from pusht import figures; figures.cvae(); assert not {'ipywidgets', 'matplotlib.pyplot'} & set(sys.modules)"
+    code = (
+        "import sys; from pusht import figures; figures.cvae(); assert not {'ipywidgets',"
+        " 'matplotlib.pyplot'} & set(sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,7 @@
-"""nbgrader's own command and its page give the ledger's points, and where the course's configuration is broken, none."""
+"""nbgrader's own command and its page give the ledger's points, and where the course's
+configuration is broken, none.
+"""
+
 import os
 import re
 import shutil
@@ -17,7 +20,8 @@ from score.course.nbgrader.preprocessors import cell_verdict
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, create
 
-# nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice cells as well.
+# nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice
+# cells as well.
 pytestmark = pytest.mark.long
 
 
@@ -32,24 +36,44 @@ def course(request, made, checkpoint, monkeypatch):  # noqa: F811
     hand_in(made, "ann", build.answered_notebook(PART), checkpoint)
     config, gradebook = made.folder / "nbgrader_config.py", made.folder / "gradebook.db"
     whole, ungraded = config.read_text(), gradebook.read_bytes()
-    config.write_text({"whole": whole, "raises": "raise ValueError\n",
-                       "no such class": whole.replace("score.course ", "score.gone ")}[request.param])
+    config.write_text(
+        {
+            "whole": whole,
+            "raises": "raise ValueError\n",
+            "no such class": whole.replace("score.course ", "score.gone "),
+        }[request.param]
+    )
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
     yield request.param, made
     config.write_text(whole)
-    gradebook.write_bytes(ungraded)  # and not an empty one: it would know of no assignment, and nothing would be graded
+    gradebook.write_bytes(
+        ungraded
+    )  # and not an empty one: it would know of no assignment, and nothing would be graded
     for folder in ("autograded", "feedback"):
         shutil.rmtree(made.folder / folder, ignore_errors=True)
 
 
 def earned(kind, course):
-    """Points of the submission by test cell, as the gradebook has them: those that the verdicts under the cells tell."""
+    """Points of the submission by test cell, as the gradebook has them: those that the verdicts
+    under the cells tell.
+    """
     with Gradebook(course.gradebook) as gradebook:
-        grades = {grade.name: grade.auto_score for notebook in gradebook.find_submission(ASSIGNMENT, "ann").notebooks
-                  for grade in notebook.grades}
-    notebook = nbformat.read(course.folder / "autograded" / "ann" / ASSIGNMENT / f"{PART.name}.ipynb", as_version=4)
-    verdicts = {cell.metadata.nbgrader["grade_id"]: cell_verdict(cell) for cell in notebook.cells if is_grade(cell)}
-    assert {cell: verdict["points"] for cell, verdict in verdicts.items()} == {cell: grades[cell] for cell in verdicts}
+        grades = {
+            grade.name: grade.auto_score
+            for notebook in gradebook.find_submission(ASSIGNMENT, "ann").notebooks
+            for grade in notebook.grades
+        }
+    notebook = nbformat.read(
+        course.folder / "autograded" / "ann" / ASSIGNMENT / f"{PART.name}.ipynb", as_version=4
+    )
+    verdicts = {
+        cell.metadata.nbgrader["grade_id"]: cell_verdict(cell)
+        for cell in notebook.cells
+        if is_grade(cell)
+    }
+    assert {cell: verdict["points"] for cell, verdict in verdicts.items()} == {
+        cell: grades[cell] for cell in verdicts
+    }
     if kind == "whole":
         assert [grades[f"part1-{question}"] for question in ("q1_1", "q1_2", "q1_3")] == [1, 2, 2]
         assert "over 2 episodes" in verdicts["part1-rollouts"]["sentence"]
@@ -61,8 +85,12 @@ def earned(kind, course):
 
 def test_the_command_gives_the_ledgers_points_or_none(course):
     kind, made = course
-    done = subprocess.run([sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--student", "ann", "--create"],
-                          cwd=made.folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--student", "ann", "--create"],
+        cwd=made.folder,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     earned(kind, made)
 
@@ -71,15 +99,22 @@ def test_the_command_gives_the_ledgers_points_or_none(course):
 def test_the_page_gives_the_ledgers_points_or_none(course):
     kind, made = course
     shots = SCREENSHOTS / f"formgrader_{kind.replace(' ', '_')}"
-    offline = ["MathJax is not defined"]  # which nbgrader's page of a submission fetches from elsewhere
-    with jupyter_server(made.folder) as address, chromium_page(address("formgrader"), known=offline) as page:
+    offline = [
+        "MathJax is not defined"
+    ]  # which nbgrader's page of a submission fetches from elsewhere
+    with (
+        jupyter_server(made.folder) as address,
+        chromium_page(address("formgrader"), known=offline) as page,
+    ):
         page.locator("#main-table tr", has_text=ASSIGNMENT).locator(".num-submissions a").click()
         row = page.locator("#main-table tr", has_text="ann")
         expect(row.locator(".status")).to_have_text("needs autograding")
         page.screenshot(path=f"{shots}_before.png")
         row.locator(".autograde a").click()
         page.locator(".modal-title").wait_for(timeout=80_000)
-        assert page.locator(".modal-title").inner_text() == "Success", page.locator(".modal-body").inner_text()
+        assert page.locator(".modal-title").inner_text() == "Success", page.locator(
+            ".modal-body"
+        ).inner_text()
         page.get_by_role("button", name="OK").click()
         page.locator(".modal-backdrop").wait_for(state="detached")
         expect(row.locator(".status")).to_have_text(re.compile("graded|needs manual grading"))

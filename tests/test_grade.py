@@ -1,4 +1,7 @@
-"""A class's grading: stopped anywhere it goes on from there, what people entered stays, nothing is done twice."""
+"""A class's grading: stopped anywhere it goes on from there, what people entered stays, nothing is
+done twice.
+"""
+
 import contextlib
 import json
 import os
@@ -25,7 +28,8 @@ from score.course.settings import ASSIGNMENT, CourseError, create
 
 STUDENTS = [f"s{n}" for n in range(5)]
 NOTEBOOKS = len(rubric.PARTS) * len(STUDENTS)
-# A grading that takes no time: points by the student's and the part's name, a line in a log for each.
+# A grading that takes no time: points by the student's and the part's name, a line in a log for
+# each.
 QUICK = textwrap.dedent("""
     import hashlib, os, signal, sys, time
     from dataclasses import replace
@@ -70,18 +74,34 @@ def threads():
 def gradebook_of(course):
     """All that grading writes into the gradebook, by student, notebook, cell."""
     with Gradebook(course.gradebook) as gradebook:
-        return {(submission.student.id, notebook.name, entry.name): (entry.auto_score, entry.manual_score, entry.needs_manual_grade)
-                for submission in gradebook.assignment_submissions(ASSIGNMENT) for notebook in submission.notebooks
-                for entry in notebook.grades}
+        return {
+            (submission.student.id, notebook.name, entry.name): (
+                entry.auto_score,
+                entry.manual_score,
+                entry.needs_manual_grade,
+            )
+            for submission in gradebook.assignment_submissions(ASSIGNMENT)
+            for notebook in submission.notebooks
+            for entry in notebook.grades
+        }
 
 
 # Interruption.
 
+
 def quickly(folder, rng=None, end=signal.SIGKILL):
-    """Run the quick grading in a folder to its end or, with `rng`, to a signal at a random moment; return its log's new lines."""
+    """Run the quick grading in a folder to its end or, with `rng`, to a signal at a random moment;
+    return its log's new lines.
+    """
     environment, before = os.environ | {"PYTHONPATH": os.getcwd()}, len(log_of(folder))
-    with subprocess.Popen([sys.executable, "program.py"], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True) as program:
+    with subprocess.Popen(
+        [sys.executable, "program.py"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
         assert program.stdout.readline() == "begins\n"
         if rng:
             wait_for(program, folder, before + rng.randrange(NOTEBOOKS - len(recorded(folder)) + 1))
@@ -100,7 +120,11 @@ def wait_for(program, folder, lines):
 
 
 def log_of(folder):
-    return (folder / "quick.log").read_text().split("\n")[:-1] if (folder / "quick.log").exists() else []
+    return (
+        (folder / "quick.log").read_text().split("\n")[:-1]
+        if (folder / "quick.log").exists()
+        else []
+    )
 
 
 def recorded(folder):
@@ -118,17 +142,28 @@ def uninterrupted(tmp_path_factory):
 
 
 def fill(folder):
-    """A course in the folder with submissions of all parts, and the program that grades them quickly."""
+    """A course in the folder with submissions of all parts, and the program that grades them
+    quickly.
+    """
     made = create(folder / "course", first_seed=20_000, episodes=1)
     (folder / "program.py").write_text(QUICK)
     for student in STUDENTS:
         for part in build.parts_with_source():
-            build.write(build.student_notebook(part), made.folder / "submitted" / student / ASSIGNMENT / f"{part.name}.ipynb")
+            build.write(
+                build.student_notebook(part),
+                made.folder / "submitted" / student / ASSIGNMENT / f"{part.name}.ipynb",
+            )
     return made
 
 
-@pytest.mark.parametrize("moments, end", [(2, signal.SIGKILL), pytest.param(50, signal.SIGKILL, marks=pytest.mark.long),
-                                          pytest.param(10, signal.SIGINT, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "moments, end",
+    [
+        (2, signal.SIGKILL),
+        pytest.param(50, signal.SIGKILL, marks=pytest.mark.long),
+        pytest.param(10, signal.SIGINT, marks=pytest.mark.long),
+    ],
+)
 def test_stopped_at_any_moment_nothing_is_lost_or_done_twice(tmp_path, uninterrupted, moments, end):
     rng, found, course = random.Random(moments), [], fill(tmp_path)
     empty = (course.folder / "gradebook.db").read_bytes()
@@ -140,7 +175,9 @@ def test_stopped_at_any_moment_nothing_is_lost_or_done_twice(tmp_path, uninterru
         for path in course.folder.glob("results/*/*.json"):
             json.loads(path.read_text())  # none is half written
         found.append(len(recorded(tmp_path)))
-        if found[-1] == NOTEBOOKS:  # all graded: once to the end, compared, and from the start again
+        if (
+            found[-1] == NOTEBOOKS
+        ):  # all graded: once to the end, compared, and from the start again
             assert quickly(tmp_path) == [] and gradebook_of(course) == uninterrupted
             shutil.rmtree(course.folder / "results")
             (course.folder / "gradebook.db").write_bytes(empty)
@@ -158,6 +195,7 @@ def test_two_runs_at_once_are_told_in_one_sentence(course):
 
 
 # Grading again.
+
 
 def change(course, student, where, old, new):
     path = course.folder / "submitted" / student / ASSIGNMENT / f"{PART.name}.ipynb"
@@ -182,11 +220,25 @@ def test_what_has_not_changed_is_not_graded_again_and_what_has_is(course, thread
     assert (course.folder / "results/ann/part1_mlp.json").stat().st_mtime_ns == stamp
 
     whole = notebook._kit
-    monkeypatch.setattr(notebook, "_kit", lambda *patterns: whole(*patterns) + (b" rubric changed" if patterns == ("**/*.py",) else b""))
-    monkeypatch.setitem(rubric.POLICIES, PART.name, replace(rubric.POLICIES[PART.name], targets={"shipped": 0.91, "human": 0.91}))
+    monkeypatch.setattr(
+        notebook,
+        "_kit",
+        lambda *patterns: (
+            whole(*patterns) + (b" rubric changed" if patterns == ("**/*.py",) else b"")
+        ),
+    )
+    monkeypatch.setitem(
+        rubric.POLICIES,
+        PART.name,
+        replace(rubric.POLICIES[PART.name], targets={"shipped": 0.91, "human": 0.91}),
+    )
     grade_course(course, executor=threads)
     again = result(course)
-    assert again.key != first.key and again.seconds["rollouts"] == 0 and again.rollouts == first.rollouts
+    assert (
+        again.key != first.key
+        and again.seconds["rollouts"] == 0
+        and again.rollouts == first.rollouts
+    )
     assert "0.91 earns all points" in again.cells["part1-rollouts"].sentence
     monkeypatch.undo()
 
@@ -197,19 +249,32 @@ def test_what_has_not_changed_is_not_graded_again_and_what_has_is(course, thread
 
 def test_one_part_of_one_student_is_graded_by_itself(course, threads):
     hand_in(course, "bob", build.student_notebook(PART))
-    build.write(build.student_notebook(rubric.PARTS["part2_cvae"]), course.folder / "submitted/bob" / ASSIGNMENT / "part2_cvae.ipynb")
-    reasons = {grade.notebook: grade.reason for grade in grade_course(course, ["bob"], ["part2_cvae"], executor=threads)}
-    assert reasons["part1_mlp"] == "It has not been graded yet." and reasons["part2_cvae"] != reasons["part1_mlp"]
+    build.write(
+        build.student_notebook(rubric.PARTS["part2_cvae"]),
+        course.folder / "submitted/bob" / ASSIGNMENT / "part2_cvae.ipynb",
+    )
+    reasons = {
+        grade.notebook: grade.reason
+        for grade in grade_course(course, ["bob"], ["part2_cvae"], executor=threads)
+    }
+    assert (
+        reasons["part1_mlp"] == "It has not been graded yet."
+        and reasons["part2_cvae"] != reasons["part1_mlp"]
+    )
     with pytest.raises(CourseError, match="Nothing of cem"):
         grade_course(course, ["cem"], executor=threads)
     shutil.rmtree(course.folder / "submitted/bob")
 
 
 def test_what_a_person_entered_and_late_penalties_stay_and_no_old_points_do(course, threads):
-    (course.folder / "submitted/ann" / ASSIGNMENT / "timestamp.txt").write_text("2026-03-02 12:00:00 UTC")
+    (course.folder / "submitted/ann" / ASSIGNMENT / "timestamp.txt").write_text(
+        "2026-03-02 12:00:00 UTC"
+    )
     config = course.folder / "nbgrader_config.py"
     whole = config.read_text()
-    config.write_text(whole + textwrap.dedent("""
+    config.write_text(
+        whole
+        + textwrap.dedent("""
         from nbgrader.plugins import BasePlugin
 
         class AlwaysOne(BasePlugin):
@@ -217,42 +282,85 @@ def test_what_a_person_entered_and_late_penalties_stay_and_no_old_points_do(cour
                 return 1.0
 
         get_config().AssignLatePenalties.plugin_class = AlwaysOne  # noqa: F821
-    """))
+    """)
+    )
     grade_course(course, executor=threads)
     with Gradebook(course.gradebook) as gradebook:
         gradebook.update_or_create_assignment(ASSIGNMENT, duedate=datetime(2026, 3, 1))
         entry = gradebook.find_grade("part1-q1_2", PART.name, ASSIGNMENT, "ann")
         entry.manual_score, entry.extra_credit = 1.5, 0.25
-        gradebook.find_comment("part1-bc_loss", PART.name, ASSIGNMENT, "ann").manual_comment = "Read again, please."
+        gradebook.find_comment(
+            "part1-bc_loss", PART.name, ASSIGNMENT, "ann"
+        ).manual_comment = "Read again, please."
         gradebook.db.commit()
     change(course, "ann", "part1-mlp_dims", "mlp_dims", "mlp_dims ")
     change(course, "ann", "part1-mlp_inference", "return", "raise ValueError  # return")
     got = {grade.cell: grade for grade in grade_course(course, executor=threads)}
-    assert got["part1-q1_2"].points == 1.75 and got["part1-q1_3"].points == 0 == got["part1-rollouts"].points
+    assert (
+        got["part1-q1_2"].points == 1.75
+        and got["part1-q1_3"].points == 0 == got["part1-rollouts"].points
+    )
     with Gradebook(course.gradebook) as gradebook:
         submission = gradebook.find_submission(ASSIGNMENT, "ann")
         assert submission.total_seconds_late == timedelta(days=1, hours=12).total_seconds()
-        assert [notebook.late_submission_penalty for notebook in submission.notebooks if notebook.name == PART.name] == [1.0]
+        assert [
+            notebook.late_submission_penalty
+            for notebook in submission.notebooks
+            if notebook.name == PART.name
+        ] == [1.0]
         assert gradebook.find_grade("part1-q1_2", PART.name, ASSIGNMENT, "ann").auto_score == 2
-    row = dict(zip(*[line.split(",") for line in (course.folder / "grades.csv").read_text().splitlines()[:2]]))
-    assert (row["Q1.2"], row["late_penalty"], float(row["total"])) == ("1.75", "1.00", float(row["Q1.1"]) + 1.75 - 1)
+    row = dict(
+        zip(
+            *[
+                line.split(",")
+                for line in (course.folder / "grades.csv").read_text().splitlines()[:2]
+            ]
+        )
+    )
+    assert (row["Q1.2"], row["late_penalty"], float(row["total"])) == (
+        "1.75",
+        "1.00",
+        float(row["Q1.1"]) + 1.75 - 1,
+    )
     config.write_text(whole)
 
 
 # On a cluster.
 
+
 def dask(command, *arguments):
-    return subprocess.Popen([sys.executable, "-m", "distributed.cli." + command, *arguments], stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": os.getcwd()}, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli." + command, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+        start_new_session=True,
+    )
 
 
 @pytest.fixture
 def cluster(tmp_path):
     """(address of a Dask scheduler, its two worker processes)"""
     scheduler = dask("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-    address = next(found[0] for line in scheduler.stderr if (found := re.search(r"tcp://127\.0\.0\.1:\d+", line)))
-    started = [dask("dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path))
-               for _ in range(2)]
+    address = next(
+        found[0]
+        for line in scheduler.stderr
+        if (found := re.search(r"tcp://127\.0\.0\.1:\d+", line))
+    )
+    started = [
+        dask(
+            "dask_worker",
+            address,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--local-directory",
+            str(tmp_path),
+        )
+        for _ in range(2)
+    ]
     for worker in started:
         assert any("Registered to" in line for line in worker.stderr)
     yield address, started
@@ -266,8 +374,12 @@ def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path, cluster, c
     made = create(tmp_path / "course", first_seed=20_000, episodes=1)
     for student in ("ann", "bob", "cem"):
         hand_in(made, student, build.answered_notebook(PART), checkpoint)
-    with subprocess.Popen([sys.executable, "-m", "score", "course", "grade", made.folder, "--scheduler", address], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True) as command:
+    with subprocess.Popen(
+        [sys.executable, "-m", "score", "course", "grade", made.folder, "--scheduler", address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
         watched = made.folder / "results"
         while command.poll() is None and not list(watched.glob("*/*.json")):
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -275,16 +387,24 @@ def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path, cluster, c
         started[0].kill()
         printed, errors = command.communicate()
     assert command.returncode == 0, errors
-    points = {key: entry[0] for key, entry in gradebook_of(made).items() if key[1] == PART.name and "rollouts" not in key[2]}
+    points = {
+        key: entry[0]
+        for key, entry in gradebook_of(made).items()
+        if key[1] == PART.name and "rollouts" not in key[2]
+    }
     assert sorted(points.values()) == [1.0] * 3 + [2.0] * 6
 
 
 def test_a_configuration_that_takes_other_steps_grades_nobody_and_says_so(course, threads, capsys):
     config = course.folder / "nbgrader_config.py"
     whole = config.read_text()
-    config.write_text(whole + '\nget_config().Autograde.autograde_preprocessors = []  # noqa: F821\n')
+    config.write_text(
+        whole + "\nget_config().Autograde.autograde_preprocessors = []  # noqa: F821\n"
+    )
     grades = grade_course(course, executor=threads)
     config.write_text(whole)
     assert sum(grade.points for grade in grades if grade.cell != "part1-q1_2") == 0
     assert "make nbgrader_config.py as `course create` writes it" in capsys.readouterr().out
-    assert not [grade for grade in grades if "nbgrader_config" in grade.reason]  # students are not told of it
+    assert not [
+        grade for grade in grades if "nbgrader_config" in grade.reason
+    ]  # students are not told of it

@@ -1,9 +1,19 @@
-"""The notebooks in a real JupyterLab, in Chromium: answers filled in and run from top to bottom, pictures that change, no errors."""
+"""The notebooks in a real JupyterLab, in Chromium: answers filled in and run from top to bottom,
+pictures that change, no errors.
+"""
+
 import os
 
 import nbformat
 import pytest
-from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium, run_all, write_notebook
+from browser import (
+    SCREENSHOTS,
+    chromium_page,
+    jupyter_server,
+    needs_chromium,
+    run_all,
+    write_notebook,
+)
 from playwright.sync_api import expect
 
 from score.course.notebooks import build
@@ -28,8 +38,13 @@ figures.velocity(Field(5, 2, 8), Normalizer.from_data(shipped.states, shipped.ac
 
 def moving(page):
     """The outputs of the page in which a slider stands over a picture."""
-    return [output for output in page.locator(".jp-OutputArea-output").filter(has=page.locator("img.widget-image")).all()
-            if output.get_by_role("slider").count()]
+    return [
+        output
+        for output in (
+            page.locator(".jp-OutputArea-output").filter(has=page.locator("img.widget-image")).all()
+        )
+        if output.get_by_role("slider").count()
+    ]
 
 
 def picture_changes_with_a_key(page, output):
@@ -52,7 +67,7 @@ def test_a_moving_picture_follows_the_arrow_keys(tmp_path):
     with jupyter_server(tmp_path) as address, opened(address, "moving.ipynb") as page:
         run_all(page, 60)
         assert "field of arrows" in page.locator(".jp-OutputArea img").first.get_attribute("alt")
-        output, = moving(page)
+        (output,) = moving(page)
         picture_changes_with_a_key(page, output)
         output.screenshot(path=SCREENSHOTS / "moving.png")
 
@@ -67,17 +82,29 @@ def test_the_solutions_run_in_jupyterlab_and_its_widgets_move(part, tmp_path, mo
     build.write(build.answered_notebook(part), tmp_path / name)
     with jupyter_server(tmp_path) as address, opened(address, name) as page:
         run_all(page, 500)
-        assert not page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count()
+        assert not page.locator(
+            ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']"
+        ).count()
         outputs = moving(page)
         assert outputs
         for i, output in enumerate(outputs):
             picture_changes_with_a_key(page, output)
             output.screenshot(path=SCREENSHOTS / f"{part.name}_widget{i}.png")
-        told = [image.get_attribute("alt") for image in page.locator(".jp-OutputArea img:not(.widget-image)").all()]
-        assert told.count("") + told.count(None) == (part.name == "part4_flow")  # the curves that the student draws
+        told = [
+            image.get_attribute("alt")
+            for image in page.locator(".jp-OutputArea img:not(.widget-image)").all()
+        ]
+        assert told.count("") + told.count(None) == (
+            part.name == "part4_flow"
+        )  # the curves that the student draws
         page.keyboard.press("Control+s")
         expect(page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0)
         page.screenshot(path=SCREENSHOTS / f"{part.name}.png")
     saved = tmp_path / name
     assert os.path.getsize(saved) < 5_000_000
-    assert not [o for cell in nbformat.read(saved, as_version=4).cells for o in cell.get("outputs", []) if o.output_type == "error"]
+    assert not [
+        o
+        for cell in nbformat.read(saved, as_version=4).cells
+        for o in cell.get("outputs", [])
+        if o.output_type == "error"
+    ]

@@ -1,4 +1,6 @@
-"""Loss curves: files are read without running what they name, and a curve that leaves the band hears the usual reason."""
+"""Loss curves: files are read without running what they name, and a curve that leaves the band
+hears the usual reason.
+"""
 
 import os
 import pickle
@@ -15,19 +17,39 @@ from score.rollouts.loss_curves import FOLDER, load_losses
 
 EXPECTED = FOLDER / "expected_mlp_loss.pkl"
 # Demonstrations, of which only the fingerprint matters here.
-HUMAN, SHIPPED, OTHERS = (SimpleNamespace(fingerprint=f) for f in (demos.HUMAN_FINGERPRINT, demos.SHIPPED_FINGERPRINT, "0" * 64))
+HUMAN, SHIPPED, OTHERS = (
+    SimpleNamespace(fingerprint=f)
+    for f in (demos.HUMAN_FINGERPRINT, demos.SHIPPED_FINGERPRINT, "0" * 64)
+)
 # The published curve of part I at some epochs.
-PUBLISHED = {5: 0.019616, 10: 0.016377, 20: 0.012459, 30: 0.010867, 50: 0.008776, 75: 0.007286, 100: 0.006388, 125: 0.00556,
-             150: 0.005081, 175: 0.004624, 200: 0.004312, 225: 0.004017, 250: 0.003743, 275: 0.003536, 299: 0.003262}
+PUBLISHED = {
+    5: 0.019616,
+    10: 0.016377,
+    20: 0.012459,
+    30: 0.010867,
+    50: 0.008776,
+    75: 0.007286,
+    100: 0.006388,
+    125: 0.00556,
+    150: 0.005081,
+    175: 0.004624,
+    200: 0.004312,
+    225: 0.004017,
+    250: 0.003743,
+    275: 0.003536,
+    299: 0.003262,
+}
 
 
 @pytest.fixture
 def pickled(tmp_path):
     """Write an object, or bytes as they are, as a loss file; return its path."""
+
     def write(content, protocol=None):
         path = tmp_path / "expected_mlp_loss.pkl"
         path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, protocol))
         return path
+
     return write
 
 
@@ -48,42 +70,55 @@ class Runs:
 @pytest.mark.parametrize("wrap", [lambda o: o, lambda o: [0.1, o]], ids=["alone", "in a list"])
 def test_nothing_that_a_file_names_is_run(pickled, tmp_path, protocol, wrap):
     made = tmp_path / "made by the file"
-    for call, args in [(os.mkdir, (str(made),)), (os.system, (f"mkdir '{made}'",)), (eval, (f"__import__('os').mkdir({str(made)!r})",))]:
+    for call, args in [
+        (os.mkdir, (str(made),)),
+        (os.system, (f"mkdir '{made}'",)),
+        (eval, (f"__import__('os').mkdir({str(made)!r})",)),
+    ]:
         with pytest.raises(ValueError, match="is not a list of losses .*asks for"):
             load_losses(pickled(wrap(Runs(call, *args)), protocol))
         assert not made.exists()
 
 
-@pytest.mark.parametrize("content", [
-    pytest.param(np.array([0.1, 0.2]), id="numpy array"),
-    pytest.param([np.float64(0.1)], id="numpy float"),
-    pytest.param(torch.tensor([0.1]), id="tensor"),
-    pytest.param(rubric.PARTS["part1_mlp"], id="class of the kit"),
-    pytest.param(os.system, id="function"),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(np.array([0.1, 0.2]), id="numpy array"),
+        pytest.param([np.float64(0.1)], id="numpy float"),
+        pytest.param(torch.tensor([0.1]), id="tensor"),
+        pytest.param(rubric.PARTS["part1_mlp"], id="class of the kit"),
+        pytest.param(os.system, id="function"),
+    ],
+)
 def test_classes_and_functions_are_refused_by_name(pickled, content):
     with pytest.raises(ValueError, match=r"asks for \w+"):
         load_losses(pickled(content))
 
 
-@pytest.mark.parametrize("content", [
-    pytest.param([0.1, 2], id="int"),
-    pytest.param([True], id="bool"),
-    pytest.param([0.1, float("nan")], id="nan"),
-    pytest.param([float("inf")], id="infinite"),
-    pytest.param([], id="no epoch"),
-    pytest.param((0.1, 0.2), id="tuple"),
-    pytest.param({"losses": [0.1]}, id="dict"),
-    pytest.param([[0.1], [0.2]], id="nested"),
-    pytest.param(["0.1"], id="text"),
-    pytest.param(None, id="None"),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param([0.1, 2], id="int"),
+        pytest.param([True], id="bool"),
+        pytest.param([0.1, float("nan")], id="nan"),
+        pytest.param([float("inf")], id="infinite"),
+        pytest.param([], id="no epoch"),
+        pytest.param((0.1, 0.2), id="tuple"),
+        pytest.param({"losses": [0.1]}, id="dict"),
+        pytest.param([[0.1], [0.2]], id="nested"),
+        pytest.param(["0.1"], id="text"),
+        pytest.param(None, id="None"),
+    ],
+)
 def test_only_a_list_of_finite_floats_is_taken(pickled, content):
     with pytest.raises(ValueError, match="finite floats are needed"):
         load_losses(pickled(content))
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80", b"losses", b"0.1 0.2\n", b"\x80\x04\x95", b"\xff" * 100, b".", b"P1\n."])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x80", b"losses", b"0.1 0.2\n", b"\x80\x04\x95", b"\xff" * 100, b".", b"P1\n."],
+)
 def test_what_is_no_pickle_is_refused_in_one_sentence(pickled, content):
     with pytest.raises(ValueError, match="is not a list of losses"):
         load_losses(pickled(content))
@@ -172,19 +207,32 @@ def test_the_first_epochs_may_differ(expected):
 FAULTS = [
     pytest.param(lambda e: e * 8192, 5, "a sum where the mean belongs", id="sum over everything"),
     pytest.param(lambda e: e * 32, 5, "a sum where the mean belongs", id="sum over the chunk"),
-    pytest.param(lambda e: np.full(len(e), 0.25), 5, "no gradient reaches the weights", id="no gradient"),
-    pytest.param(lambda e: np.full(len(e), 0.06), 5, "no gradient reaches the weights", id="no gradient, near the data"),
+    pytest.param(
+        lambda e: np.full(len(e), 0.25), 5, "no gradient reaches the weights", id="no gradient"
+    ),
+    pytest.param(
+        lambda e: np.full(len(e), 0.06),
+        5,
+        "no gradient reaches the weights",
+        id="no gradient, near the data",
+    ),
     pytest.param(lambda e: e / 2, 5, "half the square", id="half"),
     pytest.param(lambda e: e * 1.4, 5, "wrong order of the reshaped actions", id="steadily higher"),
-    pytest.param(lambda e: e * np.linspace(1, 3, len(e)), None, "wrong learning rate", id="drifting away"),
+    pytest.param(
+        lambda e: e * np.linspace(1, 3, len(e)), None, "wrong learning rate", id="drifting away"
+    ),
     pytest.param(lambda e: np.where(np.arange(len(e)) < 40, e, np.nan), 40, "diverged", id="nan"),
-    pytest.param(lambda e: np.where(np.arange(len(e)) < 40, e, np.inf), 40, "diverged", id="infinite"),
+    pytest.param(
+        lambda e: np.where(np.arange(len(e)) < 40, e, np.inf), 40, "diverged", id="infinite"
+    ),
 ]
 
 
 @pytest.mark.parametrize("fault, left_at, phrase", FAULTS)
 @pytest.mark.parametrize("epochs", [60, 300])
-def test_a_curve_of_a_common_fault_leaves_the_band_and_hears_why(expected, fault, left_at, phrase, epochs):
+def test_a_curve_of_a_common_fault_leaves_the_band_and_hears_why(
+    expected, fault, left_at, phrase, epochs
+):
     comparison = compare_losses("part1_mlp", noisy(fault(expected))[:epochs].tolist(), HUMAN)
     assert comparison.left_at is not None
     if left_at is not None:
@@ -214,9 +262,13 @@ def test_without_a_reference_nothing_is_compared(tmp_path):
     assert re.search("no reference loss for Part I", str(comparison))
 
 
-@pytest.mark.parametrize("name", [name for name, policy in rubric.POLICIES.items() if policy.published])
+@pytest.mark.parametrize(
+    "name", [name for name, policy in rubric.POLICIES.items() if policy.published]
+)
 def test_each_set_of_demonstrations_has_references_of_its_own(name):
-    human, shipped = (reference_loss(name, demonstrations).losses for demonstrations in (HUMAN, SHIPPED))
+    human, shipped = (
+        reference_loss(name, demonstrations).losses for demonstrations in (HUMAN, SHIPPED)
+    )
     assert human != shipped and len(human) == len(shipped)
     for demonstrations, losses in ((HUMAN, human), (SHIPPED, shipped)):
         np.testing.assert_allclose(compare_losses(name, losses, demonstrations).ratio, 1)
@@ -226,7 +278,9 @@ def test_losses_on_demonstrations_that_the_kit_does_not_know_are_not_compared():
     assert reference_loss("part1_mlp", OTHERS) is None
     comparison = compare_losses("part1_mlp", [0.1] * 10, OTHERS)
     assert comparison.left_at is None
-    assert re.search("does not know, so there is no reference loss.* rollouts, which count", str(comparison))
+    assert re.search(
+        "does not know, so there is no reference loss.* rollouts, which count", str(comparison)
+    )
 
 
 def test_a_damaged_reference_is_named(pickled):

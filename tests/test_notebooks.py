@@ -1,4 +1,7 @@
-"""Each notebook with its solutions filled in, run in a real kernel, and its set-up cell in a place where the kit is not."""
+"""Each notebook with its solutions filled in, run in a real kernel, and its set-up cell in a place
+where the kit is not.
+"""
+
 import subprocess
 import sys
 
@@ -14,15 +17,25 @@ each_part = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 
 
 # The slowest to run is diffusion, for a minute.
-@pytest.mark.parametrize("part", [pytest.param(part, marks=pytest.mark.long) if part.grading_time > 2 else part for part in PARTS],
-                         ids=lambda part: part.name)
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(part, marks=pytest.mark.long) if part.grading_time > 2 else part
+        for part in PARTS
+    ],
+    ids=lambda part: part.name,
+)
 def test_the_solutions_run_from_top_to_bottom(part, tmp_path, monkeypatch):
     monkeypatch.setenv("PUSHT_MAX_EPOCHS", "1")
     monkeypatch.setenv("PUSHT_MAX_EPISODES", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two threads that wait for each other on a busy machine take many times as long
+    monkeypatch.setenv(
+        "OMP_NUM_THREADS", "1"
+    )  # two threads that wait for each other on a busy machine take many times as long
     notebook = build.answered_notebook(part)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    outputs = [
+        output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    ]
     assert not [o for o in outputs if o.output_type == "stream" and o.name == "stderr"]
     verdicts = [o.data[MIME] for o in outputs if o.output_type == "display_data" and MIME in o.data]
     earned = {v["name"]: v["points"] for v in verdicts}
@@ -40,7 +53,9 @@ sys.path[:] = [folder for folder in sys.path if folder not in ("", {root!r})]
 
 
 def setup_cell(part, address):
-    cell = next(cell for cell in build.student_notebook(part, address).cells if cell.id.endswith("-setup"))
+    cell = next(
+        cell for cell in build.student_notebook(part, address).cells if cell.id.endswith("-setup")
+    )
     return _FRESH.format(root=str(build.ROOT)) + cell.source
 
 
@@ -52,9 +67,13 @@ def test_the_set_up_cell_fetches_the_kit_where_it_is_missing_and_can_run_twice(p
     runtime = tmp_path / "content"
     runtime.mkdir()
     code = setup_cell(part, bundle.as_uri())
-    (runtime / "twice.py").write_text(f"{code}\n{code}\nimport pusht.demos, score, torch\nprint(pusht.__file__)\n"
-                                      "assert score.reference_loss('part1_mlp', pusht.demos.open()) is not None\n")
-    done = subprocess.run([sys.executable, "-P", "twice.py"], cwd=runtime, capture_output=True, text=True)
+    (runtime / "twice.py").write_text(
+        f"{code}\n{code}\nimport pusht.demos, score, torch\nprint(pusht.__file__)\n"
+        "assert score.reference_loss('part1_mlp', pusht.demos.open()) is not None\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "twice.py"], cwd=runtime, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == str(runtime / "pusht" / "__init__.py")
     assert (runtime / "notebooks" / f"{part.name}.ipynb").exists()
@@ -63,12 +82,26 @@ def test_the_set_up_cell_fetches_the_kit_where_it_is_missing_and_can_run_twice(p
 @each_part
 def test_the_set_up_cell_finds_the_unpacked_kit_around_the_notebook(part, tmp_path):
     code = setup_cell(part, "") + "\nimport pusht\nprint(pusht.__file__)\n"
-    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=build.ROOT / "notebooks", capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=build.ROOT / "notebooks",
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == str(build.ROOT / "pusht" / "__init__.py")
 
 
 @each_part
 def test_the_set_up_cell_says_in_one_sentence_that_it_knows_no_kit(part, tmp_path):
-    done = subprocess.run([sys.executable, "-P", "-c", setup_cell(part, "")], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.strip().endswith("ask your instructor.") and "Traceback" not in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", setup_cell(part, "")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.returncode == 1
+        and done.stderr.strip().endswith("ask your instructor.")
+        and "Traceback" not in done.stderr
+    )

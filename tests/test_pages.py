@@ -1,4 +1,7 @@
-"""The pages made from results: right totals, nothing of the instructor's on a student's page, and no text that becomes markup."""
+"""The pages made from results: right totals, nothing of the instructor's on a student's page, and
+no text that becomes markup.
+"""
+
 from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -13,24 +16,63 @@ from score.course.report import pages
 from score.course.report.pages import Hand
 from score.rollouts.loss_curves import load_losses, loss_path
 
-HOSTILE = ("</title></style><script>alert(1)</script><img src=x onerror='alert(2)'>" + """' " {{ 7 * 7 }} """
-           "<a href=https://evil.example>x</a>\u202e")
-INSTRUCTORS = ("the curve may be another run's", "claims 9 points", "a key of results", "Traceback", "score/course/grader.py", "424242")
+HOSTILE = (
+    "</title></style><script>alert(1)</script><img src=x onerror='alert(2)'>"
+    + """' " {{ 7 * 7 }} """
+    "<a href=https://evil.example>x</a>\u202e"
+)
+INSTRUCTORS = (
+    "the curve may be another run's",
+    "claims 9 points",
+    "a key of results",
+    "Traceback",
+    "score/course/grader.py",
+    "424242",
+)
 
 
 def graded(part, student="ada", sentence="Right.", points=1.0, losses=None, film="", **changes):
-    """A `PartResult`: each answer earns `points` of its points, in words none; its policies score 0.3 over ten episodes."""
+    """A `PartResult`: each answer earns `points` of its points, in words none; its policies score
+    0.3 over ten episodes.
+    """
     part = rubric.PARTS[part]
     cells, rollouts = {}, {}
     for entry in part.graded():
         written, cell = isinstance(entry, rubric.Written), f"part{part.number}-{entry.cell}"
-        cells[cell] = CellResult(entry.name, 0.0 if written else points * entry.points, float(entry.points), sentence, 1.0, written)
+        cells[cell] = CellResult(
+            entry.name,
+            0.0 if written else points * entry.points,
+            float(entry.points),
+            sentence,
+            1.0,
+            written,
+        )
     for policy in part.policies:
         curve = load_losses(loss_path(policy, "shipped")) if losses is None else losses
-        rollouts[policy.name] = RolloutResult("a key of results", [0.0, 0.1, 0.2, 0.3, 1.0, 0.2, 0.3, 0.4, 0.2, 0.3], (0.2, 0.5), False,
-                                              curve, demos.SHIPPED_FINGERPRINT, film, ["the curve may be another run's"])
-    values = dict(student=student, part=part.name, key="a key of results", kit="kit 1", box="namespaces", stopped="", missing="",
-                  seconds={"rollouts": 90.0, "questions": 2.0}, flags=["claims 9 points"], late_penalty=0.0, cells=cells, rollouts=rollouts)
+        rollouts[policy.name] = RolloutResult(
+            "a key of results",
+            [0.0, 0.1, 0.2, 0.3, 1.0, 0.2, 0.3, 0.4, 0.2, 0.3],
+            (0.2, 0.5),
+            False,
+            curve,
+            demos.SHIPPED_FINGERPRINT,
+            film,
+            ["the curve may be another run's"],
+        )
+    values = dict(
+        student=student,
+        part=part.name,
+        key="a key of results",
+        kit="kit 1",
+        box="namespaces",
+        stopped="",
+        missing="",
+        seconds={"rollouts": 90.0, "questions": 2.0},
+        flags=["claims 9 points"],
+        late_penalty=0.0,
+        cells=cells,
+        rollouts=rollouts,
+    )
     return PartResult(**values | changes)
 
 
@@ -47,7 +89,10 @@ def shown(page):
         tags.append((tag, dict(attributes)))
         within.append(tag)
 
-    parser.handle_starttag, parser.handle_data = starts, lambda data: within[-1:] == ["style"] or text.append(data)
+    parser.handle_starttag, parser.handle_data = (
+        starts,
+        lambda data: within[-1:] == ["style"] or text.append(data),
+    )
     parser.feed(page)
     return " ".join(" ".join(text).split()), tags
 
@@ -64,12 +109,30 @@ def report(results, hand=None, repairs=None, twins=(), remarks=(), course="Robot
 def hostile():
     """Both pages, all that anyone else wrote being hostile."""
     results = everything(sentence=f"{HOSTILE} Hint: {HOSTILE}", points=0.5, stopped=HOSTILE)
-    results["part2_cvae"] = graded("part2_cvae", missing=HOSTILE, kit=HOSTILE, box=HOSTILE, flags=[HOSTILE], seconds={HOSTILE: 1.0})
+    results["part2_cvae"] = graded(
+        "part2_cvae",
+        missing=HOSTILE,
+        kit=HOSTILE,
+        box=HOSTILE,
+        flags=[HOSTILE],
+        seconds={HOSTILE: 1.0},
+    )
     hand = {("part1_mlp", "part1-q1_1"): Hand(0.5, 0.25, HOSTILE)}
-    twin = SimpleNamespace(kind=HOSTILE, what=HOSTILE, students=[HOSTILE], likeness=0.5, sentence=HOSTILE)
+    twin = SimpleNamespace(
+        kind=HOSTILE, what=HOSTILE, students=[HOSTILE], likeness=0.5, sentence=HOSTILE
+    )
     repairs = {HOSTILE: {"parts": {"part1_mlp": {"repairs": [HOSTILE], "refused": HOSTILE}}}}
-    return (pages.feedback(HOSTILE, results, hand, "."),
-            report({HOSTILE: results}, {HOSTILE: hand}, repairs, [twin], [(HOSTILE, "another", HOSTILE)], HOSTILE))
+    return (
+        pages.feedback(HOSTILE, results, hand, "."),
+        report(
+            {HOSTILE: results},
+            {HOSTILE: hand},
+            repairs,
+            [twin],
+            [(HOSTILE, "another", HOSTILE)],
+            HOSTILE,
+        ),
+    )
 
 
 def test_hostile_text_stays_text(hostile):
@@ -83,33 +146,75 @@ def test_hostile_text_stays_text(hostile):
 
 def test_nothing_is_fetched_and_nothing_runs(hostile, tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"a film")
-    for page in (*hostile, feedback(everything(film="film.mp4"), folder=tmp_path), report({"ada": everything()})):
+    for page in (
+        *hostile,
+        feedback(everything(film="film.mp4"), folder=tmp_path),
+        report({"ada": everything()}),
+    ):
         _, tags = shown(page)
         assert "script" not in {tag for tag, _ in tags}
-        addresses = [address for _, attributes in tags for name, address in attributes.items()
-                     if name in ("src", "href", "poster", "data", "srcset", "action", "background", "xlink:href")]
-        assert all(address.startswith(("#", "feedback/", "data:video/mp4;base64,")) for address in addresses), addresses
-        style = page[page.index("<style>"):page.index("</style>")]
+        addresses = [
+            address
+            for _, attributes in tags
+            for name, address in attributes.items()
+            if name
+            in (
+                "src",
+                "href",
+                "poster",
+                "data",
+                "srcset",
+                "action",
+                "background",
+                "xlink:href",
+            )
+        ]
+        assert all(
+            address.startswith(("#", "feedback/", "data:video/mp4;base64,"))
+            for address in addresses
+        ), addresses
+        style = page[page.index("<style>") : page.index("</style>")]
         assert "url(" not in style and "@import" not in style
 
 
 def test_feedback_has_nothing_of_the_instructors():
-    ours = "The grader was lost.\nTraceback (most recent call last):\n  File score/course/grader.py, line 1\nKeyError: 424242"
-    page = feedback({**everything(sentence=ours), "part2_cvae": graded("part2_cvae", missing=ours),
-                     "part3_ddpm": graded("part3_ddpm", stopped=ours)})
+    ours = (
+        "The grader was lost.\nTraceback (most recent call last):\n  File score/course/grader.py,"
+        " line 1\nKeyError: 424242"
+    )
+    page = feedback(
+        {
+            **everything(sentence=ours),
+            "part2_cvae": graded("part2_cvae", missing=ours),
+            "part3_ddpm": graded("part3_ddpm", stopped=ours),
+        }
+    )
     assert "The grader was lost." in page
     assert not [secret for secret in INSTRUCTORS if secret in page]
 
 
 def test_hand_grades_extra_credit_and_the_late_penalty_are_in_the_totals():
-    results = {"part1_mlp": graded("part1_mlp", late_penalty=1.5), "part4_flow": graded("part4_flow")}
-    hand = {("part1_mlp", "part1-q1_2"): Hand(0.5, None, "Nearly."), ("part1_mlp", "part1-q1_1"): Hand(extra=0.25),
-            ("part4_flow", "part4-report_curves"): Hand(0.75), ("part2_cvae", "part2-q2_1"): Hand(0.0)}
+    results = {
+        "part1_mlp": graded("part1_mlp", late_penalty=1.5),
+        "part4_flow": graded("part4_flow"),
+    }
+    hand = {
+        ("part1_mlp", "part1-q1_2"): Hand(0.5, None, "Nearly."),
+        ("part1_mlp", "part1-q1_1"): Hand(extra=0.25),
+        ("part4_flow", "part4-report_curves"): Hand(0.75),
+        ("part2_cvae", "part2-q2_1"): Hand(0.0),
+    }
     assert pages.points(results["part1_mlp"], hand) == 10 - 1.5 + 0.25 - 1.5
     assert pages.points(results["part4_flow"], hand) == 12.75
     text, _ = shown(feedback(results, hand))
-    assert "20 of 25 points" in text and "7.25 of 10 points" in text and "12.75 of 15 points" in text
-    assert "Nearly." in text and "Graded by a person: 0.5 of 2 , in place of 2" in text.replace("2,", "2 ,") and "−1.5" in text
+    assert (
+        "20 of 25 points" in text and "7.25 of 10 points" in text and "12.75 of 15 points" in text
+    )
+    assert (
+        "Nearly." in text
+        and "Graded by a person: 0.5 of 2 , in place of 2" in text.replace("2,", "2 ,")
+        and "−1.5" in text
+    )
     assert "20.00" in shown(report({"ada": results}, {"ada": hand}))[0]
 
 
@@ -126,16 +231,39 @@ def test_answers_in_words_wait_for_a_person_until_they_are_graded():
 
 
 def test_what_was_stopped_missing_or_never_graded_is_said():
-    text, _ = shown(feedback({"part1_mlp": graded("part1_mlp", stopped="it took longer than 3600 s"),
-                              "part2_cvae": graded("part2_cvae", points=0.0, missing="part2_cvae.ipynb was not handed in.", rollouts={})}))
+    text, _ = shown(
+        feedback(
+            {
+                "part1_mlp": graded("part1_mlp", stopped="it took longer than 3600 s"),
+                "part2_cvae": graded(
+                    "part2_cvae",
+                    points=0.0,
+                    missing="part2_cvae.ipynb was not handed in.",
+                    rollouts={},
+                ),
+            }
+        )
+    )
     assert "The notebook was stopped: it took longer than 3600 s." in text
-    assert text.count("part2_cvae.ipynb was not handed in.") == 1 and "Part II CVAE, not graded" in text
+    assert (
+        text.count("part2_cvae.ipynb was not handed in.") == 1
+        and "Part II CVAE, not graded" in text
+    )
     assert "Part III not graded" in text
     assert "Nothing of this submission has been graded." in shown(feedback({}))[0]
-    of_bob = {"part1_mlp": graded("part1_mlp", "bob"),
-              "part2_cvae": graded("part2_cvae", "bob", points=0.0, missing="Not yet.", rollouts={}, seconds={}, flags=[])}
+    of_bob = {
+        "part1_mlp": graded("part1_mlp", "bob"),
+        "part2_cvae": graded(
+            "part2_cvae", "bob", points=0.0, missing="Not yet.", rollouts={}, seconds={}, flags=[]
+        ),
+    }
     text, _ = shown(report({"ada": {}, "bob": of_bob}))
-    assert "Submissions 2 " in text and "Parts graded 1 " in text and "Mean total 10 of 10" in text and "not graded" in text
+    assert (
+        "Submissions 2 " in text
+        and "Parts graded 1 " in text
+        and "Mean total 10 of 10" in text
+        and "not graded" in text
+    )
     assert "Part II" not in text  # which nobody handed in
     assert "Nothing has been graded." in shown(report({}))[0]
 
@@ -145,74 +273,153 @@ def test_a_film_is_in_the_page_or_said_not_to_be(tmp_path):
     assert "There is no film" in feedback(results, folder=tmp_path)
     (tmp_path / "film.mp4").write_bytes(b"a film")
     assert 'src="data:video/mp4;base64,YSBmaWxt"' in feedback(results, folder=tmp_path)
-    (tmp_path / "film.mp4").write_bytes(bytes(2 * 10 ** 6))
+    (tmp_path / "film.mp4").write_bytes(bytes(2 * 10**6))
     page = feedback(results, folder=tmp_path)
-    assert "too large for this page" in page and len(page) < 10 ** 5
+    assert "too large for this page" in page and len(page) < 10**5
 
 
 def test_a_loss_summed_over_the_chunk_is_drawn_at_the_references_scale():
     curve = load_losses(loss_path(rubric.POLICIES["part4_mse"], "shipped"))
     page = feedback({"part4_flow": graded("part4_flow", losses=[16 * loss for loss in curve])})
-    assert "divided by 16" in page and "within the reference&#39;s band" in page and "means of 20 epochs" in page
+    assert (
+        "divided by 16" in page
+        and "within the reference&#39;s band" in page
+        and "means of 20 epochs" in page
+    )
 
 
-@pytest.mark.parametrize("losses", [[], [1.0], [0.0] * 400, [-1.0, 1e308, 5e-324], [float("nan"), float("inf")] * 30, [1e-300, 1.0] * 2000])
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [],
+        [1.0],
+        [0.0] * 400,
+        [-1.0, 1e308, 5e-324],
+        [float("nan"), float("inf")] * 30,
+        [1e-300, 1.0] * 2000,
+    ],
+)
 def test_any_numbers_can_be_a_loss_curve(losses):
     page = feedback(everything(losses=losses))
     assert not {"nan", "inf"} & set(page.replace(",", " ").replace('"', " ").split())
-    assert len(page) < 2 * 10 ** 5
+    assert len(page) < 2 * 10**5
 
 
 def test_demonstrations_that_the_kit_does_not_know_have_no_reference():
     result = graded("part1_mlp")
     rollout = replace(result.rollouts["part1_mlp"], demonstrations="0" * 64)
     page = feedback({"part1_mlp": replace(result, rollouts={"part1_mlp": rollout})})
-    assert "there is no reference loss to compare with" in page and 'class="own"' in page and 'class="band"' not in page
+    assert (
+        "there is no reference loss to compare with" in page
+        and 'class="own"' in page
+        and 'class="band"' not in page
+    )
 
 
 def test_the_same_results_give_the_same_page():
-    first, second = ({name: everything() for name in names} for names in (("ada", "bob"), ("bob", "ada")))
+    first, second = (
+        {name: everything() for name in names} for names in (("ada", "bob"), ("bob", "ada"))
+    )
     assert report(first) == report(second)
     assert feedback(first["ada"]) == feedback(dict(reversed(second["ada"].items())))
 
 
 def test_mistakes_that_differ_only_in_numbers_count_as_one():
-    said = {"ada": "The loss is 12.5 where 0.5 is right. Hint: take the mean.", "bob": "The loss is 8. Hint: take the mean.",
-            "cyd": "loss returned (3, 4), not a number.", "dan": "loss returned (128, 16, 2), not a number.", "eve": "Not answered yet."}
-    results = {name: {"part1_mlp": graded("part1_mlp", name, sentence, points=0.0)} for name, sentence in said.items()}
+    said = {
+        "ada": "The loss is 12.5 where 0.5 is right. Hint: take the mean.",
+        "bob": "The loss is 8. Hint: take the mean.",
+        "cyd": "loss returned (3, 4), not a number.",
+        "dan": "loss returned (128, 16, 2), not a number.",
+        "eve": "Not answered yet.",
+    }
+    results = {
+        name: {"part1_mlp": graded("part1_mlp", name, sentence, points=0.0)}
+        for name, sentence in said.items()
+    }
     text, _ = shown(report(results))
     assert "2 × take the mean. The loss is 12.5 where 0.5 is right. ada bob" in text
-    assert "2 × loss returned (3, 4), not a number. cyd dan" in text and "1 × Not answered yet. eve" in text
+    assert (
+        "2 × loss returned (3, 4), not a number. cyd dan" in text
+        and "1 × Not answered yet. eve" in text
+    )
 
 
 def test_the_report_tells_what_to_look_at_once():
-    near = "Part I: the score's interval, 0.20 to 0.50, holds the bar for all points: other episodes could decide otherwise."
-    stopped = graded("part1_mlp", stopped="it took more memory than 4096 MB", flags=[near, "claims 9 points"], rollouts={})
-    results = {"ada": {"part1_mlp": stopped},
-               "bob": {"part1_mlp": graded("part1_mlp", "bob", box="processes", kit="kit 2", flags=[])}}
-    twin = SimpleNamespace(kind="weights", what="part1_mlp.safetensors", students=["ada", "bob"], likeness=1.0, sentence="The same bits.")
-    repairs = {"cyd": {"parts": {"part2_cvae": {"repairs": ["A cell was restored."], "refused": "It is empty."}}}}
-    remarks = [("ada", "part1_mlp", "claims 9 points"), ("cyd", "part2_cvae", "It is empty."),
-               ("ada", "part1_mlp", "The notebook was stopped: it took more memory than 4096 MB.")]
+    near = (
+        "Part I: the score's interval, 0.20 to 0.50, holds the bar for all points: other episodes"
+        " could decide otherwise."
+    )
+    stopped = graded(
+        "part1_mlp",
+        stopped="it took more memory than 4096 MB",
+        flags=[near, "claims 9 points"],
+        rollouts={},
+    )
+    results = {
+        "ada": {"part1_mlp": stopped},
+        "bob": {"part1_mlp": graded("part1_mlp", "bob", box="processes", kit="kit 2", flags=[])},
+    }
+    twin = SimpleNamespace(
+        kind="weights",
+        what="part1_mlp.safetensors",
+        students=["ada", "bob"],
+        likeness=1.0,
+        sentence="The same bits.",
+    )
+    repairs = {
+        "cyd": {
+            "parts": {
+                "part2_cvae": {"repairs": ["A cell was restored."], "refused": "It is empty."}
+            }
+        }
+    }
+    remarks = [
+        ("ada", "part1_mlp", "claims 9 points"),
+        ("cyd", "part2_cvae", "It is empty."),
+        ("ada", "part1_mlp", "The notebook was stopped: it took more memory than 4096 MB."),
+    ]
     page = report(results, repairs=repairs, twins=[twin], remarks=remarks)
     text, tags = shown(page)
-    for sentence in ("claims 9 points", "another run's", near, "than 4096 MB", "The same bits.", "A cell was restored.", "It is empty."):
+    for sentence in (
+        "claims 9 points",
+        "another run's",
+        near,
+        "than 4096 MB",
+        "The same bits.",
+        "A cell was restored.",
+        "It is empty.",
+    ):
         assert text.count(sentence) == 1, sentence
     assert "1 out of memory" in text and "100 % alike" in text
-    assert "namespaces: 1 notebook " in text and "processes: 1 notebook " in text and "points may not compare" in text
-    assert {"href": "feedback/ada/pusht/feedback.html"} in [attributes for tag, attributes in tags if tag == "a"]
+    assert (
+        "namespaces: 1 notebook " in text
+        and "processes: 1 notebook " in text
+        and "points may not compare" in text
+    )
+    assert {"href": "feedback/ada/pusht/feedback.html"} in [
+        attributes for tag, attributes in tags if tag == "a"
+    ]
 
 
 def test_a_students_name_leads_to_the_page_in_the_folder_of_that_name():
     page = report({"ann lee#1": everything()})
-    address = next(attributes["href"] for tag, attributes in shown(page)[1] if tag == "a" and "feedback/" in attributes["href"])
+    address = next(
+        attributes["href"]
+        for tag, attributes in shown(page)[1]
+        if tag == "a" and "feedback/" in attributes["href"]
+    )
     assert address == "feedback/ann%20lee%231/pusht/feedback.html"
 
 
 @needs_chromium
 def test_on_a_phone_the_page_is_no_wider_than_the_screen(hostile, tmp_path):
     long = everything(sentence="A" * 600 + " Hint: " + "b" * 300)
-    ours = (feedback(long), report({"a" * 100: long, **{f"student{i}@university.example": everything() for i in range(30)}}))
+    ours = (
+        feedback(long),
+        report(
+            {"a" * 100: long, **{f"student{i}@university.example": everything() for i in range(30)}}
+        ),
+    )
     addresses = [(tmp_path / f"{i}.html").as_uri() for i in range(4)]
     for i, page in enumerate((*hostile, *ours)):
         (tmp_path / f"{i}.html").write_text(page, encoding="utf-8")
@@ -221,7 +428,10 @@ def test_on_a_phone_the_page_is_no_wider_than_the_screen(hostile, tmp_path):
             opened.goto(address)
             for width in (360, 1200):
                 opened.set_viewport_size({"width": width, "height": 800})
-                assert opened.evaluate("document.documentElement.scrollWidth") <= width, (address, width)
+                assert opened.evaluate("document.documentElement.scrollWidth") <= width, (
+                    address,
+                    width,
+                )
 
 
 def test_a_stage_that_nobody_spent_time_in_is_shown_as_none():

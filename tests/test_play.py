@@ -1,4 +1,5 @@
 """The table to play on: what is recorded, what is kept, and how it looks in a real JupyterLab."""
+
 import io
 import json
 import re
@@ -11,7 +12,15 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium, run_all, set_theme, write_notebook
+from browser import (
+    SCREENSHOTS,
+    chromium_page,
+    jupyter_server,
+    needs_chromium,
+    run_all,
+    set_theme,
+    write_notebook,
+)
 
 import score
 from pusht import PushTSim, PushTStateDataset, TrainingRun, WindowLoader, demos, play
@@ -57,7 +66,9 @@ def test_nothing_is_recorded_before_the_pointer_has_come_to_the_agent(table):
     answer = tell(table, {"target": [x + 60, y]}, times=20)
     assert seconds(answer) == 0 and answer["still"] and places(answer)[:2] == [x, y]
     assert seconds(tell(table, {"target": [x + 28, y]})) == 0.1
-    assert seconds(tell(table, {"target": [x + 100, y]})) == 0.2  # once it leads, it leads from anywhere
+    assert (
+        seconds(tell(table, {"target": [x + 100, y]})) == 0.2
+    )  # once it leads, it leads from anywhere
 
 
 def test_a_pointer_that_left_the_table_has_to_come_to_the_agent_again(table):
@@ -91,7 +102,9 @@ def test_the_picture_is_the_state_s_with_the_target_in_it(table):
     target = (sim.state[:2] + [20, 0]).astype(np.float32)
     _, later = table.receive({"target": target.tolist()})
     sim.step(target)
-    np.testing.assert_array_equal(PIL.Image.open(io.BytesIO(later)), render(sim.state, action=target, size=512))
+    np.testing.assert_array_equal(
+        PIL.Image.open(io.BytesIO(later)), render(sim.state, action=target, size=512)
+    )
 
 
 def test_time_stands_still_while_agent_and_target_rest(table):
@@ -120,8 +133,12 @@ def test_the_agent_stays_on_the_table(table):
     assert places(answer)[:2] == pytest.approx([0, 0], abs=1)
 
 
-@pytest.mark.parametrize("steps, towards, why", [(10, 1, "10 steps are too few"), (30, -0.2, "the T has not moved")])
-def test_what_is_no_demonstration_is_not_kept_and_stays_on_the_table(steps, towards, why, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "steps, towards, why", [(10, 1, "10 steps are too few"), (30, -0.2, "the T has not moved")]
+)
+def test_what_is_no_demonstration_is_not_kept_and_stays_on_the_table(
+    steps, towards, why, tmp_path, monkeypatch
+):
     monkeypatch.setattr("pusht.env.sample_start", lambda seed: np.array([300.0, 300, 100, 100, 0]))
     table = play.Table(tmp_path / "mine.zarr.zip")
     for along in np.linspace(towards / steps, towards, steps):
@@ -142,7 +159,9 @@ def test_again_is_the_same_start_next_and_keep_are_others(table):
 
 
 def test_a_solved_episode_ends_and_waits_to_be_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("pusht.env.sample_start", lambda seed: np.array([100.0, 100, 256, 256, np.pi / 4]))
+    monkeypatch.setattr(
+        "pusht.env.sample_start", lambda seed: np.array([100.0, 100, 256, 256, np.pi / 4])
+    )
     table = play.Table(tmp_path / "mine.zarr.zip")
     answer = tell(table, {"target": [110, 100]}, times=5)
     assert seconds(answer) == 0.1 and answer["still"] and answer["say"].startswith("Solved")
@@ -154,7 +173,10 @@ def test_what_was_kept_before_stays_when_more_is_kept(table):
         tell(table, {"do": "keep"})
     first = demos.open(table.path)
     another = play.Table(table.path)
-    assert "2 episodes kept" in tell(another, {"do": "look"})["status"] and another.seed == play.FIRST_SEED + 2
+    assert (
+        "2 episodes kept" in tell(another, {"do": "look"})["status"]
+        and another.seed == play.FIRST_SEED + 2
+    )
     push_about(another, 25)
     tell(another, {"do": "keep"})
     kept = demos.open(table.path)
@@ -164,7 +186,9 @@ def test_what_was_kept_before_stays_when_more_is_kept(table):
     assert not [path for path in table.path.parent.iterdir() if path != table.path]
 
 
-def test_an_episode_that_cannot_be_written_stays_on_the_table_and_the_file_as_it_was(table, monkeypatch):
+def test_an_episode_that_cannot_be_written_stays_on_the_table_and_the_file_as_it_was(
+    table, monkeypatch
+):
     push_about(table)
     tell(table, {"do": "keep"})
     held = table.path.read_bytes()
@@ -176,7 +200,10 @@ def test_an_episode_that_cannot_be_written_stays_on_the_table_and_the_file_as_it
     with monkeypatch.context() as broken:
         broken.setattr("os.replace", full)
         answer = tell(table, {"do": "keep"})
-    assert "still on the table (No space left on device): put that right" in answer["say"] and seconds(answer) == 1.7
+    assert (
+        "still on the table (No space left on device): put that right" in answer["say"]
+        and seconds(answer) == 1.7
+    )
     assert table.path.read_bytes() == held and list(table.path.parent.iterdir()) == [table.path]
     assert "2 episodes kept" in tell(table, {"do": "keep"})["status"]
 
@@ -193,7 +220,9 @@ def test_the_kept_file_has_the_published_layout(table):
     push_about(table)
     tell(table, {"do": "keep"})
     with zipfile.ZipFile(table.path) as archive:
-        assert {"data/state/.zarray", "data/action/.zarray", "meta/episode_ends/.zarray"} <= set(archive.namelist())
+        assert {"data/state/.zarray", "data/action/.zarray", "meta/episode_ends/.zarray"} <= set(
+            archive.namelist()
+        )
 
 
 def test_one_way_alone_is_said_to_be_too_little_to_train_on(table):
@@ -217,13 +246,27 @@ def test_part_one_trains_on_them(mixed, table, demonstrations, tmp_path, monkeyp
     np.testing.assert_array_equal(chosen.episode(chosen.num_episodes - 1)[1], own.episode(2)[1])
     dataset = PushTStateDataset(chosen, pred_horizon=16, obs_horizon=2, action_horizon=8)
     loader = WindowLoader(dataset, batch_size=256 if mixed else 16, seed=1)
-    model = ResidualMLP(dim_list=[10, 32, 32, 32, 32], activation_type="Mish", out_activation_type="Identity", use_layernorm=True)
+    model = ResidualMLP(
+        dim_list=[10, 32, 32, 32, 32],
+        activation_type="Mish",
+        out_activation_type="Identity",
+        use_layernorm=True,
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    run = TrainingRun("part1_mlp", model, loader, optimizer, num_epochs=1, seed=1,
-                      reference=score.reference_loss("part1_mlp", dataset.demonstrations))
+    run = TrainingRun(
+        "part1_mlp",
+        model,
+        loader,
+        optimizer,
+        num_epochs=1,
+        seed=1,
+        reference=score.reference_loss("part1_mlp", dataset.demonstrations),
+    )
     for _ in run.epochs():
         for batch in loader:
-            loss = torch.nn.functional.mse_loss(model(batch["obs"].flatten(1)).view_as(batch["action"]), batch["action"])
+            loss = torch.nn.functional.mse_loss(
+                model(batch["obs"].flatten(1)).view_as(batch["action"]), batch["action"]
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -235,7 +278,10 @@ def test_part_one_trains_on_them(mixed, table, demonstrations, tmp_path, monkeyp
 def shown(table, monkeypatch):
     """shown(): what the table displays, a list of (data, metadata)."""
     displayed = []
-    monkeypatch.setattr("IPython.display.display", lambda data, metadata=None, raw=False: displayed.append((data, metadata)))
+    monkeypatch.setattr(
+        "IPython.display.display",
+        lambda data, metadata=None, raw=False: displayed.append((data, metadata)),
+    )
     return lambda: table._ipython_display_() or displayed
 
 
@@ -247,7 +293,9 @@ def test_a_still_picture_stands_before_the_widget(table, shown, monkeypatch):
     json.dumps([data, metadata])
 
 
-def test_without_a_kernel_it_is_the_still_picture_and_while_graded_nothing(table, shown, monkeypatch):
+def test_without_a_kernel_it_is_the_still_picture_and_while_graded_nothing(
+    table, shown, monkeypatch
+):
     assert len(shown()) == 1
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     assert len(shown()) == 1
@@ -267,8 +315,10 @@ def test_a_notebook_does_not_grow_with_what_is_played(table):
 
 def test_in_colab_custom_widgets_are_switched_on(table, shown, monkeypatch):
     switched = []
-    colab = types.SimpleNamespace(enable_custom_widget_manager=lambda: switched.append("on"),
-                                  _widgets=types.SimpleNamespace(_installed_url="https://example.org/manager.js"))
+    colab = types.SimpleNamespace(
+        enable_custom_widget_manager=lambda: switched.append("on"),
+        _widgets=types.SimpleNamespace(_installed_url="https://example.org/manager.js"),
+    )
     monkeypatch.setitem(sys.modules, "google.colab.output", colab)
     monkeypatch.setattr(play, "in_notebook", lambda: True)
     _, (_, metadata) = shown()
@@ -278,6 +328,7 @@ def test_in_colab_custom_widgets_are_switched_on(table, shown, monkeypatch):
 @pytest.mark.long
 def test_the_students_bundle_has_the_page_s_part():
     from score.course.notebooks.release import bundle_bytes
+
     with zipfile.ZipFile(io.BytesIO(bundle_bytes(ROOT / "notebooks"))) as bundle:
         assert {"pusht/play.py", "pusht/play.js"} <= set(bundle.namelist())
         assert b"anywidget" in bundle.read("requirements.txt")
@@ -285,8 +336,17 @@ def test_the_students_bundle_has_the_page_s_part():
 
 @pytest.mark.long
 def test_anywidget_is_loaded_when_a_table_is_shown_and_not_before(tmp_path):
-    code = "import sys; sys.modules['anywidget'] = None; from pusht import play; play.Table().receive({'push': [1, 0]})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    code = (
+        "import sys; sys.modules['anywidget'] = None; from pusht import play;"
+        " play.Table().receive({'push': [1, 0]})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -298,8 +358,11 @@ def test_pages_without_widgets_show_the_still_picture(tmp_path):
     import nbformat
     from nbclient import NotebookClient
     from nbconvert import HTMLExporter, LatexExporter
+
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
-    NotebookClient(notebook, store_widget_state=False, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, store_widget_state=False, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     for template in ("lab", "classic"):  # nbgrader's feedback is made with the second
         page, _ = HTMLExporter(template_name=template).from_notebook_node(notebook)
         assert "<img" in page and "jupyter.widget-view" not in page
@@ -311,13 +374,19 @@ def test_pages_without_widgets_show_the_still_picture(tmp_path):
 def play_by_mouse_and_keys(page, shot):
     """Push the T by mouse, then by keys, and keep the episode, in a page with one table."""
     from playwright.sync_api import expect
-    table, picture, say = (page.locator(f".pusht-play {part}") for part in (".table", "canvas", ".say"))
+
+    table, picture, say = (
+        page.locator(f".pusht-play {part}") for part in (".table", "canvas", ".say")
+    )
     expect(page.locator(".pusht-play .status")).to_contain_text("0.0 s")
     expect(page.locator(".jp-OutputArea img").first).to_be_hidden()
     page.screenshot(path=f"{shot}_start.png")
 
     def now():
-        found = {"alt": picture.get_attribute("aria-label"), "status": page.locator(".pusht-play .status").inner_text()}
+        found = {
+            "alt": picture.get_attribute("aria-label"),
+            "status": page.locator(".pusht-play .status").inner_text(),
+        }
         return seconds(found), places(found)
 
     def point(x, y):
@@ -325,8 +394,10 @@ def play_by_mouse_and_keys(page, shot):
         page.mouse.move(box["x"] + x / 512 * box["width"], box["y"] + y / 512 * box["height"])
 
     def until(condition):
-        page.wait_for_function(f"() => {{ const seconds = parseFloat(document.querySelector('.pusht-play .status').textContent); "
-                               f"return {condition}; }}")
+        page.wait_for_function(
+            "() => { const seconds = parseFloat(document.querySelector('.pusht-play"
+            f" .status').textContent); return {condition}; }}"
+        )
 
     _, (x, y, block_x, block_y) = now()
     drawn = picture.screenshot()
@@ -365,6 +436,7 @@ def play_by_mouse_and_keys(page, shot):
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_in_jupyterlab_mouse_and_keys_push_and_enter_keeps(theme, tmp_path):
     import nbformat
+
     write_notebook(tmp_path / "own.ipynb", CELL, "1 + 1")
     shot = f"{SCREENSHOTS}/play_{theme.lower()}"
     with jupyter_server(tmp_path) as address:

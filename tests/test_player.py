@@ -1,4 +1,7 @@
-"""The player: what it shows at each step, what a saved notebook keeps of it, and how it is operated in a real JupyterLab."""
+"""The player: what it shows at each step, what a saved notebook keeps of it, and how it is operated
+in a real JupyterLab.
+"""
+
 import contextlib
 import io
 import random
@@ -8,7 +11,15 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from browser import SCREENSHOTS, chromium_page, jupyter_server, needs_chromium, run_all, set_theme, write_notebook
+from browser import (
+    SCREENSHOTS,
+    chromium_page,
+    jupyter_server,
+    needs_chromium,
+    run_all,
+    set_theme,
+    write_notebook,
+)
 from playwright.sync_api import expect
 
 import score
@@ -22,7 +33,9 @@ GOAL = [256, 256, np.pi / 4]
 
 
 def pushed(steps, arrives=True):
-    """States (steps + 1, 5): the block glides to the goal, or half the way, and the agent follows it."""
+    """States (steps + 1, 5): the block glides to the goal, or half the way, and the agent follows
+    it.
+    """
     t = np.linspace(0, 1 if arrives else 0.5, steps + 1)[:, None]
     block = (1 - t) * [120.0, 380, 0.2] + t * GOAL
     return np.column_stack([block[:, :2] + [-40, 60], block])
@@ -44,12 +57,22 @@ def pixels(image):
 def places(player, episode=0):
     """Slices of a frame where each policy's scene is, in pixels."""
     board = player._board(episode)
-    return [(slice(2 * board.top, 2 * (board.top + board.side)), slice(2 * left, 2 * (left + board.side))) for left in board.lefts]
+    return [
+        (
+            slice(2 * board.top, 2 * (board.top + board.side)),
+            slice(2 * left, 2 * (left + board.side)),
+        )
+        for left in board.lefts
+    ]
 
 
 def alike(shown, wanted):
     """Whether two pictures are the same but for a palette's colours."""
-    return shown.shape == wanted.shape and np.abs(shown - wanted).max() <= 40 and np.abs(shown - wanted).mean() < 0.5
+    return (
+        shown.shape == wanted.shape
+        and np.abs(shown - wanted).max() <= 40
+        and np.abs(shown - wanted).mean() < 0.5
+    )
 
 
 def test_each_frame_shows_what_render_draws_for_the_states_of_its_step(player):
@@ -63,7 +86,9 @@ def test_each_frame_shows_what_render_draws_for_the_states_of_its_step(player):
 
 def test_the_other_episode_is_shown_when_it_is_asked_for(player):
     first = places(player, 1)[0]
-    assert alike(pixels(player.frame(1, 20))[first], render(LONG[20], size=first[0].stop - first[0].start))
+    assert alike(
+        pixels(player.frame(1, 20))[first], render(LONG[20], size=first[0].stop - first[0].start)
+    )
 
 
 def test_a_shorter_episode_holds_its_last_picture(player):
@@ -84,45 +109,78 @@ def test_an_action_is_a_red_cross_at_the_step_that_it_led_to():
 
 
 def test_the_sentence_tells_time_and_rewards(player):
-    assert player.frame(0, 12).metadata["alt"] == ("Episode 0: 1.2 s, step 12 of 30. MLP: solved after 1.2 s. flow: reward 0.00, "
-                                                   "largest 0.00 at 0.0 s.")
+    assert (
+        player.frame(0, 12).metadata["alt"]
+        == "Episode 0: 1.2 s, step 12 of 30. MLP: solved after 1.2 s. flow: reward 0.00, "
+        "largest 0.00 at 0.0 s."
+    )
     ended = figures.player({"flow": LONG + [0, 0, 60, -60, 0]}).frame(0, 30).metadata["alt"]
-    assert re.fullmatch(r"3.0 s, step 30 of 30. flow: reward 0.\d\d, end, largest 0.\d\d at \d.\d s.", ended)
+    assert re.fullmatch(
+        r"3.0 s, step 30 of 30. flow: reward 0.\d\d, end, largest 0.\d\d at \d.\d s.", ended
+    )
 
 
 def test_the_cursor_and_the_dots_are_all_that_moves_over_the_curves(player):
     below = 2 * (player._board(0).top + player._board(0).side + 26)
-    columns = np.abs(pixels(player.frame(0, 3)) - pixels(player.frame(0, 20)))[below:].sum(axis=(0, 2)).nonzero()[0]
+    columns = (
+        np.abs(pixels(player.frame(0, 3)) - pixels(player.frame(0, 20)))[below:]
+        .sum(axis=(0, 2))
+        .nonzero()[0]
+    )
     at = [player._board(0)._x(step) for step in (3, 12, 20)]
     assert all(min(abs(column - x) for x in at) <= 13 for column in columns)
 
 
-@pytest.mark.parametrize("episodes", [SHORT, list(SHORT), torch.tensor(SHORT), [SHORT, LONG], {"A": [SHORT, LONG]},
-                                      {name: SHORT for name in "ABCDEFG"},
-                                      {"A": Episodes([0], [SHORT], [SHORT[1:, :2]], [SHORT[1:, 0]])},
-                                      {"a name that is much too long for the place there is": LONG[:1], 2: LONG}],
-                         ids=["array", "list", "tensor", "two episodes", "named", "seven", "Episodes", "long name"])
+@pytest.mark.parametrize(
+    "episodes",
+    [
+        SHORT,
+        list(SHORT),
+        torch.tensor(SHORT),
+        [SHORT, LONG],
+        {"A": [SHORT, LONG]},
+        {name: SHORT for name in "ABCDEFG"},
+        {"A": Episodes([0], [SHORT], [SHORT[1:, :2]], [SHORT[1:, 0]])},
+        {"a name that is much too long for the place there is": LONG[:1], 2: LONG},
+    ],
+    ids=["array", "list", "tensor", "two episodes", "named", "seven", "Episodes", "long name"],
+)
 def test_the_still_is_a_small_png_of_the_moments_with_a_text(episodes, capfd):
     still = figures.player(episodes)
-    assert still.data[:8] == b"\x89PNG\r\n\x1a\n" and len(still.data) < 60_000 and len(still.frame(0, 1).data) < 60_000
-    assert "Four moments" in still.metadata["alt"] and pixels(still).shape[1] == 2 * still.width == 1440
+    assert (
+        still.data[:8] == b"\x89PNG\r\n\x1a\n"
+        and len(still.data) < 60_000
+        and len(still.frame(0, 1).data) < 60_000
+    )
+    assert (
+        "Four moments" in still.metadata["alt"]
+        and pixels(still).shape[1] == 2 * still.width == 1440
+    )
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("episodes, sentence", [
-    ([], "There is no episode to play."),
-    ({}, "There is no episode to play."),
-    ({"MLP": []}, "There is no episode to play."),
-    ({name: SHORT for name in "ABCDEFGH"}, "8 policies find no place side by side: choose 7 of them."),
-    ({"MLP": [SHORT, SHORT], "flow": [SHORT]},
-     "The same episodes of each policy can be played, but here are 2 of MLP and 1 of flow."),
-    (SHORT[:, :4], r"An episode is states \(T \+ 1, 5\), .* not an array of shape \(13, 4\)."),
-    ({"MLP": SHORT[0]}, r"An episode of MLP is states .* not an array of shape \(5,\)."),
-    ([SHORT, np.empty((0, 5))], r"of shape \(0, 5\)"),
-    (SHORT * np.nan, "with numbers that are not finite"),
-    (["a film"], "states"),
-    (None, "states"),
-])
+@pytest.mark.parametrize(
+    "episodes, sentence",
+    [
+        ([], "There is no episode to play."),
+        ({}, "There is no episode to play."),
+        ({"MLP": []}, "There is no episode to play."),
+        (
+            {name: SHORT for name in "ABCDEFGH"},
+            "8 policies find no place side by side: choose 7 of them.",
+        ),
+        (
+            {"MLP": [SHORT, SHORT], "flow": [SHORT]},
+            "The same episodes of each policy can be played, but here are 2 of MLP and 1 of flow.",
+        ),
+        (SHORT[:, :4], r"An episode is states \(T \+ 1, 5\), .* not an array of shape \(13, 4\)."),
+        ({"MLP": SHORT[0]}, r"An episode of MLP is states .* not an array of shape \(5,\)."),
+        ([SHORT, np.empty((0, 5))], r"of shape \(0, 5\)"),
+        (SHORT * np.nan, "with numbers that are not finite"),
+        (["a film"], "states"),
+        (None, "states"),
+    ],
+)
 def test_what_cannot_be_played_is_said_in_one_sentence(episodes, sentence):
     with pytest.raises(ValueError, match=sentence) as raised:
         figures.player(episodes)
@@ -133,24 +191,51 @@ def test_random_numbers_are_left_alone():
     torch.manual_seed(5), np.random.seed(5), random.seed(5)
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     figures.player(TWO).widget()
-    assert torch.equal(torch.get_rng_state(), before[0]) and (np.random.get_state()[1] == before[1]).all()
+    assert (
+        torch.equal(torch.get_rng_state(), before[0])
+        and (np.random.get_state()[1] == before[1]).all()
+    )
     assert random.getstate() == before[2]
 
 
 def test_kept_policies_play_the_same_episodes(tmp_path):
     for name, count in (("part1_mlp", 3), ("part4_flow", 2)):
-        states, actions = [SHORT, LONG, SHORT][:count], [SHORT[1:, :2], LONG[1:, :2], SHORT[1:, :2]][:count]
-        episodes = Episodes([7, 8, 9][:count], states, actions, [np.linspace(0, 1, len(each)) for each in actions])
-        keep_score(Score(name, episodes, False, 0.5, (0.4, 0.6)), lambda nobs, batch_size: None, torch.zeros(1, 2, 5), tmp_path)
+        states, actions = (
+            [SHORT, LONG, SHORT][:count],
+            [
+                SHORT[1:, :2],
+                LONG[1:, :2],
+                SHORT[1:, :2],
+            ][:count],
+        )
+        episodes = Episodes(
+            [7, 8, 9][:count], states, actions, [np.linspace(0, 1, len(each)) for each in actions]
+        )
+        keep_score(
+            Score(name, episodes, False, 0.5, (0.4, 0.6)),
+            lambda nobs, batch_size: None,
+            torch.zeros(1, 2, 5),
+            tmp_path,
+        )
     kept = score.compare_episodes(tmp_path)
-    assert list(kept) == ["MLP", "flow matching"] and all(episodes.seeds == [7, 8] for episodes in kept.values())
-    assert all(np.abs(episodes.states[1] - LONG).max() < 1e-4 for episodes in kept.values()) and kept["MLP"].successes.all()
+    assert list(kept) == ["MLP", "flow matching"] and all(
+        episodes.seeds == [7, 8] for episodes in kept.values()
+    )
+    assert (
+        all(np.abs(episodes.states[1] - LONG).max() < 1e-4 for episodes in kept.values())
+        and kept["MLP"].successes.all()
+    )
     shown = figures.player(kept)
-    assert shown.episodes == 2 and "MLP: solved after 1.2 s. flow matching: solved" in shown.frame(0, 12).metadata["alt"]
+    assert (
+        shown.episodes == 2
+        and "MLP: solved after 1.2 s. flow matching: solved" in shown.frame(0, 12).metadata["alt"]
+    )
 
 
 def test_where_no_policy_was_scored_none_is_compared(tmp_path):
-    with pytest.raises(ValueError, match="No policy has been scored here yet: run the last check of a part first."):
+    with pytest.raises(
+        ValueError, match="No policy has been scored here yet: run the last check of a part first."
+    ):
         score.compare_episodes(tmp_path)
 
 
@@ -173,7 +258,12 @@ def test_another_episode_begins_at_its_start(player):
     play, step, speed, episode, picture, line = controls(figures.player([SHORT, LONG]))
     step.value = play.value = 12
     episode.value = 1
-    assert (step.value, play.value, step.max, play.max) == (0, 0, 30, 30) and "Episode 1: 0.0 s" in line.value
+    assert (step.value, play.value, step.max, play.max) == (
+        0,
+        0,
+        30,
+        30,
+    ) and "Episode 1: 0.0 s" in line.value
     step.value = play.value = 30
     episode.value = 0
     assert (step.value, play.value, step.max, play.max) == (0, 0, 12, 12)
@@ -196,7 +286,9 @@ def test_a_name_is_no_markup():
     assert "<b>" not in line.value and "&lt;b&gt;MLP" in line.value
 
 
-@pytest.mark.parametrize("notebook, graded, shown", [(False, False, 1), (True, True, 1), (True, False, 2)])
+@pytest.mark.parametrize(
+    "notebook, graded, shown", [(False, False, 1), (True, True, 1), (True, False, 2)]
+)
 def test_a_saved_or_graded_notebook_keeps_the_still(notebook, graded, shown, player, monkeypatch):
     outputs = []
     monkeypatch.setattr(moving, "display", lambda what, **_: outputs.append(what))
@@ -204,7 +296,11 @@ def test_a_saved_or_graded_notebook_keeps_the_still(notebook, graded, shown, pla
     if graded:
         monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     player._ipython_display_()
-    assert len(outputs) == shown and outputs[0].data == player.data and outputs[0].metadata == player.metadata
+    assert (
+        len(outputs) == shown
+        and outputs[0].data == player.data
+        and outputs[0].metadata == player.metadata
+    )
     if shown == 2:
         assert "player of 2 episodes" in outputs[1]["text/plain"]
         assert outputs[1]["application/vnd.jupyter.widget-view+json"]["model_id"]
@@ -237,7 +333,10 @@ def test_the_player_plays_scrubs_and_changes_episode_in_jupyterlab(theme, tmp_pa
         page.set_viewport_size({"width": 1200, "height": 1200})
         run_all(page, 60)
         picture, play = page.locator("img.widget-image"), page.locator(".widget-play button").first
-        slider, said = page.get_by_role("slider").first, page.locator(".widget-html-content", has_text="step")
+        slider, said = (
+            page.get_by_role("slider").first,
+            page.locator(".widget-html-content", has_text="step"),
+        )
         expect(picture).to_be_visible(timeout=60_000)
         play.scroll_into_view_if_needed()
         page.screenshot(path=SCREENSHOTS / f"player_{theme}.png")
@@ -248,10 +347,18 @@ def test_the_player_plays_scrubs_and_changes_episode_in_jupyterlab(theme, tmp_pa
         expect(said).to_contain_text(re.compile("step [1-9]"))
         assert picture.get_attribute("src") != before
         expect(said).to_contain_text("step 60 of 60", timeout=60_000)
-        page.locator(".jp-OutputArea").first.screenshot(path=SCREENSHOTS / f"player_{theme}_end.png")
+        page.locator(".jp-OutputArea").first.screenshot(
+            path=SCREENSHOTS / f"player_{theme}_end.png"
+        )
 
         slider.focus()
-        for key, step in (("ArrowLeft", 59), ("ArrowLeft", 58), ("ArrowRight", 59), ("Home", 0), ("ArrowRight", 1)):
+        for key, step in (
+            ("ArrowLeft", 59),
+            ("ArrowLeft", 58),
+            ("ArrowRight", 59),
+            ("Home", 0),
+            ("ArrowRight", 1),
+        ):
             page.keyboard.press(key)
             expect(said).to_contain_text(f"step {step} of 60")
         page.get_by_role("slider").last.focus()
@@ -264,4 +371,6 @@ def test_the_player_plays_scrubs_and_changes_episode_in_jupyterlab(theme, tmp_pa
         page.keyboard.press("Space")
         expect(said).to_contain_text("step 40 of 40", timeout=60_000)
         page.set_viewport_size({"width": 700, "height": 1200})
-        page.locator(".jp-OutputArea").first.screenshot(path=SCREENSHOTS / f"player_{theme}_narrow.png")
+        page.locator(".jp-OutputArea").first.screenshot(
+            path=SCREENSHOTS / f"player_{theme}_narrow.png"
+        )

@@ -1,4 +1,7 @@
-"""The checks of the extensions refuse wrong answers with the hint that names the mistake, and pass right ones however written."""
+"""The checks of the extensions refuse wrong answers with the hint that names the mistake, and pass
+right ones however written.
+"""
+
 import copy
 import json
 import math
@@ -36,7 +39,9 @@ def table(*rows):
 
 def four_then(*columns):
     """An answer of obs[..., :4] and columns of the angle."""
-    return lambda obs: np.concatenate([obs[..., :4], *(column(obs[..., 4])[..., None] for column in columns)], axis=-1)
+    return lambda obs: np.concatenate(
+        [obs[..., :4], *(column(obs[..., 4])[..., None] for column in columns)], axis=-1
+    )
 
 
 encode_angle = four_then(np.sin, np.cos)
@@ -70,27 +75,68 @@ def centred(angle):
 
 WRONG_ANGLE = [
     ("order swapped", four_then(np.cos, np.sin), "the sine comes first"),
-    ("to radians once more", four_then(lambda a: np.sin(np.deg2rad(a)), lambda a: np.cos(np.deg2rad(a))), "radians already"),
-    ("to degrees", four_then(lambda a: np.sin(np.rad2deg(a)), lambda a: np.cos(np.rad2deg(a))), "np.sin takes radians"),
+    (
+        "to radians once more",
+        four_then(lambda a: np.sin(np.deg2rad(a)), lambda a: np.cos(np.deg2rad(a))),
+        "radians already",
+    ),
+    (
+        "to degrees",
+        four_then(lambda a: np.sin(np.rad2deg(a)), lambda a: np.cos(np.rad2deg(a))),
+        "np.sin takes radians",
+    ),
     ("in front", lambda obs: encode_angle(obs)[..., [4, 5, 0, 1, 2, 3]], "come last"),
     ("sine twice", four_then(np.sin, np.sin), "both are the sine"),
     ("cosine twice", four_then(np.cos, np.cos), "both are the cosine"),
     ("angle and sine", four_then(lambda a: a, np.sin), "the angle itself is still there"),
     ("sine and angle", four_then(np.sin, lambda a: a), "the cosine is missing"),
-    ("angle, sine and cosine", four_then(lambda a: a, np.sin, np.cos), "in place of the angle, not behind it"),
+    (
+        "angle, sine and cosine",
+        four_then(lambda a: a, np.sin, np.cos),
+        "in place of the angle, not behind it",
+    ),
     ("sine alone", four_then(np.sin), "two numbers take the place"),
     ("nothing done", lambda obs: obs, "two numbers take the place"),
     ("the two alone", lambda obs: encode_angle(obs)[..., 4:], "agent and block come before"),
-    ("half the angle", four_then(lambda a: np.sin(a / 2), lambda a: np.cos(a / 2)), "half the angle"),
-    ("twice the angle", four_then(lambda a: np.sin(2 * a), lambda a: np.cos(2 * a)), "twice the angle"),
+    (
+        "half the angle",
+        four_then(lambda a: np.sin(a / 2), lambda a: np.cos(a / 2)),
+        "half the angle",
+    ),
+    (
+        "twice the angle",
+        four_then(lambda a: np.sin(2 * a), lambda a: np.cos(2 * a)),
+        "twice the angle",
+    ),
     ("sign", four_then(lambda a: -np.sin(a), np.cos), "sign is wrong"),
-    ("the block's y", lambda obs: np.concatenate([obs[..., :4], np.sin(obs[..., 3:4]), np.cos(obs[..., 3:4])], -1),
-     "y is taken for"),
+    (
+        "the block's y",
+        lambda obs: np.concatenate(
+            [obs[..., :4], np.sin(obs[..., 3:4]), np.cos(obs[..., 3:4])], -1
+        ),
+        "y is taken for",
+    ),
     ("scaled", lambda obs: encode_angle(obs) * [1, 1, 1, 1, 2, 2], "up to 1 off it"),
-    ("positions scaled", lambda obs: encode_angle(obs) / [512, 512, 512, 512, 1, 1], "obs[..., :4]"),
-    ("angle to (-1, 1) first", four_then(lambda a: np.sin(centred(a)), lambda a: np.cos(centred(a))), "np.sin(obs[..., 4])"),
-    ("batches alone", lambda obs: np.concatenate([obs[:, :4], np.sin(obs[:, 4:]), np.cos(obs[:, 4:])], axis=1), "obs[..., 4]"),
-    ("single ones alone", lambda obs: np.array([*obs[:4], np.sin(obs[4]), np.cos(obs[4])]), "obs[..., 4]"),
+    (
+        "positions scaled",
+        lambda obs: encode_angle(obs) / [512, 512, 512, 512, 1, 1],
+        "obs[..., :4]",
+    ),
+    (
+        "angle to (-1, 1) first",
+        four_then(lambda a: np.sin(centred(a)), lambda a: np.cos(centred(a))),
+        "np.sin(obs[..., 4])",
+    ),
+    (
+        "batches alone",
+        lambda obs: np.concatenate([obs[:, :4], np.sin(obs[:, 4:]), np.cos(obs[:, 4:])], axis=1),
+        "obs[..., 4]",
+    ),
+    (
+        "single ones alone",
+        lambda obs: np.array([*obs[:4], np.sin(obs[4]), np.cos(obs[4])]),
+        "obs[..., 4]",
+    ),
     ("argument changed", changes_its_argument, "build a new array"),
     ("a tensor", lambda obs: torch.tensor(encode_angle(obs)), "numpy array is needed"),
     ("whole numbers", lambda obs: encode_angle(obs).astype(int), "no whole numbers"),
@@ -128,7 +174,7 @@ def falling(i, m):
 
 def over_coordinates(predictions, m):
     weights = falling(torch.arange(predictions.shape[1]), m)
-    return (weights * predictions).sum(0)[:predictions.shape[1]] / weights.sum()
+    return (weights * predictions).sum(0)[: predictions.shape[1]] / weights.sum()
 
 
 def products_over_coordinates(predictions, m):
@@ -144,28 +190,55 @@ def in_place(predictions, m):
 
 WRONG_ENSEMBLE = [
     ("not normalised", weighted(falling, False), "do not add up to 1"),
-    ("divided by their number", weighted(lambda i, m: falling(i, m) / len(i), False), "not by their number"),
+    (
+        "divided by their number",
+        weighted(lambda i, m: falling(i, m) / len(i), False),
+        "not by their number",
+    ),
     ("sign of m", weighted(lambda i, m: torch.exp(m * i)), "the newest weighs most"),
-    ("sign of m, not normalised", weighted(lambda i, m: torch.exp(m * i), False), "the newest weighs most"),
+    (
+        "sign of m, not normalised",
+        weighted(lambda i, m: torch.exp(m * i), False),
+        "the newest weighs most",
+    ),
     ("i = 0 the newest", weighted(lambda i, m: falling(i, m).flip(0)), "the newest weighs most"),
-    ("i = 0 the newest, not normalised", weighted(lambda i, m: falling(i, m).flip(0), False), "the newest weighs most"),
+    (
+        "i = 0 the newest, not normalised",
+        weighted(lambda i, m: falling(i, m).flip(0), False),
+        "the newest weighs most",
+    ),
     ("plain mean", lambda predictions, m: predictions.mean(dim=0), "m is left out"),
     ("newest alone", lambda predictions, m: predictions[-1], "only the newest"),
     ("oldest alone", lambda predictions, m: predictions[0], "only the oldest"),
     ("m fixed", weighted(lambda i, m: torch.exp(-0.01 * i)), "m is fixed"),
     ("m is 1", weighted(lambda i, m: torch.exp(-i)), "m is left out, and is 1"),
-    ("squared", weighted(lambda i, m: torch.exp(-m * i ** 2)), "i is squared"),
+    ("squared", weighted(lambda i, m: torch.exp(-m * i**2)), "i is squared"),
     ("divided by m", weighted(lambda i, m: torch.exp(-i / m)), "multiply"),
-    ("share of the steps", weighted(lambda i, m: torch.exp(-m * i / len(i))), "divided by the number"),
+    (
+        "share of the steps",
+        weighted(lambda i, m: torch.exp(-m * i / len(i))),
+        "divided by the number",
+    ),
     ("powers of 2", weighted(lambda i, m: 2 ** (-m * i)), "powers of 2"),
-    ("powers of m", weighted(lambda i, m: m ** i), "powers of m"),
+    ("powers of m", weighted(lambda i, m: m**i), "powers of m"),
     ("hyperbola", weighted(lambda i, m: 1 / (1 + m * i)), "1 / (1 + m i)"),
     ("over the coordinates", over_coordinates, "exp(-m i) with i = 0"),
     ("summed over the coordinates", products_over_coordinates, "weights[:, None] * predictions"),
-    ("no sum", lambda predictions, m: predictions * falling(torch.arange(len(predictions)), m)[:, None],
-     "sum over the predictions"),
-    ("dimension kept", lambda predictions, m: ensemble(predictions, m)[None], "without a first dimension"),
-    ("one number", lambda predictions, m: ensemble(predictions, m).mean(), "coordinates stay apart"),
+    (
+        "no sum",
+        lambda predictions, m: predictions * falling(torch.arange(len(predictions)), m)[:, None],
+        "sum over the predictions",
+    ),
+    (
+        "dimension kept",
+        lambda predictions, m: ensemble(predictions, m)[None],
+        "without a first dimension",
+    ),
+    (
+        "one number",
+        lambda predictions, m: ensemble(predictions, m).mean(),
+        "coordinates stay apart",
+    ),
     ("numpy", lambda predictions, m: ensemble(predictions, m).numpy(), "a tensor is needed"),
     ("argument changed", in_place, "makes a new tensor"),
     ("not answered", not_answered, "ot answered yet"),
@@ -180,7 +253,9 @@ def share(alpha_bar, k):
 
 
 def ddim_step(pred_epsilon, k, k_prev, a_k, alpha_bar):
-    """Rearranged: a_k by the ratio of the signals, and what noise that leaves too much or too little."""
+    """Rearranged: a_k by the ratio of the signals, and what noise that leaves too much or too
+    little.
+    """
     now, then = share(alpha_bar, k), share(alpha_bar, k_prev)
     ratio = (then / now).sqrt()
     return ratio * a_k + ((1 - then).sqrt() - ratio * (1 - now).sqrt()) * pred_epsilon
@@ -190,13 +265,32 @@ def padded(pred_epsilon, k, k_prev, a_k, alpha_bar):
     """With the 1 in front and each index one further on, and roots by powers."""
     bar = torch.cat([torch.ones(1), alpha_bar])
     clean = (a_k - (1 - bar[k + 1]) ** 0.5 * pred_epsilon) * bar[k + 1] ** -0.5
-    return torch.lerp(torch.zeros_like(a_k), clean, float(bar[k_prev + 1]) ** 0.5) + (1 - bar[k_prev + 1]) ** 0.5 * pred_epsilon
+    return (
+        torch.lerp(torch.zeros_like(a_k), clean, float(bar[k_prev + 1]) ** 0.5)
+        + (1 - bar[k_prev + 1]) ** 0.5 * pred_epsilon
+    )
 
 
-def ddim(front=torch.sqrt, noise=torch.sqrt, below=torch.sqrt, away=torch.sqrt, shares=None, clean=lambda a: a, add=1.0, take=1.0):
-    """The answer in which one thing can be another: what is done to the four shares, which shares, the clean chunk, the signs."""
+def ddim(
+    front=torch.sqrt,
+    noise=torch.sqrt,
+    below=torch.sqrt,
+    away=torch.sqrt,
+    shares=None,
+    clean=lambda a: a,
+    add=1.0,
+    take=1.0,
+):
+    """The answer in which one thing can be another: what is done to the four shares, which shares,
+    the clean chunk, the signs.
+    """
+
     def answer(pred_epsilon, k, k_prev, a_k, alpha_bar):
-        now, then = shares(alpha_bar, k, k_prev) if shares else (share(alpha_bar, k), share(alpha_bar, k_prev))
+        now, then = (
+            shares(alpha_bar, k, k_prev)
+            if shares
+            else (share(alpha_bar, k), share(alpha_bar, k_prev))
+        )
         guess = clean((a_k - take * away(1 - now) * pred_epsilon) / below(now))
         return front(then) * guess + add * noise(1 - then) * pred_epsilon
 
@@ -217,7 +311,9 @@ def with_noise(pred_epsilon, k, k_prev, a_k, alpha_bar):
 
 def fresh_noise_at_the_end(pred_epsilon, k, k_prev, a_k, alpha_bar):
     now, then = share(alpha_bar, k), share(alpha_bar, k_prev)
-    return then.sqrt() * (a_k - (1 - now).sqrt() * pred_epsilon) / now.sqrt() + (1 - then).sqrt() * torch.randn_like(a_k)
+    return then.sqrt() * (a_k - (1 - now).sqrt() * pred_epsilon) / now.sqrt() + (
+        1 - then
+    ).sqrt() * torch.randn_like(a_k)
 
 
 def ddpm_mean(pred_epsilon, k, k_prev, a_k, alpha_bar):
@@ -237,9 +333,21 @@ def changes_the_chunk(pred_epsilon, k, k_prev, a_k, alpha_bar):
 
 
 WRONG_DDIM = [
-    ("alpha for alpha_bar", ddim(shares=lambda bar, k, p: (alphas(bar)[k], share(alphas(bar), p))), "alpha in place of alpha_bar"),
-    ("product of products", ddim(shares=lambda bar, k, p: (bar.cumprod(0)[k], share(bar.cumprod(0), p))), "taken twice"),
-    ("no root in front", ddim(front=as_it_is), "alpha_bar[k_prev] before the clean chunk is missing"),
+    (
+        "alpha for alpha_bar",
+        ddim(shares=lambda bar, k, p: (alphas(bar)[k], share(alphas(bar), p))),
+        "alpha in place of alpha_bar",
+    ),
+    (
+        "product of products",
+        ddim(shares=lambda bar, k, p: (bar.cumprod(0)[k], share(bar.cumprod(0), p))),
+        "taken twice",
+    ),
+    (
+        "no root in front",
+        ddim(front=as_it_is),
+        "alpha_bar[k_prev] before the clean chunk is missing",
+    ),
     ("no root at the end", ddim(noise=as_it_is), "1 - alpha_bar[k_prev] at the end is missing"),
     ("no root below", ddim(below=as_it_is), "alpha_bar[k] below the clean chunk"),
     ("no root of what is taken away", ddim(away=as_it_is), "root of 1 - alpha_bar[k] is missing"),
@@ -253,21 +361,52 @@ WRONG_DDIM = [
     ("fresh noise at the end", fresh_noise_at_the_end, "noise is added: a DDIM step"),
     ("clean chunk cut off", ddim(clean=lambda a: a.clamp(-1, 1)), "cut off at"),
     ("clean chunk returned", ddim(front=torch.ones_like, add=0.0), "this is the clean chunk"),
-    ("k - 1 for k_prev", ddim(shares=lambda bar, k, p: (bar[k], share(bar, k - 1))), "ends at k - 1"),
+    (
+        "k - 1 for k_prev",
+        ddim(shares=lambda bar, k, p: (bar[k], share(bar, k - 1))),
+        "ends at k - 1",
+    ),
     ("k_prev + 1", ddim(shares=lambda bar, k, p: (bar[k], bar[p + 1])), "one step off"),
     ("k_prev - 1", ddim(shares=lambda bar, k, p: (bar[k], share(bar, p - 1))), "without - 1"),
-    ("k - 1 for k", ddim(shares=lambda bar, k, p: (share(bar, k - 1), share(bar, p))), "share of k is one step off"),
+    (
+        "k - 1 for k",
+        ddim(shares=lambda bar, k, p: (share(bar, k - 1), share(bar, p))),
+        "share of k is one step off",
+    ),
     ("k and k_prev swapped", ddim(shares=lambda bar, k, p: (share(bar, p), bar[k])), "swapped"),
     ("k for both", ddim(shares=lambda bar, k, p: (bar[k], bar[k])), "as spoilt as it was"),
-    ("alpha_bar[-1] at the end", ddim(shares=lambda bar, k, p: (bar[k], bar[p])), "alpha_bar[-1] is the last"),
-    ("0 at the end", ddim(shares=lambda bar, k, p: (bar[k], bar[p] if p >= 0 else torch.zeros(()))), "here it is 0"),
-    ("step 0's share at the end", ddim(shares=lambda bar, k, p: (bar[k], bar[max(p, 0)])), "that of step 0"),
-    ("cut off at the end alone", lambda *given: ddim_step(*given).clamp(-1, 1) if given[2] < 0 else ddim_step(*given),
-     "leave it as it is"),
-    ("guess and chunk swapped", lambda e, k, p, a, bar: ddim_step(a, k, p, e, bar), "guess and chunk are swapped"),
+    (
+        "alpha_bar[-1] at the end",
+        ddim(shares=lambda bar, k, p: (bar[k], bar[p])),
+        "alpha_bar[-1] is the last",
+    ),
+    (
+        "0 at the end",
+        ddim(shares=lambda bar, k, p: (bar[k], bar[p] if p >= 0 else torch.zeros(()))),
+        "here it is 0",
+    ),
+    (
+        "step 0's share at the end",
+        ddim(shares=lambda bar, k, p: (bar[k], bar[max(p, 0)])),
+        "that of step 0",
+    ),
+    (
+        "cut off at the end alone",
+        lambda *given: ddim_step(*given).clamp(-1, 1) if given[2] < 0 else ddim_step(*given),
+        "leave it as it is",
+    ),
+    (
+        "guess and chunk swapped",
+        lambda e, k, p, a, bar: ddim_step(a, k, p, e, bar),
+        "guess and chunk are swapped",
+    ),
     ("DDPM's mean", ddpm_mean, "DDPM's mean"),
     ("the notebook's own schedule", of_the_notebook, "the notebook's own"),
-    ("alpha_bar not indexed", lambda e, k, p, a, bar: ddim_step(e, k, p, a, bar)[None], "alpha_bar[k] is one number"),
+    (
+        "alpha_bar not indexed",
+        lambda e, k, p, a, bar: ddim_step(e, k, p, a, bar)[None],
+        "alpha_bar[k] is one number",
+    ),
     ("chunk changed", changes_the_chunk, "work out a new tensor"),
     ("numpy", lambda *given: ddim_step(*given).numpy(), "a tensor is needed"),
     ("not answered", not_answered, "ot answered yet"),
@@ -278,8 +417,12 @@ WRONG_DDIM = [
 
 
 def midpoint_step(velocity, state, a_tau, tau, h):
-    """In two halves: the second runs with the velocity of the middle from where the first would have come with it."""
-    slope = velocity(state, torch.add(a_tau, velocity(state, a_tau, tau), alpha=0.5 * h), tau.add(0.5 * h))
+    """In two halves: the second runs with the velocity of the middle from where the first would
+    have come with it.
+    """
+    slope = velocity(
+        state, torch.add(a_tau, velocity(state, a_tau, tau), alpha=0.5 * h), tau.add(0.5 * h)
+    )
     return a_tau + slope * h / 2 + slope * h / 2
 
 
@@ -289,6 +432,7 @@ def without_names(v, s, a, t, h):
 
 def rule(middle=0.5, at=0.5, last=lambda a, half, first, second, h: a + h * second):
     """The rule in which the way to the middle, its time and the last step can be others."""
+
     def answer(velocity, state, a_tau, tau, h):
         first = velocity(state, a_tau, tau)
         half = a_tau + middle * h * first
@@ -317,22 +461,49 @@ WRONG_MIDPOINT = [
     ("Euler", lambda v, s, a, t, h: a + h * v(s, a, t), "divides the error by 2.0"),
     ("Euler, named", lambda v, s, a, t, h: a + h * v(s, a, t), "this is Euler's step"),
     ("half of Euler's", lambda v, s, a, t, h: a + h / 2 * v(s, a, t), "half of Euler's step"),
-    ("Heun", rule(1, 1, lambda a, half, first, second, h: a + h * (first + second) / 2), "Heun's rule, of second order too"),
+    (
+        "Heun",
+        rule(1, 1, lambda a, half, first, second, h: a + h * (first + second) / 2),
+        "Heun's rule, of second order too",
+    ),
     ("second at tau", rule(at=0), "the second velocity is asked at tau:"),
     ("second at tau + h", rule(at=1), "asked at tau + h:"),
     ("second at a", rule(middle=0), "asked at a itself"),
     ("first step whole", rule(middle=1), "the first step goes all the way"),
     ("velocity of the end", rule(1, 1), "the velocity at the end"),
-    ("mean of both", rule(last=lambda a, half, first, second, h: a + h * (first + second) / 2), "the mean of both velocities"),
-    ("whole step from the middle", rule(last=lambda a, half, first, second, h: half + h * second),
-     "starts at a, not in the middle"),
+    (
+        "mean of both",
+        rule(last=lambda a, half, first, second, h: a + h * (first + second) / 2),
+        "the mean of both velocities",
+    ),
+    (
+        "whole step from the middle",
+        rule(last=lambda a, half, first, second, h: half + h * second),
+        "starts at a, not in the middle",
+    ),
     ("two Euler steps", two_euler_steps, "as two Euler steps of h / 2 do"),
-    ("half a last step", rule(last=lambda a, half, first, second, h: a + h / 2 * second), "the last step is h"),
-    ("no h in the last step", rule(last=lambda a, half, first, second, h: a + second), "h is left out in the last step"),
+    (
+        "half a last step",
+        rule(last=lambda a, half, first, second, h: a + h / 2 * second),
+        "the last step is h",
+    ),
+    (
+        "no h in the last step",
+        rule(last=lambda a, half, first, second, h: a + second),
+        "h is left out in the last step",
+    ),
     ("sign", rule(last=lambda a, half, first, second, h: a - h * second), "add the velocity"),
-    ("velocity returned", rule(last=lambda a, half, first, second, h: second), "this is the velocity"),
+    (
+        "velocity returned",
+        rule(last=lambda a, half, first, second, h: second),
+        "this is the velocity",
+    ),
     ("change returned", rule(last=lambda a, half, first, second, h: h * second), "add it to a"),
-    ("no h to the middle", lambda v, s, a, t, h: a + h * v(s, a + v(s, a, t) / 2, t + h / 2), "h is left out on the way"),
+    (
+        "no h to the middle",
+        lambda v, s, a, t, h: a + h * v(s, a + v(s, a, t) / 2, t + h / 2),
+        "h is left out on the way",
+    ),
     ("three questions", three_times, "asked 3 times"),
     ("tau a number", lambda v, s, a, t, h: a + h * v(s, a, float(t[0]) + h / 2), "type float"),
     ("tau a column", lambda v, s, a, t, h: a + h * v(s, a, t[:, None, None]), "a tau of shape"),
@@ -345,17 +516,38 @@ WRONG_MIDPOINT = [
 ]
 
 RIGHT = table(
-    ("E1.1", "joined", encode_angle), ("E1.1", "filled in, float32", filled_in), ("E1.1", "complex numbers", by_complex_numbers),
-    ("E1.1", "angle within a turn first", four_then(lambda a: np.sin(a % (2 * np.pi)), lambda a: np.cos(a - 2 * np.pi))),
-    ("E1.2", "softmax", ensemble), ("E1.2", "one by one, float64", one_by_one), ("E1.2", "counted from 1", weighted(
-        lambda i, m: torch.exp(-m * (i + 1)))),
-    ("E3.1", "rearranged", ddim_step), ("E3.1", "padded", padded), ("E3.1", "step by step", ddim()),
+    ("E1.1", "joined", encode_angle),
+    ("E1.1", "filled in, float32", filled_in),
+    ("E1.1", "complex numbers", by_complex_numbers),
+    (
+        "E1.1",
+        "angle within a turn first",
+        four_then(lambda a: np.sin(a % (2 * np.pi)), lambda a: np.cos(a - 2 * np.pi)),
+    ),
+    ("E1.2", "softmax", ensemble),
+    ("E1.2", "one by one, float64", one_by_one),
+    ("E1.2", "counted from 1", weighted(lambda i, m: torch.exp(-m * (i + 1)))),
+    ("E3.1", "rearranged", ddim_step),
+    ("E3.1", "padded", padded),
+    ("E3.1", "step by step", ddim()),
     ("E1.2", "with gradients", lambda predictions, m: ensemble(predictions.requires_grad_(), m)),
-    ("E3.1", "with gradients", lambda epsilon, k, k_prev, a_k, bar: ddim_step(epsilon, k, k_prev, a_k.requires_grad_(), bar)),
-    ("E4.1", "two halves", midpoint_step), ("E4.1", "in one line", without_names), ("E4.1", "step by step", rule()),
+    (
+        "E3.1",
+        "with gradients",
+        lambda epsilon, k, k_prev, a_k, bar: ddim_step(
+            epsilon, k, k_prev, a_k.requires_grad_(), bar
+        ),
+    ),
+    ("E4.1", "two halves", midpoint_step),
+    ("E4.1", "in one line", without_names),
+    ("E4.1", "step by step", rule()),
 )
-WRONG = table(*(("E1.1", *row) for row in WRONG_ANGLE), *(("E1.2", *row) for row in WRONG_ENSEMBLE),
-              *(("E3.1", *row) for row in WRONG_DDIM), *(("E4.1", *row) for row in WRONG_MIDPOINT))
+WRONG = table(
+    *(("E1.1", *row) for row in WRONG_ANGLE),
+    *(("E1.2", *row) for row in WRONG_ENSEMBLE),
+    *(("E3.1", *row) for row in WRONG_DDIM),
+    *(("E4.1", *row) for row in WRONG_MIDPOINT),
+)
 
 
 @pytest.mark.parametrize("name, answer", RIGHT)
@@ -366,7 +558,14 @@ def test_right_answers_pass_however_they_are_written(name, answer):
 @pytest.mark.parametrize("name, answer", RIGHT)
 def test_right_answers_pass_on_other_inputs(name, answer):
     for seed in range(1, 6):
-        assert questions._mistake(EXTENSIONS[name], questions._calls(EXTENSIONS[name], answer), np.random.default_rng(seed)) == ""
+        assert (
+            questions._mistake(
+                EXTENSIONS[name],
+                questions._calls(EXTENSIONS[name], answer),
+                np.random.default_rng(seed),
+            )
+            == ""
+        )
 
 
 @pytest.mark.parametrize("name, answer, phrase", WRONG)
@@ -377,7 +576,11 @@ def test_wrong_answers_are_refused_with_the_hint_that_names_the_mistake(name, an
     assert "\n" not in checked.sentence and len(checked.sentence) < 1000
 
 
-@pytest.mark.parametrize("part", [part for part in build.parts_with_source() if part.extensions], ids=lambda part: part.name)
+@pytest.mark.parametrize(
+    "part",
+    [part for part in build.parts_with_source() if part.extensions],
+    ids=lambda part: part.name,
+)
 def test_the_solutions_are_right(part):
     for cell in build.source_notebook(part).cells:
         marker = build.MARKER.match(cell.source) if cell.cell_type == "code" else None
@@ -412,7 +615,12 @@ def test_a_check_leaves_the_generators_alone():
     torch.manual_seed(5), np.random.seed(5)
     expected = drawn()
     torch.manual_seed(5), np.random.seed(5)
-    for name, answer in (("E1.1", encode_angle), ("E1.2", ensemble), ("E3.1", ddim_step), ("E4.1", midpoint_step)):
+    for name, answer in (
+        ("E1.1", encode_angle),
+        ("E1.2", ensemble),
+        ("E3.1", ddim_step),
+        ("E4.1", midpoint_step),
+    ):
         score.check(name, answer)
     assert drawn() == expected
 
@@ -429,9 +637,14 @@ def test_a_policy_is_tried_out_in_one_line_with_its_interval_and_its_time(monkey
     episodes = try_out("standing still", straight_on, max_steps=12)
     out, err = capsys.readouterr()
     assert err == "" and out.count("\n") == 1
-    assert out.startswith(f"standing still {'':<9} {episodes.max_rewards.mean():.3f} (95 % interval ")
+    assert out.startswith(
+        f"standing still {'':<9} {episodes.max_rewards.mean():.3f} (95 % interval "
+    )
     assert out.endswith(" ms a question\n")
-    assert [len(rewards) for rewards in episodes.rewards] == [12, 12] and episodes.seeds == [500, 501]
+    assert [len(rewards) for rewards in episodes.rewards] == [12, 12] and episodes.seeds == [
+        500,
+        501,
+    ]
 
 
 def test_a_policy_that_remembers_is_made_anew_for_each_episode_and_does_as_well(monkeypatch):
@@ -449,23 +662,38 @@ def test_a_policy_that_remembers_is_made_anew_for_each_episode_and_does_as_well(
 
         return policy
 
-    alone, together = try_out("alone", fresh, max_steps=8, remembers=True), try_out("together", straight_on, max_steps=8)
+    alone, together = (
+        try_out("alone", fresh, max_steps=8, remembers=True),
+        try_out("together", straight_on, max_steps=8),
+    )
     assert [len(memory) for memory in made[:3]] == [2, 2, 2]
     assert np.array_equal(alone.states, together.states) and alone.seeds == together.seeds
 
 
-def test_the_line_of_a_checked_policy_is_recalled_and_said_to_be_missing_where_it_is(capsys, folder):
+def test_the_line_of_a_checked_policy_is_recalled_and_said_to_be_missing_where_it_is(
+    capsys, folder
+):
     recall("a hundred steps", "part3_ddpm")
-    assert capsys.readouterr().out.endswith("part3_ddpm has not been scored here yet: run its last check first.\n")
-    (folder / "part3_ddpm_score.json").write_text(json.dumps({"mean": 0.8, "interval": [0.7, 0.9], "success": 0.5, "ms": 260}))
+    assert capsys.readouterr().out.endswith(
+        "part3_ddpm has not been scored here yet: run its last check first.\n"
+    )
+    (folder / "part3_ddpm_score.json").write_text(
+        json.dumps({"mean": 0.8, "interval": [0.7, 0.9], "success": 0.5, "ms": 260})
+    )
     recall("a hundred steps", "part3_ddpm")
     out = capsys.readouterr().out
-    assert out == "a hundred steps          0.800 (95 % interval 0.70 to 0.90), solved 50%, 260.0 ms a question\n"
+    assert (
+        out == "a hundred steps          0.800 (95 % interval 0.70 to 0.90), solved 50%, 260.0 ms a"
+        " question\n"
+    )
 
 
 def test_in_class_nothing_is_tried_out(monkeypatch, capsys):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
-    assert try_out("nobody looks", None) is recall("nobody looks", "part3_ddpm") is None and capsys.readouterr().out == ""
+    assert (
+        try_out("nobody looks", None) is recall("nobody looks", "part3_ddpm") is None
+        and capsys.readouterr().out == ""
+    )
 
 
 # An extension and the rest of the course.
@@ -477,16 +705,23 @@ def answered():
 
 
 def test_a_repair_leaves_an_extension_as_the_student_did(answered):
-    repaired, repairs = repair(nbformat.writes(answered), build.student_notebook(rubric.PARTS["part1_mlp"]))
+    repaired, repairs = repair(
+        nbformat.writes(answered), build.student_notebook(rubric.PARTS["part1_mlp"])
+    )
     assert repairs == []
-    assert [(cell.id, cell.source) for cell in repaired.cells if cell.cell_type == "code"] \
-        == [(cell.id, cell.source) for cell in answered.cells if cell.cell_type == "code"]
+    assert [(cell.id, cell.source) for cell in repaired.cells if cell.cell_type == "code"] == [
+        (cell.id, cell.source) for cell in answered.cells if cell.cell_type == "code"
+    ]
 
 
 def test_a_repair_asks_for_no_extension(answered):
     without = copy.deepcopy(answered)
-    without.cells = [cell for cell in without.cells if cell.id not in ("part1-encode_angle", "part1-ensemble")]
-    assert repair(nbformat.writes(without), build.student_notebook(rubric.PARTS["part1_mlp"]))[1] == []
+    without.cells = [
+        cell for cell in without.cells if cell.id not in ("part1-encode_angle", "part1-ensemble")
+    ]
+    assert (
+        repair(nbformat.writes(without), build.student_notebook(rubric.PARTS["part1_mlp"]))[1] == []
+    )
 
 
 def test_in_class_an_extensions_cell_is_not_run(answered):

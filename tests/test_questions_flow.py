@@ -1,4 +1,6 @@
-"""The checks of Part IV refuse every wrong answer with the hint that names its mistake, and pass right ones however written."""
+"""The checks of Part IV refuse every wrong answer with the hint that names its mistake, and pass
+right ones however written.
+"""
 
 import copy
 import functools
@@ -22,8 +24,15 @@ from score.questions import flow
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")
 
 FULL = {"Q4.1": 1.0, "Q4.2": 2.0, "Q4.3": 2.0, "Q4.4": 1.0}
-PART = rubric.Part("part4_flow", "Part IV", tuple(rubric.Question(name, name.lower().replace(".", "_"), name, points)
-                                                  for name, points in FULL.items()), ())
+PART = rubric.Part(
+    "part4_flow",
+    "Part IV",
+    tuple(
+        rubric.Question(name, name.lower().replace(".", "_"), name, points)
+        for name, points in FULL.items()
+    ),
+    (),
+)
 
 
 def table(*rows):
@@ -54,7 +63,10 @@ class MSE(BasePolicy):
 
 
 def mse(loss=None, sample=None, net=None, base=MSE):
-    """The class with compute_loss = loss(policy, state, chunk), sample_actions = sample(policy, state), self.net = net(sizes)."""
+    """The class with compute_loss = loss(policy, state, chunk), sample_actions = sample(policy,
+    state), self.net = net(sizes).
+    """
+
     class MSEPolicy(base):
         def __init__(self, state_dim, action_dim, chunk_size, hidden_dims=(256, 256, 256)):
             super().__init__(state_dim, action_dim, chunk_size, hidden_dims)
@@ -62,9 +74,12 @@ def mse(loss=None, sample=None, net=None, base=MSE):
                 self.net = net(state_dim, action_dim, chunk_size, hidden_dims)
 
         if loss:
+
             def compute_loss(self, state, action_chunk):
                 return loss(self, state, action_chunk)
+
         if sample:
+
             def sample_actions(self, state, *, num_steps=10):
                 return sample(self, state)
 
@@ -172,57 +187,153 @@ def one_action(self, state):
 
 WRONG_MSE = table(
     ("L1", on_chunks(F.l1_loss), "mean absolute error"),
-    ("L1 summed over the chunk", on_chunks(lambda p, a: (p - a).abs().sum((1, 2)).mean()), "absolute error (L1), summed"),
-    ("sum over all", on_chunks(lambda p, a: F.mse_loss(p, a, reduction="sum")), "sum over the batch too"),
-    ("sum over coordinates", on_chunks(lambda p, a: ((p - a) ** 2).sum(-1).mean()), "over the coordinates only"),
+    (
+        "L1 summed over the chunk",
+        on_chunks(lambda p, a: (p - a).abs().sum((1, 2)).mean()),
+        "absolute error (L1), summed",
+    ),
+    (
+        "sum over all",
+        on_chunks(lambda p, a: F.mse_loss(p, a, reduction="sum")),
+        "sum over the batch too",
+    ),
+    (
+        "sum over coordinates",
+        on_chunks(lambda p, a: ((p - a) ** 2).sum(-1).mean()),
+        "over the coordinates only",
+    ),
     ("root", on_chunks(lambda p, a: F.mse_loss(p, a).sqrt()), "do not take the root"),
-    ("norms", on_chunks(lambda p, a: (p - a).flatten(1).norm(dim=1).mean()), "norms without their square"),
+    (
+        "norms",
+        on_chunks(lambda p, a: (p - a).flatten(1).norm(dim=1).mean()),
+        "norms without their square",
+    ),
     ("half", on_chunks(lambda p, a: F.mse_loss(p, a) / 2), "half of the squared error"),
     ("smooth L1", on_chunks(F.smooth_l1_loss), "smooth L1"),
     ("square of the mean", on_chunks(lambda p, a: (p - a).mean() ** 2), "square first"),
     ("first action", on_chunks(lambda p, a: F.mse_loss(p[:, 0], a[:, 0])), "only the first action"),
-    ("target left out", on_chunks(lambda p, a: (p ** 2).mean()), "target is left out"),
-    ("prediction left out", on_chunks(lambda p, a: (0 * p - a).square().mean()), "prediction is left out"),
-    ("clamped", on_chunks(lambda p, a: F.mse_loss(p.clamp(-.1, .1), a)), "it is the squared difference"),
-    ("broadcast over the batch", on_chunks(lambda p, a: F.mse_loss(p[:, None], a)), "it is the squared difference"),
-    ("loss per sample", on_chunks(lambda p, a: ((p - a) ** 2).mean((1, 2))), "one number for the whole batch"),
+    ("target left out", on_chunks(lambda p, a: (p**2).mean()), "target is left out"),
+    (
+        "prediction left out",
+        on_chunks(lambda p, a: (0 * p - a).square().mean()),
+        "prediction is left out",
+    ),
+    (
+        "clamped",
+        on_chunks(lambda p, a: F.mse_loss(p.clamp(-0.1, 0.1), a)),
+        "it is the squared difference",
+    ),
+    (
+        "broadcast over the batch",
+        on_chunks(lambda p, a: F.mse_loss(p[:, None], a)),
+        "it is the squared difference",
+    ),
+    (
+        "loss per sample",
+        on_chunks(lambda p, a: ((p - a) ** 2).mean((1, 2))),
+        "one number for the whole batch",
+    ),
     ("not finite", on_chunks(lambda p, a: F.mse_loss(p, a) / 0), "is right"),
     (".item()", on_chunks(lambda p, a: F.mse_loss(p, a).item()), ".item() and numpy cut"),
     ("complex", on_chunks(lambda p, a: F.mse_loss(p, a).to(torch.complex64)), "complex"),
     ("nothing returned", on_chunks(lambda p, a: None), "returned a NoneType"),
-    ("detached", on_chunks(lambda p, a: F.mse_loss(p.detach(), a)), "no gradient reaches the network"),
-    ("detached, gradient asked for", on_chunks(lambda p, a: F.mse_loss(p.detach(), a).requires_grad_()), "no gradient reaches"),
+    (
+        "detached",
+        on_chunks(lambda p, a: F.mse_loss(p.detach(), a)),
+        "no gradient reaches the network",
+    ),
+    (
+        "detached, gradient asked for",
+        on_chunks(lambda p, a: F.mse_loss(p.detach(), a).requires_grad_()),
+        "no gradient reaches",
+    ),
     ("half detached", on_chunks(half_detached), "its gradient is not that"),
     ("first layer detached", mse(first_layer_detached), "No gradient reaches net.0.weight"),
     ("under no_grad", mse(no_grad_loss), "no torch.no_grad"),
     ("gradients off for good", mse(gradients_off_for_good), "no torch.no_grad"),
     ("target overwritten", mse(target_overwritten), "is right"),
-    ("another order in sample_actions", mse(sample=lambda self, state: transposed_view(self, self.net(state)),
-                                            loss=lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a)),
-     "chunks are reshaped in another order"),
-    ("another order in compute_loss", mse(lambda self, state, a: F.mse_loss(transposed_view(self, self.net(state)), a)),
-     "chunks are reshaped in another order"),
-    ("flat output", mse(lambda self, state, a: F.mse_loss(self.net(state), a.flatten(1)), lambda self, state: self.net(state)),
-     "the output is flat"),
-    ("transposed", mse(sample=lambda self, state: MSE.sample_actions(self, state).transpose(1, 2)), "wrong way round"),
-    ("one action only", mse(sample=lambda self, state: MSE.sample_actions(self, state)[:, :1]), "sizes from the arguments"),
+    (
+        "another order in sample_actions",
+        mse(
+            sample=lambda self, state: transposed_view(self, self.net(state)),
+            loss=lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a),
+        ),
+        "chunks are reshaped in another order",
+    ),
+    (
+        "another order in compute_loss",
+        mse(lambda self, state, a: F.mse_loss(transposed_view(self, self.net(state)), a)),
+        "chunks are reshaped in another order",
+    ),
+    (
+        "flat output",
+        mse(
+            lambda self, state, a: F.mse_loss(self.net(state), a.flatten(1)),
+            lambda self, state: self.net(state),
+        ),
+        "the output is flat",
+    ),
+    (
+        "transposed",
+        mse(sample=lambda self, state: MSE.sample_actions(self, state).transpose(1, 2)),
+        "wrong way round",
+    ),
+    (
+        "one action only",
+        mse(sample=lambda self, state: MSE.sample_actions(self, state)[:, :1]),
+        "sizes from the arguments",
+    ),
     ("one action repeated", mse(sample=one_action), "All actions of a chunk are the same"),
     ("sizes hard-coded", HardCoded, "take the sizes from the arguments"),
     ("view hard-coded", HardCodedView, "with the sizes from the arguments"),
-    ("state ignored", mse(sample=lambda self, state: MSE.sample_actions(self, 0 * state)), "same whatever the state"),
-    ("two numbers of the state", mse(sample=lambda self, state: self.net(torch.cat([state[:, :2], 0 * state[:, 2:]], 1)).view(
-        len(state), self.chunk_size, self.action_dim)), "leaves the chunks as they are"),
-    ("mean over the batch", mse(sample=lambda self, state: MSE.sample_actions(self, state - state.mean(0))), "row of the batch"),
-    ("random output", mse(sample=lambda self, state: MSE.sample_actions(self, state) + .01 * torch.randn(())),
-     "nothing is drawn"),
-    ("only noise", mse(sample=lambda self, state: torch.randn(len(state), self.chunk_size, self.action_dim)), "nothing is drawn"),
-    ("infinite output", mse(sample=lambda self, state: MSE.sample_actions(self, state) / 0), "not finite"),
+    (
+        "state ignored",
+        mse(sample=lambda self, state: MSE.sample_actions(self, 0 * state)),
+        "same whatever the state",
+    ),
+    (
+        "two numbers of the state",
+        mse(
+            sample=lambda self, state: self.net(
+                torch.cat([state[:, :2], 0 * state[:, 2:]], 1)
+            ).view(len(state), self.chunk_size, self.action_dim)
+        ),
+        "leaves the chunks as they are",
+    ),
+    (
+        "mean over the batch",
+        mse(sample=lambda self, state: MSE.sample_actions(self, state - state.mean(0))),
+        "row of the batch",
+    ),
+    (
+        "random output",
+        mse(sample=lambda self, state: MSE.sample_actions(self, state) + 0.01 * torch.randn(())),
+        "nothing is drawn",
+    ),
+    (
+        "only noise",
+        mse(sample=lambda self, state: torch.randn(len(state), self.chunk_size, self.action_dim)),
+        "nothing is drawn",
+    ),
+    (
+        "infinite output",
+        mse(sample=lambda self, state: MSE.sample_actions(self, state) / 0),
+        "not finite",
+    ),
     ("integers", mse(sample=lambda self, state: MSE.sample_actions(self, state).long()), "int64"),
-    ("numpy", mse(sample=lambda self, state: MSE.sample_actions(self, state).detach().numpy()), "returned a ndarray"),
+    (
+        "numpy",
+        mse(sample=lambda self, state: MSE.sample_actions(self, state).detach().numpy()),
+        "returned a ndarray",
+    ),
     ("no num_steps", TakesNoNumSteps, "leave the function's name and arguments"),
     ("num_steps used", NumStepsMatter, "take it and leave it"),
     ("layers in a plain list", PlainList, "no parameters to train"),
-    ("frozen", mse(net=lambda s, a, k, h: mlp(s, *h, a * k).requires_grad_(False)), "no parameters to train"),
+    (
+        "frozen",
+        mse(net=lambda s, a, k, h: mlp(s, *h, a * k).requires_grad_(False)),
+        "no parameters to train",
+    ),
     ("no policy at all", NotAPolicy, "inherits from BasePolicy"),
     ("a module of its own", OwnModule, "inherits from BasePolicy"),
     ("super().__init__ left out", NoSuperInit, "Module.__init__"),
@@ -237,7 +348,9 @@ WRONG_MSE = table(
 class ModuleList(MSE):
     def __init__(self, state_dim, action_dim, chunk_size, hidden_dims=(256, 256, 256)):
         BasePolicy.__init__(self, state_dim, action_dim, chunk_size)
-        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in zip([state_dim, *hidden_dims], hidden_dims))
+        self.layers = nn.ModuleList(
+            nn.Linear(i, o) for i, o in zip([state_dim, *hidden_dims], hidden_dims)
+        )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in hidden_dims)
         self.head = nn.Linear(hidden_dims[-1], chunk_size * action_dim)
 
@@ -270,8 +383,13 @@ def zero_head(s, a, k, hidden):
 
 
 def batch_norm(s, a, k, hidden):
-    return nn.Sequential(nn.Linear(s, hidden[0]), nn.BatchNorm1d(hidden[0]), nn.GELU(), nn.Dropout(0.3),
-                         nn.Linear(hidden[0], a * k))
+    return nn.Sequential(
+        nn.Linear(s, hidden[0]),
+        nn.BatchNorm1d(hidden[0]),
+        nn.GELU(),
+        nn.Dropout(0.3),
+        nn.Linear(hidden[0], a * k),
+    )
 
 
 @torch.no_grad()
@@ -287,9 +405,22 @@ def switched_off(self, state):
 RIGHT_MSE = table(
     ("nn.Sequential and mse_loss", MSE),
     ("summed over the chunk", on_chunks(lambda p, a: ((p - a) ** 2).sum(dim=(1, 2)).mean())),
-    ("sum over the batch's size", on_chunks(lambda p, a: F.mse_loss(p, a, reduction="sum") / len(a))),
-    ("sample by sample", on_chunks(lambda p, a: torch.stack([torch.linalg.vector_norm(x - y) ** 2 for x, y in zip(p, a)]).mean())),
-    ("nn.MSELoss on flat chunks", mse(lambda self, state, a: nn.MSELoss()(self.net(state), a.flatten(1)))),
+    (
+        "sum over the batch's size",
+        on_chunks(lambda p, a: F.mse_loss(p, a, reduction="sum") / len(a)),
+    ),
+    (
+        "sample by sample",
+        on_chunks(
+            lambda p, a: torch.stack(
+                [torch.linalg.vector_norm(x - y) ** 2 for x, y in zip(p, a)]
+            ).mean()
+        ),
+    ),
+    (
+        "nn.MSELoss on flat chunks",
+        mse(lambda self, state, a: nn.MSELoss()(self.net(state), a.flatten(1))),
+    ),
     ("shape (1,)", on_chunks(lambda p, a: F.mse_loss(p, a).reshape(1))),
     ("float64", on_chunks(lambda p, a: F.mse_loss(p.double(), a.double()))),
     ("ModuleList, LayerNorm and Tanh", ModuleList),
@@ -297,38 +428,76 @@ RIGHT_MSE = table(
     ("residual", Residual),
     ("last layer from zero", mse(net=zero_head)),
     ("batch norm and dropout", mse(net=batch_norm)),
-    ("chunks step by step, transposed in both", mse(
-        sample=lambda self, state: transposed_view(self, self.net(state)),
-        loss=lambda self, state, a: F.mse_loss(self.net(state), a.transpose(1, 2).flatten(1)))),
-    ("sample_actions under no_grad", mse(lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a),
-                                         sampled_without_gradients)),
-    ("sample_actions switches gradients off", mse(lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a), switched_off)),
+    (
+        "chunks step by step, transposed in both",
+        mse(
+            sample=lambda self, state: transposed_view(self, self.net(state)),
+            loss=lambda self, state, a: F.mse_loss(self.net(state), a.transpose(1, 2).flatten(1)),
+        ),
+    ),
+    (
+        "sample_actions under no_grad",
+        mse(
+            lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a),
+            sampled_without_gradients,
+        ),
+    ),
+    (
+        "sample_actions switches gradients off",
+        mse(lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a), switched_off),
+    ),
     ("compiled", mse(net=lambda s, a, k, h: torch.compile(mlp(s, *h, a * k)))),
-    ("state cleared afterwards", mse(sample=lambda self, state: (MSE.sample_actions(self, state), state.zero_())[0],
-                                     loss=lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a))),
+    (
+        "state cleared afterwards",
+        mse(
+            sample=lambda self, state: (MSE.sample_actions(self, state), state.zero_())[0],
+            loss=lambda self, state, a: F.mse_loss(self.net(state).view_as(a), a),
+        ),
+    ),
 )
 
 
 # Q4.2, the training loop.
 
 
-def loop(*, optimizer=lambda policy, config: torch.optim.Adam(policy.parameters(), lr=config.lr), fresh=None,
-         loss_of=lambda policy, state, chunk: policy.compute_loss(state, chunk),
-         update=lambda loss, optimizer: (optimizer.zero_grad(), loss.backward(), optimizer.step()),
-         epochs=lambda config: config.num_epochs, first=0, per_epoch=False, when_log=None,
-         log=lambda logger, loss, step: logger.log({"train/loss": loss.item()}, step=step),
-         when_evaluate=None, evaluated=lambda policy: policy, final=True, dump=lambda logger: logger.dump_for_grading(),
-         trained=lambda policy: policy, when_dump=None, num_steps=lambda config: config.flow_num_steps,
-         chunk_size=lambda config: config.chunk_size):
+def loop(
+    *,
+    optimizer=lambda policy, config: torch.optim.Adam(policy.parameters(), lr=config.lr),
+    fresh=None,
+    loss_of=lambda policy, state, chunk: policy.compute_loss(state, chunk),
+    update=lambda loss, optimizer: (optimizer.zero_grad(), loss.backward(), optimizer.step()),
+    epochs=lambda config: config.num_epochs,
+    first=0,
+    per_epoch=False,
+    when_log=None,
+    log=lambda logger, loss, step: logger.log({"train/loss": loss.item()}, step=step),
+    when_evaluate=None,
+    evaluated=lambda policy: policy,
+    final=True,
+    dump=lambda logger: logger.dump_for_grading(),
+    trained=lambda policy: policy,
+    when_dump=None,
+    num_steps=lambda config: config.flow_num_steps,
+    chunk_size=lambda config: config.chunk_size,
+):
     """A training loop, right as it stands, with one thing changed."""
+
     def train(policy, loader, normalizer, logger, config):
         given, policy = policy, trained(policy)
         stepper, step = optimizer(policy, config), first
 
         def evaluate():
-            evaluate_policy(model=evaluated(given), normalizer=normalizer, device=config.device, chunk_size=chunk_size(config),
-                            video_size=config.video_size, num_video_episodes=config.num_video_episodes,
-                            flow_num_steps=num_steps(config), step=step, logger=logger)
+            evaluate_policy(
+                model=evaluated(given),
+                normalizer=normalizer,
+                device=config.device,
+                chunk_size=chunk_size(config),
+                video_size=config.video_size,
+                num_video_episodes=config.num_video_episodes,
+                flow_num_steps=num_steps(config),
+                step=step,
+                logger=logger,
+            )
 
         for _ in range(epochs(config)):
             if fresh == "epoch":
@@ -343,7 +512,11 @@ def loop(*, optimizer=lambda policy, config: torch.optim.Adam(policy.parameters(
                 step += 1
                 if when_log(step, config) if when_log else step % config.log_interval == 0:
                     log(logger, loss, step)
-                if when_evaluate(step, config, len(loader)) if when_evaluate else step % config.eval_interval == 0:
+                if (
+                    when_evaluate(step, config, len(loader))
+                    if when_evaluate
+                    else step % config.eval_interval == 0
+                ):
                     evaluate()
                 if when_dump and when_dump(step):
                     dump(logger)
@@ -351,6 +524,7 @@ def loop(*, optimizer=lambda policy, config: torch.optim.Adam(policy.parameters(
             evaluate()
         if not when_dump:
             dump(logger)
+
     return train
 
 
@@ -380,8 +554,17 @@ def resets_once_an_epoch(policy, loader, normalizer, logger, config):
 
 def evaluates_after_dump(policy, loader, normalizer, logger, config):
     loop(final=False)(policy, loader, normalizer, logger, config)
-    evaluate_policy(policy, normalizer, "cpu", config.chunk_size, (64, 64), 0, config.flow_num_steps,
-                    config.num_epochs * len(loader), logger)
+    evaluate_policy(
+        policy,
+        normalizer,
+        "cpu",
+        config.chunk_size,
+        (64, 64),
+        0,
+        config.flow_num_steps,
+        config.num_epochs * len(loader),
+        logger,
+    )
 
 
 def restores_first_weights(policy, loader, normalizer, logger, config):
@@ -399,6 +582,7 @@ def scheduled(policy, loader, normalizer, logger, config):
     def update(loss, optimizer):
         optimizer.zero_grad(), loss.backward(), optimizer.step()
         optimizer.param_groups[0]["lr"] *= 0.9
+
     loop(update=update)(policy, loader, normalizer, logger, config)
 
 
@@ -411,60 +595,154 @@ def adam(**options):
 
 
 WRONG_TRAIN = table(
-    ("gradients not reset", loop(update=lambda loss, o: (loss.backward(), o.step())), "gradients are not reset"),
+    (
+        "gradients not reset",
+        loop(update=lambda loss, o: (loss.backward(), o.step())),
+        "gradients are not reset",
+    ),
     ("gradients reset once an epoch", resets_once_an_epoch, "reset once an epoch"),
-    ("gradients reset before the step", loop(update=lambda loss, o: (loss.backward(), o.zero_grad(), o.step())),
-     "no zero_grad() between"),
-    ("no optimizer step", loop(update=lambda loss, o: (o.zero_grad(), loss.backward())), "optimizer.step() after"),
+    (
+        "gradients reset before the step",
+        loop(update=lambda loss, o: (loss.backward(), o.zero_grad(), o.step())),
+        "no zero_grad() between",
+    ),
+    (
+        "no optimizer step",
+        loop(update=lambda loss, o: (o.zero_grad(), loss.backward())),
+        "optimizer.step() after",
+    ),
     ("no backward", loop(update=lambda loss, o: (o.zero_grad(), o.step())), "loss.backward()"),
-    ("two steps for a batch", loop(update=lambda loss, o: (o.zero_grad(), loss.backward(), o.step(), o.step())),
-     "one step of torch"),
-    ("loss ascended", loop(update=lambda loss, o: (o.zero_grad(), (-loss).backward(), o.step())), "as it is"),
+    (
+        "two steps for a batch",
+        loop(update=lambda loss, o: (o.zero_grad(), loss.backward(), o.step(), o.step())),
+        "one step of torch",
+    ),
+    (
+        "loss ascended",
+        loop(update=lambda loss, o: (o.zero_grad(), (-loss).backward(), o.step())),
+        "as it is",
+    ),
     ("one epoch only", loop(epochs=lambda config: 1), "config.num_epochs passes"),
-    ("an epoch too many", loop(epochs=lambda config: config.num_epochs + 1), "batches were taken from the loader"),
+    (
+        "an epoch too many",
+        loop(epochs=lambda config: config.num_epochs + 1),
+        "batches were taken from the loader",
+    ),
     ("epochs hard-coded", loop(epochs=lambda config: 400), "passes over the loader without end"),
     ("loops for ever", never_ends, "passes over the loader without end"),
     ("Adam's own learning rate", loop(optimizer=adam()), "learning rate is Adam's own"),
-    ("learning rate of the notebook", loop(optimizer=adam(lr=3e-4)), "learning rate is that of the notebook"),
-    ("learning rate of ten times", loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), lr=10 * c.lr)),
-     "one step of torch"),
+    (
+        "learning rate of the notebook",
+        loop(optimizer=adam(lr=3e-4)),
+        "learning rate is that of the notebook",
+    ),
+    (
+        "learning rate of ten times",
+        loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), lr=10 * c.lr)),
+        "one step of torch",
+    ),
     ("SGD", loop(optimizer=lambda p, c: torch.optim.SGD(p.parameters(), lr=c.lr)), "this is SGD"),
-    ("AdamW", loop(optimizer=lambda p, c: torch.optim.AdamW(p.parameters(), lr=c.lr)), "Adam, not AdamW"),
-    ("another momentum", loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), c.lr, betas=(.5, .9))),
-     "one step of torch"),
+    (
+        "AdamW",
+        loop(optimizer=lambda p, c: torch.optim.AdamW(p.parameters(), lr=c.lr)),
+        "Adam, not AdamW",
+    ),
+    (
+        "another momentum",
+        loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), c.lr, betas=(0.5, 0.9))),
+        "one step of torch",
+    ),
     ("learning rate that falls", scheduled, "one step of torch"),
     ("optimizer anew each epoch", loop(fresh="epoch"), "made anew in each epoch"),
     ("optimizer anew each batch", loop(fresh="batch"), "made anew for each batch"),
-    ("a loss of its own", loop(loss_of=lambda p, s, c: F.mse_loss(p.sample_actions(s), c)), "minimises another loss"),
+    (
+        "a loss of its own",
+        loop(loss_of=lambda p, s, c: F.mse_loss(p.sample_actions(s), c)),
+        "minimises another loss",
+    ),
     ("loss under no_grad", loop(loss_of=loss_under_no_grad), "no torch.no_grad around the loss"),
-    ("loss as a number", loop(loss_of=lambda p, s, c: p.compute_loss(s, c).item()), "AttributeError: 'float' object"),
+    (
+        "loss as a number",
+        loop(loss_of=lambda p, s, c: p.compute_loss(s, c).item()),
+        "AttributeError: 'float' object",
+    ),
     ("a copy trained", loop(trained=copy.deepcopy), "not a copy"),
     ("first weights restored", restores_first_weights, "those from before"),
     ("one batch over and over", one_batch_over_and_over, "batches were taken from the loader"),
     ("nothing at all", nothing_at_all, "no batch was taken"),
     ("never logged", loop(log=lambda *args: None), "No loss was logged"),
-    ("another name", loop(log=lambda logger, loss, step: logger.log({"loss": loss.item()}, step)), "not 'loss'"),
-    ("logged each epoch under another name", loop(
-        when_log=lambda step, c: step % 6 == 0, log=lambda logger, loss, step: logger.log({"epoch_loss": loss.item()}, step)),
-     "No loss was logged"),
+    (
+        "another name",
+        loop(log=lambda logger, loss, step: logger.log({"loss": loss.item()}, step)),
+        "not 'loss'",
+    ),
+    (
+        "logged each epoch under another name",
+        loop(
+            when_log=lambda step, c: step % 6 == 0,
+            log=lambda logger, loss, step: logger.log({"epoch_loss": loss.item()}, step),
+        ),
+        "No loss was logged",
+    ),
     ("logged at every step", loop(when_log=lambda *args: True), "this is every step"),
-    ("logged twice as seldom", loop(when_log=lambda step, c: step % (2 * c.log_interval) == 0),
-     "every config.log_interval steps"),
+    (
+        "logged twice as seldom",
+        loop(when_log=lambda step, c: step % (2 * c.log_interval) == 0),
+        "every config.log_interval steps",
+    ),
     ("logged in hundreds", loop(when_log=lambda step, c: step % 100 == 0), "No loss was logged"),
-    ("step counted per epoch", loop(per_epoch=True, when_log=lambda *args: True), "steps do not rise"),
-    ("the loss summed", loop(log=lambda logger, loss, step: logger.log({"train/loss": step * loss.item()}, step)),
-     "log the loss of"),
-    ("the loss of 0", loop(log=lambda logger, loss, step: logger.log({"train/loss": 0}, step)), "log the loss of the batch"),
-    ("a loss of nan", loop(log=lambda logger, loss, step: logger.log({"train/loss": math.nan}, step)),
-     "log the loss of the batch"),
-    ("the tensor of many", loop(log=lambda logger, loss, step: logger.log({"train/loss": torch.ones(3)}, step)), "ValueError"),
+    (
+        "step counted per epoch",
+        loop(per_epoch=True, when_log=lambda *args: True),
+        "steps do not rise",
+    ),
+    (
+        "the loss summed",
+        loop(log=lambda logger, loss, step: logger.log({"train/loss": step * loss.item()}, step)),
+        "log the loss of",
+    ),
+    (
+        "the loss of 0",
+        loop(log=lambda logger, loss, step: logger.log({"train/loss": 0}, step)),
+        "log the loss of the batch",
+    ),
+    (
+        "a loss of nan",
+        loop(log=lambda logger, loss, step: logger.log({"train/loss": math.nan}, step)),
+        "log the loss of the batch",
+    ),
+    (
+        "the tensor of many",
+        loop(log=lambda logger, loss, step: logger.log({"train/loss": torch.ones(3)}, step)),
+        "ValueError",
+    ),
     ("never evaluated", loop(when_evaluate=lambda *args: False, final=False), "never evaluated"),
-    ("evaluated every batch", loop(when_evaluate=lambda *args: True), "Each takes a hundred episodes"),
-    ("evaluated every epoch", loop(when_evaluate=lambda step, c, n: step % n == 0), "config.eval_interval steps"),
-    ("evaluated at the end only", loop(when_evaluate=lambda *args: False, final="twice"), "every config.eval_interval steps"),
+    (
+        "evaluated every batch",
+        loop(when_evaluate=lambda *args: True),
+        "Each takes a hundred episodes",
+    ),
+    (
+        "evaluated every epoch",
+        loop(when_evaluate=lambda step, c, n: step % n == 0),
+        "config.eval_interval steps",
+    ),
+    (
+        "evaluated at the end only",
+        loop(when_evaluate=lambda *args: False, final="twice"),
+        "every config.eval_interval steps",
+    ),
     ("not evaluated at the end", loop(final=False), "After the last of"),
-    ("a fresh policy evaluated", loop(evaluated=lambda policy: noisy(policy)), "is not the policy as it was then"),
-    ("flow_num_steps hard-coded", loop(num_steps=lambda config: 10), "flow_num_steps=config.flow_num_steps"),
+    (
+        "a fresh policy evaluated",
+        loop(evaluated=lambda policy: noisy(policy)),
+        "is not the policy as it was then",
+    ),
+    (
+        "flow_num_steps hard-coded",
+        loop(num_steps=lambda config: 10),
+        "flow_num_steps=config.flow_num_steps",
+    ),
     ("chunk_size hard-coded", loop(chunk_size=lambda config: 8), "ValueError: The policy answered"),
     ("never dumped", loop(dump=lambda logger: None), "dump_for_grading() was never called"),
     ("dumped at once", loop(when_dump=lambda step: step == 1), "before the training was over"),
@@ -483,7 +761,9 @@ def noisy(policy):
 
 
 def counted_by_enumerate(policy, loader, normalizer, logger, config):
-    """Steps from 0, settings by their position, an unconditional last evaluation, a last loss logged, a dump twice."""
+    """Steps from 0, settings by their position, an unconditional last evaluation, a last loss
+    logged, a dump twice.
+    """
     optimizer = torch.optim.Adam(list(policy.parameters()), config.lr)
     policy.train()
     for epoch in range(config.num_epochs):
@@ -496,17 +776,39 @@ def counted_by_enumerate(policy, loader, normalizer, logger, config):
             if step % config.log_interval == 0:
                 logger.log({"train/loss": loss, "train/epoch": epoch}, step)
             if step % config.eval_interval == 0:
-                evaluate_policy(policy, normalizer, config.device, config.chunk_size, config.video_size, 0, config.flow_num_steps,
-                                step, logger)
+                evaluate_policy(
+                    policy,
+                    normalizer,
+                    config.device,
+                    config.chunk_size,
+                    config.video_size,
+                    0,
+                    config.flow_num_steps,
+                    step,
+                    logger,
+                )
     logger.log({"train/loss": loss.detach()}, step)
-    evaluate_policy(policy, normalizer, torch.device("cpu"), config.chunk_size, config.video_size, config.num_video_episodes,
-                    config.flow_num_steps, step + 1, logger, num_episodes=20)
+    evaluate_policy(
+        policy,
+        normalizer,
+        torch.device("cpu"),
+        config.chunk_size,
+        config.video_size,
+        config.num_video_episodes,
+        config.flow_num_steps,
+        step + 1,
+        logger,
+        num_episodes=20,
+    )
     logger.dump_for_grading()
     logger.dump_for_grading()
 
 
 def with_iterators(policy, loader, normalizer, logger, config):
-    optimizer, total = torch.optim.Adam(policy.parameters(), lr=config.lr, foreach=False), config.num_epochs * len(loader)
+    optimizer, total = (
+        torch.optim.Adam(policy.parameters(), lr=config.lr, foreach=False),
+        config.num_epochs * len(loader),
+    )
     batches, since, step = iter(loader), [], 0
     while step < total:
         try:
@@ -525,9 +827,17 @@ def with_iterators(policy, loader, normalizer, logger, config):
             logger.log({"train/loss": sum(since) / len(since), "speed": 1.0}, step=np.int64(step))
             since = []
         if step % config.eval_interval == 0 or step == total:
-            evaluate_policy(model=policy, normalizer=normalizer, device=config.device, chunk_size=config.chunk_size,
-                            video_size=config.video_size, num_video_episodes=config.num_video_episodes,
-                            flow_num_steps=config.flow_num_steps, step=step, logger=logger)
+            evaluate_policy(
+                model=policy,
+                normalizer=normalizer,
+                device=config.device,
+                chunk_size=config.chunk_size,
+                video_size=config.video_size,
+                num_video_episodes=config.num_video_episodes,
+                flow_num_steps=config.flow_num_steps,
+                step=step,
+                logger=logger,
+            )
     logger.dump_for_grading()
 
 
@@ -538,7 +848,9 @@ def looks_at_a_batch_first(policy, loader, normalizer, logger, config):
 
 def copy_trained_and_copied_back(policy, loader, normalizer, logger, config):
     model = copy.deepcopy(policy)
-    loop(evaluated=lambda policy: model, trained=lambda policy: model)(policy, loader, normalizer, logger, config)
+    loop(evaluated=lambda policy: model, trained=lambda policy: model)(
+        policy, loader, normalizer, logger, config
+    )
     policy.load_state_dict(model.state_dict())
 
 
@@ -562,16 +874,41 @@ RIGHT_TRAIN = table(
     ("counted from 0 by enumerate", counted_by_enumerate),
     ("iterators, mean losses, gradients set to None", with_iterators),
     ("last evaluation twice", loop(final="twice")),
-    ("gradients reset after the step", loop(update=lambda loss, o: (loss.backward(), o.step(), o.zero_grad()))),
+    (
+        "gradients reset after the step",
+        loop(update=lambda loss, o: (loss.backward(), o.step(), o.zero_grad())),
+    ),
     ("a first look at a batch", looks_at_a_batch_first),
     ("a copy trained, and copied back", copy_trained_and_copied_back),
     ("compiled", compiled),
-    ("fused Adam", loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), lr=c.lr, fused=True))),
-    ("parameters in groups", loop(optimizer=lambda p, c: torch.optim.Adam([{"params": list(p.parameters()), "lr": c.lr}]))),
-    ("step + 1 logged", loop(log=lambda logger, loss, step: logger.log({"train/loss": loss.item()}, step - 1))),
+    (
+        "fused Adam",
+        loop(optimizer=lambda p, c: torch.optim.Adam(p.parameters(), lr=c.lr, fused=True)),
+    ),
+    (
+        "parameters in groups",
+        loop(
+            optimizer=lambda p, c: torch.optim.Adam([{"params": list(p.parameters()), "lr": c.lr}])
+        ),
+    ),
+    (
+        "step + 1 logged",
+        loop(log=lambda logger, loss, step: logger.log({"train/loss": loss.item()}, step - 1)),
+    ),
     ("seeds set", loop(update=tampers_with_batches)),
-    ("batches cleared when used", loop(loss_of=lambda p, s, c: (p.compute_loss(s, c), s.detach_(), )[0])),
-    ("evaluated in gradients switched off", loop(evaluated=lambda p: (torch.set_grad_enabled(True), p.eval())[1])),
+    (
+        "batches cleared when used",
+        loop(
+            loss_of=lambda p, s, c: (
+                p.compute_loss(s, c),
+                s.detach_(),
+            )[0]
+        ),
+    ),
+    (
+        "evaluated in gradients switched off",
+        loop(evaluated=lambda p: (torch.set_grad_enabled(True), p.eval())[1]),
+    ),
 )
 
 
@@ -583,7 +920,9 @@ class Flow(BasePolicy):
 
     def __init__(self, state_dim, action_dim, chunk_size, hidden_dims=(256, 256, 256)):
         super().__init__(state_dim, action_dim, chunk_size)
-        self.net = mlp(state_dim + chunk_size * action_dim + 1, *hidden_dims, chunk_size * action_dim)
+        self.net = mlp(
+            state_dim + chunk_size * action_dim + 1, *hidden_dims, chunk_size * action_dim
+        )
 
     def velocity(self, state, a_tau, tau):
         return self.net(torch.cat([state, a_tau.flatten(1), tau[:, None]], dim=1)).view_as(a_tau)
@@ -604,7 +943,9 @@ class Flow(BasePolicy):
     def compute_loss(self, state, action_chunk):
         tau, noise = self.draw(action_chunk)
         a_tau = self.mix(action_chunk, noise, tau)
-        return self.loss(self.velocity(state, a_tau, tau.reshape(-1)), self.target(action_chunk, noise, a_tau))
+        return self.loss(
+            self.velocity(state, a_tau, tau.reshape(-1)), self.target(action_chunk, noise, a_tau)
+        )
 
     def sample_actions(self, state, *, num_steps=10):
         a = torch.randn(len(state), self.chunk_size, self.action_dim)
@@ -615,8 +956,14 @@ class Flow(BasePolicy):
 
 def changed(base=Flow, **methods):
     """The class with some of its methods, given without self."""
-    return type("FlowMatchingPolicy", (base,), {name: (lambda f: lambda self, *args, **kw: f(*args, **kw))(f)
-                                                for name, f in methods.items()})
+    return type(
+        "FlowMatchingPolicy",
+        (base,),
+        {
+            name: (lambda f: lambda self, *args, **kw: f(*args, **kw))(f)
+            for name, f in methods.items()
+        },
+    )
 
 
 def of_self(base=Flow, **methods):
@@ -625,7 +972,12 @@ def of_self(base=Flow, **methods):
 
 
 def drawn(tau=None, noise=None):
-    return changed(draw=lambda chunk: ((tau or (lambda b: torch.rand(b, 1, 1)))(len(chunk)), (noise or torch.randn_like)(chunk)))
+    return changed(
+        draw=lambda chunk: (
+            (tau or (lambda b: torch.rand(b, 1, 1)))(len(chunk)),
+            (noise or torch.randn_like)(chunk),
+        )
+    )
 
 
 def widen(tensor, like):
@@ -646,16 +998,20 @@ def by_net(self, state, action_chunk):
 
 def raw_tau(*shape):
     """compute_loss that hands tau to velocity in a shape of its own."""
+
     def compute_loss(self, state, chunk):
         tau, noise = torch.rand(len(chunk)), torch.randn_like(chunk)
         mixed = self.mix(chunk, noise, tau[:, None, None])
         return F.mse_loss(self.velocity(state, mixed, tau.reshape(-1, *shape)), chunk - noise)
+
     return of_self(compute_loss=compute_loss)
 
 
 def seeded_draw(self, chunk):
     generator = torch.Generator().manual_seed(0)
-    return torch.rand(len(chunk), 1, 1, generator=generator), torch.randn(chunk.shape, generator=generator)
+    return torch.rand(len(chunk), 1, 1, generator=generator), torch.randn(
+        chunk.shape, generator=generator
+    )
 
 
 def tau_not_broadcast(self, state, chunk):
@@ -712,93 +1068,232 @@ class FlowLossUnanswered(Flow):
 
 
 def velocity_of(rows):
-    """The class whose network sees rows(state, flat a_tau, tau (B, 1)), padded with zeros to its width."""
+    """The class whose network sees rows(state, flat a_tau, tau (B, 1)), padded with zeros to its
+    width.
+    """
+
     def velocity(self, state, a_tau, tau):
         x = rows(state, a_tau.flatten(1), tau[:, None])
         return self.net(F.pad(x, (0, self.net[0].in_features - x.shape[1]))).view_as(a_tau)
+
     return of_self(velocity=velocity)
 
 
 WRONG_FLOW = table(
     ("tau reversed", changed(mix=lambda a, n, t: (1 - t) * a + t * n), "tau is reversed"),
     ("target A0 - A", changed(target=lambda a, n, x: n - a), "target is A0 - A"),
-    ("reversed in both", changed(mix=lambda a, n, t: (1 - t) * a + t * n, target=lambda a, n, x: n - a), "tau is reversed"),
+    (
+        "reversed in both",
+        changed(mix=lambda a, n, t: (1 - t) * a + t * n, target=lambda a, n, x: n - a),
+        "tau is reversed",
+    ),
     ("target A", changed(target=lambda a, n, x: a), "target is the chunk A"),
     ("target A0", changed(target=lambda a, n, x: n), "as in diffusion"),
     ("target A - a_tau", changed(target=lambda a, n, x: a - x), "target is A - a_tau"),
     ("target a_tau - A0", changed(target=lambda a, n, x: x - n), "target is a_tau - A0"),
     ("target A + A0", changed(target=lambda a, n, x: a + n), "target is A + A0"),
     ("target left out", changed(target=lambda a, n, x: 0 * a), "target is left out"),
-    ("target A0 - A, summed", changed(target=lambda a, n, x: n - a, loss=lambda v, t: ((v - t) ** 2).sum((1, 2)).mean()),
-     "target is A0 - A"),
+    (
+        "target A0 - A, summed",
+        changed(target=lambda a, n, x: n - a, loss=lambda v, t: ((v - t) ** 2).sum((1, 2)).mean()),
+        "target is A0 - A",
+    ),
     ("velocity left out", changed(loss=lambda v, t: F.mse_loss(0 * v, t)), "velocity is left out"),
-    ("tau not fed to the network", velocity_of(lambda s, a, t: torch.cat([s, a], 1)), "same whatever tau"),
-    ("tau as a whole number", velocity_of(lambda s, a, t: torch.cat([s, a, t.long()], 1)), "same whatever tau"),
+    (
+        "tau not fed to the network",
+        velocity_of(lambda s, a, t: torch.cat([s, a], 1)),
+        "same whatever tau",
+    ),
+    (
+        "tau as a whole number",
+        velocity_of(lambda s, a, t: torch.cat([s, a, t.long()], 1)),
+        "same whatever tau",
+    ),
     ("state not fed", velocity_of(lambda s, a, t: torch.cat([a, t], 1)), "same whatever state"),
     ("a_tau not fed", velocity_of(lambda s, a, t: torch.cat([s, t], 1)), "same whatever a_tau"),
-    ("only the first action fed", velocity_of(lambda s, a, t: torch.cat([s, a[:, :2], t], 1)), "numbers of a_tau leave"),
-    ("samples mixed", velocity_of(lambda s, a, t: torch.cat([s - s.mean(0), a, t], 1)), "row of the batch is for itself"),
-    ("noise in velocity", velocity_of(lambda s, a, t: torch.cat([s, a, t + torch.rand_like(t)], 1)), "draw nothing here"),
-    ("velocity flat", of_self(velocity=lambda self, s, a, t: Flow.velocity(self, s, a, t).flatten(1)), "the output is flat"),
-    ("velocity transposed", of_self(velocity=lambda self, s, a, t: Flow.velocity(self, s, a, t).transpose(1, 2)),
-     "wrong way round"),
-    ("velocity takes tau (B, 1) only", of_self(raw_tau(1), velocity=lambda self, s, a, t: self.net(
-        torch.cat([s, a.flatten(1), t], 1)).view_as(a)), "tau comes as (B,)"),
-    ("velocity not flattened", of_self(velocity=lambda self, s, a, t: self.net(torch.cat([s, a, t], 1))), "tau comes as (B,)"),
+    (
+        "only the first action fed",
+        velocity_of(lambda s, a, t: torch.cat([s, a[:, :2], t], 1)),
+        "numbers of a_tau leave",
+    ),
+    (
+        "samples mixed",
+        velocity_of(lambda s, a, t: torch.cat([s - s.mean(0), a, t], 1)),
+        "row of the batch is for itself",
+    ),
+    (
+        "noise in velocity",
+        velocity_of(lambda s, a, t: torch.cat([s, a, t + torch.rand_like(t)], 1)),
+        "draw nothing here",
+    ),
+    (
+        "velocity flat",
+        of_self(velocity=lambda self, s, a, t: Flow.velocity(self, s, a, t).flatten(1)),
+        "the output is flat",
+    ),
+    (
+        "velocity transposed",
+        of_self(velocity=lambda self, s, a, t: Flow.velocity(self, s, a, t).transpose(1, 2)),
+        "wrong way round",
+    ),
+    (
+        "velocity takes tau (B, 1) only",
+        of_self(
+            raw_tau(1),
+            velocity=lambda self, s, a, t: self.net(torch.cat([s, a.flatten(1), t], 1)).view_as(a),
+        ),
+        "tau comes as (B,)",
+    ),
+    (
+        "velocity not flattened",
+        of_self(velocity=lambda self, s, a, t: self.net(torch.cat([s, a, t], 1))),
+        "tau comes as (B,)",
+    ),
     ("velocity under no_grad", VelocityNoGrad, "No gradient reaches the velocity"),
-    ("a_tau detached in velocity's first layer", of_self(velocity=lambda self, s, a, t: self.net[1:](
-        self.net[0](torch.cat([s, a.flatten(1), t[:, None]], 1)).detach()).view_as(a)), "No gradient reaches net.0.weight"),
-    ("one tau for the batch", drawn(tau=lambda b: torch.rand(1, 1, 1).expand(b, 1, 1)), "whole batch shares one tau"),
+    (
+        "a_tau detached in velocity's first layer",
+        of_self(
+            velocity=lambda self, s, a, t: self.net[1:](
+                self.net[0](torch.cat([s, a.flatten(1), t[:, None]], 1)).detach()
+            ).view_as(a)
+        ),
+        "No gradient reaches net.0.weight",
+    ),
+    (
+        "one tau for the batch",
+        drawn(tau=lambda b: torch.rand(1, 1, 1).expand(b, 1, 1)),
+        "whole batch shares one tau",
+    ),
     ("one tau of one number", drawn(tau=lambda b: torch.rand(1, 1, 1)), ""),
     ("tau normal", drawn(tau=lambda b: torch.randn(b, 1, 1)), "tau goes from"),
-    ("tau a time step", drawn(tau=lambda b: torch.randint(0, 100, (b, 1, 1)).float()), "tau goes from"),
-    ("tau in tenths", drawn(tau=lambda b: torch.randint(0, 10, (b, 1, 1)) / 10), "few different values of tau"),
+    (
+        "tau a time step",
+        drawn(tau=lambda b: torch.randint(0, 100, (b, 1, 1)).float()),
+        "tau goes from",
+    ),
+    (
+        "tau in tenths",
+        drawn(tau=lambda b: torch.randint(0, 10, (b, 1, 1)) / 10),
+        "few different values of tau",
+    ),
     ("tau squared", drawn(tau=lambda b: torch.rand(b, 1, 1) ** 2), "tau is not uniform"),
     ("tau of sigmoid", drawn(tau=lambda b: torch.randn(b, 1, 1).sigmoid()), "tau is not uniform"),
     ("tau in half the range", drawn(tau=lambda b: torch.rand(b, 1, 1) / 2), "tau is not uniform"),
     ("tau for each step", of_self(compute_loss=tau_per_step), "recovered from a_tau, the noise"),
     ("tau not broadcast", of_self(compute_loss=tau_not_broadcast), "tau[:, None, None]"),
     ("tau handed over as (B, 1)", raw_tau(1), "tau comes as (B,)"),
-    ("tau handed over for each number", of_self(draw=lambda self, chunk: (torch.rand_like(chunk), torch.randn_like(chunk)),
-                                                velocity=lambda self, s, a, t: Flow.velocity(self, s, a, t[:len(s)])),
-     "one tau for each sample"),
+    (
+        "tau handed over for each number",
+        of_self(
+            draw=lambda self, chunk: (torch.rand_like(chunk), torch.randn_like(chunk)),
+            velocity=lambda self, s, a, t: Flow.velocity(self, s, a, t[: len(s)]),
+        ),
+        "one tau for each sample",
+    ),
     ("noise uniform", drawn(noise=torch.rand_like), "it is uniform"),
     ("noise uniform around 0", drawn(noise=lambda a: 2 * torch.rand_like(a) - 1), "it is uniform"),
-    ("noise uniform of variance 1", drawn(noise=lambda a: (torch.rand_like(a) - .5) * 12 ** .5), "it is not normal"),
-    ("noise of half the size", drawn(noise=lambda a: torch.randn_like(a) / 2), "draw it from N(0, 1)"),
-    ("noise shifted", drawn(noise=lambda a: torch.randn_like(a) + .3), "draw it from N(0, 1)"),
-    ("one noise for all samples", drawn(noise=lambda a: widen(torch.randn_like(a[:1]), a)), "all samples share one noise"),
-    ("one noise for all steps", drawn(noise=lambda a: widen(torch.randn_like(a[:, :1]), a)), "one chunk are not independent"),
-    ("one noise for all coordinates", drawn(noise=lambda a: widen(torch.randn_like(a[..., :1]), a)), "are not independent"),
-    ("noise in pairs", drawn(noise=lambda a: torch.randn_like(a[::2]).repeat_interleave(2, 0)), "samples share their noise"),
+    (
+        "noise uniform of variance 1",
+        drawn(noise=lambda a: (torch.rand_like(a) - 0.5) * 12**0.5),
+        "it is not normal",
+    ),
+    (
+        "noise of half the size",
+        drawn(noise=lambda a: torch.randn_like(a) / 2),
+        "draw it from N(0, 1)",
+    ),
+    ("noise shifted", drawn(noise=lambda a: torch.randn_like(a) + 0.3), "draw it from N(0, 1)"),
+    (
+        "one noise for all samples",
+        drawn(noise=lambda a: widen(torch.randn_like(a[:1]), a)),
+        "all samples share one noise",
+    ),
+    (
+        "one noise for all steps",
+        drawn(noise=lambda a: widen(torch.randn_like(a[:, :1]), a)),
+        "one chunk are not independent",
+    ),
+    (
+        "one noise for all coordinates",
+        drawn(noise=lambda a: widen(torch.randn_like(a[..., :1]), a)),
+        "are not independent",
+    ),
+    (
+        "noise in pairs",
+        drawn(noise=lambda a: torch.randn_like(a[::2]).repeat_interleave(2, 0)),
+        "samples share their noise",
+    ),
     ("no noise", drawn(noise=torch.zeros_like), "the noise is left out"),
     ("no noise in the mixture", changed(mix=lambda a, n, t: t * a), "the noise is left out"),
     ("not interpolated", changed(mix=lambda a, n, t: a), "a_tau is the chunk itself"),
     ("noise alone", changed(mix=lambda a, n, t: n), "a_tau is the noise alone"),
     ("noise without its factor", changed(mix=lambda a, n, t: t * a + n), "noise lacks its factor"),
-    ("chunk without its factor", changed(mix=lambda a, n, t: a + (1 - t) * n), "chunk lacks its factor"),
+    (
+        "chunk without its factor",
+        changed(mix=lambda a, n, t: a + (1 - t) * n),
+        "chunk lacks its factor",
+    ),
     ("no factors", changed(mix=lambda a, n, t: a + n), "neither chunk nor noise"),
-    ("roots", changed(mix=lambda a, n, t: t.sqrt() * a + (1 - t).sqrt() * n), "roots are diffusion's"),
-    ("other noise in the target", changed(target=lambda a, n, x: a - torch.randn_like(a)), "draw it once and use it in both"),
-    ("sum over all", changed(loss=lambda v, t: F.mse_loss(v, t, reduction="sum")), "sum over the batch too"),
+    (
+        "roots",
+        changed(mix=lambda a, n, t: t.sqrt() * a + (1 - t).sqrt() * n),
+        "roots are diffusion's",
+    ),
+    (
+        "other noise in the target",
+        changed(target=lambda a, n, x: a - torch.randn_like(a)),
+        "draw it once and use it in both",
+    ),
+    (
+        "sum over all",
+        changed(loss=lambda v, t: F.mse_loss(v, t, reduction="sum")),
+        "sum over the batch too",
+    ),
     ("L1", changed(loss=F.l1_loss), "mean absolute error"),
     ("root", changed(loss=lambda v, t: F.mse_loss(v, t).sqrt()), "do not take the root"),
     ("half", changed(loss=lambda v, t: F.mse_loss(v, t) / 2), "half of the squared error"),
-    ("sum over coordinates", changed(loss=lambda v, t: ((v - t) ** 2).sum(-1).mean()), "over the coordinates only"),
-    ("per sample", changed(loss=lambda v, t: ((v - t) ** 2).mean((1, 2))), "one number for the whole batch"),
+    (
+        "sum over coordinates",
+        changed(loss=lambda v, t: ((v - t) ** 2).sum(-1).mean()),
+        "over the coordinates only",
+    ),
+    (
+        "per sample",
+        changed(loss=lambda v, t: ((v - t) ** 2).mean((1, 2))),
+        "one number for the whole batch",
+    ),
     (".item()", changed(loss=lambda v, t: F.mse_loss(v, t).item()), ".item() and numpy cut"),
-    ("detached", changed(loss=lambda v, t: F.mse_loss(v.detach(), t).requires_grad_()), "No gradient reaches the velocity"),
-    ("a constant added", changed(loss=lambda v, t: F.mse_loss(v, t) + 1), "squared difference between the velocity"),
+    (
+        "detached",
+        changed(loss=lambda v, t: F.mse_loss(v.detach(), t).requires_grad_()),
+        "No gradient reaches the velocity",
+    ),
+    (
+        "a constant added",
+        changed(loss=lambda v, t: F.mse_loss(v, t) + 1),
+        "squared difference between the velocity",
+    ),
     ("half detached", changed(loss=half_detached), "its gradient is not that"),
     ("under no_grad", of_self(compute_loss=flow_no_grad), "No gradient reaches the velocity"),
-    ("gradients off for good", of_self(compute_loss=flow_grad_off), "No gradient reaches the velocity"),
+    (
+        "gradients off for good",
+        of_self(compute_loss=flow_grad_off),
+        "No gradient reaches the velocity",
+    ),
     ("seed set", of_self(draw=seeded_draw), "draw the same noise"),
     ("state zero", of_self(compute_loss=state_zero), "hand state on"),
     ("asked twice", of_self(compute_loss=asks_twice), "asks velocity 2 times"),
     ("velocity not asked", of_self(compute_loss=by_net), "asks velocity 0 times"),
     ("chunk cleared in place", of_self(compute_loss=chunk_overwritten), "Hint"),
-    ("a_tau handed over flat", of_self(compute_loss=lambda self, s, a: F.mse_loss(
-        self.velocity(s, a.flatten(1), torch.rand(len(s))), a.flatten(1))), "asked about chunks of shape"),
+    (
+        "a_tau handed over flat",
+        of_self(
+            compute_loss=lambda self, s, a: F.mse_loss(
+                self.velocity(s, a.flatten(1), torch.rand(len(s))), a.flatten(1)
+            )
+        ),
+        "asked about chunks of shape",
+    ),
     ("sizes hard-coded", FlowHardCoded, "take the sizes from the arguments"),
     ("no velocity", FlowNoVelocity, "velocity"),
     ("not answered", FlowUnanswered, "ot answered yet"),
@@ -817,7 +1312,9 @@ class Sinusoidal(Flow):
 
     def velocity(self, state, a_tau, tau):
         angles = math.pi * tau.reshape(-1, 1) * self.frequencies
-        return super().velocity(state, a_tau, self.embed(torch.cat([angles.sin(), angles.cos()], -1)).squeeze(-1))
+        return super().velocity(
+            state, a_tau, self.embed(torch.cat([angles.sin(), angles.cos()], -1)).squeeze(-1)
+        )
 
     def compute_loss(self, state, action_chunk):
         noise = torch.randn(action_chunk.shape)
@@ -869,11 +1366,15 @@ class Forward(Flow):
 
     def __init__(self, state_dim, action_dim, chunk_size, hidden_dims=(256, 256, 256)):
         BasePolicy.__init__(self, state_dim, action_dim, chunk_size)
-        self.net = mlp(state_dim + chunk_size * (action_dim + 1), *hidden_dims, chunk_size * action_dim)
+        self.net = mlp(
+            state_dim + chunk_size * (action_dim + 1), *hidden_dims, chunk_size * action_dim
+        )
 
     def forward(self, state, a_tau, tau):
         columns = torch.cat([a_tau, tau[:, None, None].expand(-1, self.chunk_size, 1)], dim=-1)
-        return self.net(torch.cat([columns.flatten(1), state], dim=1)).unflatten(1, (self.chunk_size, self.action_dim))
+        return self.net(torch.cat([columns.flatten(1), state], dim=1)).unflatten(
+            1, (self.chunk_size, self.action_dim)
+        )
 
     def velocity(self, state, a_tau, tau):
         return self(state, a_tau, tau)
@@ -888,15 +1389,24 @@ class Compiled(Flow):
 RIGHT_FLOW = table(
     ("as asked", Flow),
     ("summed over the chunk", changed(loss=lambda v, t: ((v - t) ** 2).sum(dim=(1, 2)).mean())),
-    ("sum over the batch's size", changed(loss=lambda v, t: F.mse_loss(v, t, reduction="sum") / len(v))),
+    (
+        "sum over the batch's size",
+        changed(loss=lambda v, t: F.mse_loss(v, t, reduction="sum") / len(v)),
+    ),
     ("sinusoidal, lerp, noise first, keywords", Sinusoidal),
     ("column, in place", FlowColumn),
     ("last layer from zero", ZeroHead),
     ("forward, tau at each step", Forward),
     ("compiled", Compiled),
     ("1 - rand", drawn(tau=lambda b: 1 - torch.rand(b, 1, 1))),
-    ("stratified tau", drawn(tau=lambda b: ((torch.randperm(b) + torch.rand(b)) / b).view(-1, 1, 1))),
-    ("numpy's noise", drawn(noise=lambda a: torch.from_numpy(np.random.standard_normal(a.shape)).float())),
+    (
+        "stratified tau",
+        drawn(tau=lambda b: ((torch.randperm(b) + torch.rand(b)) / b).view(-1, 1, 1)),
+    ),
+    (
+        "numpy's noise",
+        drawn(noise=lambda a: torch.from_numpy(np.random.standard_normal(a.shape)).float()),
+    ),
     ("float64 loss", changed(loss=lambda v, t: F.mse_loss(v.double(), t.double()))),
     ("shape (1,)", changed(loss=lambda v, t: F.mse_loss(v, t)[None])),
     ("from noise on", changed(mix=lambda a, n, t: n + t * (a - n))),
@@ -907,9 +1417,18 @@ RIGHT_FLOW = table(
 # Q4.4, Euler integration.
 
 
-def euler(taus=lambda n: [i / n for i in range(n)], step=lambda n: 1 / n, start=torch.randn, result=lambda a, v: a,
-          hand=lambda tau, batch: torch.full((batch,), float(tau)), default=10, count=lambda n: n, change=lambda a: a):
+def euler(
+    taus=lambda n: [i / n for i in range(n)],
+    step=lambda n: 1 / n,
+    start=torch.randn,
+    result=lambda a, v: a,
+    hand=lambda tau, batch: torch.full((batch,), float(tau)),
+    default=10,
+    count=lambda n: n,
+    change=lambda a: a,
+):
     """sample_actions, right as it stands, with one thing changed."""
+
     def sample_actions(self, state, *, num_steps=default):
         n = count(num_steps)
         a = v = start(len(state), self.chunk_size, self.action_dim)
@@ -917,6 +1436,7 @@ def euler(taus=lambda n: [i / n for i in range(n)], step=lambda n: 1 / n, start=
             v = self.velocity(state, a, hand(tau, len(state)))
             a = change(a + step(n) * v)
         return result(a, v)
+
     return of_self(sample_actions=sample_actions)
 
 
@@ -924,7 +1444,7 @@ def midpoint(self, state, *, num_steps=10):
     a, h = torch.randn(len(state), self.chunk_size, self.action_dim), 1 / num_steps
     for i in range(num_steps):
         half = a + h / 2 * self.velocity(state, a, torch.full((len(state),), i * h))
-        a = a + h * self.velocity(state, half, torch.full((len(state),), (i + .5) * h))
+        a = a + h * self.velocity(state, half, torch.full((len(state),), (i + 0.5) * h))
     return a
 
 
@@ -942,7 +1462,10 @@ def drawn_tau(self, state, *, num_steps=10):
 def keeps_the_start(self, state, *, num_steps=10):
     a = start = torch.randn(len(state), self.chunk_size, self.action_dim)
     for i in range(num_steps):
-        a = start + self.velocity(state, start, torch.full((len(state),), i / num_steps)) / num_steps
+        a = (
+            start
+            + self.velocity(state, start, torch.full((len(state),), i / num_steps)) / num_steps
+        )
     return a
 
 
@@ -952,7 +1475,9 @@ def seeds_its_noise(self, state, *, num_steps=10):
 
 
 def states_averaged(self, state, *, num_steps=10):
-    return Flow.sample_actions(self, state.mean(0, keepdim=True).expand_as(state), num_steps=num_steps)
+    return Flow.sample_actions(
+        self, state.mean(0, keepdim=True).expand_as(state), num_steps=num_steps
+    )
 
 
 def one_state_only(self, state, *, num_steps=10):
@@ -969,23 +1494,46 @@ def sampling_unanswered(self, state, *, num_steps=10):
 
 WRONG_EULER = table(
     ("from 1 to 0", euler(taus=lambda n: [1 - i / n for i in range(n)]), "tau runs from 1 to 0"),
-    ("from 1 to 0, backwards", euler(taus=lambda n: [1 - i / n for i in range(n)], step=lambda n: -1 / n),
-     "tau runs from 1 to 0"),
-    ("(n - 1) / n down to 0", euler(taus=lambda n: [(n - 1 - i) / n for i in range(n)]), "tau runs down"),
+    (
+        "from 1 to 0, backwards",
+        euler(taus=lambda n: [1 - i / n for i in range(n)], step=lambda n: -1 / n),
+        "tau runs from 1 to 0",
+    ),
+    (
+        "(n - 1) / n down to 0",
+        euler(taus=lambda n: [(n - 1 - i) / n for i in range(n)]),
+        "tau runs down",
+    ),
     ("end of the step", euler(taus=lambda n: [(i + 1) / n for i in range(n)]), "START of the step"),
-    ("middle of the step", euler(taus=lambda n: [(i + .5) / n for i in range(n)]), "the middle of the step"),
+    (
+        "middle of the step",
+        euler(taus=lambda n: [(i + 0.5) / n for i in range(n)]),
+        "the middle of the step",
+    ),
     ("number of the step", euler(taus=range), "divide by num_steps"),
     ("linspace(0, 1, n)", euler(taus=lambda n: torch.linspace(0, 1, n)), "ends at 1 itself"),
     ("tau constant 0", euler(taus=lambda n: [0] * n), "tau moves on"),
-    ("tau constant 1/2", euler(taus=lambda n: [.5] * n), "tau moves on"),
+    ("tau constant 1/2", euler(taus=lambda n: [0.5] * n), "tau moves on"),
     ("tau drawn", of_self(sample_actions=drawn_tau), "have different tau"),
-    ("tau of another shape", euler(hand=lambda tau, b: torch.full((b, 3), float(tau))), "one tau for each sample"),
-    ("tau as the velocity cannot take it", euler(hand=lambda tau, b: torch.full((b, 1), float(tau))), "tau comes as (B,)"),
-    ("tau as a float", euler(hand=lambda tau, b: tau), "TypeError: 'float' object is not subscriptable"),
+    (
+        "tau of another shape",
+        euler(hand=lambda tau, b: torch.full((b, 3), float(tau))),
+        "one tau for each sample",
+    ),
+    (
+        "tau as the velocity cannot take it",
+        euler(hand=lambda tau, b: torch.full((b, 1), float(tau))),
+        "tau comes as (B,)",
+    ),
+    (
+        "tau as a float",
+        euler(hand=lambda tau, b: tau),
+        "TypeError: 'float' object is not subscriptable",
+    ),
     ("step of 1", euler(step=lambda n: 1), "not divided by num_steps"),
     ("step of 1 / (n + 1)", euler(step=lambda n: 1 / (n + 1)), "not by num_steps + 1"),
     ("step of 1 / (n - 1)", euler(step=lambda n: 1 / max(n - 1, 1)), "not by num_steps - 1"),
-    ("step of 0.1", euler(step=lambda n: .1), "whatever num_steps"),
+    ("step of 0.1", euler(step=lambda n: 0.1), "whatever num_steps"),
     ("sign flipped", euler(step=lambda n: -1 / n), "sign is wrong"),
     ("n + 1 steps", euler(taus=lambda n: [i / n for i in range(n + 1)]), "one step too many"),
     ("n - 1 steps", euler(taus=lambda n: [i / n for i in range(n - 1)]), "one step too few"),
@@ -994,17 +1542,41 @@ WRONG_EULER = table(
     ("midpoint", of_self(sample_actions=midpoint), "the midpoint method are others"),
     ("from zeros", euler(start=torch.zeros), "it is zero"),
     ("from uniform noise", euler(start=torch.rand), "it is uniform"),
-    ("from small noise", euler(start=lambda *shape: .1 * torch.randn(shape)), "Hint"),
-    ("one noise for all", euler(start=lambda b, k, a: torch.randn(1, k, a).repeat(b, 1, 1)), "all samples share one noise"),
-    ("one noise for all, not repeated", euler(start=lambda b, k, a: torch.randn(1, k, a)), "asked about chunks of shape"),
-    ("one noise for all steps", euler(start=lambda b, k, a: torch.randn(b, 1, a).repeat(1, k, 1)), "are not independent"),
-    ("noise of the wrong order", euler(start=lambda b, k, a: torch.randn(b, a, k)), "asked about chunks of shape"),
-    ("flat noise", euler(start=lambda b, k, a: torch.randn(b, k * a)), "asked about chunks of shape"),
+    ("from small noise", euler(start=lambda *shape: 0.1 * torch.randn(shape)), "Hint"),
+    (
+        "one noise for all",
+        euler(start=lambda b, k, a: torch.randn(1, k, a).repeat(b, 1, 1)),
+        "all samples share one noise",
+    ),
+    (
+        "one noise for all, not repeated",
+        euler(start=lambda b, k, a: torch.randn(1, k, a)),
+        "asked about chunks of shape",
+    ),
+    (
+        "one noise for all steps",
+        euler(start=lambda b, k, a: torch.randn(b, 1, a).repeat(1, k, 1)),
+        "are not independent",
+    ),
+    (
+        "noise of the wrong order",
+        euler(start=lambda b, k, a: torch.randn(b, a, k)),
+        "asked about chunks of shape",
+    ),
+    (
+        "flat noise",
+        euler(start=lambda b, k, a: torch.randn(b, k * a)),
+        "asked about chunks of shape",
+    ),
     ("seed set", of_self(sample_actions=seeds_its_noise), "starts from the same noise"),
     ("velocity returned", euler(result=lambda a, v: v), "last velocity"),
     ("result clipped", euler(result=lambda a, v: a.clamp(-1, 1)), "clipped to [-1, 1]"),
     ("clipped in each step", euler(change=lambda a: a.clamp(-1, 1)), "no clipping"),
-    ("noise in each step", euler(change=lambda a: a + .1 * torch.randn_like(a)), "no noise, no clipping"),
+    (
+        "noise in each step",
+        euler(change=lambda a: a + 0.1 * torch.randn_like(a)),
+        "no noise, no clipping",
+    ),
     ("every step from the start", of_self(sample_actions=keeps_the_start), "Hint"),
     ("result transposed", euler(result=lambda a, v: a.transpose(1, 2)), "wrong way round"),
     ("result flat", euler(result=lambda a, v: a.flatten(1)), "the output is flat"),
@@ -1014,7 +1586,11 @@ WRONG_EULER = table(
     ("states averaged", of_self(sample_actions=states_averaged), "hand state on"),
     ("one state only", of_self(sample_actions=one_state_only), "asked about chunks of shape"),
     ("velocity never asked", of_self(sample_actions=never_asks), "never asks for the velocity"),
-    ("no num_steps", of_self(sample_actions=positional_num_steps), "leave the function's name and arguments"),
+    (
+        "no num_steps",
+        of_self(sample_actions=positional_num_steps),
+        "leave the function's name and arguments",
+    ),
     ("sizes hard-coded", euler(start=lambda b, k, a: torch.randn(b, 8, 2)), "Hint"),
     ("not answered", of_self(sample_actions=sampling_unanswered), "ot answered yet"),
     ("an instance", Flow(5, 2, 8, (4,)), "hand over the class itself"),
@@ -1022,7 +1598,11 @@ WRONG_EULER = table(
 
 
 def while_loop(self, state, *, num_steps=10):
-    a, tau, h = torch.randn((state.shape[0], self.chunk_size, self.action_dim), device=state.device), 0.0, 1.0 / num_steps
+    a, tau, h = (
+        torch.randn((state.shape[0], self.chunk_size, self.action_dim), device=state.device),
+        0.0,
+        1.0 / num_steps,
+    )
     while tau < 1 - h / 2:
         a = a + h * self.velocity(state=state, a_tau=a, tau=state.new_full((len(state),), tau))
         tau += h
@@ -1041,7 +1621,9 @@ class FlowAnyTau(Flow):
     """A velocity that takes tau in any shape, a number included."""
 
     def velocity(self, state, a_tau, tau):
-        return super().velocity(state, a_tau, torch.as_tensor(tau, dtype=state.dtype).reshape(-1).expand(len(state)))
+        return super().velocity(
+            state, a_tau, torch.as_tensor(tau, dtype=state.dtype).reshape(-1).expand(len(state))
+        )
 
 
 def any_tau(hand):
@@ -1051,7 +1633,10 @@ def any_tau(hand):
 def float64_steps(self, state, *, num_steps=10):
     a = torch.randn(len(state), self.chunk_size, self.action_dim)
     for i in np.linspace(0, 1, num_steps, endpoint=False):
-        a = (a.double() + self.velocity(state, a, torch.full((len(state),), i).float()).double() / num_steps).float()
+        a = (
+            a.double()
+            + self.velocity(state, a, torch.full((len(state),), i).float()).double() / num_steps
+        ).float()
     return a
 
 
@@ -1069,14 +1654,20 @@ RIGHT_EULER = table(
 )
 
 
-WRONG_FLOW += table(("tau read in two ways", ColumnInThousands, "reads in another way than a tau (B,)"))
+WRONG_FLOW += table(
+    ("tau read in two ways", ColumnInThousands, "reads in another way than a tau (B,)")
+)
 WRONG_EULER += table(("tau read in two ways", ColumnInThousands, "in another way than a tau (B,)"))
 WRONG = {"Q4.1": WRONG_MSE, "Q4.2": WRONG_TRAIN, "Q4.3": WRONG_FLOW, "Q4.4": WRONG_EULER}
 RIGHT = {"Q4.1": RIGHT_MSE, "Q4.2": RIGHT_TRAIN, "Q4.3": RIGHT_FLOW, "Q4.4": RIGHT_EULER}
 
 
 def all_of(tables):
-    return [pytest.param(name, *row.values, id=f"{name} {row.id}") for name, rows in tables.items() for row in rows]
+    return [
+        pytest.param(name, *row.values, id=f"{name} {row.id}")
+        for name, rows in tables.items()
+        for row in rows
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -1110,9 +1701,14 @@ def test_a_right_answer_earns_full_points_however_written(name, answer):
 def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
     wrong, right = all_of(WRONG), all_of(RIGHT)
     let_through = [row.id for row in wrong if checked(*row.values[:2], seed).points > 0]
-    refused = [row.id for row in right if checked(*row.values[:2], seed).points < FULL[row.values[0]]]
+    refused = [
+        row.id for row in right if checked(*row.values[:2], seed).points < FULL[row.values[0]]
+    ]
     capsys.readouterr()
-    print(f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused")
+    print(
+        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of"
+        f" {len(right)} right answers refused"
+    )
     assert let_through == []
     assert refused == []
 
@@ -1128,8 +1724,9 @@ def test_each_question_is_tried_with_eight_wrong_and_four_right_answers():
 
 def same(one, other):
     """Whether two dicts of inputs are the same, number by number."""
-    return all(np.array_equal(one[key], other[key]) for key in one if key not in ("config", "runs")) and all(
-        one.get(key) == other.get(key) for key in ("config", "runs"))
+    return all(
+        np.array_equal(one[key], other[key]) for key in one if key not in ("config", "runs")
+    ) and all(one.get(key) == other.get(key) for key in ("config", "runs"))
 
 
 def drawn_inputs(name, seed):
@@ -1157,6 +1754,7 @@ def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place(name
                     if isinstance(value, torch.Tensor):
                         value.fill_(9)
             return result
+
         return spoils
 
     def train(policy, loader, normalizer, logger, config):
@@ -1164,26 +1762,49 @@ def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place(name
             state.zero_(), chunk.zero_()
         policy.weight.data.zero_()
 
-    answer = {"Q4.1": of_self(MSE, sample_actions=spoilt(lambda self, state, **kw: MSE.sample_actions(self, 1 * state, **kw))),
-              "Q4.2": train,
-              "Q4.3": of_self(compute_loss=spoilt(lambda self, state, chunk: Flow.compute_loss(self, 1 * state, 1 * chunk))),
-              "Q4.4": of_self(sample_actions=spoilt(lambda self, state, **kw: Flow.sample_actions(self, 1 * state, **kw)))}[name]
+    answer = {
+        "Q4.1": of_self(
+            MSE,
+            sample_actions=spoilt(
+                lambda self, state, **kw: MSE.sample_actions(self, 1 * state, **kw)
+            ),
+        ),
+        "Q4.2": train,
+        "Q4.3": of_self(
+            compute_loss=spoilt(
+                lambda self, state, chunk: Flow.compute_loss(self, 1 * state, 1 * chunk)
+            )
+        ),
+        "Q4.4": of_self(
+            sample_actions=spoilt(
+                lambda self, state, **kw: Flow.sample_actions(self, 1 * state, **kw)
+            )
+        ),
+    }[name]
     [given, again] = drawn_inputs(name, 0)[1], drawn_inputs(name, 0)[1]
     flow.QUESTIONS[name][1](answer, given)
     assert same(given, again)
 
 
 def test_every_training_has_its_evaluations_where_they_tell_loops_apart():
-    for challenge, given in [pair for seed in range(100) for pair in enumerate(drawn_inputs("Q4.2", seed))]:
+    for challenge, given in [
+        pair for seed in range(100) for pair in enumerate(drawn_inputs("Q4.2", seed))
+    ]:
         config, batches = given["config"], len(given["states"])
         steps, every = config["num_epochs"] * batches, config["eval_interval"]
         assert every != batches and steps > config["log_interval"] + 1
-        assert [steps > every and steps % every > 1, steps % every == 0, every > steps + 1][challenge]
+        assert [steps > every and steps % every > 1, steps % every == 0, every > steps + 1][
+            challenge
+        ]
 
 
 def test_no_later_challenge_shares_a_size_with_the_notebook():
     for given in [given for seed in range(30) for given in drawn_inputs("Q4.1", seed)[1:]]:
-        assert given["state_dim"] != 5 and given["action_dim"] != 2 and given["state_dim"] != given["chunk_size"]
+        assert (
+            given["state_dim"] != 5
+            and given["action_dim"] != 2
+            and given["state_dim"] != given["chunk_size"]
+        )
 
 
 # What is drawn.
@@ -1200,8 +1821,12 @@ def test_normal_noise_and_uniform_tau_are_not_suspected():
 
 
 def test_normal_noise_stays_far_from_the_bounds():
-    """The fourth moment has the longest tail of what is judged: the worst of 300 draws is at less than two thirds of its bound."""
-    kurtosis = [abs((normal(seed) ** 4).mean() - 3) / (96 / normal(seed).size) ** 0.5 for seed in range(300)]
+    """The fourth moment has the longest tail of what is judged: the worst of 300 draws is at less
+    than two thirds of its bound.
+    """
+    kurtosis = [
+        abs((normal(seed) ** 4).mean() - 3) / (96 / normal(seed).size) ** 0.5 for seed in range(300)
+    ]
     assert max(kurtosis) < 8 * 2 / 3
 
 
@@ -1233,24 +1858,44 @@ class OfItsOwnKind(BaseException):
 def raises(error):
     def answer(*args, **kwargs):
         raise error
+
     return answer
 
 
 def answers_that(raise_):
     """For each question, answers that fail at each of the places where their code runs."""
-    return [("Q4.1", raise_), ("Q4.1", of_self(MSE, sample_actions=raise_)), ("Q4.1", of_self(MSE, compute_loss=raise_)),
-            ("Q4.2", raise_), ("Q4.3", raise_), ("Q4.3", of_self(velocity=raise_)), ("Q4.3", of_self(compute_loss=raise_)),
-            ("Q4.4", raise_), ("Q4.4", of_self(sample_actions=raise_))]
+    return [
+        ("Q4.1", raise_),
+        ("Q4.1", of_self(MSE, sample_actions=raise_)),
+        ("Q4.1", of_self(MSE, compute_loss=raise_)),
+        ("Q4.2", raise_),
+        ("Q4.3", raise_),
+        ("Q4.3", of_self(velocity=raise_)),
+        ("Q4.3", of_self(compute_loss=raise_)),
+        ("Q4.4", raise_),
+        ("Q4.4", of_self(sample_actions=raise_)),
+    ]
 
 
-@pytest.mark.parametrize("raise_, phrase", table(
-    ("sys.exit", lambda *args, **kwargs: sys.exit(3), "SystemExit: 3"),
-    ("an assertion", raises(AssertionError()), "AssertionError: no message"),
-    ("many lines", raises(ValueError("first\nsecond")), "ValueError: first."),
-    ("without end", raises(RecursionError("maximum recursion depth exceeded")), "RecursionError"),
-    ("not an Exception", raises(OfItsOwnKind("odd")), "OfItsOwnKind: odd"),
-    ("a shape", raises(RuntimeError("mat1 and mat2 shapes cannot be multiplied")), "shapes cannot be multiplied. Hint"),
-))
+@pytest.mark.parametrize(
+    "raise_, phrase",
+    table(
+        ("sys.exit", lambda *args, **kwargs: sys.exit(3), "SystemExit: 3"),
+        ("an assertion", raises(AssertionError()), "AssertionError: no message"),
+        ("many lines", raises(ValueError("first\nsecond")), "ValueError: first."),
+        (
+            "without end",
+            raises(RecursionError("maximum recursion depth exceeded")),
+            "RecursionError",
+        ),
+        ("not an Exception", raises(OfItsOwnKind("odd")), "OfItsOwnKind: odd"),
+        (
+            "a shape",
+            raises(RuntimeError("mat1 and mat2 shapes cannot be multiplied")),
+            "shapes cannot be multiplied. Hint",
+        ),
+    ),
+)
 def test_whatever_an_answer_raises_costs_its_own_points_only(capsys, raise_, phrase):
     for name, answer in answers_that(raise_):
         verdict = score.check(name, answer)
@@ -1262,7 +1907,10 @@ def test_whatever_an_answer_raises_costs_its_own_points_only(capsys, raise_, phr
 
 
 def test_the_person_at_the_keyboard_can_still_interrupt():
-    for name, answer in [*answers_that(raises(KeyboardInterrupt())), ("Q4.4", of_self(velocity=raises(KeyboardInterrupt())))]:
+    for name, answer in [
+        *answers_that(raises(KeyboardInterrupt())),
+        ("Q4.4", of_self(velocity=raises(KeyboardInterrupt()))),
+    ]:
         with pytest.raises(KeyboardInterrupt):
             score.check(name, answer)
 
@@ -1284,11 +1932,15 @@ def test_the_notebooks_settings_of_torch_neither_reach_the_check_nor_change(name
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
     assert (torch.rand(1).item(), np.random.rand(), random.random()) == expected
-    assert torch.compile is compile_ and torch.get_num_threads() == threads and torch.is_grad_enabled()
+    assert (
+        torch.compile is compile_ and torch.get_num_threads() == threads and torch.is_grad_enabled()
+    )
 
 
 def test_no_chance_in_an_answer_makes_two_checks_differ():
-    """Each draw of a check is from its own seed: the same answer earns the same, on the day of grading as well."""
+    """Each draw of a check is from its own seed: the same answer earns the same, on the day of
+    grading as well.
+    """
     for name in FULL:
         for row in [*RIGHT[name][:2], *WRONG[name][:2]]:
             torch.manual_seed(1)
@@ -1305,7 +1957,10 @@ def test_the_check_of_the_loop_leaves_no_file_and_no_patch_behind(tmp_path, monk
     for answer in (loop(), loop(fresh="batch"), raises(OSError("disk full"))):
         score.check("Q4.2", answer)
     # What the checks said, and a folder that torch makes when it is first asked for a gradient.
-    assert all("standing.json" in path.name or path.name.startswith("torchinductor") for path in tmp_path.iterdir())
+    assert all(
+        "standing.json" in path.name or path.name.startswith("torchinductor")
+        for path in tmp_path.iterdir()
+    )
     assert flow.chunks.rollout is rollout and not hasattr(flow.chunks, "print")
 
 

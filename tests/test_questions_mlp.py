@@ -1,4 +1,6 @@
-"""The checks of Part I refuse every wrong answer with the hint that names its mistake, and pass right ones however written."""
+"""The checks of Part I refuse every wrong answer with the hint that names its mistake, and pass
+right ones however written.
+"""
 
 import os
 import sys
@@ -108,7 +110,7 @@ def fails_halfway(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
 
 
 def counts_on_and_on(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
-    return range(10 ** 6)
+    return range(10**6)
 
 
 WRONG_DIMS = table(
@@ -141,7 +143,11 @@ def as_tuple(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
 
 
 def as_numpy_integers(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
-    return [np.int64(obs_horizon) * obs_dim, *np.array(hidden_dims), np.prod([pred_horizon, action_dim])]
+    return [
+        np.int64(obs_horizon) * obs_dim,
+        *np.array(hidden_dims),
+        np.prod([pred_horizon, action_dim]),
+    ]
 
 
 def as_array(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
@@ -226,49 +232,127 @@ def copies_the_prediction(model, nobs, naction):
 
 
 def lacks_an_operation(model, nobs, naction):
-    raise NotImplementedError('"mse_cpu" not implemented for \'Long\'')
+    raise NotImplementedError("\"mse_cpu\" not implemented for 'Long'")
 
 
 WRONG_LOSSES = table(
-    ("sum", on_prediction(lambda p, a: F.mse_loss(p, a, reduction="sum")), "this is the sum of the squares"),
-    ("sum over chunk, mean over batch", on_prediction(lambda p, a: ((p - a) ** 2).sum(dim=(1, 2)).mean()),
-     "summed over each chunk"),
-    ("sum over coordinates", on_prediction(lambda p, a: ((p - a) ** 2).sum(dim=-1).mean()), "summed over the two coordinates"),
+    (
+        "sum",
+        on_prediction(lambda p, a: F.mse_loss(p, a, reduction="sum")),
+        "this is the sum of the squares",
+    ),
+    (
+        "sum over chunk, mean over batch",
+        on_prediction(lambda p, a: ((p - a) ** 2).sum(dim=(1, 2)).mean()),
+        "summed over each chunk",
+    ),
+    (
+        "sum over coordinates",
+        on_prediction(lambda p, a: ((p - a) ** 2).sum(dim=-1).mean()),
+        "summed over the two coordinates",
+    ),
     ("L1", on_prediction(F.l1_loss), "mean absolute error"),
     ("half", on_prediction(lambda p, a: F.mse_loss(p, a) / 2), "half of the mean squared error"),
     ("root", on_prediction(lambda p, a: F.mse_loss(p, a).sqrt()), "do not take the root"),
     ("smooth L1", on_prediction(F.smooth_l1_loss), "smooth L1"),
     ("square of the mean", on_prediction(lambda p, a: (p - a).mean() ** 2), "square first"),
-    ("only executed actions", on_prediction(lambda p, a: F.mse_loss(p[:, 1:9], a[:, 1:9])), "only the executed actions"),
-    ("only first actions", on_prediction(lambda p, a: F.mse_loss(p[:, :8], a[:, :8])), "only the first action_horizon"),
-    ("clamped prediction", on_prediction(lambda p, a: F.mse_loss(p.clamp(-0.3, 0.3), a)), "it is the mean, over batch"),
-    ("prediction left out", on_prediction(lambda p, a: F.mse_loss(torch.zeros_like(p) * p, a)), "prediction is left out"),
-    ("target left out", on_prediction(lambda p, a: F.mse_loss(p, torch.zeros_like(a))), "target is left out"),
-    ("order of the output", lambda model, nobs, naction:
-        F.mse_loss(model(nobs.flatten(1)).view(-1, 2, 16).transpose(1, 2), naction), "output is reshaped in the wrong order"),
-    ("observations transposed", lambda model, nobs, naction: mse_of(model, nobs.transpose(1, 2).flatten(1), naction),
-     "without a transpose"),
-    ("newest first", lambda model, nobs, naction: mse_of(model, nobs.flip(1).flatten(1), naction), "newest last"),
-    ("unflattened", lambda model, nobs, naction: mse_of(model, nobs, naction), "flatten from dimension 1 on"),
-    ("flattened with the batch", lambda model, nobs, naction: mse_of(model, nobs.flatten(), naction), "flatten from dimension 1"),
-    ("prediction not reshaped", lambda model, nobs, naction: F.mse_loss(model(nobs.flatten(1)), naction),
-     "bring the model's output to"),
-    ("batch of one only", lambda model, nobs, naction: F.mse_loss(model(nobs.flatten(1)).view(1, 16, 2), naction),
-     "for any batch"),
-    ("broadcast over the batch", lambda model, nobs, naction: F.mse_loss(predict(model, nobs)[:, None], naction),
-     "it is the mean, over batch"),
-    ("first sample only", lambda model, nobs, naction: F.mse_loss(predict(model, nobs)[0], naction[0]),
-     "it is the mean, over batch"),
-    ("detached", on_prediction(lambda p, a: F.mse_loss(p.detach(), a)), "no gradient reaches the model"),
-    ("detached, gradient asked for", on_prediction(lambda p, a: F.mse_loss(p.detach(), a).requires_grad_()),
-     "no gradient reaches the model"),
+    (
+        "only executed actions",
+        on_prediction(lambda p, a: F.mse_loss(p[:, 1:9], a[:, 1:9])),
+        "only the executed actions",
+    ),
+    (
+        "only first actions",
+        on_prediction(lambda p, a: F.mse_loss(p[:, :8], a[:, :8])),
+        "only the first action_horizon",
+    ),
+    (
+        "clamped prediction",
+        on_prediction(lambda p, a: F.mse_loss(p.clamp(-0.3, 0.3), a)),
+        "it is the mean, over batch",
+    ),
+    (
+        "prediction left out",
+        on_prediction(lambda p, a: F.mse_loss(torch.zeros_like(p) * p, a)),
+        "prediction is left out",
+    ),
+    (
+        "target left out",
+        on_prediction(lambda p, a: F.mse_loss(p, torch.zeros_like(a))),
+        "target is left out",
+    ),
+    (
+        "order of the output",
+        lambda model, nobs, naction: F.mse_loss(
+            model(nobs.flatten(1)).view(-1, 2, 16).transpose(1, 2), naction
+        ),
+        "output is reshaped in the wrong order",
+    ),
+    (
+        "observations transposed",
+        lambda model, nobs, naction: mse_of(model, nobs.transpose(1, 2).flatten(1), naction),
+        "without a transpose",
+    ),
+    (
+        "newest first",
+        lambda model, nobs, naction: mse_of(model, nobs.flip(1).flatten(1), naction),
+        "newest last",
+    ),
+    (
+        "unflattened",
+        lambda model, nobs, naction: mse_of(model, nobs, naction),
+        "flatten from dimension 1 on",
+    ),
+    (
+        "flattened with the batch",
+        lambda model, nobs, naction: mse_of(model, nobs.flatten(), naction),
+        "flatten from dimension 1",
+    ),
+    (
+        "prediction not reshaped",
+        lambda model, nobs, naction: F.mse_loss(model(nobs.flatten(1)), naction),
+        "bring the model's output to",
+    ),
+    (
+        "batch of one only",
+        lambda model, nobs, naction: F.mse_loss(model(nobs.flatten(1)).view(1, 16, 2), naction),
+        "for any batch",
+    ),
+    (
+        "broadcast over the batch",
+        lambda model, nobs, naction: F.mse_loss(predict(model, nobs)[:, None], naction),
+        "it is the mean, over batch",
+    ),
+    (
+        "first sample only",
+        lambda model, nobs, naction: F.mse_loss(predict(model, nobs)[0], naction[0]),
+        "it is the mean, over batch",
+    ),
+    (
+        "detached",
+        on_prediction(lambda p, a: F.mse_loss(p.detach(), a)),
+        "no gradient reaches the model",
+    ),
+    (
+        "detached, gradient asked for",
+        on_prediction(lambda p, a: F.mse_loss(p.detach(), a).requires_grad_()),
+        "no gradient reaches the model",
+    ),
     ("half detached", half_detached, "gradient is not that"),
     ("under no_grad", without_gradient, "leave out torch.no_grad"),
     ("gradients switched off for good", switches_gradients_off, "leave out torch.no_grad"),
     (".item()", lambda *args: mse(*args).item(), ".item() and numpy cut"),
     ("numpy", lambda *args: mse(*args).detach().numpy(), ".item() and numpy cut"),
-    ("per sample", on_prediction(lambda p, a: ((p - a) ** 2).mean(dim=(1, 2))), "one number for the whole batch"),
-    ("no reduction", on_prediction(lambda p, a: F.mse_loss(p, a, reduction="none")), "one number for the whole batch"),
+    (
+        "per sample",
+        on_prediction(lambda p, a: ((p - a) ** 2).mean(dim=(1, 2))),
+        "one number for the whole batch",
+    ),
+    (
+        "no reduction",
+        on_prediction(lambda p, a: F.mse_loss(p, a, reduction="none")),
+        "one number for the whole batch",
+    ),
     ("nothing returned", lambda model, nobs, naction: None, "returned a NoneType"),
     ("complex", lambda *args: mse(*args).to(torch.complex64), "complex"),
     ("bfloat16", lambda *args: mse(*args).bfloat16(), "is right"),
@@ -288,31 +372,52 @@ def manual_mean(model, nobs, naction):
 
 
 def mean_of_norms(model, nobs, naction):
-    return torch.stack([torch.linalg.vector_norm(p - a) ** 2 for p, a in zip(predict(model, nobs), naction)]).mean() / 32
+    return (
+        torch.stack(
+            [torch.linalg.vector_norm(p - a) ** 2 for p, a in zip(predict(model, nobs), naction)]
+        ).mean()
+        / 32
+    )
 
 
 RIGHT_LOSSES = table(
     ("F.mse_loss", mse),
-    ("nn.MSELoss", lambda model, nobs, naction: nn.MSELoss()(model(nobs.flatten(1)).view_as(naction), naction)),
+    (
+        "nn.MSELoss",
+        lambda model, nobs, naction: nn.MSELoss()(model(nobs.flatten(1)).view_as(naction), naction),
+    ),
     ("mean of squares", on_prediction(lambda p, a: ((a - p) ** 2).mean())),
     ("sum over counts", manual_mean),
     ("sample by sample", mean_of_norms),
-    ("actions flattened", lambda model, nobs, naction: F.mse_loss(model(nobs.flatten(1)), naction.flatten(1))),
+    (
+        "actions flattened",
+        lambda model, nobs, naction: F.mse_loss(model(nobs.flatten(1)), naction.flatten(1)),
+    ),
     ("everything flattened", on_prediction(lambda p, a: F.mse_loss(p.flatten(), a.flatten()))),
     ("float64", on_prediction(lambda p, a: F.mse_loss(p.double(), a.double()))),
     ("shape (1,)", on_prediction(lambda p, a: F.mse_loss(p, a).reshape(1))),
-    ("time steps concatenated", lambda model, nobs, naction: mse_of(model, torch.cat([nobs[:, 0], nobs[:, 1]], dim=1), naction)),
+    (
+        "time steps concatenated",
+        lambda model, nobs, naction: mse_of(
+            model, torch.cat([nobs[:, 0], nobs[:, 1]], dim=1), naction
+        ),
+    ),
 )
 
 
 # Q1.3, inference.
 
 
-def inference(of_output=lambda output, batch_size: output.view(batch_size, 16, 2), rows=lambda nobs, batch_size: nobs.flatten(1)):
+def inference(
+    of_output=lambda output, batch_size: output.view(batch_size, 16, 2),
+    rows=lambda nobs, batch_size: nobs.flatten(1),
+):
     """An answer under no_grad: what it makes of the observations, and of the model's output."""
+
     def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
         with torch.no_grad():
             return of_output(model(rows(nobs, batch_size)), batch_size)
+
     return mlp_inference
 
 
@@ -332,24 +437,76 @@ def reads_cleared_observations(model, batch_size, nobs, pred_horizon, action_dim
 
 WRONG_INFERENCES = table(
     ("gradients left on", gradients_left_on, "gradients were recorded"),
-    ("order of the output", inference(lambda out, b: out.view(b, 2, 16).transpose(1, 2)), "output is reshaped in the wrong order"),
-    ("observations transposed", inference(rows=lambda nobs, b: nobs.transpose(1, 2).flatten(1)), "flatten each observation sequence"),
-    ("newest first", inference(rows=lambda nobs, b: nobs.flip(1).flatten(1)), "flatten each observation sequence"),
-    ("batch of one only", inference(rows=lambda nobs, b: nobs.view(1, -1)), "flatten from dimension 1 on"),
+    (
+        "order of the output",
+        inference(lambda out, b: out.view(b, 2, 16).transpose(1, 2)),
+        "output is reshaped in the wrong order",
+    ),
+    (
+        "observations transposed",
+        inference(rows=lambda nobs, b: nobs.transpose(1, 2).flatten(1)),
+        "flatten each observation sequence",
+    ),
+    (
+        "newest first",
+        inference(rows=lambda nobs, b: nobs.flip(1).flatten(1)),
+        "flatten each observation sequence",
+    ),
+    (
+        "batch of one only",
+        inference(rows=lambda nobs, b: nobs.view(1, -1)),
+        "flatten from dimension 1 on",
+    ),
     ("one observation as published", one_observation_as_published, "mat1 and mat2"),
-    ("output of one", inference(lambda out, b: out.view(1, 16, 2)), "does the shape use batch_size"),
-    ("first of the batch only", inference(lambda out, b: out[:1].view(1, 16, 2)), "serve a whole batch"),
-    ("first of the batch for all", inference(lambda out, b: out[:1].view(1, 16, 2).expand(b, 16, 2)), "only the first of the batch"),
+    (
+        "output of one",
+        inference(lambda out, b: out.view(1, 16, 2)),
+        "does the shape use batch_size",
+    ),
+    (
+        "first of the batch only",
+        inference(lambda out, b: out[:1].view(1, 16, 2)),
+        "serve a whole batch",
+    ),
+    (
+        "first of the batch for all",
+        inference(lambda out, b: out[:1].view(1, 16, 2).expand(b, 16, 2)),
+        "only the first of the batch",
+    ),
     ("unflattened", inference(rows=lambda nobs, b: nobs), "flatten from dimension 1 on"),
     ("flat output", inference(lambda out, b: out), "reshape the model's output"),
-    ("last two swapped", inference(lambda out, b: out.view(b, 16, 2).transpose(1, 2)), "last two are the wrong way round"),
-    ("only executed actions", inference(lambda out, b: out.view(b, 16, 2)[:, 1:9]), "return all pred_horizon actions"),
-    ("numpy", inference(lambda out, b: out.view(b, 16, 2).numpy()), "returned a ndarray. Hint: return the tensor"),
+    (
+        "last two swapped",
+        inference(lambda out, b: out.view(b, 16, 2).transpose(1, 2)),
+        "last two are the wrong way round",
+    ),
+    (
+        "only executed actions",
+        inference(lambda out, b: out.view(b, 16, 2)[:, 1:9]),
+        "return all pred_horizon actions",
+    ),
+    (
+        "numpy",
+        inference(lambda out, b: out.view(b, 16, 2).numpy()),
+        "returned a ndarray. Hint: return the tensor",
+    ),
     ("tuple", inference(lambda out, b: (out.view(b, 16, 2),)), "returned a tuple"),
-    ("noise added", inference(lambda out, b: out.view(b, 16, 2) + 0.01 * torch.randn(b, 16, 2)), "change nothing else"),
+    (
+        "noise added",
+        inference(lambda out, b: out.view(b, 16, 2) + 0.01 * torch.randn(b, 16, 2)),
+        "change nothing else",
+    ),
     ("squashed", inference(lambda out, b: out.view(b, 16, 2).tanh()), "change nothing else"),
-    ("not finite", inference(lambda out, b: out.view(b, 16, 2) / 0), "not those that the model gives"),
-    ("bfloat16", inference(lambda out, b: out.view(b, 16, 2).bfloat16()), "not those that the model gives"),
+    (
+        "not finite",
+        inference(lambda out, b: out.view(b, 16, 2) / 0),
+        "not those that the model gives",
+    ),
+    (
+        "bfloat16",
+        inference(lambda out, b: out.view(b, 16, 2).bfloat16()),
+        "not those that the model gives",
+    ),
     ("integers", inference(lambda out, b: out.view(b, 16, 2).long()), "int64"),
     ("observations cleared in place", reads_cleared_observations, "not those that the model gives"),
     ("not answered", not_answered, "ot answered yet"),
@@ -387,14 +544,20 @@ def clears_afterwards(model, batch_size, nobs, pred_horizon, action_dim):
 
 RIGHT_INFERENCES = table(
     ("flatten", inference()),
-    ("reshape(batch_size, -1)", inference(rows=lambda nobs, batch_size: nobs.reshape(batch_size, -1))),
+    (
+        "reshape(batch_size, -1)",
+        inference(rows=lambda nobs, batch_size: nobs.reshape(batch_size, -1)),
+    ),
     ("no_grad decorator", decorated_no_grad),
     ("inference_mode decorator", decorated_inference_mode),
     ("one after another, stacked", one_after_another),
     ("eval mode", in_eval_mode),
     ("clamped to [-1, 1]", inference(lambda out, b: out.view(b, 16, 2).clamp(-1, 1))),
     ("float64", inference(lambda out, b: out.view(b, 16, 2).double())),
-    ("not contiguous", inference(lambda out, b: out.view(b, 16, 2).transpose(1, 2).contiguous().transpose(1, 2))),
+    (
+        "not contiguous",
+        inference(lambda out, b: out.view(b, 16, 2).transpose(1, 2).contiguous().transpose(1, 2)),
+    ),
     ("observations cleared afterwards", clears_afterwards),
 )
 
@@ -403,7 +566,11 @@ RIGHT = {"Q1.1": RIGHT_DIMS, "Q1.2": RIGHT_LOSSES, "Q1.3": RIGHT_INFERENCES}
 
 
 def all_of(tables):
-    return [pytest.param(name, *row.values, id=f"{name} {row.id}") for name, rows in tables.items() for row in rows]
+    return [
+        pytest.param(name, *row.values, id=f"{name} {row.id}")
+        for name, rows in tables.items()
+        for row in rows
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -431,9 +598,14 @@ def test_a_right_answer_earns_full_points_however_written(name, answer):
 def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
     wrong, right = all_of(WRONG), all_of(RIGHT)
     let_through = [row.id for row in wrong if checked(*row.values[:2], seed).points > 0]
-    refused = [row.id for row in right if checked(*row.values[:2], seed).points < FULL[row.values[0]]]
+    refused = [
+        row.id for row in right if checked(*row.values[:2], seed).points < FULL[row.values[0]]
+    ]
     capsys.readouterr()
-    print(f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused")
+    print(
+        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of"
+        f" {len(right)} right answers refused"
+    )
     assert let_through == []
     assert refused == []
 
@@ -455,8 +627,10 @@ def inputs_seen(name, seed=None):
         answer = {"Q1.1": as_tuple, "Q1.2": mse, "Q1.3": decorated_no_grad}[name]
         arrays = [a for a in [*args, *kwargs.values()] if not isinstance(a, nn.Module)]
         models = [a for a in [*args, *kwargs.values()] if isinstance(a, nn.Module)]
-        seen.append([a.numpy().copy() if isinstance(a, torch.Tensor) else np.array(a) for a in arrays]
-                    + [w.detach().numpy().copy() for m in models for w in m.parameters()])
+        seen.append(
+            [a.numpy().copy() if isinstance(a, torch.Tensor) else np.array(a) for a in arrays]
+            + [w.detach().numpy().copy() for m in models for w in m.parameters()]
+        )
         return answer(*args, **kwargs)
 
     assert checked(name, record, seed).points == FULL[name]
@@ -464,7 +638,9 @@ def inputs_seen(name, seed=None):
 
 
 def same(one, other):
-    return len(one) == len(other) and all(np.array_equal(a, b) for x, y in zip(one, other) for a, b in zip(x, y))
+    return len(one) == len(other) and all(
+        np.array_equal(a, b) for x, y in zip(one, other) for a, b in zip(x, y)
+    )
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -555,20 +731,28 @@ class OfItsOwnKind(BaseException):
 def raises(error):
     def answer(*args, **kwargs):
         raise error
+
     return answer
 
 
-@pytest.mark.parametrize("answer, phrase", table(
-    ("sys.exit", lambda *args, **kwargs: sys.exit(3), "SystemExit: 3"),
-    ("exit without a word", lambda *args, **kwargs: sys.exit(), "SystemExit"),
-    ("an assertion", raises(AssertionError()), "AssertionError: no message"),
-    ("many lines", raises(ValueError("first\nsecond")), "ValueError: first."),
-    ("without end", raises(RecursionError("maximum recursion depth exceeded")), "RecursionError"),
-    ("not an Exception", raises(OfItsOwnKind("odd")), "OfItsOwnKind: odd"),
-    ("a generator's exit", raises(GeneratorExit()), "GeneratorExit"),
-    ("error that cannot be printed", raises(Unprintable()), "Unprintable: no message"),
-    ("error without end", raises(ValueError("x" * 10 ** 6)), "ValueError: xxx"),
-))
+@pytest.mark.parametrize(
+    "answer, phrase",
+    table(
+        ("sys.exit", lambda *args, **kwargs: sys.exit(3), "SystemExit: 3"),
+        ("exit without a word", lambda *args, **kwargs: sys.exit(), "SystemExit"),
+        ("an assertion", raises(AssertionError()), "AssertionError: no message"),
+        ("many lines", raises(ValueError("first\nsecond")), "ValueError: first."),
+        (
+            "without end",
+            raises(RecursionError("maximum recursion depth exceeded")),
+            "RecursionError",
+        ),
+        ("not an Exception", raises(OfItsOwnKind("odd")), "OfItsOwnKind: odd"),
+        ("a generator's exit", raises(GeneratorExit()), "GeneratorExit"),
+        ("error that cannot be printed", raises(Unprintable()), "Unprintable: no message"),
+        ("error without end", raises(ValueError("x" * 10**6)), "ValueError: xxx"),
+    ),
+)
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_whatever_an_answer_raises_costs_its_own_points_only(capsys, name, answer, phrase):
     verdict = score.check(name, answer)

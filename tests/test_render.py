@@ -1,4 +1,5 @@
 """Pictures: what stands where in them, drawn from states alone and without a display."""
+
 import os
 import subprocess
 import sys
@@ -9,8 +10,16 @@ import pytest
 from pusht.render import grid, render, render_many
 from pusht.sim import GOAL_POSE, TEE
 
-GREEN, SLATE, BLUE, RED, WHITE = (144, 238, 144), (119, 136, 153), (65, 105, 225), (255, 0, 0), (255, 255, 255)
-APART = np.array([60.0, 450.0, 400.0, 120.0, 1.0])  # agent and block away from the goal and from each other
+GREEN, SLATE, BLUE, RED, WHITE = (
+    (144, 238, 144),
+    (119, 136, 153),
+    (65, 105, 225),
+    (255, 0, 0),
+    (255, 255, 255),
+)
+APART = np.array(
+    [60.0, 450.0, 400.0, 120.0, 1.0]
+)  # agent and block away from the goal and from each other
 
 
 def pixel(frame, x, y):
@@ -21,7 +30,7 @@ def pixel(frame, x, y):
 
 def share(frame, colour, tolerance=12):
     """Share of the picture within `tolerance` of a colour, in window pixels squared."""
-    return (np.abs(frame.astype(int) - colour).max(axis=2) <= tolerance).mean() * 512 ** 2
+    return (np.abs(frame.astype(int) - colour).max(axis=2) <= tolerance).mean() * 512**2
 
 
 @pytest.mark.parametrize("size", [96, 256, 300, 512])
@@ -39,7 +48,9 @@ def test_everything_stands_where_the_state_says_in_its_colour(size):
 
 def test_the_areas_are_those_of_disc_block_and_goal():
     frame = render(APART, size=512)
-    assert share(frame, BLUE) == pytest.approx(np.pi * 15 ** 2, rel=0.1)  # half of the edge's blended pixels are lost
+    assert share(frame, BLUE) == pytest.approx(
+        np.pi * 15**2, rel=0.1
+    )  # half of the edge's blended pixels are lost
     assert share(frame, SLATE) == pytest.approx(6300, rel=0.06)
     assert share(frame, GREEN) == pytest.approx(6300, rel=0.06)
 
@@ -57,9 +68,14 @@ def test_no_cross_without_an_action_and_none_for_nan():
 
 
 def test_the_block_creeps_when_it_moves_by_less_than_a_pixel():
-    frames = [render([60, 450, 400 + shift, 120, 1.0], size=96).astype(int) for shift in np.arange(0, 6, 0.5)]
+    frames = [
+        render([60, 450, 400 + shift, 120, 1.0], size=96).astype(int)
+        for shift in np.arange(0, 6, 0.5)
+    ]
     assert all(np.abs(a - b).sum() > 0 for a, b in zip(frames, frames[1:]))
-    assert max(np.abs(a - b).max() for a, b in zip(frames, frames[1:])) < 80  # no edge jumps by a whole pixel
+    assert (
+        max(np.abs(a - b).max() for a, b in zip(frames, frames[1:])) < 80
+    )  # no edge jumps by a whole pixel
 
 
 def test_the_whole_t_is_drawn_where_its_outline_is():
@@ -67,8 +83,12 @@ def test_the_whole_t_is_drawn_where_its_outline_is():
     rows, columns = np.nonzero((np.abs(frame.astype(int) - SLATE).max(axis=2) <= 12))
     c, s = np.cos(0.3), np.sin(0.3)
     corners = TEE @ np.array([[c, s], [-s, c]]) + (250, 330)
-    assert np.allclose([columns.min(), columns.max()], [corners[:, 0].min(), corners[:, 0].max()], atol=1.5)
-    assert np.allclose([rows.min(), rows.max()], [corners[:, 1].min(), corners[:, 1].max()], atol=1.5)
+    assert np.allclose(
+        [columns.min(), columns.max()], [corners[:, 0].min(), corners[:, 0].max()], atol=1.5
+    )
+    assert np.allclose(
+        [rows.min(), rows.max()], [corners[:, 1].min(), corners[:, 1].max()], atol=1.5
+    )
 
 
 def test_many_frames_are_the_frames_one_by_one():
@@ -90,7 +110,11 @@ def test_a_grid_puts_films_side_by_side_and_holds_the_last_frame_of_the_shorter(
     short, long = np.full((2, 4, 4, 3), 10, np.uint8), np.full((5, 4, 4, 3), 200, np.uint8)
     frames = grid([short, long], columns=2, gap=3)
     assert frames.shape == (5, 4, 11, 3)
-    assert (frames[:, :, :4] == 10).all() and (frames[:, :, 4:7] == 255).all() and (frames[:, :, 7:] == 200).all()
+    assert (
+        (frames[:, :, :4] == 10).all()
+        and (frames[:, :, 4:7] == 255).all()
+        and (frames[:, :, 7:] == 200).all()
+    )
     with pytest.raises(ValueError, match="at least one video"):
         grid([])
     with pytest.raises(ValueError, match="frames of one size"):
@@ -99,6 +123,10 @@ def test_a_grid_puts_films_side_by_side_and_holds_the_last_frame_of_the_shorter(
 
 def test_drawing_needs_no_display_and_says_nothing():
     code = "from pusht.render import render; render([100, 100, 200, 200, 1], action=(5, 5))"
-    env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "SDL_VIDEODRIVER", "WAYLAND_DISPLAY")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "SDL_VIDEODRIVER", "WAYLAND_DISPLAY")
+    }
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,4 +1,7 @@
-"""Repairs of notebooks: what people and Colab do to them, and that the answers are still there afterwards."""
+"""Repairs of notebooks: what people and Colab do to them, and that the answers are still there
+afterwards.
+"""
+
 import copy
 import json
 import random
@@ -21,15 +24,23 @@ each_part = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def _with_words(notebook):
     """Part IV's answers in words are answered too."""
     for cell in notebook.cells:
-        cell.source = cell.source.replace("*Your answer:*", f"*Your answer:* what the student says in {cell.id}")
+        cell.source = cell.source.replace(
+            "*Your answer:*", f"*Your answer:* what the student says in {cell.id}"
+        )
     return notebook
 
 
 _RELEASED = {part.name: build.student_notebook(part) for part in PARTS}
-_ANSWERED = {part.name: nbformat.writes(_with_words(build.answered_notebook(part))) for part in PARTS}
+_ANSWERED = {
+    part.name: nbformat.writes(_with_words(build.answered_notebook(part))) for part in PARTS
+}
 
-_KINDS = {marker["id"]: marker["kind"] for notebook in _RELEASED.values() for cell in notebook.cells
-          if (marker := build.MARKER.match(cell.source))}
+_KINDS = {
+    marker["id"]: marker["kind"]
+    for notebook in _RELEASED.values()
+    for cell in notebook.cells
+    if (marker := build.MARKER.match(cell.source))
+}
 
 
 def released(part):
@@ -76,7 +87,9 @@ def own(source, kind="code"):
 
 
 def assert_all_is_there(result, part, answers=None):
-    """Valid; the release's marked cells in their order; `answers` in the answer cells; nothing of nbgrader's elsewhere."""
+    """Valid; the release's marked cells in their order; `answers` in the answer cells; nothing of
+    nbgrader's elsewhere.
+    """
     nbformat.validate(result)
     CheckCellMetadata().preprocess(copy.deepcopy(result), {})
     marked = [cell for cell in result.cells if "nbgrader" in cell.metadata]
@@ -85,27 +98,64 @@ def assert_all_is_there(result, part, answers=None):
     wanted = {key_of(cell): cell["source"] for cell in (answers or answered(part))["cells"]}
     for cell, release in zip(marked, expected):
         assert cell.metadata == release.metadata and cell.cell_type == release.cell_type
-        assert cell.source == (wanted[cell.id] if cell.metadata.nbgrader.solution else release.source), cell.id
+        assert cell.source == (
+            wanted[cell.id] if cell.metadata.nbgrader.solution else release.source
+        ), cell.id
     assert all(not cell.metadata for cell in result.cells if "nbgrader" not in cell.metadata)
-    assert not any(cell.outputs or cell.execution_count for cell in result.cells if cell.cell_type == "code")
-    assert (result.nbformat, result.nbformat_minor, result.metadata) == (4, 5, released(part).metadata)
+    assert not any(
+        cell.outputs or cell.execution_count for cell in result.cells if cell.cell_type == "code"
+    )
+    assert (result.nbformat, result.nbformat_minor, result.metadata) == (
+        4,
+        5,
+        released(part).metadata,
+    )
 
 
-# Manglings: functions (notebook dict, random generator, part) that change the notebook in place, as people and programs do.
+# Manglings: functions (notebook dict, random generator, part) that change the notebook in place, as
+# people and programs do.
+
 
 def as_colab_saves_it(notebook, chance, part):
     notebook["nbformat_minor"] = 0
-    notebook["metadata"] |= {"colab": {"provenance": [{"file_id": "1x"}], "authorship_tag": "ABX9"}, "widgets": {"a": {}}}
+    notebook["metadata"] |= {
+        "colab": {"provenance": [{"file_id": "1x"}], "authorship_tag": "ABX9"},
+        "widgets": {"a": {}},
+    }
     for cell in notebook["cells"]:
-        cell["metadata"] |= {"id": cell.pop("id", f"{chance.random()}"), "colab": {"base_uri": "https://localhost/"}}
+        cell["metadata"] |= {
+            "id": cell.pop("id", f"{chance.random()}"),
+            "colab": {"base_uri": "https://localhost/"},
+        }
         if cell["cell_type"] == "code":
-            user = {"displayName": "Ann Lee", "userId": "0123", "photoUrl": "https://photos/ann.png"}
-            cell["metadata"] |= {"outputId": "o", "executionInfo": {"status": "ok", "user": user, "user_tz": -60}}
-            cell["outputs"] = [{"output_type": "stream", "name": "stderr", "text": ["Ann Lee was here"]}]
+            user = {
+                "displayName": "Ann Lee",
+                "userId": "0123",
+                "photoUrl": "https://photos/ann.png",
+            }
+            cell["metadata"] |= {
+                "outputId": "o",
+                "executionInfo": {"status": "ok", "user": user, "user_tz": -60},
+            }
+            cell["outputs"] = [
+                {"output_type": "stream", "name": "stderr", "text": ["Ann Lee was here"]}
+            ]
             cell["execution_count"] = 7
-        cell["source"] = cell["source"].splitlines(keepends=True) if isinstance(cell["source"], str) else cell["source"]
-    badge = own(['<a href="https://colab.research.google.com/github/annlee/x"><img src="colab-badge.svg"/></a>'], "markdown")
-    notebook["cells"].insert(0, badge | {"metadata": {"id": "view-in-github", "colab_type": "text"}})
+        cell["source"] = (
+            cell["source"].splitlines(keepends=True)
+            if isinstance(cell["source"], str)
+            else cell["source"]
+        )
+    badge = own(
+        [
+            '<a href="https://colab.research.google.com/github/annlee/x"><img'
+            ' src="colab-badge.svg"/></a>'
+        ],
+        "markdown",
+    )
+    notebook["cells"].insert(
+        0, badge | {"metadata": {"id": "view-in-github", "colab_type": "text"}}
+    )
 
 
 def lose_metadata(notebook, chance, part):
@@ -123,8 +173,14 @@ def _texts(notebook):
 
 
 def _marked(notebook, *kinds):
-    """The cells that hold one marked cell, and one of these kinds, whatever its first line says now."""
-    found = [(cell, build.MARKER.match(cell["source"])) for cell in notebook["cells"] if cell["source"].count("# [part") == 1]
+    """The cells that hold one marked cell, and one of these kinds, whatever its first line says
+    now.
+    """
+    found = [
+        (cell, build.MARKER.match(cell["source"]))
+        for cell in notebook["cells"]
+        if cell["source"].count("# [part") == 1
+    ]
     return [cell for cell, marker in found if marker and _KINDS[marker["id"]] in kinds]
 
 
@@ -139,8 +195,17 @@ def duplicate(notebook, chance, part):
 
 def add_unanswered(notebook, chance, part):
     """As from a second copy of the release."""
-    for cell in _pick(chance, [cell for cell in released(part).cells if cell.metadata.get("nbgrader", {}).get("solution")]):
-        notebook["cells"].insert(chance.randint(0, len(notebook["cells"])), json.loads(json.dumps(cell)))
+    for cell in _pick(
+        chance,
+        [
+            cell
+            for cell in released(part).cells
+            if cell.metadata.get("nbgrader", {}).get("solution")
+        ],
+    ):
+        notebook["cells"].insert(
+            chance.randint(0, len(notebook["cells"])), json.loads(json.dumps(cell))
+        )
 
 
 def delete_locked(notebook, chance, part):
@@ -149,8 +214,11 @@ def delete_locked(notebook, chance, part):
 
 
 def delete_texts(notebook, chance, part):
-    notebook["cells"] = [cell for cell in notebook["cells"]
-                         if cell["cell_type"] == "code" or " written " in cell["source"] or chance.random() < 0.5]
+    notebook["cells"] = [
+        cell
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code" or " written " in cell["source"] or chance.random() < 0.5
+    ]
 
 
 def reorder(notebook, chance, part):
@@ -164,7 +232,9 @@ def reorder(notebook, chance, part):
 def merge(notebook, chance, part):
     """Jupyter's "merge with the cell below": the first one's metadata stay."""
     cells = notebook["cells"]
-    whole = [cell["cell_type"] == "code" and bool(build.MARKER.match(cell["source"])) for cell in cells]
+    whole = [
+        cell["cell_type"] == "code" and bool(build.MARKER.match(cell["source"])) for cell in cells
+    ]
     starts = [i for i in range(len(cells) - 1) if whole[i] and whole[i + 1]]
     if starts:
         start = chance.choice(starts)
@@ -173,9 +243,19 @@ def merge(notebook, chance, part):
 
 def merge_with_text(notebook, chance, part):
     cells = notebook["cells"]
-    texts = {cell.source for cell in released(part).cells if cell.cell_type == "markdown" and len(cell.source) > 40}
-    starts = [i for i in range(len(cells) - 2) if cells[i + 1]["source"] in texts and cells[i]["cell_type"] == "code"
-              and build.MARKER.match(cells[i]["source"]) and build.MARKER.match(cells[i + 2]["source"])]
+    texts = {
+        cell.source
+        for cell in released(part).cells
+        if cell.cell_type == "markdown" and len(cell.source) > 40
+    }
+    starts = [
+        i
+        for i in range(len(cells) - 2)
+        if cells[i + 1]["source"] in texts
+        and cells[i]["cell_type"] == "code"
+        and build.MARKER.match(cells[i]["source"])
+        and build.MARKER.match(cells[i + 2]["source"])
+    ]
     if starts:
         start = chance.choice(starts)
         cells[start]["source"] += "".join("\n\n" + cells.pop(start + 1)["source"] for _ in range(2))
@@ -190,20 +270,48 @@ def paste_elsewhere(notebook, chance, part):
 def edit_locked(notebook, chance, part):
     for cell in _pick(chance, _marked(notebook, "given", "practice", "test")):
         first, _, rest = cell["source"].partition("\n")
-        cell["source"] = first + "\n" + chance.choice([rest + "\nprint('mine')", rest.replace("1", "2"), rest + "\n)", "", "pass",
-                                                       "score.check = None\n1.0", "%matplotlib inline\n" + rest])
+        cell["source"] = (
+            first
+            + "\n"
+            + chance.choice(
+                [
+                    rest + "\nprint('mine')",
+                    rest.replace("1", "2"),
+                    rest + "\n)",
+                    "",
+                    "pass",
+                    "score.check = None\n1.0",
+                    "%matplotlib inline\n" + rest,
+                ]
+            )
+        )
 
 
 def change_first_line(notebook, chance, part):
     for cell in _pick(chance, _marked(notebook, "given", "practice", "test", "answer")):
-        above = chance.choice(["%%time\n", "\n \n", "\ufeff", "  ", "#@title My answer\n", "%%capture out\n\n", "# %%\n"])
+        above = chance.choice(
+            [
+                "%%time\n",
+                "\n \n",
+                "\ufeff",
+                "  ",
+                "#@title My answer\n",
+                "%%capture out\n\n",
+                "# %%\n",
+            ]
+        )
         cell["source"] = above + cell["source"]
 
 
 def change_kind(notebook, chance, part):
     for cell in _pick(chance, _marked(notebook, "given", "practice", "test", "answer")):
         first, _, rest = cell["source"].partition("\n")
-        cell["source"] = first.split("]")[0] + chance.choice(["] given", "] answer", "] done!", "]"]) + "\n" + rest
+        cell["source"] = (
+            first.split("]")[0]
+            + chance.choice(["] given", "] answer", "] done!", "]"])
+            + "\n"
+            + rest
+        )
 
 
 def lose_first_line(notebook, chance, part):
@@ -215,14 +323,23 @@ def lose_first_line(notebook, chance, part):
 
 
 def lose_first_line_of_locked(notebook, chance, part):
-    for cell in _pick(chance, [c for c in _marked(notebook, "given", "practice", "test") if "nbgrader" in c["metadata"]]):
+    for cell in _pick(
+        chance,
+        [c for c in _marked(notebook, "given", "practice", "test") if "nbgrader" in c["metadata"]],
+    ):
         cell["source"] = cell["source"].partition("\n")[2]
 
 
 def add_own_cells(notebook, chance, part):
-    for source, kind in [("import math", "code"), ("def helper(x):\n    return x", "code"), ("my notes", "markdown"),
-                         ("!pip list", "code"), ("bc_loss = torch.compile(bc_loss)", "code"), ("x", "raw"),
-                         ("a comment\n# [part1/x] answer", "markdown")]:
+    for source, kind in [
+        ("import math", "code"),
+        ("def helper(x):\n    return x", "code"),
+        ("my notes", "markdown"),
+        ("!pip list", "code"),
+        ("bc_loss = torch.compile(bc_loss)", "code"),
+        ("x", "raw"),
+        ("a comment\n# [part1/x] answer", "markdown"),
+    ]:
         if chance.random() < 0.5:
             notebook["cells"].insert(chance.randint(0, len(notebook["cells"])), own(source, kind))
 
@@ -230,22 +347,49 @@ def add_own_cells(notebook, chance, part):
 def foreign_metadata(notebook, chance, part):
     for cell in _pick(chance, notebook["cells"]):
         if "nbgrader" not in cell["metadata"]:
-            cell["metadata"]["nbgrader"] = {"grade_id": "part9-bonus", "grade": True, "points": 100, "solution": False}
+            cell["metadata"]["nbgrader"] = {
+                "grade_id": "part9-bonus",
+                "grade": True,
+                "points": 100,
+                "solution": False,
+            }
         else:
             cell["metadata"]["nbgrader"]["points"] = 100
 
 
-MANGLINGS = [as_colab_saves_it, lose_metadata, duplicate, add_unanswered, delete_locked, delete_texts, reorder, merge,
-             merge_with_text, paste_elsewhere, edit_locked, change_first_line, change_kind, lose_first_line,
-             lose_first_line_of_locked, add_own_cells, foreign_metadata]
+MANGLINGS = [
+    as_colab_saves_it,
+    lose_metadata,
+    duplicate,
+    add_unanswered,
+    delete_locked,
+    delete_texts,
+    reorder,
+    merge,
+    merge_with_text,
+    paste_elsewhere,
+    edit_locked,
+    change_first_line,
+    change_kind,
+    lose_first_line,
+    lose_first_line_of_locked,
+    add_own_cells,
+    foreign_metadata,
+]
 
 
 def tried(part, examples):
     """Repair `examples` random mixes of manglings; return how many manglings that were."""
     mixes = []
 
-    @settings(max_examples=examples, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
-    @given(st.lists(st.sampled_from(MANGLINGS), min_size=1, max_size=8), st.integers(0, 2 ** 32))
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+    )
+    @given(st.lists(st.sampled_from(MANGLINGS), min_size=1, max_size=8), st.integers(0, 2**32))
     def check(manglings, seed):
         notebook, chance = answered(part), random.Random(seed)
         for mangle in manglings:
@@ -269,7 +413,9 @@ def test_after_any_mix_of_manglings_the_answers_stand_in_the_release(part, recor
 
 @pytest.mark.long
 @each_part
-def test_after_any_of_many_mixes_of_manglings_the_answers_stand_in_the_release(part, record_property):
+def test_after_any_of_many_mixes_of_manglings_the_answers_stand_in_the_release(
+    part, record_property
+):
     manglings = tried(part, 1000)
     record_property("manglings", manglings)
     print(f"{part.name}: 1000 mixes, {manglings} manglings")
@@ -296,7 +442,10 @@ def test_outputs_and_counts_go_without_a_word(part):
     notebook = answered(part)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            cell |= {"execution_count": 3, "outputs": [{"output_type": "stream", "name": "stdout", "text": "loss 0.1"}]}
+            cell |= {
+                "execution_count": 3,
+                "outputs": [{"output_type": "stream", "name": "stdout", "text": "loss 0.1"}],
+            }
     result, repairs = fix(notebook, part)
     assert repairs == ""
     assert_all_is_there(result, part)
@@ -308,9 +457,18 @@ def test_what_colab_saves_is_repaired_and_names_and_photos_are_gone(part):
     as_colab_saves_it(notebook, random.Random(0), part)
     result, repairs = fix(notebook, part)
     assert_all_is_there(result, part)
-    assert "(executionInfo) were removed from" in repairs and "not of format 4.5" in repairs and "view-in-github" in repairs
+    assert (
+        "(executionInfo) were removed from" in repairs
+        and "not of format 4.5" in repairs
+        and "view-in-github" in repairs
+    )
     text = nbformat.writes(result)
-    assert "Ann Lee" not in text and "photos/ann" not in text and "executionInfo" not in text and "annlee" not in text
+    assert (
+        "Ann Lee" not in text
+        and "photos/ann" not in text
+        and "executionInfo" not in text
+        and "annlee" not in text
+    )
     assert [cell.id for cell in result.cells] == [cell.id for cell in released(part).cells]
 
 
@@ -321,7 +479,10 @@ def test_each_locked_cell_that_was_changed_or_deleted_is_named():
     notebook["cells"].remove(cell_of(notebook, "part1-q1_3"))
     result, repairs = fix(notebook, PART1)
     assert_all_is_there(result, PART1)
-    assert "Locked cells were changed and are the release's again: part1/horizons, part1/q1_2." in repairs
+    assert (
+        "Locked cells were changed and are the release's again: part1/horizons, part1/q1_2."
+        in repairs
+    )
     assert "Locked cells were missing and were put back: part1/q1_3." in repairs
 
 
@@ -340,27 +501,40 @@ def test_an_emptied_answer_has_the_releases_text_again(emptied):
     notebook = answered(PART1)
     cell_of(notebook, "part1-bc_loss")["source"] = emptied
     result, repairs = fix(notebook, PART1)
-    assert cell_of(result, "part1-bc_loss").source == cell_of(released(PART1), "part1-bc_loss").source
+    assert (
+        cell_of(result, "part1-bc_loss").source == cell_of(released(PART1), "part1-bc_loss").source
+    )
     assert "Answer cells were empty and have the release's text again: part1/bc_loss." in repairs
 
 
-@pytest.mark.parametrize("sources, kept, said", [
-    (["old", "new"], "new", "the last of those that are answered was kept"),
-    (["new", None], "new", "the answered one was kept"),
-    ([None, "new"], "new", "the answered one was kept"),
-    (["new", "new"], "new", "they are alike"),
-    ([None, None], None, "none of them is answered"),
-    (["new", "broken"], "new", "the last of those that are answered was kept"),
-], ids=str)
+@pytest.mark.parametrize(
+    "sources, kept, said",
+    [
+        (["old", "new"], "new", "the last of those that are answered was kept"),
+        (["new", None], "new", "the answered one was kept"),
+        ([None, "new"], "new", "the answered one was kept"),
+        (["new", "new"], "new", "they are alike"),
+        ([None, None], None, "none of them is answered"),
+        (["new", "broken"], "new", "the last of those that are answered was kept"),
+    ],
+    ids=str,
+)
 def test_of_an_answer_that_stands_twice_the_last_answered_one_is_kept(sources, kept, said):
     notebook, first = answered(PART1), "# [part1/bc_loss] answer Q1.2\n"
-    texts = {"old": first + "def bc_loss(model, nobs, naction):\n    return 0",
-             "new": cell_of(notebook, "part1-bc_loss")["source"],
-             None: cell_of(released(PART1), "part1-bc_loss").source, "broken": first + "def bc_loss(:"}
+    texts = {
+        "old": first + "def bc_loss(model, nobs, naction):\n    return 0",
+        "new": cell_of(notebook, "part1-bc_loss")["source"],
+        None: cell_of(released(PART1), "part1-bc_loss").source,
+        "broken": first + "def bc_loss(:",
+    }
     place = place_of(notebook, "part1-bc_loss")
-    notebook["cells"][place:place + 1] = [notebook["cells"][place] | {"source": texts[which]} for which in sources]
+    notebook["cells"][place : place + 1] = [
+        notebook["cells"][place] | {"source": texts[which]} for which in sources
+    ]
     result, repairs = fix(notebook, PART1)
-    assert [cell.source for cell in result.cells if "bc_loss(model" in cell.source][0] == texts[kept]
+    assert [cell.source for cell in result.cells if "bc_loss(model" in cell.source][0] == texts[
+        kept
+    ]
     assert f"An answer stood in the notebook 2 times ({said}): part1/bc_loss." in repairs
 
 
@@ -388,9 +562,11 @@ def test_an_unanswered_copy_without_marks_is_not_taken_for_the_answer():
 def test_two_unmarked_cells_that_define_the_same_are_both_left_where_they_stand():
     notebook = answered(PART1)
     place = place_of(notebook, "part1-bc_loss")
-    notebook["cells"][place:place + 1] = [own(f"def bc_loss(model, nobs, naction):\n    return {number}") for number in (1, 2)]
+    notebook["cells"][place : place + 1] = [
+        own(f"def bc_loss(model, nobs, naction):\n    return {number}") for number in (1, 2)
+    ]
     result, repairs = fix(notebook, PART1)
-    between = result.cells[place_of(result, "part1-bc_loss"):place_of(result, "part1-q1_2")]
+    between = result.cells[place_of(result, "part1-bc_loss") : place_of(result, "part1-q1_2")]
     assert between[0] == cell_of(released(PART1), "part1-bc_loss")
     assert [cell.source[-1] for cell in between if cell.cell_type == "code"][1:] == ["1", "2"]
     assert "put back, unanswered: part1/bc_loss" in repairs
@@ -418,9 +594,14 @@ def test_answers_in_words_that_lost_their_marks_are_known_by_the_question():
 
 def test_several_answers_in_one_unmarked_cell_all_count():
     notebook = answered(PART1)
-    both = "\n\n".join(cell_of(notebook, f"part1-{name}")["source"].partition("\n")[2] for name in ("bc_loss", "mlp_inference"))
+    both = "\n\n".join(
+        cell_of(notebook, f"part1-{name}")["source"].partition("\n")[2]
+        for name in ("bc_loss", "mlp_inference")
+    )
     for name in ("bc_loss", "mlp_inference"):
-        cell_of(notebook, f"part1-{name}")["source"] = cell_of(released(PART1), f"part1-{name}").source
+        cell_of(notebook, f"part1-{name}")["source"] = cell_of(
+            released(PART1), f"part1-{name}"
+        ).source
     notebook["cells"].append(own(both))
     result, _ = fix(notebook, PART1)
     for name in ("bc_loss", "mlp_inference"):
@@ -437,12 +618,16 @@ def test_an_answer_that_was_typed_into_a_locked_cell_is_moved_to_its_own(cell):
     result, repairs = fix(notebook, PART1)
     assert_all_is_there(result, PART1)
     assert "moved to its own: part1/bc_loss." in repairs
-    assert (f"release's again: {cell.replace('-', '/')}." in repairs) == (cell != "part1-train")  # practice: there to be changed
+    assert (f"release's again: {cell.replace('-', '/')}." in repairs) == (
+        cell != "part1-train"
+    )  # practice: there to be changed
 
 
 def test_an_answer_in_a_locked_cell_does_not_replace_one_in_its_own():
     notebook = answered(PART1)
-    cell_of(notebook, "part1-q1_2")["source"] += "\ndef bc_loss(model, nobs, naction):\n    return 0"
+    cell_of(notebook, "part1-q1_2")["source"] += (
+        "\ndef bc_loss(model, nobs, naction):\n    return 0"
+    )
     result, repairs = fix(notebook, PART1)
     assert_all_is_there(result, PART1)
     assert "moved" not in repairs
@@ -451,41 +636,60 @@ def test_an_answer_in_a_locked_cell_does_not_replace_one_in_its_own():
 def test_imports_and_helpers_added_to_a_locked_cell_are_kept_and_changes_of_its_values_are_not():
     notebook = answered(PART1)
     helper = "@torch.no_grad()\ndef flat(x):  # mine\n    return x.flatten(1)"
-    cell_of(notebook, "part1-imports")["source"] += "\nimport math\nseed = 7\nEPS = 1e-8\nslow = score.check('Q1.1', 1)"
+    cell_of(notebook, "part1-imports")["source"] += (
+        "\nimport math\nseed = 7\nEPS = 1e-8\nslow = score.check('Q1.1', 1)"
+    )
     cell_of(notebook, "part1-imports")["source"] += "\n" + helper
     result, repairs = fix(notebook, PART1)
     assert_all_is_there(result, PART1)
-    assert result.cells[place_of(result, "part1-imports") + 1].source == f"import math\nEPS = 1e-8\n{helper}"
+    assert (
+        result.cells[place_of(result, "part1-imports") + 1].source
+        == f"import math\nEPS = 1e-8\n{helper}"
+    )
     assert "What was added to a locked cell stands in one of its own: part1/imports." in repairs
 
 
 def test_the_students_own_cells_stay_beside_their_neighbours():
     notebook = answered(PART1)
-    notebook["cells"].insert(place_of(notebook, "part1-bc_loss"), own("def helper(x):\n    return x"))
-    notebook["cells"].insert(place_of(notebook, "part1-q1_2"), own("![me](attachment:me.png)", "markdown") | {
-        "attachments": {"me.png": {"image/png": "AAAA"}}})
+    notebook["cells"].insert(
+        place_of(notebook, "part1-bc_loss"), own("def helper(x):\n    return x")
+    )
+    notebook["cells"].insert(
+        place_of(notebook, "part1-q1_2"),
+        own("![me](attachment:me.png)", "markdown")
+        | {"attachments": {"me.png": {"image/png": "AAAA"}}},
+    )
     notebook["cells"].append(own("the end"))
     moved = cell_of(notebook, "part1-setup")
     notebook["cells"].remove(moved)
     notebook["cells"].append(moved)
     result, repairs = fix(notebook, PART1)
     assert_all_is_there(result, PART1)
-    assert result.cells[place_of(result, "part1-bc_loss") - 1].source == "def helper(x):\n    return x"
-    assert result.cells[place_of(result, "part1-q1_2") - 1].attachments == {"me.png": {"image/png": "AAAA"}}
+    assert (
+        result.cells[place_of(result, "part1-bc_loss") - 1].source == "def helper(x):\n    return x"
+    )
+    assert result.cells[place_of(result, "part1-q1_2") - 1].attachments == {
+        "me.png": {"image/png": "AAAA"}
+    }
     assert result.cells[-1].source == "the end"
     assert repairs == "Cells stood in another order and are in the release's again: part1/setup."
 
 
 def test_a_comment_that_looks_like_a_marker_within_an_answer_cuts_nothing():
     notebook = answered(PART1)
-    cell_of(notebook, "part1-bc_loss")["source"] += "\n# [part1/q1_2] is next\n    # [part1/q1_2] test"
+    cell_of(notebook, "part1-bc_loss")["source"] += (
+        "\n# [part1/q1_2] is next\n    # [part1/q1_2] test"
+    )
     result, repairs = fix(notebook, PART1)
     assert cell_of(result, "part1-bc_loss").source.endswith("# [part1/q1_2] test") and repairs == ""
 
 
 def test_metadata_of_cells_that_the_notebook_does_not_have_is_dropped_and_named():
     notebook = answered(PART1)
-    notebook["cells"].append(own("100.0") | {"metadata": {"nbgrader": {"grade_id": "bonus", "grade": True, "points": 100}}})
+    notebook["cells"].append(
+        own("100.0")
+        | {"metadata": {"nbgrader": {"grade_id": "bonus", "grade": True, "points": 100}}}
+    )
     cell_of(notebook, "part1-q1_1")["metadata"]["nbgrader"]["points"] = 50
     result, repairs = fix(notebook, PART1)
     assert_all_is_there(result, PART1)
@@ -502,38 +706,62 @@ def test_cells_that_changed_between_code_and_text_change_back():
     assert "are what they were: part4/train, part4/report_curves." in repairs
 
 
-@pytest.mark.parametrize("content, sentence", [
-    (b"", "is empty"),
-    (b"<!DOCTYPE html><html>Sign in to Moodle", "web page"),
-    (b"# %%\nimport torch\n", "a Python script"),
-    ("Kein Notebook, sondern ein Text über Fuß und Ball".encode("latin-1"), "not UTF-8"),
-    (b"PK\x03\x04\xff\xfe", "not UTF-8"),
-    (b"lorem ipsum", "is text, not a notebook"),
-    (_ANSWERED["part1_mlp"][:5000], "breaks off before its end"),
-    (_ANSWERED["part1_mlp"].replace('"cells": [', '"cells": [<<<<<<< HEAD', 1), "not whole JSON"),
-    ("[" * 100_000, "nested too deeply"),
-    ('{"cells": ' + "[" * 100_000, "nested too deeply"),
-    ('{"cells": [' + "9" * 5000 + "]}", "not whole JSON"),
-    ("null", "no list of cells"),
-    ("{}", "no list of cells"),
-    ('{"cells": [1]}', "no list of cells"),
-    ('{"nbformat": 3, "worksheets": []}', "no list of cells"),
-    ('{"nbformat": 5, "cells": []}', "not of format 4"),
-    ('{"nbformat": 4, "cells": []}', "None of its cells"),
-    (_ANSWERED["part2_cvae"], "None of its cells is one of this notebook's"),
-    (json.dumps({"nbformat": 4, "cells": [{}] * (MAX_CELLS + 1)}), f"has {MAX_CELLS + 1} cells"),
-    (json.dumps({"nbformat": 4, "cells": [own("# [part1/bc_loss] answer Q1.2\n" * (MAX_CELLS + 1))]}), "falls into more than"),
-    (" " * (MAX_BYTES + 1), "larger than 20 MB"),
-], ids=range(21))
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>Sign in to Moodle", "web page"),
+        (b"# %%\nimport torch\n", "a Python script"),
+        ("Kein Notebook, sondern ein Text über Fuß und Ball".encode("latin-1"), "not UTF-8"),
+        (b"PK\x03\x04\xff\xfe", "not UTF-8"),
+        (b"lorem ipsum", "is text, not a notebook"),
+        (_ANSWERED["part1_mlp"][:5000], "breaks off before its end"),
+        (
+            _ANSWERED["part1_mlp"].replace('"cells": [', '"cells": [<<<<<<< HEAD', 1),
+            "not whole JSON",
+        ),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"cells": ' + "[" * 100_000, "nested too deeply"),
+        ('{"cells": [' + "9" * 5000 + "]}", "not whole JSON"),
+        ("null", "no list of cells"),
+        ("{}", "no list of cells"),
+        ('{"cells": [1]}', "no list of cells"),
+        ('{"nbformat": 3, "worksheets": []}', "no list of cells"),
+        ('{"nbformat": 5, "cells": []}', "not of format 4"),
+        ('{"nbformat": 4, "cells": []}', "None of its cells"),
+        (_ANSWERED["part2_cvae"], "None of its cells is one of this notebook's"),
+        (
+            json.dumps({"nbformat": 4, "cells": [{}] * (MAX_CELLS + 1)}),
+            f"has {MAX_CELLS + 1} cells",
+        ),
+        (
+            json.dumps(
+                {"nbformat": 4, "cells": [own("# [part1/bc_loss] answer Q1.2\n" * (MAX_CELLS + 1))]}
+            ),
+            "falls into more than",
+        ),
+        (" " * (MAX_BYTES + 1), "larger than 20 MB"),
+    ],
+    ids=range(21),
+)
 def test_what_is_no_notebook_is_told_in_one_sentence(content, sentence):
     with pytest.raises(RepairError, match=sentence) as told:
         repair(content, released(PART1))
     assert len(str(told.value)) < 200 and str(told.value).endswith((".", "?"))
 
 
-@pytest.mark.parametrize("cell", [
-    {"cell_type": "code"}, {"cell_type": "code", "source": [1]}, {"cell_type": "code", "source": {"a": "b"}}, {"source": "x"},
-    {"cell_type": [], "source": "x"}, {"cell_type": "code", "source": "x" * (MAX_CODE + 1)}], ids=range(6))
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {"cell_type": "code"},
+        {"cell_type": "code", "source": [1]},
+        {"cell_type": "code", "source": {"a": "b"}},
+        {"source": "x"},
+        {"cell_type": [], "source": "x"},
+        {"cell_type": "code", "source": "x" * (MAX_CODE + 1)},
+    ],
+    ids=range(6),
+)
 def test_a_cell_that_cannot_be_read_is_left_out_and_the_rest_is_graded(cell):
     notebook = answered(PART1)
     notebook["cells"].insert(3, cell)
@@ -542,10 +770,32 @@ def test_a_cell_that_cannot_be_read_is_left_out_and_the_rest_is_graded(cell):
     assert "What cannot be read was left out: cell 4 " in repairs
 
 
-_FIELDS = ["metadata", "nbgrader", "grade_id", "id", "metadata.id", "attachments", "outputs", "nbformat_minor", "source",
-           "cell_type"]
-_PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["part1-bc_loss", "raw"])
-_NESTED = st.recursive(_PLAIN, lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=3), some, max_size=3))
+_FIELDS = [
+    "metadata",
+    "nbgrader",
+    "grade_id",
+    "id",
+    "metadata.id",
+    "attachments",
+    "outputs",
+    "nbformat_minor",
+    "source",
+    "cell_type",
+]
+_PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["part1-bc_loss", "raw"])
+)
+_NESTED = st.recursive(
+    _PLAIN,
+    lambda some: (
+        st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=3), some, max_size=3)
+    ),
+)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -566,13 +816,28 @@ def test_whatever_stands_in_the_fields_of_a_cell_there_is_a_notebook_or_a_senten
     result, _ = repair(json.dumps(notebook), released(PART1))
     nbformat.validate(result)
     nbformat.writes(result).encode()
-    metadata = [[cell.metadata for cell in notebook.cells if cell.metadata] for notebook in (result, released(PART1))]
+    metadata = [
+        [cell.metadata for cell in notebook.cells if cell.metadata]
+        for notebook in (result, released(PART1))
+    ]
     assert metadata[0] == metadata[1]
 
 
-@pytest.mark.parametrize("code", [
-    "x" + ".a" * 60_000, "-" * 90_000 + "1", "(" * 90_000, "[" * 150 + "]" * 150, "bc_loss\0 = 1", "\ud800 = '\ud800'",
-    "lambda:" * 20_000 + "1", "if 1:\n" + "".join(" " * i + "if 1:\n" for i in range(1, 300)), "%%bash\nrm -rf x"], ids=range(9))
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x" + ".a" * 60_000,
+        "-" * 90_000 + "1",
+        "(" * 90_000,
+        "[" * 150 + "]" * 150,
+        "bc_loss\0 = 1",
+        "\ud800 = '\ud800'",
+        "lambda:" * 20_000 + "1",
+        "if 1:\n" + "".join(" " * i + "if 1:\n" for i in range(1, 300)),
+        "%%bash\nrm -rf x",
+    ],
+    ids=range(9),
+)
 def test_code_that_no_parser_likes_is_kept_and_harms_nothing(code):
     notebook = answered(PART1)
     notebook["cells"].remove(cell_of(notebook, "part1-bc_loss"))

@@ -1,4 +1,7 @@
-"""What the kit asks for: one set of ranges in two files, a lock that fits it, a student's part that stands alone."""
+"""What the kit asks for: one set of ranges in two files, a lock that fits it, a student's part that
+stands alone.
+"""
+
 import re
 import subprocess
 import sys
@@ -16,7 +19,16 @@ STUDENT = PROJECT["dependencies"]
 INSTRUCTOR = PROJECT["optional-dependencies"]["instructor"]
 TEST = PROJECT["optional-dependencies"]["test"] + PROJECT["optional-dependencies"]["cluster"]
 NAMED_IN_THE_COURSE = {
-    "torch", "numpy", "zarr", "gym", "pymunk", "pygame", "shapely", "scikit-video", "matplotlib", "ipywidgets",
+    "torch",
+    "numpy",
+    "zarr",
+    "gym",
+    "pymunk",
+    "pygame",
+    "shapely",
+    "scikit-video",
+    "matplotlib",
+    "ipywidgets",
     "nbgrader",
 }
 
@@ -42,10 +54,14 @@ def test_requirements_txt_has_pyprojects_ranges():
 def test_lock_pins_exactly_within_the_ranges():
     lock = read("requirements.lock")
     for pin in lock.values():
-        assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), f"{pin} is no exact version for every machine"
+        assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), (
+            f"{pin} is no exact version for every machine"
+        )
     for name, requirement in by_name(STUDENT + INSTRUCTOR + TEST).items():
         version = str(lock[name].specifier).removeprefix("==")
-        assert version in requirement.specifier, f"the lock has {version} where {requirement} is asked for"
+        assert version in requirement.specifier, (
+            f"the lock has {version} where {requirement} is asked for"
+        )
 
 
 def test_lock_names_no_host_and_no_path():
@@ -60,7 +76,10 @@ def test_range_takes_what_colab_has(pin):
 
 
 def test_students_part_brings_nothing_of_the_instructors():
-    instructors = {canonicalize_name(Requirement(line).name) for line in INSTRUCTOR} | {"jupyterlab", "notebook"}
+    instructors = {canonicalize_name(Requirement(line).name) for line in INSTRUCTOR} | {
+        "jupyterlab",
+        "notebook",
+    }
     instructors -= {"psutil", "pyyaml"}  # which IPython and zarr bring anyway
     assert not instructors & brought_by(STUDENT)
     assert "jupyterlab" in brought_by(INSTRUCTOR)

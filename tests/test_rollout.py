@@ -11,8 +11,10 @@ from pusht import Episodes, PushTEnv, normalize_data, receding_horizon, rollout,
 from pusht.networks import ResidualMLP
 from pusht.sim import GOAL_POSE, PushTSim, sample_start
 
-STATS = {"obs": {"min": np.zeros(5, np.float32), "max": np.float32([512, 512, 512, 512, 2 * np.pi])},
-         "action": {"min": np.zeros(2, np.float32), "max": np.float32([512, 512])}}
+STATS = {
+    "obs": {"min": np.zeros(5, np.float32), "max": np.float32([512, 512, 512, 512, 2 * np.pi])},
+    "action": {"min": np.zeros(2, np.float32), "max": np.float32([512, 512])},
+}
 
 
 def network(seed: int):
@@ -78,7 +80,9 @@ def test_lock_step_gives_the_episodes_of_the_taught_loop(policy_seed):
         states, rewards = taught_loop(infer, seed, 500)
         assert len(together.rewards[i]) == len(rewards)
         np.testing.assert_allclose(together.rewards[i], rewards, rtol=0, atol=1e-4)
-        np.testing.assert_allclose(together.states[i][:, :4], np.array(states)[:, :4], rtol=0, atol=1e-2)
+        np.testing.assert_allclose(
+            together.states[i][:, :4], np.array(states)[:, :4], rtol=0, atol=1e-2
+        )
         assert together.max_rewards[i] == pytest.approx(max(rewards), abs=1e-4)
         moved += np.ptp(together.states[i][:, 2]) > 20
     assert moved >= 2  # else only the agent was compared
@@ -95,7 +99,9 @@ def test_an_episode_does_not_depend_on_its_neighbours():
 def test_episodes_tell_what_happened():
     episodes = rollout(receding_horizon(network(0), STATS), [3, 4], max_steps=40)
     assert isinstance(episodes, Episodes) and episodes.seeds == [3, 4]
-    for seed, states, actions, rewards in zip(episodes.seeds, episodes.states, episodes.actions, episodes.rewards):
+    for seed, states, actions, rewards in zip(
+        episodes.seeds, episodes.states, episodes.actions, episodes.rewards
+    ):
         assert states.shape == (41, 5) and actions.shape == (40, 2) and rewards.shape == (40,)
         env = PushTEnv()
         np.testing.assert_array_equal(states[0], env.reset(seed=seed)[0])
@@ -106,7 +112,9 @@ def test_episodes_tell_what_happened():
 
 
 def test_legacy_changes_where_the_block_starts():
-    default, legacy = (rollout(stay, [3], max_steps=1, legacy=legacy).states[0][0] for legacy in (False, True))
+    default, legacy = (
+        rollout(stay, [3], max_steps=1, legacy=legacy).states[0][0] for legacy in (False, True)
+    )
     np.testing.assert_array_equal(default[[0, 1, 4]], legacy[[0, 1, 4]])
     assert np.hypot(*(default - legacy)[2:4]) > 10
 
@@ -128,7 +136,9 @@ def test_the_policy_sees_the_last_two_observations_and_the_first_one_twice():
 def test_executed_are_the_actions_from_the_last_observation_on(obs_horizon, action_horizon):
     def infer(nobs):
         assert nobs.shape == (2, obs_horizon, 5) and nobs.dtype == torch.float32
-        return torch.arange(16.0)[None, :, None].expand(2, 16, 2) / 16  # action k lies at 256 + 16 k px
+        return (
+            torch.arange(16.0)[None, :, None].expand(2, 16, 2) / 16
+        )  # action k lies at 256 + 16 k px
 
     policy = receding_horizon(infer, STATS, obs_horizon=obs_horizon, action_horizon=action_horizon)
     episodes = rollout(policy, [0, 1], obs_horizon=obs_horizon, max_steps=2 * action_horizon)
@@ -142,7 +152,9 @@ def test_the_network_sees_normalised_observations():
 
     def infer(nobs):
         seen.append(nobs)
-        return torch.zeros(len(nobs), 16, 2, requires_grad=True)  # a forgotten no_grad is no reason to fail here
+        return torch.zeros(
+            len(nobs), 16, 2, requires_grad=True
+        )  # a forgotten no_grad is no reason to fail here
 
     episodes = rollout(receding_horizon(infer, STATS), [0], max_steps=8)
     expected = episodes.states[0][0] / STATS["obs"]["max"] * 2 - 1
@@ -156,19 +168,26 @@ def test_the_network_sees_normalised_observations():
 def test_max_steps_holds_also_in_the_middle_of_a_chunk(max_steps):
     policy, calls = recording(stay)
     episodes = rollout(policy, [0, 1, 2], max_steps=max_steps)
-    assert [len(r) for r in episodes.rewards] == [max_steps] * 3 and len(calls) == math.ceil(max_steps / 8)
+    assert [len(r) for r in episodes.rewards] == [max_steps] * 3 and len(calls) == math.ceil(
+        max_steps / 8
+    )
 
 
 @pytest.fixture
 def nearly_done(monkeypatch):
-    """Starts of seeds below 10: the block lies 25 px beyond the goal along the T's stem, the agent in line before its end,
-    `seed` px further off. Pushed straight back, it covers the goal after a few steps."""
+    """Starts of seeds below 10: the block lies 25 px beyond the goal along the T's stem, the agent
+    in line before its end, `seed` px further off. Pushed straight back, it covers the goal after a
+    few steps.
+    """
+
     def start(seed):
         if seed >= 10:
             return sample_start(seed)
         x, y, angle = GOAL_POSE
         along = np.array([-np.sin(angle), np.cos(angle)])
-        return np.array([*((x, y) + (25 + 120 + 15 + 5 + 8 * seed) * along), *((x, y) + 25 * along), angle])
+        return np.array(
+            [*((x, y) + (25 + 120 + 15 + 5 + 8 * seed) * along), *((x, y) + 25 * along), angle]
+        )
 
     monkeypatch.setitem(rollout.__globals__, "sample_start", start)
 
@@ -180,7 +199,9 @@ def push_back(obs):
     return np.repeat(target[:, None], 8, axis=1)
 
 
-def test_an_episode_that_succeeds_leaves_the_batch_and_is_not_stepped_further(nearly_done, monkeypatch):
+def test_an_episode_that_succeeds_leaves_the_batch_and_is_not_stepped_further(
+    nearly_done, monkeypatch
+):
     steps = collections.Counter()
     step = PushTSim.step
 
@@ -191,7 +212,12 @@ def test_an_episode_that_succeeds_leaves_the_batch_and_is_not_stepped_further(ne
     monkeypatch.setattr(PushTSim, "step", counted)
     policy, calls = recording(push_back)
     told = []
-    episodes = rollout(policy, [0, 50, 3, 6], max_steps=100, after_step=lambda ended, total: told.append((ended, total)))
+    episodes = rollout(
+        policy,
+        [0, 50, 3, 6],
+        max_steps=100,
+        after_step=lambda ended, total: told.append((ended, total)),
+    )
     lengths = [len(r) for r in episodes.rewards]
     assert episodes.successes.tolist() == [True, False, True, True]
     assert lengths[0] < lengths[2] < lengths[3] < lengths[1] == 100
@@ -199,8 +225,12 @@ def test_an_episode_that_succeeds_leaves_the_batch_and_is_not_stepped_further(ne
     for rewards, succeeded in zip(episodes.rewards, episodes.successes):
         assert (rewards[:-1] < 1).all() and (rewards[-1] == 1) == succeeded
     assert sorted(steps.values()) == sorted(lengths)
-    assert [len(obs) for obs in calls] == [sum(length > 8 * call for length in lengths) for call in range(len(calls))]
-    assert told == [(sum(length <= 8 * (call + 1) for length in lengths), 4) for call in range(len(calls))]
+    assert [len(obs) for obs in calls] == [
+        sum(length > 8 * call for length in lengths) for call in range(len(calls))
+    ]
+    assert told == [
+        (sum(length <= 8 * (call + 1) for length in lengths), 4) for call in range(len(calls))
+    ]
 
 
 def test_those_left_go_on_as_if_nothing_had_happened(nearly_done):
@@ -210,7 +240,9 @@ def test_those_left_go_on_as_if_nothing_had_happened(nearly_done):
         np.testing.assert_array_equal(together.states[i], alone.states[0])
 
 
-@pytest.mark.parametrize("wrong", [lambda chunks: chunks[:-1], lambda chunks: chunks[:, :0]], ids=["episodes", "actions"])
+@pytest.mark.parametrize(
+    "wrong", [lambda chunks: chunks[:-1], lambda chunks: chunks[:, :0]], ids=["episodes", "actions"]
+)
 @pytest.mark.parametrize("rounds", [0, 1])
 def test_a_policy_that_answers_with_too_few_is_refused(wrong, rounds):
     calls = 0
@@ -235,11 +267,16 @@ def sampling(obs):
 def test_a_sampling_policy_is_reproducible():
     first = rollout(sampling, [0, 1], max_steps=40)
     torch.rand(3)
-    again, other = rollout(sampling, [0, 1], max_steps=40), rollout(sampling, [0, 1], max_steps=40, torch_seed=1)
+    again, other = (
+        rollout(sampling, [0, 1], max_steps=40),
+        rollout(sampling, [0, 1], max_steps=40, torch_seed=1),
+    )
     for i in range(2):
         np.testing.assert_array_equal(first.states[i], again.states[i])
         assert not np.array_equal(first.states[i], other.states[i])
-    assert not np.array_equal(first.actions[0] - first.states[0][:-1, :2], first.actions[1] - first.states[1][:-1, :2])
+    assert not np.array_equal(
+        first.actions[0] - first.states[0][:-1, :2], first.actions[1] - first.states[1][:-1, :2]
+    )
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -1,4 +1,6 @@
-"""The rubric's numbers fit each other, the questions that are asked, and the notebooks that ask them."""
+"""The rubric's numbers fit each other, the questions that are asked, and the notebooks that ask
+them.
+"""
 
 import re
 from itertools import combinations
@@ -30,7 +32,9 @@ def test_part_1_is_worth_ten_points():
 
 @parts
 def test_the_points_of_a_part_add_up(part):
-    assert part.points == sum(entry.points for entry in (*part.questions, *part.policies, *part.written))
+    assert part.points == sum(
+        entry.points for entry in (*part.questions, *part.policies, *part.written)
+    )
     assert all(question.points > 0 for question in part.questions)
     assert part.policies and all(policy.points > 0 for policy in part.policies)
 
@@ -67,8 +71,18 @@ def test_the_loss_band_holds_the_reference(policy):
 
 
 def test_the_published_thresholds_are_kept():
-    published = {name: policy.published for name, policy in rubric.POLICIES.items() if policy.published is not None}
-    assert published == {"part1_mlp": 0.60, "part2_cvae": 0.70, "part3_ddpm": 0.80, "part4_mse": 0.50, "part4_flow": 0.70}
+    published = {
+        name: policy.published
+        for name, policy in rubric.POLICIES.items()
+        if policy.published is not None
+    }
+    assert published == {
+        "part1_mlp": 0.60,
+        "part2_cvae": 0.70,
+        "part3_ddpm": 0.80,
+        "part4_mse": 0.50,
+        "part4_flow": 0.70,
+    }
 
 
 def test_an_episode_is_practised_on_in_one_way_only():
@@ -99,7 +113,9 @@ def test_every_extension_can_be_checked_and_is_worth_nothing():
     in_rubric = [extension.name for part in rubric.PARTS.values() for extension in part.extensions]
     assert len(in_rubric) == len(set(in_rubric)) and set(in_rubric) == set(EXTENSIONS)
     for part in rubric.PARTS.values():
-        assert not {extension.name for extension in part.extensions} & {entry.name for entry in part.graded()}
+        assert not {extension.name for extension in part.extensions} & {
+            entry.name for entry in part.graded()
+        }
         assert all(extension.name.startswith(f"E{part.number}.") for extension in part.extensions)
 
 
@@ -124,13 +140,31 @@ def test_a_question_is_found_by_its_name():
 def test_every_question_has_its_answer_and_test_cell_in_the_notebook(name):
     part = rubric.PARTS[name]
     cells = (SOURCES / f"{name}.py").read_text(encoding="utf-8").split("\n# %%")
-    tests = {found[1]: cell for cell in cells if (found := re.search(rf"^# \[part{part.number}/(\w+)\] test\b", cell, re.M))}
-    answers = [found[1] for cell in cells if (found := re.search(r"^# \[part\d/\w+\] answer ([Q\d. ]+)$", cell, re.M))]
-    written = [found[1] for cell in cells if (found := re.search(rf"<!-- \[part{part.number}/(\w+)\] written Q[\d.]+ -->$", cell, re.M))]
+    tests = {
+        found[1]: cell
+        for cell in cells
+        if (found := re.search(rf"^# \[part{part.number}/(\w+)\] test\b", cell, re.M))
+    }
+    answers = [
+        found[1]
+        for cell in cells
+        if (found := re.search(r"^# \[part\d/\w+\] answer ([Q\d. ]+)$", cell, re.M))
+    ]
+    written = [
+        found[1]
+        for cell in cells
+        if (
+            found := re.search(
+                rf"<!-- \[part{part.number}/(\w+)\] written Q[\d.]+ -->$", cell, re.M
+            )
+        )
+    ]
     assert set(tests) == {entry.cell for entry in (*part.questions, *part.policies)}
     assert written == [entry.cell for entry in part.written]
     asked = [name for names in answers for name in names.split()]
-    assert asked == [question.name for question in part.questions] + sorted({entry.name for entry in part.written})
+    assert asked == [question.name for question in part.questions] + sorted(
+        {entry.name for entry in part.written}
+    )
     for question in part.questions:
         assert f'score.check("{question.name}", ' in tests[question.cell]
     for policy in part.policies:

@@ -1,4 +1,7 @@
-"""Hand-ins of the published script assignment: what is taken of the zip, what a box loads of it, what it earns."""
+"""Hand-ins of the published script assignment: what is taken of the zip, what a box loads of it,
+what it earns.
+"""
+
 import functools
 import io
 import json
@@ -43,7 +46,9 @@ from score.submission.pack import pack
 from score.verdict import AnswerError
 
 METHODS = ("mse", "flow")
-PICKLES = "exp/{}/wandb/files/checkpoints/checkpoint_step_{}.pkl"  # where the assignment's own scripts put them
+PICKLES = (  # where the assignment's own scripts put them
+    "exp/{}/wandb/files/checkpoints/checkpoint_step_{}.pkl"
+)
 MODEL = '''"""The policies, which need none of the kit."""
 import torch
 from torch import nn
@@ -91,25 +96,38 @@ def build_policy(policy_type, *, state_dim, action_dim, chunk_size, hidden_dims=
     kind = {"mse": MSEPolicy, "flow": FlowMatchingPolicy}[policy_type]
     return kind(state_dim, action_dim, chunk_size, hidden_dims=hidden_dims)
 '''
-REST = {"src/hw1_imitation/__init__.py": b"", "src/hw1_imitation/data.py": b"import zarr_of_yesterday\n",
-        "src/hw1_imitation/train.py": b"import wandb_of_yesterday\n\n\nclass TrainConfig:\n    pass\n",
-        "src/hw1_imitation/evaluation.py": b"",
-        "src/hw1_imitation/__pycache__/model.cpython-311.pyc": b"x", "pyproject.toml": b"", "uv.lock": b"", "README.md": b"",
-        **{f"exp/{method}/{name}": b"x" for method in METHODS
-           for name in ("wandb/run-1.wandb", "wandb/files/wandb-metadata.json", "a.mp4")},
-        **{f"exp/{method}/log.csv": b"step,eval/mean_reward\n1,1.0\n" for method in METHODS}}
+REST = {
+    "src/hw1_imitation/__init__.py": b"",
+    "src/hw1_imitation/data.py": b"import zarr_of_yesterday\n",
+    "src/hw1_imitation/train.py": b"import wandb_of_yesterday\n\n\nclass TrainConfig:\n    pass\n",
+    "src/hw1_imitation/evaluation.py": b"",
+    "src/hw1_imitation/__pycache__/model.cpython-311.pyc": b"x",
+    "pyproject.toml": b"",
+    "uv.lock": b"",
+    "README.md": b"",
+    **{
+        f"exp/{method}/{name}": b"x"
+        for method in METHODS
+        for name in ("wandb/run-1.wandb", "wandb/files/wandb-metadata.json", "a.mp4")
+    },
+    **{f"exp/{method}/log.csv": b"step,eval/mean_reward\n1,1.0\n" for method in METHODS},
+}
 HUMAN = Normalizer(hw1_notebook._HUMAN)
 LEVEL = levels.strictest()
 
 
 @pytest.fixture
 def code(monkeypatch):
-    """Give a model.py's source the name under which the student's scripts import it; return the module."""
+    """Give a model.py's source the name under which the student's scripts import it; return the
+    module.
+    """
+
     def make(source=MODEL, name="hw1_imitation.model"):
         module = types.ModuleType(name)
         monkeypatch.setitem(sys.modules, name, module)
         exec(source, module.__dict__)
         return module
+
     monkeypatch.setitem(sys.modules, "hw1_imitation", types.ModuleType("hw1_imitation"))
     monkeypatch.setattr(sys, "path", [*sys.path])
     before = {*sys.modules}
@@ -131,22 +149,35 @@ def saved(thing, **options):
 
 
 def run_files(code, runs):
-    """The zip's files with the model.py above and, of each method, these files in its run directory."""
-    inside = {f"exp/{method}/{name}": content for method, files in runs.items() for name, content in files.items()}
+    """The zip's files with the model.py above and, of each method, these files in its run
+    directory.
+    """
+    inside = {
+        f"exp/{method}/{name}": content
+        for method, files in runs.items()
+        for name, content in files.items()
+    }
     return REST | {"src/hw1_imitation/model.py": MODEL.encode()} | inside
 
 
 def whole(code, source=MODEL):
     """The files of a hand-in as the published scripts leave it: whole models, pickled."""
-    pickles = {PICKLES.format(method, step): saved(policy(code, method)) for method in METHODS for step in (9, 10)}
+    pickles = {
+        PICKLES.format(method, step): saved(policy(code, method))
+        for method in METHODS
+        for step in (9, 10)
+    }
     return REST | {"src/hw1_imitation/model.py": source.encode(), **pickles}
 
 
 def hand_in(folder, files):
     """Lay out in a folder what collecting makes of these files, as the kernel's folder has it."""
     contents = {name: files[entry.path] for name, entry in layout_of(files).files.items()}
-    hand_ins = {f"part4_{method}.safetensors": files[f"exp/{method}/policy.safetensors"] for method in METHODS
-                if f"exp/{method}/policy.safetensors" in files}
+    hand_ins = {
+        f"part4_{method}.safetensors": files[f"exp/{method}/policy.safetensors"]
+        for method in METHODS
+        if f"exp/{method}/policy.safetensors" in files
+    }
     for name, content in hw1_notebook.files(contents, hand_ins).items():
         (folder / name).write_bytes(content)
     return folder
@@ -162,10 +193,16 @@ def layout_of(files, root=""):
 
 # Loading, as the kernel does it.
 
+
 def answers(folder, method):
-    """What the policy of a hand-in in this folder answers to six states, in pixels; AnswerError where it cannot be loaded."""
+    """What the policy of a hand-in in this folder answers to six states, in pixels; AnswerError
+    where it cannot be loaded.
+    """
     entry = rubric.POLICIES[f"part4_{method}"]
-    checkpoint, (model, infer) = handed_in(entry, folder), asked(entry, [ScriptPolicy(entry.name, 5, 2, 8, folder=folder)])
+    checkpoint, (model, infer) = (
+        handed_in(entry, folder),
+        asked(entry, [ScriptPolicy(entry.name, 5, 2, 8, folder=folder)]),
+    )
     try:
         checkpoint.restore(model)
     except Exception as error:
@@ -178,7 +215,9 @@ def answers(folder, method):
     return graded.denormalize_action(chunks)
 
 
-STATES = torch.from_numpy(np.random.default_rng(0).uniform([0] * 5, [512] * 4 + [6.28], (6, 5))).float()
+STATES = torch.from_numpy(
+    np.random.default_rng(0).uniform([0] * 5, [512] * 4 + [6.28], (6, 5))
+).float()
 
 
 def expected(model, normalizer=HUMAN):
@@ -205,18 +244,35 @@ def compiled(model):
 
 FORMS = {
     "a whole model": lambda model: {"checkpoint_step_9.pkl": saved(model)},
-    "a whole model where the scripts put it": lambda model: {"wandb/files/checkpoints/checkpoint_step_9.pkl": saved(model)},
-    "weights, as torch wrote them once": lambda model: {"m.pth": saved(model.state_dict(), _use_new_zipfile_serialization=False)},
+    "a whole model where the scripts put it": lambda model: {
+        "wandb/files/checkpoints/checkpoint_step_9.pkl": saved(model)
+    },
+    "weights, as torch wrote them once": lambda model: {
+        "m.pth": saved(model.state_dict(), _use_new_zipfile_serialization=False)
+    },
     "a whole model by pickle": lambda model: {"model.pkl": pickle.dumps(model)},
     "a whole model of a script that was run by itself": lambda model: {"model.pkl": in_main(model)},
     "weights": lambda model: {"m.pt": saved(model.state_dict())},
-    "weights in a checkpoint": lambda model: {"m.pt": saved({"step": 3, "optimizer": {}, "model_state_dict": compiled(model)})},
-    "a model beside what src/ cannot import": lambda model: {"m.pkl": saved({"policy": model, "config": _config()})},
+    "weights in a checkpoint": lambda model: {
+        "m.pt": saved({"step": 3, "optimizer": {}, "model_state_dict": compiled(model)})
+    },
+    "a model beside what src/ cannot import": lambda model: {
+        "m.pkl": saved({"policy": model, "config": _config()})
+    },
     "safetensors": lambda model: {"model.safetensors": safetensors.torch.save(model.state_dict())},
-    "safetensors before a pickle that is broken": lambda model: {"step_1.safetensors": safetensors.torch.save(model.state_dict()),
-                                                                 "step_2.pkl": b"x"},
-    "the last of several": lambda model: {"step_10.pkl": saved(model), "step_9.pkl": b"x", "step_9.pt": b"x"},
-    "a second one where the first is broken": lambda model: {"step_10.pkl": b"x", "step_9.pkl": saved(model)},
+    "safetensors before a pickle that is broken": lambda model: {
+        "step_1.safetensors": safetensors.torch.save(model.state_dict()),
+        "step_2.pkl": b"x",
+    },
+    "the last of several": lambda model: {
+        "step_10.pkl": saved(model),
+        "step_9.pkl": b"x",
+        "step_9.pt": b"x",
+    },
+    "a second one where the first is broken": lambda model: {
+        "step_10.pkl": b"x",
+        "step_9.pkl": saved(model),
+    },
 }
 
 
@@ -243,13 +299,22 @@ def test_of_a_longer_chunk_the_beginning_is_executed_and_actions_stay_in_the_win
     model = module.MSEPolicy(5, 2, 12)
     with torch.no_grad():
         model.net[-1].weight *= 100
-    got = answers(hand_in(tmp_path, run_files(code, {"mse": {"m.pt": saved(model.state_dict())}})), "mse")
+    got = answers(
+        hand_in(tmp_path, run_files(code, {"mse": {"m.pt": saved(model.state_dict())}})), "mse"
+    )
     assert got.shape == (6, 8, 2) and torch.allclose(got, expected(model), atol=0.05)
     assert {0.0, 512.0} <= {*got.flatten().round().tolist()}
 
 
-OWN = {"obs": {"mean": [256.0] * 4 + [3.0], "std": [100.0] * 4 + [2.0]}, "action": {"mean": [250.0, 260.0], "std": [90.0, 110.0]}}
-FLAT = {f"{kind}_{name}": OWN[what][name] for what, kind in (("obs", "state"), ("action", "action")) for name in MOMENTS}
+OWN = {
+    "obs": {"mean": [256.0] * 4 + [3.0], "std": [100.0] * 4 + [2.0]},
+    "action": {"mean": [250.0, 260.0], "std": [90.0, 110.0]},
+}
+FLAT = {
+    f"{kind}_{name}": OWN[what][name]
+    for what, kind in (("obs", "state"), ("action", "action"))
+    for name in MOMENTS
+}
 
 
 def _npz(values):
@@ -258,18 +323,49 @@ def _npz(values):
     return content.getvalue()
 
 
-@pytest.mark.parametrize("kept", [
-    lambda model: {"m.pt": saved({"model": model.state_dict(), "normalizer": {key: torch.tensor(v) for key, v in FLAT.items()}})},
-    lambda model: {"m.pt": saved(model.state_dict()), "normalizer.json": json.dumps(FLAT).encode()},
-    lambda model: {"m.pt": saved(model.state_dict()), "stats.json": json.dumps(OWN).encode()},
-    lambda model: {"m.pt": saved(model.state_dict()), "normalizer.npz": _npz(FLAT)},
-    lambda model: {"m.pt": saved(model.state_dict()), "normalizer.pkl": pickle.dumps(Normalizer(OWN))},
-    lambda model: {"m.pt": saved(model.state_dict()), "normalizer.pkl": pickle.dumps({k: np.array(v) for k, v in FLAT.items()})},
-], ids=["in the checkpoint", "flat json", "nested json", "npz", "pickle of an object", "pickle of arrays"])
-def test_a_normaliser_in_the_run_directory_goes_before_that_of_the_demonstrations(tmp_path, code, kept):
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda model: {
+            "m.pt": saved(
+                {
+                    "model": model.state_dict(),
+                    "normalizer": {key: torch.tensor(v) for key, v in FLAT.items()},
+                }
+            )
+        },
+        lambda model: {
+            "m.pt": saved(model.state_dict()),
+            "normalizer.json": json.dumps(FLAT).encode(),
+        },
+        lambda model: {"m.pt": saved(model.state_dict()), "stats.json": json.dumps(OWN).encode()},
+        lambda model: {"m.pt": saved(model.state_dict()), "normalizer.npz": _npz(FLAT)},
+        lambda model: {
+            "m.pt": saved(model.state_dict()),
+            "normalizer.pkl": pickle.dumps(Normalizer(OWN)),
+        },
+        lambda model: {
+            "m.pt": saved(model.state_dict()),
+            "normalizer.pkl": pickle.dumps({k: np.array(v) for k, v in FLAT.items()}),
+        },
+    ],
+    ids=[
+        "in the checkpoint",
+        "flat json",
+        "nested json",
+        "npz",
+        "pickle of an object",
+        "pickle of arrays",
+    ],
+)
+def test_a_normaliser_in_the_run_directory_goes_before_that_of_the_demonstrations(
+    tmp_path, code, kept
+):
     model = policy(code, "mse")
     got = answers(hand_in(tmp_path, run_files(code, {"mse": kept(model)})), "mse")
-    assert torch.allclose(got, expected(model, Normalizer(OWN)), atol=0.05) and not torch.allclose(got, expected(model), atol=5)
+    assert torch.allclose(got, expected(model, Normalizer(OWN)), atol=0.05) and not torch.allclose(
+        got, expected(model), atol=5
+    )
 
 
 def test_the_normalisation_that_stands_for_none_is_that_of_the_human_demonstrations(human):
@@ -282,18 +378,28 @@ def kit_checkpoint(model, demonstrations="shipped", stats=OWN):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "x.safetensors")
         known = {"shipped": demos.SHIPPED_FINGERPRINT, "human": demos.HUMAN_FINGERPRINT}
-        Checkpoint(model.state_dict(), stats, [0.5, 0.4], 2, known[demonstrations], 1, {}).save(path)
+        Checkpoint(model.state_dict(), stats, [0.5, 0.4], 2, known[demonstrations], 1, {}).save(
+            path
+        )
         return path.read_bytes()
 
 
-def test_a_file_of_the_kits_brings_its_statistics_its_losses_and_what_it_was_trained_on(tmp_path, code):
+def test_a_file_of_the_kits_brings_its_statistics_its_losses_and_what_it_was_trained_on(
+    tmp_path, code
+):
     model = policy(code, "mse", hidden_dims=(24,))
-    folder = hand_in(tmp_path, run_files(code, {"mse": {"policy.safetensors": kit_checkpoint(model)}}))
+    folder = hand_in(
+        tmp_path, run_files(code, {"mse": {"policy.safetensors": kit_checkpoint(model)}})
+    )
     assert torch.allclose(answers(folder, "mse"), expected(model, Normalizer(OWN)), atol=0.05)
     checkpoint = handed_in(rubric.POLICIES["part4_mse"], folder)
     assert checkpoint.losses == [0.5, 0.4] and demos.name_of(checkpoint.demonstrations) == "shipped"
     other = handed_in(rubric.POLICIES["part4_flow"], folder)
-    assert other.weights == {} and other.losses == [] and demos.name_of(other.demonstrations) == "human"
+    assert (
+        other.weights == {}
+        and other.losses == []
+        and demos.name_of(other.demonstrations) == "human"
+    )
 
 
 def _itself():
@@ -303,32 +409,75 @@ def _itself():
 
 
 WRONG = {
-    "model.py raises": (lambda files: files | {"src/hw1_imitation/model.py": b"raise OSError('no disk')\n"},
-                        "src/hw1_imitation/model.py raised OSError: no disk."),
-    "model.py leaves": (lambda files: files | {"src/hw1_imitation/model.py": b"import sys\nsys.exit(3)\n"},
-                        "src/hw1_imitation/model.py raised SystemExit: 3."),
-    "model.py needs what is not there": (lambda files: files | {"src/hw1_imitation/model.py": b"import wandb_of_yesterday\n"},
-                                         "src/hw1_imitation/model.py raised ModuleNotFoundError: No module named 'wandb_of_"),
-    "model.py is gone": (lambda files: {name: content for name, content in files.items() if "model.py" not in name},
-                         "There is no model.py in src/"),
-    "it defines nothing": (lambda files: files | {"src/hw1_imitation/model.py": b"x = 1\n"},
-                           "src/ defines neither build_policy nor MSEPolicy in its model.py."),
-    "build_policy raises": (lambda files: files | {"src/hw1_imitation/model.py": b"def build_policy(kind):\n    raise KeyError(kind)"},
-                            "build_policy raised KeyError: 'mse'."),
-    "build_policy gives no policy": (lambda files: files | {"src/hw1_imitation/model.py": b"def build_policy(kind): return 3\n"},
-                                     "build_policy of src/ gave a int where a policy, an nn.Module, is needed."),
-    "weights of another network": (lambda files: files | {"exp/mse/m.pt": saved({"other": torch.zeros(3, 3)})},
-                                   "The weights in exp/mse/m.pt are not those of the policy that src/ makes: Error(s) in loading"),
-    "a shape": (lambda files: files | {"src/hw1_imitation/model.py": MODEL.replace("(-1, self.chunk_size, 2)", "(-1, 4, 4)").encode()},
-                "returned shape (6, 4, 4)"),
-    "a file that holds itself": (lambda files: files | {"exp/mse/m.pt": _itself()},
-                                 "exp/mse/m.pt raised RecursionError: "),
-    "no model": (lambda files: files | {"exp/mse/m.pt": saved({"step": 3})}, "exp/mse/m.pt holds no model and no weights."),
-    "a model without a policy": (lambda files: files | {"exp/mse/m.pt": saved(torch.nn.Linear(2, 2))},
-                                 "exp/mse/m.pt holds a Linear, which has no sample_actions."),
-    "a damaged file": (lambda files: files | {"exp/mse/m.pt": b"PK"}, "exp/mse/m.pt raised UnpicklingError"),
-    "no file of a model": (lambda files: {name: content for name, content in files.items() if name != "exp/mse/m.pt"},
-                           "There is no exp/mse with a model in the hand-in"),
+    "model.py raises": (
+        lambda files: files | {"src/hw1_imitation/model.py": b"raise OSError('no disk')\n"},
+        "src/hw1_imitation/model.py raised OSError: no disk.",
+    ),
+    "model.py leaves": (
+        lambda files: files | {"src/hw1_imitation/model.py": b"import sys\nsys.exit(3)\n"},
+        "src/hw1_imitation/model.py raised SystemExit: 3.",
+    ),
+    "model.py needs what is not there": (
+        lambda files: files | {"src/hw1_imitation/model.py": b"import wandb_of_yesterday\n"},
+        "src/hw1_imitation/model.py raised ModuleNotFoundError: No module named 'wandb_of_",
+    ),
+    "model.py is gone": (
+        lambda files: {name: content for name, content in files.items() if "model.py" not in name},
+        "There is no model.py in src/",
+    ),
+    "it defines nothing": (
+        lambda files: files | {"src/hw1_imitation/model.py": b"x = 1\n"},
+        "src/ defines neither build_policy nor MSEPolicy in its model.py.",
+    ),
+    "build_policy raises": (
+        lambda files: (
+            files
+            | {"src/hw1_imitation/model.py": b"def build_policy(kind):\n    raise KeyError(kind)"}
+        ),
+        "build_policy raised KeyError: 'mse'.",
+    ),
+    "build_policy gives no policy": (
+        lambda files: files | {"src/hw1_imitation/model.py": b"def build_policy(kind): return 3\n"},
+        "build_policy of src/ gave a int where a policy, an nn.Module, is needed.",
+    ),
+    "weights of another network": (
+        lambda files: files | {"exp/mse/m.pt": saved({"other": torch.zeros(3, 3)})},
+        (
+            "The weights in exp/mse/m.pt are not those of the policy that src/ makes: Error(s) in"
+            " loading"
+        ),
+    ),
+    "a shape": (
+        lambda files: (
+            files
+            | {
+                "src/hw1_imitation/model.py": (
+                    MODEL.replace("(-1, self.chunk_size, 2)", "(-1, 4, 4)").encode()
+                )
+            }
+        ),
+        "returned shape (6, 4, 4)",
+    ),
+    "a file that holds itself": (
+        lambda files: files | {"exp/mse/m.pt": _itself()},
+        "exp/mse/m.pt raised RecursionError: ",
+    ),
+    "no model": (
+        lambda files: files | {"exp/mse/m.pt": saved({"step": 3})},
+        "exp/mse/m.pt holds no model and no weights.",
+    ),
+    "a model without a policy": (
+        lambda files: files | {"exp/mse/m.pt": saved(torch.nn.Linear(2, 2))},
+        "exp/mse/m.pt holds a Linear, which has no sample_actions.",
+    ),
+    "a damaged file": (
+        lambda files: files | {"exp/mse/m.pt": b"PK"},
+        "exp/mse/m.pt raised UnpicklingError",
+    ),
+    "no file of a model": (
+        lambda files: {name: content for name, content in files.items() if name != "exp/mse/m.pt"},
+        "There is no exp/mse with a model in the hand-in",
+    ),
 }
 
 
@@ -346,54 +495,98 @@ def test_what_cannot_be_loaded_is_told_in_one_sentence(tmp_path, code, wrong):
 def test_where_the_packed_zip_is_kept_outside_safetensors_are_asked_for(tmp_path, code):
     folder = hand_in(tmp_path, whole(code))
     (folder / layout.PACKED).unlink()
-    with pytest.raises(AnswerError, match="src/ and pickled models were not loaded there: hand in your flow policy's weights as "
-                                          "exp/flow/policy.safetensors.*part4_flow.ipynb"):
+    with pytest.raises(
+        AnswerError,
+        match=(
+            "src/ and pickled models were not loaded there: hand in your flow policy's weights as "
+            "exp/flow/policy.safetensors.*part4_flow.ipynb"
+        ),
+    ):
         answers(folder, "flow")
 
 
 # What is taken.
 
+
 def test_models_statistics_and_code_are_packed_wherever_the_zip_has_them_and_nothing_else(code):
-    files = whole(code) | {"exp/mse/config.json": b"{}", "exp/seed_42_20260119_161512_mse/model.pkl": b"x",
-                           "exp/mse/wandb/files/code/src/train.py": b"x"}
-    want = {"exp/mse/config.json", *(PICKLES.format(method, step) for method in METHODS for step in (9, 10)),
-            *(f"src/hw1_imitation/{name}.py" for name in ("__init__", "data", "train", "evaluation", "model"))}
+    files = whole(code) | {
+        "exp/mse/config.json": b"{}",
+        "exp/seed_42_20260119_161512_mse/model.pkl": b"x",
+        "exp/mse/wandb/files/code/src/train.py": b"x",
+    }
+    want = {
+        "exp/mse/config.json",
+        *(PICKLES.format(method, step) for method in METHODS for step in (9, 10)),
+        *(
+            f"src/hw1_imitation/{name}.py"
+            for name in ("__init__", "data", "train", "evaluation", "model")
+        ),
+    }
     for root in ("", "ann.zip/", "ann/submit/"):
         found = layout_of(files, root)
-        assert {*found.files} == want and found.left == [] and all(entry.path.startswith(root) for entry in found.files.values())
-        assert {root + name for name in files} == {entry.path for entry in (*found.files.values(), *found.beside)} - {root + "x"}
+        assert (
+            {*found.files} == want
+            and found.left == []
+            and all(entry.path.startswith(root) for entry in found.files.values())
+        )
+        assert {root + name for name in files} == {
+            entry.path for entry in (*found.files.values(), *found.beside)
+        } - {root + "x"}
 
 
 def test_a_run_that_was_not_renamed_counts_and_the_last_of_several(code):
-    files = {name: content for name, content in whole(code).items() if not name.startswith("exp/mse")}
-    files |= {f"exp/seed_{day + 1}_2026011{day}_161512_best_mse/m_{day}.pt": b"x" for day in (8, 9)}  # seed_9_, then seed_10_
-    assert [name for name in layout_of(files).files if name.startswith("exp/mse")] == ["exp/mse/m_9.pt"]
+    files = {
+        name: content for name, content in whole(code).items() if not name.startswith("exp/mse")
+    }
+    files |= {
+        f"exp/seed_{day + 1}_2026011{day}_161512_best_mse/m_{day}.pt": b"x" for day in (8, 9)
+    }  # seed_9_, then seed_10_
+    assert [name for name in layout_of(files).files if name.startswith("exp/mse")] == [
+        "exp/mse/m_9.pt"
+    ]
 
 
 @pytest.mark.parametrize("gone", ["src/", "exp/"])
 def test_without_src_or_without_exp_it_is_no_such_hand_in(code, gone):
-    assert layout_of({name: content for name, content in whole(code).items() if not name.startswith(gone)}).files == {}
+    assert (
+        layout_of(
+            {name: content for name, content in whole(code).items() if not name.startswith(gone)}
+        ).files
+        == {}
+    )
 
 
 def test_too_many_files_are_left_out_by_name(code):
-    more = {f"exp/mse/step_{step}.pt": b"x" for step in range(30)} | {f"src/x{n:03}.py": b"" for n in range(250)}
+    more = {f"exp/mse/step_{step}.pt": b"x" for step in range(30)} | {
+        f"src/x{n:03}.py": b"" for n in range(250)
+    }
     found = layout_of(whole(code) | more)
     assert len([name for name in found.files if name.startswith("exp/mse/")]) == 20
     assert "exp/mse/step_29.pt" in found.files and "exp/mse/step_0.pt" not in found.files
     assert len([name for name in found.files if name.startswith("src/")]) == 200
-    assert all(entry.refusal.startswith("more than") for entry in found.left) and len(found.left) == 30 + 2 - 20 + 255 - 200
+    assert (
+        all(entry.refusal.startswith("more than") for entry in found.left)
+        and len(found.left) == 30 + 2 - 20 + 255 - 200
+    )
 
 
 def test_what_cannot_be_unpacked_is_left_out_or_told_in_one_sentence(tmp_path, code):
-    for long in (f"src/{'x' * 300}.py", f"exp/mse/{'1' * 30_000}{'x' * 30_000}.pkl"):  # in a moment, however many digits
-        assert [(entry.path, entry.refusal) for entry in layout_of(whole(code) | {long: b""}).left] == [(long, "its path is too long")]
-    with pytest.raises(AnswerError, match="part4_script.zip raised (NotADirectory|FileExists)Error"):
+    for long in (
+        f"src/{'x' * 300}.py",
+        f"exp/mse/{'1' * 30_000}{'x' * 30_000}.pkl",
+    ):  # in a moment, however many digits
+        assert [
+            (entry.path, entry.refusal) for entry in layout_of(whole(code) | {long: b""}).left
+        ] == [(long, "its path is too long")]
+    with pytest.raises(
+        AnswerError, match="part4_script.zip raised (NotADirectory|FileExists)Error"
+    ):
         answers(hand_in(tmp_path, whole(code) | {"src/a.py": b"", "src/a.py/b.py": b""}), "mse")
 
 
 def collected(course, export, files, hour=10, name="ann"):  # noqa: F811
     path = export({f"{name}.zip": zipped(files)}, hour=hour)
-    upload, = collect.plan(course, path)
+    (upload,) = collect.plan(course, path)
     collect.collect(course, path)
     return upload
 
@@ -401,22 +594,39 @@ def collected(course, export, files, hour=10, name="ann"):  # noqa: F811
 def test_collecting_writes_a_notebook_and_opens_nothing(course, export, code, tmp_path):  # noqa: F811
     touched = tmp_path / "touched"
     harm = f"import pathlib; pathlib.Path({str(touched)!r}).touch()"
-    files = whole(code) | {"src/hw1_imitation/model.py": harm.encode(), "exp/flow/model.pkl": pickle.dumps(_Harm(harm))}
+    files = whole(code) | {
+        "src/hw1_imitation/model.py": harm.encode(),
+        "exp/flow/model.pkl": pickle.dumps(_Harm(harm)),
+    }
     (tmp_path / "submit.zip").write_bytes(zipped(files))
     check(tmp_path / "submit.zip")
     upload = collected(course, export, files)
     assert not touched.exists() and upload.parts == {"part4_flow": "new"}
     assert not any("Left out" in remark for remark in upload.remarks)
-    assert any("src/hw1_imitation/model.py among 5 files of src/" in remark for remark in upload.remarks)
+    assert any(
+        "src/hw1_imitation/model.py among 5 files of src/" in remark for remark in upload.remarks
+    )
     got = submitted(course, "ann")
-    assert {*got} == {"part4_flow.ipynb", "part4_script.zip", "timestamp.txt",
-                      *(f"part4_{method}{ending}" for method in METHODS for ending in (".safetensors", "_log.csv"))}
+    assert {*got} == {
+        "part4_flow.ipynb",
+        "part4_script.zip",
+        "timestamp.txt",
+        *(
+            f"part4_{method}{ending}"
+            for method in METHODS
+            for ending in (".safetensors", "_log.csv")
+        ),
+    }
     with zipfile.ZipFile(io.BytesIO(got[layout.PACKED])) as archive:
-        assert {name: archive.read(name) for name in archive.namelist()} == {name: files[name] for name in layout_of(files).files}
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            name: files[name] for name in layout_of(files).files
+        }
     told = record(course, "ann")["parts"]["part4_flow"]
     assert told["refused"] is None and "Q4.1 to Q4.4 count as not tried" in told["repairs"][0]
     before = tree(course.folder)
-    assert collect.plan(course, export({"ann.zip": zipped(files)}, hour=20))[0].parts == {"part4_flow": "unchanged"}
+    assert collect.plan(course, export({"ann.zip": zipped(files)}, hour=20))[0].parts == {
+        "part4_flow": "unchanged"
+    }
     assert tree(course.folder) == before
 
 
@@ -428,8 +638,12 @@ class _Harm:
         return exec, (self.source,)
 
 
-def test_the_notebook_is_the_releases_with_one_cell_that_loads_before_the_rollouts(course):  # noqa: F811
-    released = nbformat.read(course.folder / "release" / ASSIGNMENT / "part4_flow.ipynb", as_version=4)
+def test_the_notebook_is_the_releases_with_one_cell_that_loads_before_the_rollouts(
+    course,
+):  # noqa: F811
+    released = nbformat.read(
+        course.folder / "release" / ASSIGNMENT / "part4_flow.ipynb", as_version=4
+    )
     made = hw1_notebook.notebook(released)
     nbformat.validate(made)
     ids = [cell.id for cell in made.cells]
@@ -438,82 +652,150 @@ def test_the_notebook_is_the_releases_with_one_cell_that_loads_before_the_rollou
     for cell in released.cells:
         assert same[cell.id].metadata == cell.metadata
         assert same[cell.id].source == cell.source or cell.metadata.nbgrader.solution
-    assert [cell.id for cell in repair(nbformat.writes(made), released)[0].cells if "nbgrader" in cell.metadata] == [
-        cell.id for cell in released.cells if "nbgrader" in cell.metadata]
+    assert [
+        cell.id
+        for cell in repair(nbformat.writes(made), released)[0].cells
+        if "nbgrader" in cell.metadata
+    ] == [cell.id for cell in released.cells if "nbgrader" in cell.metadata]
 
 
-def test_a_newer_zip_replaces_the_earlier_one_as_a_whole_and_a_notebook_replaces_it(course, export, code):  # noqa: F811
+def test_a_newer_zip_replaces_the_earlier_one_as_a_whole_and_a_notebook_replaces_it(
+    course, export, code
+):  # noqa: F811
     model = policy(code, "mse")
-    first = run_files(code, {"mse": {"policy.safetensors": kit_checkpoint(model)}, "flow": {"m.pkl": b"x"}})
+    first = run_files(
+        code, {"mse": {"policy.safetensors": kit_checkpoint(model)}, "flow": {"m.pkl": b"x"}}
+    )
     collected(course, export, first, hour=10)
-    assert load_checkpoint(course.folder / "submitted/ann/pusht/part4_mse.safetensors", MOMENTS).weights
+    assert load_checkpoint(
+        course.folder / "submitted/ann/pusht/part4_mse.safetensors", MOMENTS
+    ).weights
     upload = collected(course, export, whole(code), hour=11)
-    assert upload.parts == {"part4_flow": "newer"} and not any("Stays" in remark for remark in upload.remarks)
-    assert not load_checkpoint(course.folder / "submitted/ann/pusht/part4_mse.safetensors", MOMENTS).weights
+    assert upload.parts == {"part4_flow": "newer"} and not any(
+        "Stays" in remark for remark in upload.remarks
+    )
+    assert not load_checkpoint(
+        course.folder / "submitted/ann/pusht/part4_mse.safetensors", MOMENTS
+    ).weights
     assert len([*(course.folder / "replaced/ann").iterdir()]) == 1
-    fewer = {name: content for name, content in whole(code).items() if name != PICKLES.format("mse", 9)}
+    fewer = {
+        name: content for name, content in whole(code).items() if name != PICKLES.format("mse", 9)
+    }
     assert collected(course, export, fewer, hour=12).parts == {"part4_flow": "newer"}
     with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / layout.PACKED) as archive:
         assert PICKLES.format("mse", 9) not in archive.namelist()
     mine = nbformat.writes(build.answered_notebook(rubric.PARTS["part4_flow"])).encode()
-    collected(course, export, {"part4_flow.ipynb": mine, "part4_flow.safetensors": kit_checkpoint(model)}, hour=13)
+    collected(
+        course,
+        export,
+        {"part4_flow.ipynb": mine, "part4_flow.safetensors": kit_checkpoint(model)},
+        hour=13,
+    )
     got = submitted(course, "ann")
-    assert layout.PACKED not in got and "part4_mse.safetensors" not in got and "part4_flow.safetensors" in got
-    assert b"part4/script" not in got["part4_flow.ipynb"] and record(course, "ann")["parts"]["part4_flow"]["given"] == []
+    assert (
+        layout.PACKED not in got
+        and "part4_mse.safetensors" not in got
+        and "part4_flow.safetensors" in got
+    )
+    assert (
+        b"part4/script" not in got["part4_flow.ipynb"]
+        and record(course, "ann")["parts"]["part4_flow"]["given"] == []
+    )
     upload = collected(course, export, whole(code), hour=14)
-    assert "(not used beside a notebook of Part IV)" in upload.remarks[-1] and layout.PACKED not in submitted(course, "ann")
+    assert "(not used beside a notebook of Part IV)" in upload.remarks[
+        -1
+    ] and layout.PACKED not in submitted(course, "ann")
 
 
-def test_a_notebook_that_cannot_be_read_replaces_no_such_hand_in_and_such_a_hand_in_replaces_it(course, export, code):  # noqa: F811
+def test_a_notebook_that_cannot_be_read_replaces_no_such_hand_in_and_such_a_hand_in_replaces_it(
+    course, export, code
+):  # noqa: F811
     collected(course, export, whole(code), hour=10)
     before = submitted(course, "ann")
     collected(course, export, {"part4_flow.ipynb": b"{"}, hour=11)
     after = submitted(course, "ann")
     assert {name: after[name] for name in before if name != "timestamp.txt"} == {
-        name: before[name] for name in before if name != "timestamp.txt"}
-    assert record(course, "ann")["parts"]["part4_flow"]["refused"].endswith("The one before it is graded.")
+        name: before[name] for name in before if name != "timestamp.txt"
+    }
+    assert record(course, "ann")["parts"]["part4_flow"]["refused"].endswith(
+        "The one before it is graded."
+    )
     assert collected(course, export, whole(code), hour=12).parts == {"part4_flow": "unchanged"}
     collected(course, export, {"part4_flow.ipynb": b"{"}, hour=10, name="bo")
     collected(course, export, whole(code), hour=11, name="bo")
-    assert layout.PACKED in submitted(course, "bo") and record(course, "bo")["parts"]["part4_flow"]["refused"] is None
+    assert (
+        layout.PACKED in submitted(course, "bo")
+        and record(course, "bo")["parts"]["part4_flow"]["refused"] is None
+    )
 
 
 def test_beside_a_notebook_of_part_four_the_layout_is_not_used(course, export, code):  # noqa: F811
     mine = nbformat.writes(build.answered_notebook(rubric.PARTS["part4_flow"])).encode()
-    files = whole(code) | {"part4_flow.ipynb": mine, "exp/mse/policy.safetensors": kit_checkpoint(policy(code, "mse"))}
+    files = whole(code) | {
+        "part4_flow.ipynb": mine,
+        "exp/mse/policy.safetensors": kit_checkpoint(policy(code, "mse")),
+    }
     upload = collected(course, export, files)
-    assert {*submitted(course, "ann")} == {"part4_flow.ipynb", "part4_mse.safetensors", "part4_mse_log.csv", "part4_flow_log.csv",
-                                           "timestamp.txt"}
-    assert "src/hw1_imitation/model.py (not used beside a notebook of Part IV)" in upload.remarks[-1]
+    assert {*submitted(course, "ann")} == {
+        "part4_flow.ipynb",
+        "part4_mse.safetensors",
+        "part4_mse_log.csv",
+        "part4_flow_log.csv",
+        "timestamp.txt",
+    }
+    assert (
+        "src/hw1_imitation/model.py (not used beside a notebook of Part IV)" in upload.remarks[-1]
+    )
 
 
 def test_what_is_hostile_in_the_zip_is_not_taken_and_is_named(course, export, code, monkeypatch):  # noqa: F811
     link = zipfile.ZipInfo("src/hw1_imitation/linked.py")
     link.external_attr = 0o120777 << 16
-    files = whole(code) | {"src/../../evil.py": b"x", "exp/mse/../../evil.pkl": b"x", link: b"/etc/passwd",
-                           "src/large.py": b"# " + os.urandom(2 ** 20), "exp/flow/huge.pkl": bytes(10 << 20)}
+    files = whole(code) | {
+        "src/../../evil.py": b"x",
+        "exp/mse/../../evil.pkl": b"x",
+        link: b"/etc/passwd",
+        "src/large.py": b"# " + os.urandom(2**20),
+        "exp/flow/huge.pkl": bytes(10 << 20),
+    }
     upload = collected(course, export, files)
     with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / layout.PACKED) as archive:
         assert {*archive.namelist()} == {*layout_of(whole(code)).files}
     left = next(remark for remark in upload.remarks if remark.startswith("Left out"))
-    for name, reason in (("evil.py", "its path leads elsewhere"), ("evil.pkl", "its path leads elsewhere"), ("linked.py", "a link"),
-                         ("large.py", "larger than 1 MB"), ("huge.pkl", "more than 500 times its packed size")):
+    for name, reason in (
+        ("evil.py", "its path leads elsewhere"),
+        ("evil.pkl", "its path leads elsewhere"),
+        ("linked.py", "a link"),
+        ("large.py", "larger than 1 MB"),
+        ("huge.pkl", "more than 500 times its packed size"),
+    ):
         assert f"{name} ({reason})" in left
     monkeypatch.setattr(layout, "PACKED_CAP", 5000)
     upload = collected(course, export, whole(code), name="bo")
-    assert "would be larger than 0 MB" in next(remark for remark in upload.remarks if remark.startswith("Left out"))
+    assert "would be larger than 0 MB" in next(
+        remark for remark in upload.remarks if remark.startswith("Left out")
+    )
 
 
-def test_where_there_is_not_room_for_all_models_each_run_has_its_likeliest(course, export, code, monkeypatch):  # noqa: F811
-    files = run_files(code, {method: {f"step_{step}.pkl": os.urandom(4000) for step in range(5)} for method in METHODS})
+def test_where_there_is_not_room_for_all_models_each_run_has_its_likeliest(
+    course, export, code, monkeypatch
+):  # noqa: F811
+    files = run_files(
+        code,
+        {method: {f"step_{step}.pkl": os.urandom(4000) for step in range(5)} for method in METHODS},
+    )
     monkeypatch.setattr(layout, "PACKED_CAP", 20_000)
     collected(course, export, files)
     with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / layout.PACKED) as archive:
         names = {*archive.namelist()}
-    assert {f"exp/{method}/step_4.pkl" for method in METHODS} <= names and "exp/mse/step_0.pkl" not in names
+    assert {
+        f"exp/{method}/step_4.pkl" for method in METHODS
+    } <= names and "exp/mse/step_0.pkl" not in names
 
 
-def test_collecting_that_was_cut_off_before_its_record_takes_the_next_such_hand_in(course, export, code):  # noqa: F811
+def test_collecting_that_was_cut_off_before_its_record_takes_the_next_such_hand_in(
+    course, export, code
+):  # noqa: F811
     collected(course, export, whole(code), hour=10)
     (course.folder / "repairs/ann.json").unlink()
     assert collected(course, export, whole(code), hour=11).parts == {"part4_flow": "newer"}
@@ -522,7 +804,9 @@ def test_collecting_that_was_cut_off_before_its_record_takes_the_next_such_hand_
 
 def test_a_moodle_export_of_such_zips_is_known(course, export, code):  # noqa: F811
     files = {name: content for name, content in whole(code).items() if not name.endswith("log.csv")}
-    upload, = collect.plan(course, export({"Ann Lee_77_assignsubmission_file_/submit.zip": zipped(files)}))
+    (upload,) = collect.plan(
+        course, export({"Ann Lee_77_assignsubmission_file_/submit.zip": zipped(files)})
+    )
     assert upload.student == "77" and upload.parts == {"part4_flow": "new"}
 
 
@@ -532,17 +816,36 @@ def test_two_such_hand_ins_are_no_twins_for_what_the_kit_wrote(course, export, c
     assert similarity.find(course, ["ann", "bo"]) == []
 
 
-@pytest.mark.parametrize("change, sentence", [
-    ({}, None), ({"exp/flow": None}, "There is no exp/flow with a model: put the run directory of your flow policy there"),
-    ({".pkl": None}, "There is no exp/mse with a model"), ({"model.py": None}, "There is no model.py in src/"),
-    ({"model.py": b"x = ("}, "src/hw1_imitation/model.py is no Python (SyntaxError, line 1)"),
-    ({"model.py": b"x = 1"}, "src/hw1_imitation/model.py defines neither build_policy nor MSEPolicy and FlowMatchingPolicy"),
-    ({"model.py": MODEL.split("def build_policy")[0].encode()}, None)])
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({}, None),
+        (
+            {"exp/flow": None},
+            "There is no exp/flow with a model: put the run directory of your flow policy there",
+        ),
+        ({".pkl": None}, "There is no exp/mse with a model"),
+        ({"model.py": None}, "There is no model.py in src/"),
+        ({"model.py": b"x = ("}, "src/hw1_imitation/model.py is no Python (SyntaxError, line 1)"),
+        (
+            {"model.py": b"x = 1"},
+            (
+                "src/hw1_imitation/model.py defines neither build_policy nor MSEPolicy and"
+                " FlowMatchingPolicy"
+            ),
+        ),
+        ({"model.py": MODEL.split("def build_policy")[0].encode()}, None),
+    ],
+)
 @pytest.mark.parametrize("form", ["zip", "folder"])
 def test_a_check_says_what_was_found_and_what_is_missing(tmp_path, code, change, sentence, form):
     files = whole(code)
     for name, content in change.items():
-        files = {path: content if name in path else old for path, old in files.items() if content is not None or name not in path}
+        files = {
+            path: content if name in path else old
+            for path, old in files.items()
+            if content is not None or name not in path
+        }
     path = tmp_path / "submit.zip"
     path.write_bytes(zipped(files))
     if form == "folder":
@@ -550,10 +853,13 @@ def test_a_check_says_what_was_found_and_what_is_missing(tmp_path, code, change,
             archive.extractall(tmp_path / "mine")
         path = tmp_path / "mine"
     found = check(path)
-    part, = found.parts
+    (part,) = found.parts
     assert part.name == "part4_flow" and found.complete == (sentence is None)
     assert part.missing == [] if sentence is None else part.missing[0].startswith(sentence)
-    assert part.facts[0].startswith("The script assignment's layout: ") and "Q4.1 to Q4.4 count as not tried" in part.notes[0]
+    assert (
+        part.facts[0].startswith("The script assignment's layout: ")
+        and "Q4.1 to Q4.4 count as not tried" in part.notes[0]
+    )
 
 
 def test_a_folder_is_packed_as_it_is_collected(tmp_path, code):
@@ -563,38 +869,56 @@ def test_a_folder_is_packed_as_it_is_collected(tmp_path, code):
     with zipfile.ZipFile(path) as archive:
         got = {name: archive.read(name) for name in archive.namelist()}
     assert report.complete and {name: got[name] for name in layout_of(whole(code)).files} == {
-        name: whole(code)[name] for name in layout_of(whole(code)).files}
+        name: whole(code)[name] for name in layout_of(whole(code)).files
+    }
 
 
 def test_of_a_folder_with_several_runs_one_is_packed_and_nothing_of_another(tmp_path, code):
-    runs = {f"exp/seed_{18 - day}_2026011{day}_161512_mse/{name}": f"{day}".encode() for day in (8, 9)
-            for name in ("model.pkl", "config.json", "log.csv", *["policy.safetensors"] * (day == 8))}
-    files = {name: content for name, content in whole(code).items() if not name.startswith("exp/mse")} | runs
+    runs = {
+        f"exp/seed_{18 - day}_2026011{day}_161512_mse/{name}": f"{day}".encode()
+        for day in (8, 9)
+        for name in ("model.pkl", "config.json", "log.csv", *["policy.safetensors"] * (day == 8))
+    }
+    files = {
+        name: content for name, content in whole(code).items() if not name.startswith("exp/mse")
+    } | runs
     with zipfile.ZipFile(io.BytesIO(zipped(files))) as archive:
         archive.extractall(tmp_path / "mine")
     for name in runs:  # the earlier run's files were copied later
         os.utime(tmp_path / "mine" / name, (1_800_000_000 + 99 * ("0118" in name),) * 2)
     path, _ = pack(tmp_path / "mine")
     with zipfile.ZipFile(path) as archive:
-        got = {name: archive.read(name) for name in archive.namelist() if name.startswith("exp/mse/")}
+        got = {
+            name: archive.read(name) for name in archive.namelist() if name.startswith("exp/mse/")
+        }
     assert got == {f"exp/mse/{name}": b"9" for name in ("model.pkl", "config.json", "log.csv")}
 
 
-def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(course, export, code, monkeypatch):  # noqa: F811
+def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(
+    course, export, code, monkeypatch
+):  # noqa: F811
     collected(course, export, whole(code))
     shared = types.SimpleNamespace(settings={"part4_flow": b""}, seeds="")
     key = notebook.task_key(b"", "", class_run._submission(course, "ann", "part4_flow"))
     for level in (levels.LEVELS[0], levels.LEVELS[-1]):
-        results.save(replace(notebook.ungraded("ann", "part4_flow", "", key), box=level.name), course.folder / "results")
+        results.save(
+            replace(notebook.ungraded("ann", "part4_flow", "", key), box=level.name),
+            course.folder / "results",
+        )
         for now in (levels.LEVELS[-1], levels.LEVELS[1]):
             monkeypatch.setattr(levels, "strictest", lambda now=now: now)
-            assert class_run._stale(course, shared, "ann", "part4_flow") == (level is levels.LEVELS[-1] and now is levels.LEVELS[1])
+            assert class_run._stale(course, shared, "ann", "part4_flow") == (
+                level is levels.LEVELS[-1] and now is levels.LEVELS[1]
+            )
 
 
 # Rollouts, in a box.
 
+
 def outcome(files, level=LEVEL, episodes=2, seconds=120):
-    """{"mse": `Verdict`'s dict, "flow": …} of the rollouts of such a hand-in, by the course's own Execute."""
+    """{"mse": `Verdict`'s dict, "flow": …} of the rollouts of such a hand-in, by the course's own
+    Execute.
+    """
     notebook = hw1_notebook.notebook(build.student_notebook(rubric.PARTS["part4_flow"]))
     imports = nbformat.v4.new_code_cell("import score\nstate_dim, action_dim, chunk_size = 5, 2, 8")
     needed = ("part4-script", "part4-rollouts_mse", "part4-rollouts_flow")
@@ -602,10 +926,22 @@ def outcome(files, level=LEVEL, episodes=2, seconds=120):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o711)
         hand_in(Path(folder), files)
-        execute = Execute(first_seed=20_000, episodes=episodes, notebook_seconds=seconds, timeout=seconds, level=level, filmed=0)
-        _, resources = execute.preprocess(notebook, {"metadata": {"path": folder}, "nbgrader": {"notebook": "part4_flow"}})
+        execute = Execute(
+            first_seed=20_000,
+            episodes=episodes,
+            notebook_seconds=seconds,
+            timeout=seconds,
+            level=level,
+            filmed=0,
+        )
+        _, resources = execute.preprocess(
+            notebook, {"metadata": {"path": folder}, "nbgrader": {"notebook": "part4_flow"}}
+        )
     assert resources["pusht"]["stopped"] == ""
-    return {method: resources["pusht"]["ledger"][f"part4-rollouts_{method}"]["verdict"] for method in METHODS}
+    return {
+        method: resources["pusht"]["ledger"][f"part4-rollouts_{method}"]["verdict"]
+        for method in METHODS
+    }
 
 
 def boxed(level):
@@ -619,8 +955,14 @@ def trained(method):
     """The kit's reference, in the classes above."""
     module = types.ModuleType("hw1_imitation.model")
     exec(MODEL, module.__dict__)
-    model = module.build_policy(method, state_dim=5, action_dim=2, chunk_size=8, hidden_dims=(256,) * 3)
-    model.load_state_dict(load_checkpoint(reference_path(rubric.POLICIES[f"part4_{method}"], "human"), MOMENTS).weights)
+    model = module.build_policy(
+        method, state_dim=5, action_dim=2, chunk_size=8, hidden_dims=(256,) * 3
+    )
+    model.load_state_dict(
+        load_checkpoint(
+            reference_path(rubric.POLICIES[f"part4_{method}"], "human"), MOMENTS
+        ).weights
+    )
     return model.float()
 
 
@@ -636,7 +978,9 @@ raise ValueError(f"it ran, and did {{len(done)}} things")
 """
 
 
-def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the_box(code, tmp_path):
+def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the_box(
+    code, tmp_path
+):
     if LEVEL is levels.LEVELS[-1]:
         pytest.skip("needs a box: bubblewrap, or root")
     outside = tmp_path / "outside"
@@ -645,12 +989,21 @@ def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the
         listener.setblocking(False)
         harm = HARM.format(path=str(outside / "touched"), port=listener.getsockname()[1])
         code()
-        files = run_files(code, {"mse": {"m.pt": saved(trained("mse").state_dict())}, "flow": {"m.pkl": pickle.dumps(_Harm(harm))}})
+        files = run_files(
+            code,
+            {
+                "mse": {"m.pt": saved(trained("mse").state_dict())},
+                "flow": {"m.pkl": pickle.dumps(_Harm(harm))},
+            },
+        )
         got = outcome(files, episodes=10)
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert got["mse"]["points"] > 1 and "over 10 episodes" in got["mse"]["sentence"]
-    assert (got["flow"]["points"], got["flow"]["sentence"]) == (0, "exp/flow/m.pkl raised ValueError: it ran, and did 0 things.")
+    assert (got["flow"]["points"], got["flow"]["sentence"]) == (
+        0,
+        "exp/flow/m.pkl raised ValueError: it ran, and did 0 things.",
+    )
     assert not (outside / "touched").exists()
 
 
@@ -659,14 +1012,23 @@ def test_without_a_box_nothing_is_loaded_and_safetensors_are_asked_for(code):
     got = outcome(whole(code), level=boxed(levels.LEVELS[-1]))
     for method in METHODS:
         assert got[method]["points"] == 0
-        assert f"hand in your {method} policy's weights as exp/{method}/policy.safetensors" in got[method]["sentence"]
+        assert (
+            f"hand in your {method} policy's weights as exp/{method}/policy.safetensors"
+            in got[method]["sentence"]
+        )
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("level", levels.LEVELS[:-1], ids=lambda level: level.name)
 def test_at_every_level_with_a_box_whole_models_are_rolled_out(code, level):
     code()
-    files = run_files(code, {method: {"checkpoint_step_9.pkl": saved(as_hw1(code, trained(method)))} for method in METHODS})
+    files = run_files(
+        code,
+        {
+            method: {"checkpoint_step_9.pkl": saved(as_hw1(code, trained(method)))}
+            for method in METHODS
+        },
+    )
     got = outcome(files, level=boxed(level), episodes=10)
     assert got["mse"]["points"] > 1 and got["flow"]["points"] > 2
 
@@ -680,14 +1042,21 @@ def as_hw1(code, model):
 
 
 @pytest.mark.long
-def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(tmp_path_factory, code, demonstrations, capsys):
-    """What the published argument lists write, in the published layout: two runs, the code, and not a word of a notebook."""
+def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(
+    tmp_path_factory, code, demonstrations, capsys
+):
+    """What the published argument lists write, in the published layout: two runs, the code, and not
+    a word of a notebook.
+    """
     folder = tmp_path_factory.mktemp("mine")
     (folder / "src/hw1_imitation").mkdir(parents=True)
     (folder / "src/hw1_imitation/model.py").write_text(MODEL)
     for method in METHODS:
         loader, normalizer = prepare(TrainConfig(policy=method), demonstrations)
-        model, logger = policy(code, method), Logger(folder / "exp" / method, demonstrations=demonstrations)
+        model, logger = (
+            policy(code, method),
+            Logger(folder / "exp" / method, demonstrations=demonstrations),
+        )
         optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
         for step, (state, chunk) in zip(range(1, 101), loader):
             loss = model.compute_loss(state, chunk)
@@ -695,8 +1064,18 @@ def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(tmp_path_fac
             loss.backward()
             optimizer.step()
             logger.log({"train/loss": loss.item()}, step=step)
-        evaluate_policy(model=model, normalizer=normalizer, device=torch.device("cpu"), chunk_size=8, video_size=(96, 96),
-                        num_video_episodes=0, flow_num_steps=10, step=100, logger=logger, num_episodes=2)
+        evaluate_policy(
+            model=model,
+            normalizer=normalizer,
+            device=torch.device("cpu"),
+            chunk_size=8,
+            video_size=(96, 96),
+            num_video_episodes=0,
+            flow_num_steps=10,
+            step=100,
+            logger=logger,
+            num_episodes=2,
+        )
         logger.dump_for_grading()
     path, report = pack(folder)
     assert report.complete
@@ -705,34 +1084,63 @@ def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(tmp_path_fac
     other = zipped(whole(code) | {"exp/mse/m.pkl": b"broken"})
     (base / "export.zip").write_bytes(zipped({"ann.zip": path.read_bytes(), "bo.zip": other}))
     collect.collect(course, base / "export.zip")
-    grades = {(found.student, found.cell): found for found in grade_course(course, parts=["part4_flow"])}
+    grades = {
+        (found.student, found.cell): found for found in grade_course(course, parts=["part4_flow"])
+    }
     for student in ("ann", "bo"):
         for question in ("q4_1", "q4_2", "q4_3", "q4_4"):
             assert grades[student, f"part4-{question}"].points == 0
-            assert "a hand-in of the script assignment, whose rollouts are graded" in grades[student, f"part4-{question}"].reason
+            assert (
+                "a hand-in of the script assignment, whose rollouts are graded"
+                in grades[student, f"part4-{question}"].reason
+            )
         for method in METHODS:
             assert "over 3 episodes" in grades[student, f"part4-rollouts_{method}"].reason
         assert "to be read by a person" in grades[student, "part4-report_curves"].reason
-    assert "0.42 earns all points" in grades["ann", "part4-rollouts_mse"].reason  # the shipped demonstrations' bar
+    assert (
+        "0.42 earns all points" in grades["ann", "part4-rollouts_mse"].reason
+    )  # the shipped demonstrations' bar
     assert "0.44 earns all points" in grades["bo", "part4-rollouts_mse"].reason
     page = (course.folder / "feedback/bo/pusht/feedback.html").read_text()
-    assert "a hand-in of the script assignment, whose rollouts are graded here and whose report a person reads" in page
+    assert (
+        "a hand-in of the script assignment, whose rollouts are graded here and whose report a"
+        " person reads" in page
+    )
     assert "part4_flow.ipynb was written by the kit" in (course.folder / "report.html").read_text()
-    assert "0 notebooks to grade" in (capsys.readouterr(), grade_course(course, parts=["part4_flow"]), capsys.readouterr().out)[-1]
+    assert (
+        "0 notebooks to grade"
+        in (
+            capsys.readouterr(),
+            grade_course(course, parts=["part4_flow"]),
+            capsys.readouterr().out,
+        )[-1]
+    )
 
 
 @pytest.mark.long
 def test_gradescope_takes_such_a_hand_in_by_the_same_road(tmp_path, code, monkeypatch):
     course = create(tmp_path / "course", first_seed=20_000, episodes=2)  # noqa: F811
-    with zipfile.ZipFile(autograder.build(course, episodes=2, minutes=100, megabytes=10 ** 5)) as archive:
+    with zipfile.ZipFile(
+        autograder.build(course, episodes=2, minutes=100, megabytes=10**5)
+    ) as archive:
         archive.extractall(tmp_path / "source")
     with zipfile.ZipFile(io.BytesIO(zipped(whole(code)))) as archive:
         archive.extractall(tmp_path / "submission")
     if levels.strictest() is levels.LEVELS[-1]:
         pytest.skip("needs a box: bubblewrap, or root")
     for step in ("collect", "part4_flow"):
-        autograder.step(step, tmp_path / "source" / "course", tmp_path / "submission", tmp_path / "private", tmp_path / "results")
+        autograder.step(
+            step,
+            tmp_path / "source" / "course",
+            tmp_path / "submission",
+            tmp_path / "private",
+            tmp_path / "results",
+        )
     document = json.loads((tmp_path / "results" / "results.json").read_text())
-    rollouts = [test for test in document["tests"] if "part4_flow" in test.get("tags", ()) and "rollouts" in test["name"]]
+    rollouts = [
+        test
+        for test in document["tests"]
+        if "part4_flow" in test.get("tags", ()) and "rollouts" in test["name"]
+    ]
     assert len(rollouts) == 2 and all("over 2 episodes" in test["output"] for test in rollouts)
     assert "part4_flow.ipynb was written by the kit" in document["output"]

@@ -1,4 +1,6 @@
-"""The simulator moves as the published one does, scores as shapely does, and keeps every world to itself."""
+"""The simulator moves as the published one does, scores as shapely does, and keeps every world to
+itself.
+"""
 
 import math
 
@@ -29,7 +31,14 @@ def wander(seed: int, steps: int) -> np.ndarray:
 def motion(sim: PushTSim) -> list:
     """Everything that moves, as it is."""
     agent, block = sim.agent, sim.block
-    return [*agent.position, *agent.velocity, *block.position, block.angle, *block.velocity, block.angular_velocity]
+    return [
+        *agent.position,
+        *agent.velocity,
+        *block.position,
+        block.angle,
+        *block.velocity,
+        block.angular_velocity,
+    ]
 
 
 # The published figures.
@@ -39,7 +48,9 @@ def test_seed_1000_starts_and_steps_as_published():
     sim = started(sample_start(1000))
     np.testing.assert_allclose(sim.state, [137, 121, 292, 351, 2.91955884], rtol=0, atol=1e-8)
     covered = sim.step([266.9495, 309.167])
-    np.testing.assert_allclose(sim.state, [175.42240074, 176.63567294, 292, 351, 2.91955884], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        sim.state, [175.42240074, 176.63567294, 292, 351, 2.91955884], rtol=0, atol=1e-8
+    )
     assert reward(covered) == pytest.approx(0.18776528434724993, abs=1e-12)
 
 
@@ -80,7 +91,9 @@ def test_step_gives_the_bits_of_pymunks_public_api(seed):
         published._contacts = 0
         for _ in range(10):
             agent = published.agent
-            acceleration = 100 * (Vec2d(*action) - agent.position) + 20 * (Vec2d.zero() - agent.velocity)
+            acceleration = 100 * (Vec2d(*action) - agent.position) + 20 * (
+                Vec2d.zero() - agent.velocity
+            )
             agent.velocity += acceleration * 0.01
             published.space.step(0.01)
         ours.step(action)
@@ -99,7 +112,11 @@ def test_agent_reaches_its_target_and_rests_there():
 
 
 def test_worlds_share_nothing():
-    alone, beside, other = started(sample_start(3)), started(sample_start(3)), started(sample_start(4))
+    alone, beside, other = (
+        started(sample_start(3)),
+        started(sample_start(3)),
+        started(sample_start(4)),
+    )
     actions, others = wander(0, 100), wander(1, 100)
     for action in actions:
         alone.step(action)
@@ -131,7 +148,9 @@ def test_place_puts_agent_and_block_at_rest():
 
 
 def push(**options) -> tuple[PushTSim, list[int]]:
-    """An agent left of the block comes, pushes the stem to the right, and goes back; contacts after each step."""
+    """An agent left of the block comes, pushes the stem to the right, and goes back; contacts after
+    each step.
+    """
     sim = started([150, 280, 300, 220, 0.0], **options)
     contacts = []
     for x in [150] * 3 + [320] * 10 + [100] * 10:
@@ -163,14 +182,18 @@ def test_block_cog_moves_the_point_it_turns_about():
 
 def test_state_wraps_the_angle():
     for angle in (-7.0, -0.5, 0.5, 20.0):
-        assert started([60, 60, 300, 300, angle]).state[4] == pytest.approx(angle % (2 * np.pi), abs=1e-9)
+        assert started([60, 60, 300, 300, angle]).state[4] == pytest.approx(
+            angle % (2 * np.pi), abs=1e-9
+        )
 
 
 def test_legacy_order_turns_the_block_about_its_centre_of_mass():
     for angle in (0.0, 1.0, 4.0):
         sim = started([60, 60, 300, 300, angle], legacy=True)
         middle = sim.block.center_of_gravity
-        np.testing.assert_allclose(sim.block.local_to_world(middle), (300 + middle.x, 300 + middle.y), atol=1e-9)
+        np.testing.assert_allclose(
+            sim.block.local_to_world(middle), (300 + middle.x, 300 + middle.y), atol=1e-9
+        )
         default = started([60, 60, 300, 300, angle])
         np.testing.assert_allclose(default.block.position, (300, 300), atol=1e-9)
 
@@ -178,7 +201,12 @@ def test_legacy_order_turns_the_block_about_its_centre_of_mass():
 def test_starts_are_drawn_as_published():
     for seed in (0, 1, 205, 1000, 2**32 - 1):
         rng = np.random.RandomState(seed)
-        drawn = [rng.randint(50, 450), rng.randint(50, 450), rng.randint(100, 400), rng.randint(100, 400)]
+        drawn = [
+            rng.randint(50, 450),
+            rng.randint(50, 450),
+            rng.randint(100, 400),
+            rng.randint(100, 400),
+        ]
         assert sample_start(seed).tolist() == [*drawn, rng.randn() * 2 * np.pi - np.pi]
 
 
@@ -200,22 +228,37 @@ def assert_as_shapely(pose: tuple[float, float, float]) -> float:
 
 def test_coverage_is_shapelys_on_random_poses():
     rng = np.random.default_rng(0)
-    poses = np.column_stack([rng.uniform(-200, 200, (3000, 2)) * rng.uniform(0, 1, (3000, 1)), rng.uniform(-7, 7, 3000)])
+    poses = np.column_stack(
+        [rng.uniform(-200, 200, (3000, 2)) * rng.uniform(0, 1, (3000, 1)), rng.uniform(-7, 7, 3000)]
+    )
     exact = np.array([assert_as_shapely(in_goal_frame(*pose)) for pose in poses])
     assert (exact == 0).sum() > 100 and (exact > 0.5).sum() > 100
 
 
 def test_coverage_is_shapelys_where_edges_and_corners_meet():
     grid = range(-150, 151, 15)  # all outlines lie on one 15 px grid
-    exact = [assert_as_shapely(in_goal_frame(dx, dy, turn * math.pi / 2)) for dx in grid for dy in grid for turn in range(4)]
+    exact = [
+        assert_as_shapely(in_goal_frame(dx, dy, turn * math.pi / 2))
+        for dx in grid
+        for dy in grid
+        for turn in range(4)
+    ]
     assert max(exact) == pytest.approx(1, abs=1e-12) and exact.count(0) > 100
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.integers(-10, 10), st.integers(-10, 10), st.integers(-4, 4), st.floats(0, 12), st.integers(0, 2**32 - 1))
+@given(
+    st.integers(-10, 10),
+    st.integers(-10, 10),
+    st.integers(-4, 4),
+    st.floats(0, 12),
+    st.integers(0, 2**32 - 1),
+)
 def test_coverage_is_shapelys_where_edges_nearly_meet(i, j, quarter, exponent, seed):
     nudge = np.random.default_rng(seed).normal(size=3) * 10**-exponent
-    assert_as_shapely(in_goal_frame(15 * i + nudge[0], 15 * j + nudge[1], quarter * math.pi / 2 + nudge[2]))
+    assert_as_shapely(
+        in_goal_frame(15 * i + nudge[0], 15 * j + nudge[1], quarter * math.pi / 2 + nudge[2])
+    )
 
 
 def test_coverage_is_shapelys_where_only_two_corners_reach_each_other():
@@ -229,7 +272,9 @@ def test_coverage_is_shapelys_where_only_two_corners_reach_each_other():
             for depth in (-0.5, 0.2, 1.0, 5.0):
                 away = (2 * radius - depth) / radius * (one - centre)
                 c, s = math.cos(turn), math.sin(turn)
-                shift = centre + away - (c * centre[0] - s * centre[1], s * centre[0] + c * centre[1])
+                shift = (
+                    centre + away - (c * centre[0] - s * centre[1], s * centre[0] + c * centre[1])
+                )
                 exact = assert_as_shapely(in_goal_frame(*shift, turn))
                 assert (exact > 1e-7) == (depth > 0)
 
@@ -238,17 +283,28 @@ def test_coverage_is_that_of_the_shapes_that_collide():
     for seed in range(30):
         x, y, angle = np.random.default_rng(seed).uniform([180, 180, 0], [330, 330, 7])
         sim, goal = started([30, 30, x, y, angle]), started([30, 30, *GOAL_POSE])
-        block, target = (shapely.union_all([shapely.Polygon([world.body.local_to_world(v) for v in world.get_vertices()])
-                                            for world in one.block.shapes]) for one in (sim, goal))
+        block, target = (
+            shapely.union_all(
+                [
+                    shapely.Polygon([world.body.local_to_world(v) for v in world.get_vertices()])
+                    for world in one.block.shapes
+                ]
+            )
+            for one in (sim, goal)
+        )
         expected = block.intersection(target).area / target.area
         assert sim.coverage() == pytest.approx(expected, abs=1e-9, rel=0)
 
 
 def test_coverage_is_whole_on_the_goal_and_nothing_far_away():
     assert clipped_coverage(*GOAL_POSE) == pytest.approx(1, abs=1e-12)
-    assert clipped_coverage(GOAL_POSE[0], GOAL_POSE[1], GOAL_POSE[2] + 6 * math.pi) == pytest.approx(1, abs=1e-9)
+    assert clipped_coverage(
+        GOAL_POSE[0], GOAL_POSE[1], GOAL_POSE[2] + 6 * math.pi
+    ) == pytest.approx(1, abs=1e-9)
     assert clipped_coverage(20, 20, 0) == 0
-    upside_down = clipped_coverage(*in_goal_frame(0, 120, math.pi))  # the stem on the stem, the bar beyond its end
+    upside_down = clipped_coverage(
+        *in_goal_frame(0, 120, math.pi)
+    )  # the stem on the stem, the bar beyond its end
     assert upside_down == pytest.approx((30 * 60 + 2 * 30 * 30) / 6300, abs=1e-12)
 
 

@@ -1,4 +1,5 @@
 """Where a student stands: what checks leave in a folder, and what is told of it."""
+
 import json
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -18,7 +19,10 @@ from score.student.progress import KEPT, keep_verdict, show_standing, standing_i
 from score.verdict import Verdict
 
 PART1 = ["part1_mlp"]
-STATS = {"obs": {"min": [0] * 5, "max": [512] * 4 + [6.3]}, "action": {"min": [0, 0], "max": [512, 512]}}
+STATS = {
+    "obs": {"min": [0] * 5, "max": [512] * 4 + [6.3]},
+    "action": {"min": [0, 0], "max": [512, 512]},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +40,32 @@ def rows(*parts):
 
 
 def checkpoint(losses, num_epochs=300, fingerprint=demos.SHIPPED_FINGERPRINT, weights=None):
-    return Checkpoint(weights or {"w": torch.zeros(1)}, STATS, losses, num_epochs, fingerprint, 1, {})
+    return Checkpoint(
+        weights or {"w": torch.zeros(1)}, STATS, losses, num_epochs, fingerprint, 1, {}
+    )
 
 
 def test_each_question_is_passed_failed_with_its_hint_or_not_tried():
     score.check("Q1.1", widths)
-    score.check("Q1.2", lambda model, nobs, naction: ((model(nobs.flatten(1)).view_as(naction) - naction) ** 2).sum())
+    score.check(
+        "Q1.2",
+        lambda model, nobs, naction: (
+            (model(nobs.flatten(1)).view_as(naction) - naction) ** 2
+        ).sum(),
+    )
     found = rows()
     assert [row.state for row in found.values()] == ["passed", "failed", "not tried", "not tried"]
-    assert found["Q1.1 layer widths"].said.startswith("Right. (Checked 2") and found["Q1.1 layer widths"].earned == "1 of 1"
+    assert (
+        found["Q1.1 layer widths"].said.startswith("Right. (Checked 2")
+        and found["Q1.1 layer widths"].earned == "1 of 1"
+    )
     assert "Hint: this is the sum of the squares" in found["Q1.2 loss"].said
     text = str(standing_in(".", PART1))
-    assert "Points so far: 1 of 10." in text and "The grade asks your answers with other inputs" in text and "other seeds" in text
+    assert (
+        "Points so far: 1 of 10." in text
+        and "The grade asks your answers with other inputs" in text
+        and "other seeds" in text
+    )
 
 
 def test_the_last_check_of_a_question_counts_and_the_others_stay():
@@ -70,10 +88,16 @@ def test_the_rollouts_are_kept_with_their_interval(monkeypatch):
 
     verdict = score.grade_rollouts("part1_mlp", infer, model)
     row = rows()["Part I rollouts"]
-    assert (row.points, row.max_points) == (verdict.points, 5) and "over 2 episodes (95 % interval" in row.said
+    assert (row.points, row.max_points) == (
+        verdict.points,
+        5,
+    ) and "over 2 episodes (95 % interval" in row.said
     progress.Path("part1_mlp.safetensors").unlink()
     score.grade_rollouts("part1_mlp", infer, model)
-    assert rows()["Part I rollouts"].state == "failed" and "There is no part1_mlp.safetensors" in rows()["Part I rollouts"].said
+    assert (
+        rows()["Part I rollouts"].state == "failed"
+        and "There is no part1_mlp.safetensors" in rows()["Part I rollouts"].said
+    )
 
 
 def test_in_class_nothing_is_kept_or_shown(monkeypatch, capsys):
@@ -94,8 +118,17 @@ def test_notebooks_at_work_in_one_folder_lose_none_of_each_others_verdicts():
     assert {*json.loads(progress.Path(KEPT).read_text())} == {*keys}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "[" * 100_000, '{"Q1.1": 3, "Q1.2": {"points": "many", "sentence": "", "time": 0}}',
-                                     '{"Q1.1": {"points": 1, "sentence": "Right.", "time": 1e300}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[1]",
+        "[" * 100_000,
+        '{"Q1.1": 3, "Q1.2": {"points": "many", "sentence": "", "time": 0}}',
+        '{"Q1.1": {"points": 1, "sentence": "Right.", "time": 1e300}}',
+    ],
+)
 def test_damaged_memory_is_no_verdict_and_the_next_check_is_kept(content):
     progress.Path(KEPT).write_text(content)
     assert {row.state for row in rows().values()} == {"not tried"}
@@ -113,11 +146,17 @@ def test_a_folder_that_cannot_be_written_to_costs_no_check(monkeypatch, capsys):
     assert rows()["Q1.2 loss"].state == "passed"
 
 
-@pytest.mark.parametrize("losses, sentence, to_train", [
-    (None, "There is no part1_mlp.safetensors", ["part1_mlp"]),
-    (1.0, "300 of 300 epochs on the shipped demonstrations. Your loss stays within", []),
-    (2.0, "leaves the reference's band at epoch 5", [])])
-def test_the_loss_is_held_against_the_reference_and_what_still_needs_training_is_named(losses, sentence, to_train, demonstrations):
+@pytest.mark.parametrize(
+    "losses, sentence, to_train",
+    [
+        (None, "There is no part1_mlp.safetensors", ["part1_mlp"]),
+        (1.0, "300 of 300 epochs on the shipped demonstrations. Your loss stays within", []),
+        (2.0, "leaves the reference's band at epoch 5", []),
+    ],
+)
+def test_the_loss_is_held_against_the_reference_and_what_still_needs_training_is_named(
+    losses, sentence, to_train, demonstrations
+):
     if losses:
         reference = score.reference_loss("part1_mlp", demonstrations).losses
         checkpoint([losses * loss for loss in reference]).save("part1_mlp.safetensors")
@@ -128,26 +167,47 @@ def test_the_loss_is_held_against_the_reference_and_what_still_needs_training_is
 def test_a_short_training_and_unknown_demonstrations_are_told():
     checkpoint([0.1] * 20, fingerprint="mine").save("part1_mlp.safetensors")
     found = standing_in(".", PART1)
-    assert found.to_train == ["part1_mlp (20 of 300 epochs)"] and "demonstrations that the kit does not know" in found.training[0]
+    assert (
+        found.to_train == ["part1_mlp (20 of 300 epochs)"]
+        and "demonstrations that the kit does not know" in found.training[0]
+    )
 
 
 def test_outside_a_notebook_all_parts_are_told_as_text(capsys):
     show_standing()
     text = capsys.readouterr().out
-    assert all(q.name in text for part in rubric.PARTS.values() for q in part.questions) and "<" not in text
+    assert (
+        all(q.name in text for part in rubric.PARTS.values() for q in part.questions)
+        and "<" not in text
+    )
     assert "Points so far: 0 of 42, and 3 that a person gives." in text
 
 
 def test_in_a_notebook_its_own_part_is_a_table_in_which_no_text_is_markup(monkeypatch):
     keep_verdict("Q2.1", Verdict("Q2.1", 0.0, 2.0, "<script>alert(1)</script>"))
-    ran = ["", "# [part1/setup] given\nimport score", "# [part2/standing] practice\nscore.show_standing()", "x = 1"]
+    ran = [
+        "",
+        "# [part1/setup] given\nimport score",
+        "# [part2/standing] practice\nscore.show_standing()",
+        "x = 1",
+    ]
     monkeypatch.setattr(progress, "in_notebook", lambda: True)
-    monkeypatch.setattr(progress, "get_ipython", lambda: SimpleNamespace(history_manager=SimpleNamespace(input_hist_raw=ran)))
+    monkeypatch.setattr(
+        progress,
+        "get_ipython",
+        lambda: SimpleNamespace(history_manager=SimpleNamespace(input_hist_raw=ran)),
+    )
     shown = []
     monkeypatch.setattr("IPython.display.publish_display_data", shown.append)
     show_standing()
     page, text = shown[0]["text/html"], shown[0]["text/plain"]
-    assert "Q2.4" in text and "Q1.1" not in text and "<table>" in page and "&lt;script&gt;" in page and "<script>" not in page
+    assert (
+        "Q2.4" in text
+        and "Q1.1" not in text
+        and "<table>" in page
+        and "&lt;script&gt;" in page
+        and "<script>" not in page
+    )
 
 
 def test_a_part_that_there_is_not_is_told_in_one_sentence():
@@ -157,8 +217,12 @@ def test_a_part_that_there_is_not_is_told_in_one_sentence():
 
 
 @pytest.mark.parametrize("part", build.parts_with_source(), ids=lambda part: part.name)
-def test_each_notebook_but_for_its_extensions_ends_in_the_standing_and_the_hand_in_which_are_not_run_in_class(part):
+def test_each_notebook_but_for_its_extensions_ends_in_the_standing_and_the_hand_in_which_are_not_run_in_class(
+    part,
+):
     code = [cell.source for cell in build.student_notebook(part).cells if cell.cell_type == "code"]
-    code = code[:next((number for number, cell in enumerate(code) if " extension E" in cell), None)]
+    code = code[
+        : next((number for number, cell in enumerate(code) if " extension E" in cell), None)
+    ]
     assert code[-2] == f"# [part{part.number}/standing] practice\nscore.show_standing()"
     assert code[-1] == f"# [part{part.number}/hand_in] practice\nscore.submit()"

@@ -1,4 +1,5 @@
 """Handing in: what is packed, what is said to be missing, and that collecting takes it as it is."""
+
 import hashlib
 import io
 import json
@@ -33,7 +34,10 @@ from score.submission.check import check
 from score.submission.pack import pack
 
 PARTS = {part.name: part for part in build.parts_with_source()}
-RANGES = {"obs": {"min": [0] * 5, "max": [512] * 4 + [6.3]}, "action": {"min": [0, 0], "max": [512, 512]}}
+RANGES = {
+    "obs": {"min": [0] * 5, "max": [512] * 4 + [6.3]},
+    "action": {"min": [0, 0], "max": [512, 512]},
+}
 MEANS = {"obs": {"mean": [0] * 5, "std": [1] * 5}, "action": {"mean": [0, 0], "std": [1, 1]}}
 LOG = "step,train/loss,eval/mean_reward\n1,0.5,\n2,0.4,0.3\n"
 _STUDENT = {name: build.student_notebook(part) for name, part in PARTS.items()}
@@ -47,7 +51,9 @@ def answered(part):
 
 
 _ANSWERED = {name: answered(part) for name, part in PARTS.items()}
-NOTEBOOKS = {f"{name}.ipynb": nbformat.writes(notebook).encode() for name, notebook in _ANSWERED.items()}
+NOTEBOOKS = {
+    f"{name}.ipynb": nbformat.writes(notebook).encode() for name, notebook in _ANSWERED.items()
+}
 
 
 def weights(policy, epochs=300, seed=0):
@@ -55,7 +61,15 @@ def weights(policy, epochs=300, seed=0):
     stats = MEANS if policy.normalisation == MOMENTS else RANGES
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "w.safetensors")
-        Checkpoint({"w": torch.full((3,), float(seed))}, stats, [0.1] * epochs, 300, demos.SHIPPED_FINGERPRINT, seed, {}).save(path)
+        Checkpoint(
+            {"w": torch.full((3,), float(seed))},
+            stats,
+            [0.1] * epochs,
+            300,
+            demos.SHIPPED_FINGERPRINT,
+            seed,
+            {},
+        ).save(path)
         return path.read_bytes()
 
 
@@ -82,7 +96,11 @@ def zipped(files):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, content, None if not isinstance(name, zipfile.ZipInfo) else zipfile.ZIP_DEFLATED)
+            archive.writestr(
+                name,
+                content,
+                None if not isinstance(name, zipfile.ZipInfo) else zipfile.ZIP_DEFLATED,
+            )
     return packed.getvalue()
 
 
@@ -103,70 +121,139 @@ def made_course(folder):
 
 
 def submitted(course, student):
-    return {path.name: path.read_bytes() for path in (course.folder / "submitted" / student / ASSIGNMENT).iterdir()}
+    return {
+        path.name: path.read_bytes()
+        for path in (course.folder / "submitted" / student / ASSIGNMENT).iterdir()
+    }
 
 
 # Packing.
 
+
 def test_a_folder_is_packed_into_one_zip_with_the_sums_of_its_files(tmp_path):
     files = {name: content for part in PARTS for name, content in whole(part).items()}
-    others = ("part1_mlp.resume.pt", "notes.txt", "standing.json", ".ipynb_checkpoints/part1_mlp.ipynb", "deep/part1_mlp.ipynb")
+    others = (
+        "part1_mlp.resume.pt",
+        "notes.txt",
+        "standing.json",
+        ".ipynb_checkpoints/part1_mlp.ipynb",
+        "deep/part1_mlp.ipynb",
+    )
     folder = laid_out(tmp_path, files | dict.fromkeys(others, b"x"))
     path, report = pack(folder)
     got = inside(path)
     manifest = json.loads(got.pop("manifest.json"))
-    assert path == folder / "hand_in.zip" and got == files and report.complete and str(report).endswith("hand_in.zip is complete.")
-    assert manifest["files"] == {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in got.items()}
-    assert {*manifest} == {"kit", "python", "torch", "packed", "parts", "files"} and manifest["parts"] == [*PARTS]
+    assert (
+        path == folder / "hand_in.zip"
+        and got == files
+        and report.complete
+        and str(report).endswith("hand_in.zip is complete.")
+    )
+    assert manifest["files"] == {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in got.items()
+    }
+    assert {*manifest} == {"kit", "python", "torch", "packed", "parts", "files"} and manifest[
+        "parts"
+    ] == [*PARTS]
     assert not [path for path in folder.iterdir() if path.suffix == ".part"]
 
 
-@pytest.mark.parametrize("name", ["Copy of part1_mlp (2).ipynb", "part1_mlp-Copy1.ipynb", "Kopie von part1_mlp.ipynb", "part1_mlp.ipynb.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Copy of part1_mlp (2).ipynb",
+        "part1_mlp-Copy1.ipynb",
+        "Kopie von part1_mlp.ipynb",
+        "part1_mlp.ipynb.txt",
+    ],
+)
 @pytest.mark.parametrize("newer", [True, False])
-def test_the_newest_of_several_copies_is_packed_under_its_own_name_and_that_is_said(tmp_path, name, newer):
+def test_the_newest_of_several_copies_is_packed_under_its_own_name_and_that_is_said(
+    tmp_path, name, newer
+):
     laid_out(tmp_path, whole(), age=50)
     laid_out(tmp_path, {name: b"{}"}, age=0 if newer else 100)
     path, report = pack(tmp_path, parts=["part1_mlp"])
     taken, other = (name, "part1_mlp.ipynb") if newer else ("part1_mlp.ipynb", name)
-    assert (inside(path)["part1_mlp.ipynb"] == b"{}") == newer and path.name == "hand_in_part1_mlp.zip"
-    assert f"part1_mlp.ipynb is {taken}, the newer or else the larger one, not {other}." in report.notes
+    assert (
+        inside(path)["part1_mlp.ipynb"] == b"{}"
+    ) == newer and path.name == "hand_in_part1_mlp.zip"
+    assert (
+        f"part1_mlp.ipynb is {taken}, the newer or else the larger one, not {other}."
+        in report.notes
+    )
 
 
 def test_of_part_four_the_run_that_is_handed_in_is_packed_without_wandbs_own_files(tmp_path):
     for stamp, loss in (("20260119_161512", 0.5), ("20260120_161512", 0.7)):
         logger = Logger(tmp_path / "exp" / f"seed_42_{stamp}_mse")
         logger.log({"train/loss": loss, "eval/mean_reward": 0.5}, 10)
-        logger.save_checkpoint(Checkpoint({"w": torch.full((1,), loss)}, MEANS, [loss], 1, "", 42, {}), 10)
+        logger.save_checkpoint(
+            Checkpoint({"w": torch.full((1,), loss)}, MEANS, [loss], 1, "", 42, {}), 10
+        )
         laid_out(logger.path, {"wandb/run.wandb": b"ann@uni.edu", "videos/step_10.mp4": b"film"})
         logger.dump_for_grading()
         if loss == 0.5:
             logger.hand_in("part4_mse", tmp_path)
     got = inside(pack(tmp_path)[0])
     assert got["exp/mse/log.csv"] == got["part4_mse_log.csv"] and b"0.5" in got["exp/mse/log.csv"]
-    assert {name for name in got if name.startswith("exp/")} == {f"exp/mse/{name}" for name in (
-        "log.csv", "config.json", "summary.json", "policy.safetensors", "checkpoints/step_10.safetensors", "videos/step_10.mp4")}
+    assert {name for name in got if name.startswith("exp/")} == {
+        f"exp/mse/{name}"
+        for name in (
+            "log.csv",
+            "config.json",
+            "summary.json",
+            "policy.safetensors",
+            "checkpoints/step_10.safetensors",
+            "videos/step_10.mp4",
+        )
+    }
 
 
 def test_a_run_directory_alone_gives_the_files_of_part_four(tmp_path):
-    laid_out(tmp_path, {"exp/flow/policy.safetensors": weights(rubric.POLICIES["part4_flow"]), "exp/flow/log.csv": LOG.encode(),
-                        "exp/mse/checkpoints/step_9.safetensors": b"early", "exp/mse/checkpoints/step_10.safetensors": b"last"})
+    laid_out(
+        tmp_path,
+        {
+            "exp/flow/policy.safetensors": weights(rubric.POLICIES["part4_flow"]),
+            "exp/flow/log.csv": LOG.encode(),
+            "exp/mse/checkpoints/step_9.safetensors": b"early",
+            "exp/mse/checkpoints/step_10.safetensors": b"last",
+        },
+    )
     got = inside(pack(tmp_path)[0])
-    assert got["part4_flow_log.csv"] == LOG.encode() and got["part4_flow.safetensors"] == weights(rubric.POLICIES["part4_flow"])
+    assert got["part4_flow_log.csv"] == LOG.encode() and got["part4_flow.safetensors"] == weights(
+        rubric.POLICIES["part4_flow"]
+    )
     assert got["part4_mse.safetensors"] == b"last"
 
 
-def test_a_notebook_is_packed_without_what_colab_keeps_of_people_and_too_large_without_its_outputs(tmp_path, monkeypatch):
+def test_a_notebook_is_packed_without_what_colab_keeps_of_people_and_too_large_without_its_outputs(
+    tmp_path, monkeypatch
+):
     notebook = json.loads(NOTEBOOKS["part1_mlp.ipynb"])
     notebook["cells"][1]["metadata"]["executionInfo"] = {"user": {"displayName": "Ann Lee"}}
     came = json.dumps(notebook).encode()
-    path, report = pack(laid_out(tmp_path, whole() | {"part1_mlp.ipynb": came}), parts=["part1_mlp"])
-    assert b"Ann Lee" not in inside(path)["part1_mlp.ipynb"] and "without the names and photos" in report.notes[0] and report.complete
+    path, report = pack(
+        laid_out(tmp_path, whole() | {"part1_mlp.ipynb": came}), parts=["part1_mlp"]
+    )
+    assert (
+        b"Ann Lee" not in inside(path)["part1_mlp.ipynb"]
+        and "without the names and photos" in report.notes[0]
+        and report.complete
+    )
     assert (tmp_path / "part1_mlp.ipynb").read_bytes() == came
     code = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
     code["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "x" * 10_000_000}]
     monkeypatch.setitem(archive.CAPS, ".ipynb", 5_000_000)
-    path, report = pack(laid_out(tmp_path, {"part1_mlp.ipynb": json.dumps(notebook).encode()}), parts=["part1_mlp"])
-    assert len(inside(path)["part1_mlp.ipynb"]) < 100_000 and "packed without its outputs" in report.notes[0] and report.complete
+    path, report = pack(
+        laid_out(tmp_path, {"part1_mlp.ipynb": json.dumps(notebook).encode()}), parts=["part1_mlp"]
+    )
+    assert (
+        len(inside(path)["part1_mlp.ipynb"]) < 100_000
+        and "packed without its outputs" in report.notes[0]
+        and report.complete
+    )
 
 
 def test_what_is_too_large_and_links_are_left_out_by_name(tmp_path, monkeypatch):
@@ -175,7 +262,10 @@ def test_what_is_too_large_and_links_are_left_out_by_name(tmp_path, monkeypatch)
     (tmp_path / "part1_mlp.safetensors").symlink_to(tmp_path / "part4_mse.safetensors")
     path, report = pack(tmp_path)
     assert not {"part1_mlp.safetensors", "part4_mse_log.csv"} & {*inside(path)}
-    assert any("part1_mlp.safetensors (a link)" in note and "part4_mse_log.csv (larger than" in note for note in report.notes)
+    assert any(
+        "part1_mlp.safetensors (a link)" in note and "part4_mse_log.csv (larger than" in note
+        for note in report.notes
+    )
 
 
 def test_a_zip_that_cannot_be_written_leaves_the_one_before_it(tmp_path, monkeypatch):
@@ -191,7 +281,10 @@ def test_a_zip_that_cannot_be_written_leaves_the_one_before_it(tmp_path, monkeyp
     assert path.read_bytes() == before and not [*tmp_path.glob("*.part")]
 
 
-@pytest.mark.parametrize("folder, sentence", [("nowhere", "There is no folder"), ("empty", "There is nothing to hand in")])
+@pytest.mark.parametrize(
+    "folder, sentence",
+    [("nowhere", "There is no folder"), ("empty", "There is nothing to hand in")],
+)
 def test_a_folder_with_nothing_to_pack_is_told_in_one_sentence(tmp_path, folder, sentence):
     (tmp_path / "empty").mkdir()
     with pytest.raises(HandInError, match=sentence):
@@ -204,6 +297,7 @@ def test_from_the_kits_own_folder_the_notebooks_in_it_are_packed(tmp_path):
 
 
 # Checking.
+
 
 def changed(change, name="part1_mlp"):
     notebook = json.loads(NOTEBOOKS[f"{name}.ipynb"])
@@ -218,19 +312,49 @@ def without(key):
 POLICY = rubric.POLICIES["part1_mlp"]
 
 
-@pytest.mark.parametrize("files, sentence", [
-    ({"part1_mlp.ipynb": None}, "There is no part1_mlp.ipynb: save it"),
-    ({"part1_mlp.safetensors": None}, "There is no part1_mlp.safetensors: run the training cell"),
-    ({"part1_mlp.ipynb": b"<html>"}, "part1_mlp.ipynb cannot be read: it is a web page"),
-    ({"part1_mlp.ipynb": NOTEBOOKS["part1_mlp.ipynb"][:-99]}, "part1_mlp.ipynb cannot be read: it is no whole notebook"),
-    ({"part1_mlp.ipynb": b"{}"}, "part1_mlp.ipynb cannot be read: it has no list of cells"),
-    ({"part1_mlp.ipynb": nbformat.writes(_STUDENT["part1_mlp"]).encode()}, "Still to do: Q1.1, Q1.2, Q1.3."),
-    ({"part1_mlp.ipynb": nbformat.writes(build.answered_notebook(PARTS["part1_mlp"], ["part1-bc_loss"])).encode()},
-     "Still to do: Q1.1, Q1.3."),
-    ({"part1_mlp.ipynb": changed(without("part1-bc_loss"))}, "part1_mlp.ipynb has no answer cell for Q1.2: copy it, with its first line"),
-    ({"part1_mlp.ipynb": changed(without("part1-q1_3"))}, "part1_mlp.ipynb has lost the cell that checks q1_3: copy it"),
-    ({"part1_mlp.safetensors": b"PK"}, "part1_mlp.safetensors is not a whole safetensors file"),
-    ({"part1_mlp.safetensors": weights(rubric.POLICIES["part4_mse"])}, "part1_mlp.safetensors was not written by")])
+@pytest.mark.parametrize(
+    "files, sentence",
+    [
+        ({"part1_mlp.ipynb": None}, "There is no part1_mlp.ipynb: save it"),
+        (
+            {"part1_mlp.safetensors": None},
+            "There is no part1_mlp.safetensors: run the training cell",
+        ),
+        ({"part1_mlp.ipynb": b"<html>"}, "part1_mlp.ipynb cannot be read: it is a web page"),
+        (
+            {"part1_mlp.ipynb": NOTEBOOKS["part1_mlp.ipynb"][:-99]},
+            "part1_mlp.ipynb cannot be read: it is no whole notebook",
+        ),
+        ({"part1_mlp.ipynb": b"{}"}, "part1_mlp.ipynb cannot be read: it has no list of cells"),
+        (
+            {"part1_mlp.ipynb": nbformat.writes(_STUDENT["part1_mlp"]).encode()},
+            "Still to do: Q1.1, Q1.2, Q1.3.",
+        ),
+        (
+            {
+                "part1_mlp.ipynb": (
+                    nbformat.writes(
+                        build.answered_notebook(PARTS["part1_mlp"], ["part1-bc_loss"])
+                    ).encode()
+                )
+            },
+            "Still to do: Q1.1, Q1.3.",
+        ),
+        (
+            {"part1_mlp.ipynb": changed(without("part1-bc_loss"))},
+            "part1_mlp.ipynb has no answer cell for Q1.2: copy it, with its first line",
+        ),
+        (
+            {"part1_mlp.ipynb": changed(without("part1-q1_3"))},
+            "part1_mlp.ipynb has lost the cell that checks q1_3: copy it",
+        ),
+        ({"part1_mlp.safetensors": b"PK"}, "part1_mlp.safetensors is not a whole safetensors file"),
+        (
+            {"part1_mlp.safetensors": weights(rubric.POLICIES["part4_mse"])},
+            "part1_mlp.safetensors was not written by",
+        ),
+    ],
+)
 @pytest.mark.parametrize("form", ["zip", "folder"])
 def test_what_is_missing_is_said_in_one_sentence(tmp_path, files, sentence, form):
     files = {name: content for name, content in (whole() | files).items() if content is not None}
@@ -239,7 +363,9 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path, files, sentence, form
         (path / "mine.zip").write_bytes(zipped(files))
         path = path / "mine.zip"
     found = check(path, ["part1_mlp"])
-    assert len(missing(found)) == 1 and missing(found)[0].startswith(sentence) and not found.complete
+    assert (
+        len(missing(found)) == 1 and missing(found)[0].startswith(sentence) and not found.complete
+    )
     assert f"{found.path} is NOT complete: 1 thing is missing." in str(found)
 
 
@@ -250,34 +376,58 @@ def test_a_whole_part_is_complete_whatever_colab_and_people_do_to_its_form(tmp_p
             cell["metadata"] = {}
             cell["source"] = "".join(cell["source"])
         for one, two in zip(notebook["cells"], notebook["cells"][1:]):
-            if one["source"] and one["cell_type"] == two["cell_type"] == "code":  # merged, as people do
+            if (
+                one["source"] and one["cell_type"] == two["cell_type"] == "code"
+            ):  # merged, as people do
                 one["source"], two["source"] = "", one["source"] + "\n" + two["source"]
 
     files = whole(name) | {f"{name}.ipynb": changed(mangle, name)}
-    (tmp_path / "mine.zip").write_bytes(zipped({f"work/{name}": content for name, content in files.items()}))
+    (tmp_path / "mine.zip").write_bytes(
+        zipped({f"work/{name}": content for name, content in files.items()})
+    )
     found = check(tmp_path / "mine.zip", [name])
     assert missing(found) == [] and found.complete
 
 
 def test_the_report_and_the_logs_of_part_four_are_asked_for(tmp_path):
-    files = whole("part4_flow") | {"part4_flow.ipynb": nbformat.writes(build.answered_notebook(PARTS["part4_flow"])).encode(),
-                                   "part4_mse_log.csv": b"step\n1\n"}
+    files = whole("part4_flow") | {
+        "part4_flow.ipynb": nbformat.writes(build.answered_notebook(PARTS["part4_flow"])).encode(),
+        "part4_mse_log.csv": b"step\n1\n",
+    }
     del files["part4_flow_log.csv"]
     (tmp_path / "mine.zip").write_bytes(zipped(files))
-    assert [sentence.split(":")[0] for sentence in missing(check(tmp_path / "mine.zip", ["part4_flow"]))] == [
-        "Not answered in words yet", "part4_mse_log.csv holds no log with train/loss and eval/mean_reward", "There is no part4_flow_log.csv"]
+    assert [
+        sentence.split(":")[0] for sentence in missing(check(tmp_path / "mine.zip", ["part4_flow"]))
+    ] == [
+        "Not answered in words yet",
+        "part4_mse_log.csv holds no log with train/loss and eval/mean_reward",
+        "There is no part4_flow_log.csv",
+    ]
 
 
 def test_how_far_was_trained_and_personal_data_are_worth_knowing_but_nothing_is_missing(tmp_path):
     def sign(cells, notebook):
         cells["part1-setup"]["metadata"]["executionInfo"] = {"user": {"displayName": "Ann"}}
-        cells["part1-setup"]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "/home/ann/x.py: ann@uni.edu, a@b"}]
+        cells["part1-setup"]["outputs"] = [
+            {"output_type": "stream", "name": "stdout", "text": "/home/ann/x.py: ann@uni.edu, a@b"}
+        ]
 
-    (tmp_path / "mine.zip").write_bytes(zipped({"part1_mlp.ipynb": changed(sign), "part1_mlp.safetensors": weights(POLICY, epochs=120)}))
+    (tmp_path / "mine.zip").write_bytes(
+        zipped(
+            {"part1_mlp.ipynb": changed(sign), "part1_mlp.safetensors": weights(POLICY, epochs=120)}
+        )
+    )
     found = check(tmp_path / "mine.zip", ["part1_mlp"])
-    assert found.complete and "part1_mlp.safetensors: 120 of 300 epochs on the shipped demonstrations." in found.parts[0].facts
+    assert (
+        found.complete
+        and "part1_mlp.safetensors: 120 of 300 epochs on the shipped demonstrations."
+        in found.parts[0].facts
+    )
     assert any("trained for 120 of 300 epochs" in note for note in found.parts[0].notes)
-    assert any(note.endswith("what Colab keeps of who ran it, /home/ann, ann@uni.edu.") for note in found.parts[0].notes)
+    assert any(
+        note.endswith("what Colab keeps of who ran it, /home/ann, ann@uni.edu.")
+        for note in found.parts[0].notes
+    )
 
 
 def test_the_manifest_says_which_parts_were_meant_and_what_was_changed_but_is_not_needed(tmp_path):
@@ -291,12 +441,19 @@ def test_the_manifest_says_which_parts_were_meant_and_what_was_changed_but_is_no
     assert check(path).notes == ["Changed since it was packed: part1_mlp.safetensors."]
 
 
-@pytest.mark.parametrize("files, reason", [
-    ({"../part1_mlp.ipynb": b"{}"}, "its path leads elsewhere"), ({"/etc/passwd": b""}, "its path leads elsewhere"),
-    ({"C:\\x.ipynb": b""}, "its path leads elsewhere"), ({"link": b"/etc/passwd"}, "a link"),
-    ({"part1_mlp.safetensors": bytes(40 << 20)}, "more than 500 times its packed size"), ({"zeros.bin": bytes(40 << 20)}, "more than 500 times"),
-    ({f"{number}": b"" for number in range(100_000)}, "a zip of more than 50000 files")],
-    ids=["up", "absolute", "drive", "link", "bomb", "bomb beside", "many"])
+@pytest.mark.parametrize(
+    "files, reason",
+    [
+        ({"../part1_mlp.ipynb": b"{}"}, "its path leads elsewhere"),
+        ({"/etc/passwd": b""}, "its path leads elsewhere"),
+        ({"C:\\x.ipynb": b""}, "its path leads elsewhere"),
+        ({"link": b"/etc/passwd"}, "a link"),
+        ({"part1_mlp.safetensors": bytes(40 << 20)}, "more than 500 times its packed size"),
+        ({"zeros.bin": bytes(40 << 20)}, "more than 500 times"),
+        ({f"{number}": b"" for number in range(100_000)}, "a zip of more than 50000 files"),
+    ],
+    ids=["up", "absolute", "drive", "link", "bomb", "bomb beside", "many"],
+)
 def test_a_hostile_zip_is_refused_in_one_sentence(tmp_path, files, reason):
     if "link" in files:
         link = zipfile.ZipInfo("link")
@@ -306,15 +463,22 @@ def test_a_hostile_zip_is_refused_in_one_sentence(tmp_path, files, reason):
     before = {*tmp_path.rglob("*")}
     with pytest.raises(HandInError, match=reason) as error:
         check(tmp_path / "mine.zip")
-    assert "\n" not in str(error.value) and len(str(error.value)) < 300 and {*tmp_path.rglob("*")} == before
+    assert (
+        "\n" not in str(error.value)
+        and len(str(error.value)) < 300
+        and {*tmp_path.rglob("*")} == before
+    )
 
 
 def test_sizes_in_a_zip_are_not_believed(tmp_path):
     packed = bytearray(zipped({"part1_mlp.safetensors": bytes(40 << 20)}))
     directory = packed.rindex(b"PK\x01\x02")
-    packed[directory + 24:directory + 28] = (10).to_bytes(4, "little")
+    packed[directory + 24 : directory + 28] = (10).to_bytes(4, "little")
     (tmp_path / "mine.zip").write_bytes(packed)
-    assert any("part1_mlp.safetensors cannot be used" in sentence for sentence in missing(check(tmp_path / "mine.zip", ["part1_mlp"])))
+    assert any(
+        "part1_mlp.safetensors cannot be used" in sentence
+        for sentence in missing(check(tmp_path / "mine.zip", ["part1_mlp"]))
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no zip", b"PK\x03\x04" + bytes(99)])
@@ -326,17 +490,26 @@ def test_what_is_no_zip_is_told_in_one_sentence(tmp_path, content):
 
 
 def test_the_caps_are_those_of_what_reads_the_files():
-    assert archive.CAPS[".ipynb"] == repair.MAX_BYTES and archive.CAPS[".safetensors"] == checkpoint.MAX_BYTES
+    assert (
+        archive.CAPS[".ipynb"] == repair.MAX_BYTES
+        and archive.CAPS[".safetensors"] == checkpoint.MAX_BYTES
+    )
     assert collect.CAPS is archive.CAPS
 
 
 # The command line.
 
+
 def test_the_commands_exit_with_0_when_all_is_there_and_else_with_1(tmp_path, capsys):
     laid_out(tmp_path, whole())
     packed = str(tmp_path / "a.zip")
-    for arguments, code in ((["pack", str(tmp_path), "--part", "part1_mlp", "--out", packed], 0), (["check", packed], 0),
-                            (["check", str(tmp_path)], 1), (["pack", str(tmp_path)], 1), (["check", str(tmp_path / "hand_in.zip")], 1)):
+    for arguments, code in (
+        (["pack", str(tmp_path), "--part", "part1_mlp", "--out", packed], 0),
+        (["check", packed], 0),
+        (["check", str(tmp_path)], 1),
+        (["pack", str(tmp_path)], 1),
+        (["check", str(tmp_path / "hand_in.zip")], 1),
+    ):
         with pytest.raises(SystemExit) as left:
             main(["submission", *arguments])
         assert left.value.code == code
@@ -360,17 +533,32 @@ def test_packing_and_checking_need_no_more_than_the_students_bundle_and_its_pack
     with zipfile.ZipFile(io.BytesIO(bundle_bytes(build.ROOT / "notebooks"))) as bundle:
         bundle.extractall(tmp_path / "kit")
     laid_out(tmp_path, whole())
-    for arguments in (["pack", str(tmp_path), "--part", "part1_mlp"], ["check", str(tmp_path / "hand_in_part1_mlp.zip")]):
-        done = subprocess.run([sys.executable, "-c", _STUDENTS, str(tmp_path), *arguments], cwd=tmp_path / "kit", capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith("hand_in_part1_mlp.zip is complete.\n")
+    for arguments in (
+        ["pack", str(tmp_path), "--part", "part1_mlp"],
+        ["check", str(tmp_path / "hand_in_part1_mlp.zip")],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", _STUDENTS, str(tmp_path), *arguments],
+            cwd=tmp_path / "kit",
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith(
+            "hand_in_part1_mlp.zip is complete.\n"
+        )
 
 
 # In a notebook.
 
+
 @pytest.fixture
 def colab(monkeypatch):
-    """Colab, as far as handing in sees it: `reply` is what its browser answers, `downloads` what it was given."""
-    state = types.SimpleNamespace(reply={"ipynb": json.loads(NOTEBOOKS["part1_mlp.ipynb"])}, downloads=[], asked=[])
+    """Colab, as far as handing in sees it: `reply` is what its browser answers, `downloads` what it
+    was given.
+    """
+    state = types.SimpleNamespace(
+        reply={"ipynb": json.loads(NOTEBOOKS["part1_mlp.ipynb"])}, downloads=[], asked=[]
+    )
 
     def blocking_request(what, request="", timeout_sec=5, parent=None):
         state.asked.append((what, timeout_sec))
@@ -381,29 +569,58 @@ def colab(monkeypatch):
     message = types.SimpleNamespace(blocking_request=blocking_request)
     files = types.SimpleNamespace(download=state.downloads.append)
     package = types.SimpleNamespace(_message=message, files=files, __path__=[])
-    for name, module in {"google": types.SimpleNamespace(colab=package, __path__=[]), "google.colab": package,
-                         "google.colab._message": message, "google.colab.files": files}.items():
+    for name, module in {
+        "google": types.SimpleNamespace(colab=package, __path__=[]),
+        "google.colab": package,
+        "google.colab._message": message,
+        "google.colab.files": files,
+    }.items():
         monkeypatch.setitem(sys.modules, name, module)
     state.files = files
     return state
 
 
-def test_in_colab_the_notebook_of_the_browser_is_packed_and_the_zip_downloaded(tmp_path, colab, capsys):
+def test_in_colab_the_notebook_of_the_browser_is_packed_and_the_zip_downloaded(
+    tmp_path, colab, capsys
+):
     laid_out(tmp_path, {"part1_mlp.safetensors": weights(POLICY), "Copy of part1_mlp.ipynb": b"{}"})
     score.submit("part1_mlp", tmp_path)
     path = tmp_path / "hand_in_part1_mlp.zip"
     assert json.loads(inside(path)["part1_mlp.ipynb"]) == json.loads(NOTEBOOKS["part1_mlp.ipynb"])
-    assert colab.downloads == [str(path)] and colab.asked == [("get_ipynb", 60)] and check(path).complete
-    assert "is complete." in capsys.readouterr().out and (tmp_path / "Copy of part1_mlp.ipynb").read_bytes() == b"{}"
+    assert (
+        colab.downloads == [str(path)]
+        and colab.asked == [("get_ipynb", 60)]
+        and check(path).complete
+    )
+    assert (
+        "is complete." in capsys.readouterr().out
+        and (tmp_path / "Copy of part1_mlp.ipynb").read_bytes() == b"{}"
+    )
 
 
-@pytest.mark.parametrize("reply", [None, {}, {"ipynb": None}, {"ipynb": {"cells": []}}, {"ipynb": "text"}, RuntimeError("no front end")])
-def test_where_colab_does_not_hand_the_notebook_over_the_other_way_is_told_and_works(tmp_path, colab, capsys, reply):
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        {},
+        {"ipynb": None},
+        {"ipynb": {"cells": []}},
+        {"ipynb": "text"},
+        RuntimeError("no front end"),
+    ],
+)
+def test_where_colab_does_not_hand_the_notebook_over_the_other_way_is_told_and_works(
+    tmp_path, colab, capsys, reply
+):
     colab.reply = reply
     laid_out(tmp_path, {"part1_mlp.safetensors": weights(POLICY)})
     score.submit("part1_mlp", tmp_path)
     said = capsys.readouterr().out
-    assert "File > Download > Download .ipynb" in said and "NOT complete: 1 thing is missing" in said and "Traceback" not in said
+    assert (
+        "File > Download > Download .ipynb" in said
+        and "NOT complete: 1 thing is missing" in said
+        and "Traceback" not in said
+    )
     laid_out(tmp_path, {"part1_mlp (1).ipynb": NOTEBOOKS["part1_mlp.ipynb"]})
     score.submit("part1_mlp", tmp_path)
     assert check(colab.downloads[-1]).complete
@@ -415,20 +632,38 @@ def test_a_download_that_does_not_start_is_told_in_one_sentence(tmp_path, colab,
 
     colab.files.download = refuse
     score.submit("part1_mlp", laid_out(tmp_path, {"part1_mlp.safetensors": weights(POLICY)}))
-    assert "The download did not start (RuntimeError): take hand_in_part1_mlp.zip from Colab's file panel" in capsys.readouterr().out
+    assert (
+        "The download did not start (RuntimeError): take hand_in_part1_mlp.zip from Colab's file"
+        " panel" in capsys.readouterr().out
+    )
 
 
-def test_elsewhere_the_saved_notebook_is_packed_and_one_that_is_not_saved_is_noticed(tmp_path, capsys, monkeypatch):
-    answer = next(cell.source for cell in _ANSWERED["part1_mlp"].cells if cell.id == "part1-bc_loss")
+def test_elsewhere_the_saved_notebook_is_packed_and_one_that_is_not_saved_is_noticed(
+    tmp_path, capsys, monkeypatch
+):
+    answer = next(
+        cell.source for cell in _ANSWERED["part1_mlp"].cells if cell.id == "part1-bc_loss"
+    )
     ran = ["", answer.replace("mse_loss", "l1_loss"), answer]
     monkeypatch.setattr(packing, "in_notebook", lambda: True)
-    monkeypatch.setattr(packing, "get_ipython", lambda: types.SimpleNamespace(history_manager=types.SimpleNamespace(input_hist_raw=ran)))
+    monkeypatch.setattr(
+        packing,
+        "get_ipython",
+        lambda: types.SimpleNamespace(history_manager=types.SimpleNamespace(input_hist_raw=ran)),
+    )
     score.submit("part1_mlp", laid_out(tmp_path, whole()))
     said = capsys.readouterr().out
-    assert "hand_in_part1_mlp.zip is complete." in said and "save the notebook (Ctrl+S)" in said and "What you ran last" not in said
+    assert (
+        "hand_in_part1_mlp.zip is complete." in said
+        and "save the notebook (Ctrl+S)" in said
+        and "What you ran last" not in said
+    )
     ran.append(answer.replace("mse_loss", "l1_loss"))
     score.submit("part1_mlp", tmp_path)
-    assert "What you ran last in [part1/bc_loss] is not in the saved notebook: save it (Ctrl+S)" in capsys.readouterr().out
+    assert (
+        "What you ran last in [part1/bc_loss] is not in the saved notebook: save it (Ctrl+S)"
+        in capsys.readouterr().out
+    )
 
 
 def test_with_nothing_to_hand_in_the_notebook_says_so_and_goes_on(tmp_path, capsys):
@@ -439,29 +674,55 @@ def test_with_nothing_to_hand_in_the_notebook_says_so_and_goes_on(tmp_path, caps
 # Collecting.
 
 NAMES = ["{}", "Copy of {}", "{} (1)", "Kopie von {}", "{}-Copy2"]
-EXPORTS = {"folders of zips": "ann.zip", "Moodle": "Ann Lee_77_assignsubmission_file_/hand_in.zip", "Canvas": "leeann_77_345_hand_in.zip"}
+EXPORTS = {
+    "folders of zips": "ann.zip",
+    "Moodle": "Ann Lee_77_assignsubmission_file_/hand_in.zip",
+    "Canvas": "leeann_77_345_hand_in.zip",
+}
 
 
 @settings(max_examples=12, deadline=None)
-@given(parts=st.sets(st.sampled_from([*PARTS]), min_size=1), name=st.sampled_from(NAMES), layout=st.sampled_from([*EXPORTS]), runs=st.booleans())
+@given(
+    parts=st.sets(st.sampled_from([*PARTS]), min_size=1),
+    name=st.sampled_from(NAMES),
+    layout=st.sampled_from([*EXPORTS]),
+    runs=st.booleans(),
+)
 def test_what_is_packed_is_what_is_collected(parts, name, layout, runs):
     with tempfile.TemporaryDirectory() as folder:
-        folder, files = Path(folder), {file: content for part in sorted(parts) for file, content in whole(part).items()}
+        folder, files = (
+            Path(folder),
+            {file: content for part in sorted(parts) for file, content in whole(part).items()},
+        )
         course = made_course(folder / "course")
-        mine = laid_out(folder / "mine", {name.format(Path(file).stem) + Path(file).suffix: content for file, content in files.items()})
+        mine = laid_out(
+            folder / "mine",
+            {
+                name.format(Path(file).stem) + Path(file).suffix: content
+                for file, content in files.items()
+            },
+        )
         if runs:
-            laid_out(mine, {"exp/mse/log.csv": b"step\n", "exp/mse/policy.safetensors": b"x", "exp/mse/config.json": b"{}"})
+            laid_out(
+                mine,
+                {
+                    "exp/mse/log.csv": b"step\n",
+                    "exp/mse/policy.safetensors": b"x",
+                    "exp/mse/config.json": b"{}",
+                },
+            )
         path, report = pack(mine, parts=sorted(parts))
         assert report.complete
         (folder / "export.zip").write_bytes(zipped({EXPORTS[layout]: path.read_bytes()}))
-        upload, = collect.plan(course, folder / "export.zip")
+        (upload,) = collect.plan(course, folder / "export.zip")
         assert upload.remarks == []
         collect.collect(course, folder / "export.zip")
         got = submitted(course, upload.student)
         for part in parts:
             assert nbformat.reads(got[f"{part}.ipynb"].decode(), as_version=4) == _ANSWERED[part]
         assert {name: got[name] for name in files if not name.endswith(".ipynb")} == {
-            name: content for name, content in files.items() if not name.endswith(".ipynb")}
+            name: content for name, content in files.items() if not name.endswith(".ipynb")
+        }
 
 
 def test_the_time_in_a_manifest_is_not_believed(tmp_path):
@@ -469,8 +730,10 @@ def test_the_time_in_a_manifest_is_not_believed(tmp_path):
     files = inside(path)
     manifest = json.loads(files["manifest.json"]) | {"packed": "1999-01-01T00:00:00Z"}
     entry = zipfile.ZipInfo("ann.zip", (2026, 3, 1, 12, 0, 0))
-    (tmp_path / "export.zip").write_bytes(zipped({entry: zipped(files | {"manifest.json": json.dumps(manifest).encode()})}))
-    upload, = collect.plan(course, tmp_path / "export.zip")
+    (tmp_path / "export.zip").write_bytes(
+        zipped({entry: zipped(files | {"manifest.json": json.dumps(manifest).encode()})})
+    )
+    (upload,) = collect.plan(course, tmp_path / "export.zip")
     assert upload.timestamp.astimezone().strftime("%Y-%m-%d %H") == "2026-03-01 12"
 
 
@@ -483,22 +746,47 @@ class _Trap:
 
 
 def test_runs_without_a_notebook_or_src_are_taken_as_far_as_that_is_safe(tmp_path):
-    """exp/mse with the kit's files, exp/flow with a pickled model only; with src/ see test_script_hand_in."""
+    """exp/mse with the kit's files, exp/flow with a pickled model only; with src/ see
+    test_script_hand_in.
+    """
     touched = tmp_path / "touched"
-    files = {"exp/mse/log.csv": LOG.encode(), "exp/mse/policy.safetensors": weights(rubric.POLICIES["part4_mse"]),
-             "exp/mse/wandb/run.wandb": b"x", "exp/mse/videos/step_9.mp4": b"film", "exp/flow/log.csv": LOG.encode(),
-             "exp/flow/model.pkl": pickle.dumps(_Trap(touched)), "pyproject.toml": b"", "uv.lock": b"", "README.md": b""}
+    files = {
+        "exp/mse/log.csv": LOG.encode(),
+        "exp/mse/policy.safetensors": weights(rubric.POLICIES["part4_mse"]),
+        "exp/mse/wandb/run.wandb": b"x",
+        "exp/mse/videos/step_9.mp4": b"film",
+        "exp/flow/log.csv": LOG.encode(),
+        "exp/flow/model.pkl": pickle.dumps(_Trap(touched)),
+        "pyproject.toml": b"",
+        "uv.lock": b"",
+        "README.md": b"",
+    }
     (tmp_path / "submit.zip").write_bytes(zipped(files))
     found = check(tmp_path / "submit.zip", ["part4_flow"])
     assert missing(found) == [
-        "There is no part4_flow.ipynb: save it (in Colab File > Download > Download .ipynb) beside the other files.",
-        "exp/flow/model.pkl is a pickle, which nobody opens because it could run anything: hand in part4_flow.safetensors, as the training "
-        "cell of the notebook writes it."]
+        (
+            "There is no part4_flow.ipynb: save it (in Colab File > Download > Download .ipynb)"
+            " beside the other files."
+        ),
+        (
+            "exp/flow/model.pkl is a pickle, which nobody opens because it could run anything: hand"
+            " in part4_flow.safetensors, as the training cell of the notebook writes it."
+        ),
+    ]
     course = made_course(tmp_path / "course")
     (tmp_path / "export.zip").write_bytes(zipped({"ann.zip": zipped(files)}))
-    upload, = collect.plan(course, tmp_path / "export.zip")
+    (upload,) = collect.plan(course, tmp_path / "export.zip")
     collect.collect(course, tmp_path / "export.zip")
     waiting = course.folder / "incomplete" / "ann"
-    assert {path.name for path in waiting.iterdir()} == {"part4_mse.safetensors", "part4_mse_log.csv", "part4_flow_log.csv", "timestamp.txt"}
+    assert {path.name for path in waiting.iterdir()} == {
+        "part4_mse.safetensors",
+        "part4_mse_log.csv",
+        "part4_flow_log.csv",
+        "timestamp.txt",
+    }
     assert (waiting / "part4_mse.safetensors").read_bytes() == files["exp/mse/policy.safetensors"]
-    assert "ann.zip/exp/flow/model.pkl (a pickle, which is never opened: ask for .safetensors)" in upload.remarks[-1] and not touched.exists()
+    assert (
+        "ann.zip/exp/flow/model.pkl (a pickle, which is never opened: ask for .safetensors)"
+        in upload.remarks[-1]
+        and not touched.exists()
+    )

@@ -1,4 +1,6 @@
-"""The directory of a run: everything that was logged is there, whenever the run ends, and nothing of an older run is lost."""
+"""The directory of a run: everything that was logged is there, whenever the run ends, and nothing
+of an older run is lost.
+"""
 
 import csv
 import dataclasses
@@ -41,11 +43,17 @@ def logger(tmp_path):
 def table(logger) -> list[dict]:
     """The rows of log.csv; cells that hold nothing are left out."""
     with open(logger.path / "log.csv", newline="") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
 
 
 def checkpoint(weight: float) -> Checkpoint:
-    stats = {what: {"mean": np.zeros(size), "std": np.ones(size)} for what, size in (("obs", 5), ("action", 2))}
+    stats = {
+        what: {"mean": np.zeros(size), "std": np.ones(size)}
+        for what, size in (("obs", 5), ("action", 2))
+    }
     return Checkpoint({"w": torch.tensor([weight])}, stats, [], 1, "", 0, {})
 
 
@@ -59,7 +67,11 @@ def drawn(monkeypatch):
     monkeypatch.setattr(training, "in_notebook", lambda: True)
     monkeypatch.setattr(training, "_DRAW_EVERY", -1e9)
     monkeypatch.setattr(training.time, "monotonic", lambda: 1.0)
-    monkeypatch.setattr(training, "plot_losses", lambda losses, reference, title: curves.append((losses, reference, title)) or PNG)
+    monkeypatch.setattr(
+        training,
+        "plot_losses",
+        lambda losses, reference, title: curves.append((losses, reference, title)) or PNG,
+    )
     return curves
 
 
@@ -77,7 +89,11 @@ def logged(path, losses=(4.0, 2.0, 1.0), **options):
 
 def test_a_notebook_shows_the_loss_of_each_epoch_beside_the_reference(tmp_path, drawn):
     logger = logged(tmp_path / "mse", steps_per_epoch=20, reference=REFERENCE)
-    assert drawn == [([4.0], REFERENCE, "mse"), ([3.0], REFERENCE, "mse"), ([3.0, 1.0], REFERENCE, "mse")]
+    assert drawn == [
+        ([4.0], REFERENCE, "mse"),
+        ([3.0], REFERENCE, "mse"),
+        ([3.0, 1.0], REFERENCE, "mse"),
+    ]
     logger.dump_for_grading()
     assert drawn[-1] == drawn[-2] and len(drawn) == 4  # the last word, whenever it was drawn before
 
@@ -99,7 +115,9 @@ def test_drawing_takes_a_thirtieth_of_the_run_at_most(tmp_path, drawn, monkeypat
     assert 2 <= len(drawn) <= 5
 
 
-@pytest.mark.parametrize("losses", [[], [math.nan], [0.0, -1.0], [math.inf, 2.0, math.nan], [1e30, 1e-30]])
+@pytest.mark.parametrize(
+    "losses", [[], [math.nan], [0.0, -1.0], [math.inf, 2.0, math.nan], [1e30, 1e-30]]
+)
 def test_a_loss_that_has_no_place_on_the_scale_disturbs_nothing(losses, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "in_notebook", lambda: True)
     logged(tmp_path / "run", losses, steps_per_epoch=20, reference=REFERENCE).dump_for_grading()
@@ -138,22 +156,37 @@ def test_settings_are_kept_from_a_dataclass_or_a_dict(tmp_path):
         dims: tuple = (3, 4)
         where: Path = Path("a")
 
-    demonstrations = Demonstrations(np.zeros((3, 5), np.float32), np.zeros((3, 2), np.float32), np.array([3]))
+    demonstrations = Demonstrations(
+        np.zeros((3, 5), np.float32), np.zeros((3, 2), np.float32), np.array([3])
+    )
     for i, config in enumerate((Config(), dataclasses.asdict(Config()))):
         logger = Logger(tmp_path / str(i), config=config, demonstrations=demonstrations)
-        assert json.loads((logger.path / "config.json").read_text()) == logger.config == {
-            "lr": 1e-3, "dims": [3, 4], "where": "a", "demonstrations": demonstrations.fingerprint}
+        assert (
+            json.loads((logger.path / "config.json").read_text())
+            == logger.config
+            == {
+                "lr": 1e-3,
+                "dims": [3, 4],
+                "where": "a",
+                "demonstrations": demonstrations.fingerprint,
+            }
+        )
 
 
 # The log.
 
 
 def test_names_that_are_logged_late_reach_the_log(logger):
-    logged = [({"train/loss": 1.0}, 1), ({"train/loss": 0.5}, 2), ({"eval/mean_reward": 0.1, "a,\"b\"": 3}, 2),
-              ({"train/loss": 0.25}, 3), ({"eval/mean_reward": 0.2}, 4)]
+    logged = [
+        ({"train/loss": 1.0}, 1),
+        ({"train/loss": 0.5}, 2),
+        ({"eval/mean_reward": 0.1, 'a,"b"': 3}, 2),
+        ({"train/loss": 0.25}, 3),
+        ({"eval/mean_reward": 0.2}, 4),
+    ]
     for i, (row, step) in enumerate(logged):
         logger.log(row, step=step)
-        assert table(logger) == [{"step": step, **row} for row, step in logged[:i + 1]]
+        assert table(logger) == [{"step": step, **row} for row, step in logged[: i + 1]]
     assert logger.rows == [{"step": step, **row} for row, step in logged]
     assert {path.name for path in logger.path.iterdir()} == {"config.json", "log.csv"}
 
@@ -168,18 +201,48 @@ def test_the_file_is_only_appended_to_while_no_name_is_new(logger):
     assert (logger.path / "log.csv").stat().st_ino != inode
 
 
-@pytest.mark.parametrize("value", [0.1, 3, True, np.float32(0.1), np.int64(3), np.array([2.5]), torch.tensor(0.1),
-                                   torch.tensor([2.5], requires_grad=True), float("nan"), float("inf"), -math.inf])
+@pytest.mark.parametrize(
+    "value",
+    [
+        0.1,
+        3,
+        True,
+        np.float32(0.1),
+        np.int64(3),
+        np.array([2.5]),
+        torch.tensor(0.1),
+        torch.tensor([2.5], requires_grad=True),
+        float("nan"),
+        float("inf"),
+        -math.inf,
+    ],
+)
 def test_numbers_of_every_kind_come_back_as_they_were(value, logger):
     logger.log({"x": value}, np.int64(4))
     expected = float(value.item() if hasattr(value, "item") else value)
     [row] = table(logger)
-    assert row["step"] == 4 and (row["x"] == expected or math.isnan(row["x"]) and math.isnan(expected))
+    assert row["step"] == 4 and (
+        row["x"] == expected or math.isnan(row["x"]) and math.isnan(expected)
+    )
     assert type(logger.rows[0]["x"]) in (int, float) and type(logger.rows[0]["step"]) is int
 
 
-@pytest.mark.parametrize("row", [{"x": torch.zeros(3)}, {"x": np.zeros((2, 2))}, {"x": "fast"}, {"x": None}, {"x": [1]},
-                                 {"x": 1j}, {"": 1}, {"a\nb": 1}, {3: 1}, {"step": 1}], ids=str)
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"x": torch.zeros(3)},
+        {"x": np.zeros((2, 2))},
+        {"x": "fast"},
+        {"x": None},
+        {"x": [1]},
+        {"x": 1j},
+        {"": 1},
+        {"a\nb": 1},
+        {3: 1},
+        {"step": 1},
+    ],
+    ids=str,
+)
 def test_what_is_no_number_or_no_name_is_refused_and_leaves_no_trace(row, logger):
     logger.log({"good": 1}, 1)
     with pytest.raises(ValueError, match=r"^[^\n]+\.$"):
@@ -206,17 +269,24 @@ for step in range(10**9):
 
 
 def test_a_run_killed_at_any_moment_leaves_a_whole_log(tmp_path):
-    """Every twentieth row brings a new column, so that the file is often being replaced when the signal comes."""
+    """Every twentieth row brings a new column, so that the file is often being replaced when the
+    signal comes.
+    """
     path = tmp_path / "run"
-    with subprocess.Popen([sys.executable, "-c", LOGS_FOR_EVER, path], stdout=subprocess.PIPE,
-                          cwd=Path(__file__).resolve().parents[1]) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", LOGS_FOR_EVER, path],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[1],
+    ) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGKILL)
     text = (path / "log.csv").read_text()
     header, *rows = list(csv.reader(text.splitlines()))
     assert len(rows) > 200 and text.endswith("\n")
     assert all(len(row) == len(header) for row in rows)
-    assert [(int(row[0]), float(row[1])) for row in rows] == [(step, 0.5 * step) for step in range(len(rows))]
+    assert [(int(row[0]), float(row[1])) for row in rows] == [
+        (step, 0.5 * step) for step in range(len(rows))
+    ]
 
 
 # The end.
@@ -229,7 +299,11 @@ def test_the_hand_in_is_the_policy_last_evaluated(logger):
     logger.log({"eval/mean_reward": float("nan")}, 2)
     logger.dump_for_grading()
     assert load_checkpoint(logger.path / "policy.safetensors", MOMENTS).weights["w"].item() == 2
-    assert json.loads((logger.path / "summary.json").read_text()) == {"step": 2, "train/loss": 0.5, "eval/mean_reward": None}
+    assert json.loads((logger.path / "summary.json").read_text()) == {
+        "step": 2,
+        "train/loss": 0.5,
+        "eval/mean_reward": None,
+    }
 
 
 def test_dumping_twice_does_no_harm(logger):
@@ -244,7 +318,9 @@ def test_dumping_twice_does_no_harm(logger):
 def test_a_run_without_an_evaluation_is_told_what_is_missing(logger, capfd):
     logger.dump_for_grading()
     assert "call evaluate_policy before" in capfd.readouterr().out
-    assert (logger.path / "summary.json").is_file() and not (logger.path / "policy.safetensors").exists()
+    assert (logger.path / "summary.json").is_file() and not (
+        logger.path / "policy.safetensors"
+    ).exists()
 
 
 # Weights & Biases.
@@ -268,8 +344,11 @@ class FakeRun:
 def fake_wandb(monkeypatch):
     """W&B as far as the logger uses it; the real one is no requirement of the kit."""
     run = FakeRun()
-    module = types.SimpleNamespace(init=lambda **options: vars(run).update(options) or run, Settings=dict,
-                                   Video=lambda path, format: path)
+    module = types.SimpleNamespace(
+        init=lambda **options: vars(run).update(options) or run,
+        Settings=dict,
+        Video=lambda path, format: path,
+    )
     monkeypatch.setitem(sys.modules, "wandb", module)
     return run
 
@@ -290,11 +369,19 @@ def test_wandb_gets_every_row_when_it_is_wanted(by, fake_wandb, tmp_path, monkey
     logger.log({"b": 2}, 2)
     logger.dump_for_grading()
     logger.dump_for_grading()
-    assert fake_wandb.mode == "offline" and fake_wandb.dir == logger.path and fake_wandb.finished == 1
-    assert fake_wandb.rows == [{"step": 1, "a": 1}, {"step": 1, "eval/video": str(film)}, {"step": 2, "b": 2}]
+    assert (
+        fake_wandb.mode == "offline" and fake_wandb.dir == logger.path and fake_wandb.finished == 1
+    )
+    assert fake_wandb.rows == [
+        {"step": 1, "a": 1},
+        {"step": 1, "eval/video": str(film)},
+        {"step": 2, "b": 2},
+    ]
 
 
-def test_the_log_goes_on_without_a_wandb_that_is_missing_or_fails(fake_wandb, tmp_path, monkeypatch, capfd):
+def test_the_log_goes_on_without_a_wandb_that_is_missing_or_fails(
+    fake_wandb, tmp_path, monkeypatch, capfd
+):
     def init(**options):
         raise RuntimeError("No API key\nconfigured")
 

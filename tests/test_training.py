@@ -1,4 +1,6 @@
-"""A run that was cut off goes on as if it had not been; what is handed in is whole, or says in one sentence what it is."""
+"""A run that was cut off goes on as if it had not been; what is handed in is whole, or says in one
+sentence what it is.
+"""
 
 import json
 import os
@@ -11,7 +13,14 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from pusht import EMAModel, PushTStateDataset, TrainingRun, WindowLoader, get_cosine_schedule_with_warmup, training
+from pusht import (
+    EMAModel,
+    PushTStateDataset,
+    TrainingRun,
+    WindowLoader,
+    get_cosine_schedule_with_warmup,
+    training,
+)
 from pusht.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from pusht.demos import Demonstrations
 
@@ -32,29 +41,60 @@ def nothing_on_stderr(capfd):
 
 def small_dataset(seed: int = 0) -> PushTStateDataset:
     rng = np.random.default_rng(seed)
-    return PushTStateDataset(Demonstrations(rng.uniform(0, 512, (70, 5)).astype(np.float32),
-                                            rng.uniform(0, 512, (70, 2)).astype(np.float32), np.array([30, 70])), 16, 2, 8)
+    return PushTStateDataset(
+        Demonstrations(
+            rng.uniform(0, 512, (70, 5)).astype(np.float32),
+            rng.uniform(0, 512, (70, 2)).astype(np.float32),
+            np.array([30, 70]),
+        ),
+        16,
+        2,
+        8,
+    )
 
 
 class Plain:
-    """A network, its optimiser and loader, trained as in part I; everything made anew, as in a new kernel."""
+    """A network, its optimiser and loader, trained as in part I; everything made anew, as in a new
+    kernel.
+    """
 
-    def __init__(self, folder, *, first_weights=0, learning_rate=1e-2, batch_size=20, data=0, width=8, **options):
+    def __init__(
+        self,
+        folder,
+        *,
+        first_weights=0,
+        learning_rate=1e-2,
+        batch_size=20,
+        data=0,
+        width=8,
+        **options,
+    ):
         torch.manual_seed(first_weights)
-        self.model = nn.Sequential(nn.Linear(10, width), nn.Mish(), nn.Dropout(0.3), nn.Linear(width, 32))
+        self.model = nn.Sequential(
+            nn.Linear(10, width), nn.Mish(), nn.Dropout(0.3), nn.Linear(width, 32)
+        )
         self.loader = WindowLoader(small_dataset(data), batch_size=batch_size, seed=first_weights)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learning_rate)
         self.ema = None
         self.lr_scheduler = self.schedule()
         torch.manual_seed(999 + first_weights)  # whatever else the notebook drew before
-        self.run = TrainingRun("tiny", self.model, self.loader, self.optimizer, self.lr_scheduler, ema=self.ema,
-                               **{"num_epochs": EPOCHS, "seed": 1, "folder": folder, **options})
+        self.run = TrainingRun(
+            "tiny",
+            self.model,
+            self.loader,
+            self.optimizer,
+            self.lr_scheduler,
+            ema=self.ema,
+            **{"num_epochs": EPOCHS, "seed": 1, "folder": folder, **options},
+        )
 
     def schedule(self):
         return torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=10)
 
     def loss(self, batch):
-        return nn.functional.mse_loss(self.model(batch["obs"].flatten(1)).reshape(-1, 16, 2), batch["action"])
+        return nn.functional.mse_loss(
+            self.model(batch["obs"].flatten(1)).reshape(-1, 16, 2), batch["action"]
+        )
 
     def after_batch(self):
         pass
@@ -63,7 +103,9 @@ class Plain:
         self.lr_scheduler.step()
 
     def train(self, cut_off=None, in_batch=0):
-        """Train; cut off in the batch `in_batch` of the epoch `cut_off`, where it hurts: before its gradients are used."""
+        """Train; cut off in the batch `in_batch` of the epoch `cut_off`, where it hurts: before its
+        gradients are used.
+        """
         for epoch in self.run.epochs():
             for i, batch in enumerate(self.loader):
                 loss = self.loss(batch)
@@ -82,15 +124,21 @@ class Plain:
 
 
 class Sampled(Plain):
-    """With noise in the loss, an averaged network and a schedule that is stepped after each batch, as in part III."""
+    """With noise in the loss, an averaged network and a schedule that is stepped after each batch,
+    as in part III.
+    """
 
     def schedule(self):
         self.ema = EMAModel(self.model.parameters(), power=0.75)
-        return get_cosine_schedule_with_warmup(self.optimizer, num_warmup_steps=3, num_training_steps=len(self.loader) * EPOCHS)
+        return get_cosine_schedule_with_warmup(
+            self.optimizer, num_warmup_steps=3, num_training_steps=len(self.loader) * EPOCHS
+        )
 
     def loss(self, batch):
         noise = torch.randn_like(batch["action"])
-        return nn.functional.mse_loss(self.model(batch["obs"].flatten(1)).reshape(-1, 16, 2), batch["action"] + 0.3 * noise)
+        return nn.functional.mse_loss(
+            self.model(batch["obs"].flatten(1)).reshape(-1, 16, 2), batch["action"] + 0.3 * noise
+        )
 
     def after_batch(self):
         self.lr_scheduler.step()
@@ -123,18 +171,26 @@ def assert_one_sentence(text: str) -> None:
 
 @pytest.mark.parametrize("kind", [Plain, Sampled])
 @pytest.mark.parametrize("epoch, in_batch", [(0, 1), (1, 0), (2, 2), (3, 1), (4, 2)])
-def test_a_run_cut_off_goes_on_with_the_very_same_curve_and_weights(kind, epoch, in_batch, tmp_path):
+def test_a_run_cut_off_goes_on_with_the_very_same_curve_and_weights(
+    kind, epoch, in_batch, tmp_path
+):
     whole = kind(tmp_path / "whole").train()
     assert len(whole.run.losses) == EPOCHS and len(set(whole.run.losses)) == EPOCHS
     cut_off(kind, tmp_path / "cut", epoch, in_batch)
-    again = kind(tmp_path / "cut", first_weights=7 if epoch else 0).train()  # before the first save, nothing can be kept
+    again = kind(
+        tmp_path / "cut", first_weights=7 if epoch else 0
+    ).train()  # before the first save, nothing can be kept
     assert again.run.losses == whole.run.losses
     assert_same(again.weights(), whole.weights())
-    handed_in, expected = (load_checkpoint(tmp_path / run / "tiny.safetensors") for run in ("cut", "whole"))
+    handed_in, expected = (
+        load_checkpoint(tmp_path / run / "tiny.safetensors") for run in ("cut", "whole")
+    )
     assert_same(handed_in.weights, expected.weights)
     assert handed_in.losses == expected.losses == whole.run.losses
     if kind is Sampled:
-        assert all(torch.equal(a, b) for a, b in zip(again.ema.averages, whole.ema.averages, strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(again.ema.averages, whole.ema.averages, strict=True)
+        )
 
 
 def test_a_run_cut_off_twice_goes_on_too(tmp_path):
@@ -193,18 +249,25 @@ def test_resume_false_starts_over(tmp_path):
     cut_off(Sampled, tmp_path / "cut", 3)
     assert Sampled(tmp_path / "cut", resume=False).train().run.losses == whole.run.losses
     cut_off(Sampled, tmp_path / "other", 3)
-    assert Sampled(tmp_path / "other", first_weights=5, resume=False).train().run.losses != whole.run.losses
+    assert (
+        Sampled(tmp_path / "other", first_weights=5, resume=False).train().run.losses
+        != whole.run.losses
+    )
 
 
 def test_the_resume_file_goes_where_the_student_says_and_is_not_handed_in(tmp_path):
     cut_off(Plain, tmp_path / "here", 2, resume_folder=tmp_path / "drive")
     assert [p.name for p in (tmp_path / "here").iterdir()] == ["tiny.safetensors"]
     assert [p.name for p in (tmp_path / "drive").iterdir()] == ["tiny.resume.pt"]
-    assert len(Plain(tmp_path / "here", resume_folder=tmp_path / "drive").train().run.losses) == EPOCHS
+    assert (
+        len(Plain(tmp_path / "here", resume_folder=tmp_path / "drive").train().run.losses) == EPOCHS
+    )
 
 
 def test_the_seed_is_that_of_the_run(tmp_path):
-    first, same, other = (Sampled(tmp_path / str(i), seed=seed).train().run.losses for i, seed in enumerate((1, 1, 2)))
+    first, same, other = (
+        Sampled(tmp_path / str(i), seed=seed).train().run.losses for i, seed in enumerate((1, 1, 2))
+    )
     assert first == same != other
 
 
@@ -216,9 +279,17 @@ def test_a_look_at_a_batch_before_the_run_changes_nothing(tmp_path):
     assert looked.train().run.losses == whole.run.losses
 
 
-@pytest.mark.parametrize("change, name", [
-    ({"seed": 2}, "seed"), ({"num_epochs": 6}, "num_epochs"), ({"batch_size": 10}, "batch_size"),
-    ({"learning_rate": 1e-3}, "optimizer"), ({"data": 1}, "demonstrations"), ({"width": 9}, "parameters")])
+@pytest.mark.parametrize(
+    "change, name",
+    [
+        ({"seed": 2}, "seed"),
+        ({"num_epochs": 6}, "num_epochs"),
+        ({"batch_size": 10}, "batch_size"),
+        ({"learning_rate": 1e-3}, "optimizer"),
+        ({"data": 1}, "demonstrations"),
+        ({"width": 9}, "parameters"),
+    ],
+)
 def test_another_runs_resume_file_is_refused_by_what_changed(change, name, tmp_path):
     cut_off(Plain, tmp_path, 2)
     kept = (tmp_path / "tiny.resume.pt").read_bytes()
@@ -239,8 +310,17 @@ def test_a_run_that_has_trained_nothing_yet_may_be_changed(tmp_path):
     assert len(Plain(tmp_path, learning_rate=1e-3).train().run.losses) == EPOCHS
 
 
-@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:100], lambda b: b[:len(b) // 2], lambda b: b[:-1],
-                                    lambda b: pickle.dumps([1])], ids=["empty", "100", "half", "almost", "pickle"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b"",
+        lambda b: b[:100],
+        lambda b: b[: len(b) // 2],
+        lambda b: b[:-1],
+        lambda b: pickle.dumps([1]),
+    ],
+    ids=["empty", "100", "half", "almost", "pickle"],
+)
 def test_a_damaged_resume_file_is_named(damage, tmp_path):
     cut_off(Plain, tmp_path, 2)
     path = tmp_path / "tiny.resume.pt"
@@ -260,7 +340,9 @@ def test_the_curve_is_the_mean_loss_of_each_epoch(tmp_path):
     trained.run.log = lambda loss: (logged.append(loss.item()), log(loss))
     trained.train()
     batches = len(trained.loader)
-    np.testing.assert_allclose(trained.run.losses, np.reshape(logged, (EPOCHS, batches)).mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        trained.run.losses, np.reshape(logged, (EPOCHS, batches)).mean(axis=1), rtol=1e-12
+    )
     assert all(type(loss) is float for loss in trained.run.losses)
 
 
@@ -273,7 +355,9 @@ def test_a_loss_may_be_a_plain_number(tmp_path):
 
 
 def test_epochs_without_a_logged_loss_say_what_is_missing(tmp_path):
-    with pytest.raises(RuntimeError, match=r"Epoch 0 logged no loss: call run\.log\(loss\)") as caught:
+    with pytest.raises(
+        RuntimeError, match=r"Epoch 0 logged no loss: call run\.log\(loss\)"
+    ) as caught:
         for _ in Plain(tmp_path).run.epochs():
             pass
     assert_one_sentence(str(caught.value))
@@ -283,7 +367,9 @@ def test_epochs_without_a_logged_loss_say_what_is_missing(tmp_path):
 @pytest.mark.parametrize("bad", ["nan", "inf", "-inf"])
 def test_a_diverged_loss_stops_the_run_and_the_last_good_file_stays(bad, tmp_path):
     tiny = Plain(tmp_path)
-    with pytest.raises(RuntimeError, match=rf"The loss of epoch 2 is {bad}: the training diverged") as caught:
+    with pytest.raises(
+        RuntimeError, match=rf"The loss of epoch 2 is {bad}: the training diverged"
+    ) as caught:
         for epoch in tiny.run.epochs():
             tiny.run.log(torch.tensor(1.0 + epoch))
             if epoch == 2:
@@ -294,7 +380,9 @@ def test_a_diverged_loss_stops_the_run_and_the_last_good_file_stays(bad, tmp_pat
 
 def test_a_run_that_diverges_at_once_names_no_good_file(tmp_path):
     tiny = Plain(tmp_path)
-    with pytest.raises(RuntimeError, match="The loss of epoch 0 is nan: the training diverged") as caught:
+    with pytest.raises(
+        RuntimeError, match="The loss of epoch 0 is nan: the training diverged"
+    ) as caught:
         for _ in tiny.run.epochs():
             tiny.run.log(torch.tensor(float("nan")))
     assert "stay in" not in str(caught.value) and not (tmp_path / "tiny.safetensors").exists()
@@ -312,7 +400,10 @@ def test_weights_that_are_not_finite_are_not_saved_over_good_ones(tmp_path):
 
 def test_the_end_is_told_in_one_line(tmp_path, capfd):
     tiny = Plain(tmp_path).train()
-    assert said(capfd) == f"tiny: 5 epochs, loss {tiny.run.losses[-1]:.6f}, saved in {tmp_path / 'tiny.safetensors'}"
+    assert (
+        said(capfd) == f"tiny: 5 epochs, loss {tiny.run.losses[-1]:.6f}, saved in"
+        f" {tmp_path / 'tiny.safetensors'}"
+    )
 
 
 # The hand-in file.
@@ -327,7 +418,11 @@ def test_the_hand_in_holds_weights_statistics_curve_seed_and_fingerprint(tmp_pat
         for end in ("min", "max"):
             read = handed_in.stats[what][end]
             assert read.dtype == np.float32 and read.tolist() == dataset.stats[what][end].tolist()
-    assert handed_in.losses == tiny.run.losses and handed_in.num_epochs == EPOCHS and handed_in.seed == 3
+    assert (
+        handed_in.losses == tiny.run.losses
+        and handed_in.num_epochs == EPOCHS
+        and handed_in.seed == 3
+    )
     assert handed_in.demonstrations == dataset.demonstrations.fingerprint
     assert handed_in.config["optimizer"]["lr"] == 1e-2 and handed_in.config["batch_size"] == 20
     other = Plain(tmp_path, first_weights=5)
@@ -394,8 +489,14 @@ def test_nothing_in_a_pickle_is_executed(write, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-HEADER = {"losses": [1.0], "num_epochs": 3, "demonstrations": "x", "seed": 1, "config": {},
-          "stats": {"obs": {"min": [0] * 5, "max": [1] * 5}, "action": {"min": [0] * 2, "max": [1] * 2}}}
+HEADER = {
+    "losses": [1.0],
+    "num_epochs": 3,
+    "demonstrations": "x",
+    "seed": 1,
+    "config": {},
+    "stats": {"obs": {"min": [0] * 5, "max": [1] * 5}, "action": {"min": [0] * 2, "max": [1] * 2}},
+}
 
 
 def obs_stats(low, high) -> dict:
@@ -404,7 +505,9 @@ def obs_stats(low, high) -> dict:
 
 def write_hand_in(path: Path, header=None, weights=None, **changed) -> Path:
     text = header if isinstance(header, str) else json.dumps({**HEADER, **changed})
-    path.write_bytes(safetensors.torch.save(weights or {"w": torch.ones(2)}, metadata={"pusht_checkpoint": text}))
+    path.write_bytes(
+        safetensors.torch.save(weights or {"w": torch.ones(2)}, metadata={"pusht_checkpoint": text})
+    )
     return path
 
 
@@ -412,14 +515,32 @@ def test_the_handmade_hand_in_of_these_tests_is_a_good_one(tmp_path):
     assert load_checkpoint(write_hand_in(tmp_path / "tiny.safetensors")).losses == [1.0]
 
 
-@pytest.mark.parametrize("wrong", [
-    {"header": "{"}, {"header": "3"}, {"header": "[" * 100_000}, {"losses": None}, {"losses": ["x"]},
-    {"losses": [float("nan")]}, {"losses": [10**400]}, {"num_epochs": float("inf")}, {"num_epochs": "many"},
-    {"seed": None}, {"config": 3}, {"stats": {}},
-    obs_stats([0] * 3, [1] * 3), obs_stats([0] * 5, [1, 1, 1, 1, float("nan")]), obs_stats([0] * 5, [1e300] * 5),
-    obs_stats([0, [1]], [1] * 5), obs_stats([0] * 5, [1, 1, 1, 1, 0]), {"weights": {"w": torch.tensor([1.0, float("inf")])}},
-    {"weights": {"w": torch.tensor([float("nan")])}}, {"weights": {"w": torch.ones(2).to(torch.float8_e4m3fn)}},
-], ids=lambda wrong: str(wrong)[:40])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"header": "{"},
+        {"header": "3"},
+        {"header": "[" * 100_000},
+        {"losses": None},
+        {"losses": ["x"]},
+        {"losses": [float("nan")]},
+        {"losses": [10**400]},
+        {"num_epochs": float("inf")},
+        {"num_epochs": "many"},
+        {"seed": None},
+        {"config": 3},
+        {"stats": {}},
+        obs_stats([0] * 3, [1] * 3),
+        obs_stats([0] * 5, [1, 1, 1, 1, float("nan")]),
+        obs_stats([0] * 5, [1e300] * 5),
+        obs_stats([0, [1]], [1] * 5),
+        obs_stats([0] * 5, [1, 1, 1, 1, 0]),
+        {"weights": {"w": torch.tensor([1.0, float("inf")])}},
+        {"weights": {"w": torch.tensor([float("nan")])}},
+        {"weights": {"w": torch.ones(2).to(torch.float8_e4m3fn)}},
+    ],
+    ids=lambda wrong: str(wrong)[:40],
+)
 def test_a_hand_in_of_wrong_content_is_refused_in_one_sentence(wrong, tmp_path):
     with pytest.raises(CheckpointError, match=r"^tiny\.safetensors ") as caught:
         load_checkpoint(write_hand_in(tmp_path / "tiny.safetensors", **wrong))
@@ -444,11 +565,17 @@ def test_a_hand_in_that_is_missing_or_far_too_large_is_refused(tmp_path):
     assert_one_sentence(str(caught.value))
 
 
-@pytest.mark.parametrize("other", [
-    nn.Linear(10, 32),
-    nn.Sequential(nn.Linear(10, 9), nn.Mish(), nn.Dropout(), nn.Linear(9, 32)),
-    nn.Sequential(nn.Linear(10, 8), nn.Mish(), nn.Dropout(), nn.Linear(8, 32), nn.Linear(32, 32)),
-], ids=["kind", "width", "depth"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        nn.Linear(10, 32),
+        nn.Sequential(nn.Linear(10, 9), nn.Mish(), nn.Dropout(), nn.Linear(9, 32)),
+        nn.Sequential(
+            nn.Linear(10, 8), nn.Mish(), nn.Dropout(), nn.Linear(8, 32), nn.Linear(32, 32)
+        ),
+    ],
+    ids=["kind", "width", "depth"],
+)
 def test_another_architecture_is_refused_and_stays_as_it_was(other, tmp_path):
     Plain(tmp_path).train()
     before = {name: w.clone() for name, w in other.state_dict().items()}
@@ -471,7 +598,9 @@ def test_a_write_that_fails_half_way_leaves_the_old_hand_in_whole(failure, tmp_p
     def fail(*args):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(*(Path, "write_bytes", half) if failure == "writing" else (os, "replace", fail))
+    monkeypatch.setattr(
+        *(Path, "write_bytes", half) if failure == "writing" else (os, "replace", fail)
+    )
     with pytest.raises(OSError, match="No space left"):
         Checkpoint({"0.weight": torch.zeros(3)}, old.stats, [9.0], 1, "x", 1, {}).save(path)
     monkeypatch.undo()
@@ -485,7 +614,11 @@ def test_a_run_goes_on_after_a_write_that_failed(tmp_path, monkeypatch):
     replace, hand_in = os.replace, tmp_path / "full" / "tiny.safetensors"
 
     def fail_later(written, path):  # at the second hand-in's resume file
-        if str(path).endswith(".resume.pt") and hand_in.exists() and len(load_checkpoint(hand_in).losses) == 2:
+        if (
+            str(path).endswith(".resume.pt")
+            and hand_in.exists()
+            and len(load_checkpoint(hand_in).losses) == 2
+        ):
             raise OSError("No space left on device")
         replace(written, path)
 
@@ -506,7 +639,9 @@ def grading(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [Plain, Sampled])
-def test_a_graded_notebook_loads_what_was_handed_in_and_trains_nothing(kind, grading, tmp_path, capfd):
+def test_a_graded_notebook_loads_what_was_handed_in_and_trains_nothing(
+    kind, grading, tmp_path, capfd
+):
     trained = kind(tmp_path).train()
     handed_in = load_checkpoint(tmp_path / "tiny.safetensors")
     files = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
@@ -533,13 +668,26 @@ def test_a_graded_notebook_needs_no_demonstrations(grading, tmp_path):
     Plain(tmp_path).train()
     grading()
     model = Plain(tmp_path, first_weights=5).model
-    run = TrainingRun("tiny", model, None, torch.optim.AdamW(model.parameters()), num_epochs=EPOCHS, seed=1, folder=tmp_path)
+    run = TrainingRun(
+        "tiny",
+        model,
+        None,
+        torch.optim.AdamW(model.parameters()),
+        num_epochs=EPOCHS,
+        seed=1,
+        folder=tmp_path,
+    )
     assert list(run.epochs()) == [] and len(run.losses) == EPOCHS
 
 
-@pytest.mark.parametrize("damage", [None, lambda path: path.write_bytes(path.read_bytes()[:-1]),
-                                    lambda path: write_hand_in(path)], ids=["missing", "damaged", "foreign"])
-def test_without_a_good_hand_in_the_model_stays_and_a_sentence_says_why(damage, grading, tmp_path, capfd):
+@pytest.mark.parametrize(
+    "damage",
+    [None, lambda path: path.write_bytes(path.read_bytes()[:-1]), lambda path: write_hand_in(path)],
+    ids=["missing", "damaged", "foreign"],
+)
+def test_without_a_good_hand_in_the_model_stays_and_a_sentence_says_why(
+    damage, grading, tmp_path, capfd
+):
     Plain(tmp_path / "other").train()
     if damage:
         Plain(tmp_path).train()

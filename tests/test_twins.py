@@ -1,4 +1,7 @@
-"""Twins: what is alike is found, what two people wrote or trained is not, and nothing that is handed in stops the search."""
+"""Twins: what is alike is found, what two people wrote or trained is not, and nothing that is
+handed in stops the search.
+"""
+
 import functools
 import json
 import re
@@ -18,22 +21,34 @@ from score.course.settings import ASSIGNMENT, Course
 from score.course.tools.reference import reference_path
 
 PART = rubric.PARTS["part1_mlp"]
-STATS = {"obs": get_data_stats([[0] * 5, [512] * 4 + [6.28]]), "action": get_data_stats([[0, 0], [512, 512]])}
+STATS = {
+    "obs": get_data_stats([[0] * 5, [512] * 4 + [6.28]]),
+    "action": get_data_stats([[0, 0], [512, 512]]),
+}
 BC_LOSS, INFERENCE = "part1-bc_loss", "part1-mlp_inference"
 
-FIRST = {BC_LOSS: """
+FIRST = {
+    BC_LOSS: (
+        """
 def bc_loss(model, nobs, naction):
     batch, steps, dims = naction.shape
     difference = model(nobs.reshape(batch, -1)).reshape(batch, steps, dims) - naction
     return difference.pow(2).sum() / (batch * steps * dims)
-""", INFERENCE: """
+"""
+    ),
+    INFERENCE: (
+        """
 def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
     model.eval()
     with torch.inference_mode():
         rows = torch.stack([one.flatten() for one in nobs])
         return model(rows).clone().unflatten(1, (pred_horizon, action_dim))
-"""}
-RENAMED = {BC_LOSS: '''
+"""
+    ),
+}
+RENAMED = {
+    BC_LOSS: (
+        '''
 import torch
 def bc_loss(net: nn.Module, observations, target) -> torch.Tensor:
     """My own words."""
@@ -43,32 +58,52 @@ def bc_loss(net: nn.Module, observations, target) -> torch.Tensor:
                          .reshape(b, t, d) - target)
     return err.pow(2).sum() / (
         b * t * d)
-''', INFERENCE: """
+'''
+    ),
+    INFERENCE: (
+        """
 def mlp_inference(policy, batch_size, x, pred_horizon, action_dim):
     policy.eval()
     with torch.inference_mode():
         flat = torch.stack([obs.flatten() for obs in x])
 
         return policy(flat).clone().unflatten(1, (pred_horizon, action_dim))
-"""}
-SECOND = {BC_LOSS: """
+"""
+    ),
+}
+SECOND = {
+    BC_LOSS: (
+        """
 def bc_loss(model, nobs, naction):
     prediction = predict(model, nobs)
     return torch.stack([torch.linalg.vector_norm(p - a) ** 2 for p, a in zip(prediction, naction)]).mean() / 32
-""", INFERENCE: """
+"""
+    ),
+    INFERENCE: (
+        """
 def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
     with torch.no_grad():
         chunks = [model(nobs[i].reshape(1, -1)) for i in range(batch_size)]
     return torch.cat(chunks).view(batch_size, pred_horizon, action_dim)
-"""}
-ONE_LINES = {"part1-mlp_dims": "\ndef mlp_dims(a, b, c, d, e):\n    return [a * b, *e, c * d]", BC_LOSS: """
+"""
+    ),
+}
+ONE_LINES = {
+    "part1-mlp_dims": "\ndef mlp_dims(a, b, c, d, e):\n    return [a * b, *e, c * d]",
+    BC_LOSS: (
+        """
 def bc_loss(model, nobs, naction):
     return nn.functional.mse_loss(model(nobs.flatten(1)).view_as(naction), naction)
-""", INFERENCE: """
+"""
+    ),
+    INFERENCE: (
+        """
 @torch.no_grad()
 def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
     return model(nobs.flatten(1)).view(batch_size, pred_horizon, action_dim)
-"""}
+"""
+    ),
+}
 
 
 @pytest.fixture
@@ -86,16 +121,26 @@ def trained(seed, **header):
     """A hand-in file whose weights are the first ones of a training seed."""
     torch.manual_seed(seed)
     weights = ResidualMLP([10, *[64] * 5, 32], use_layernorm=True).state_dict()
-    values = {"losses": [0.1 / seed], "num_epochs": 300, "demonstrations": "a set", "seed": seed, "config": {}}
+    values = {
+        "losses": [0.1 / seed],
+        "num_epochs": 300,
+        "demonstrations": "a set",
+        "seed": seed,
+        "config": {},
+    }
     return Checkpoint(weights=weights, stats=STATS, **values | header)
 
 
 def altered(checkpoint, change, **header):
-    return replace(checkpoint, weights={name: change(w) for name, w in checkpoint.weights.items()}, **header)
+    return replace(
+        checkpoint, weights={name: change(w) for name, w in checkpoint.weights.items()}, **header
+    )
 
 
 def noisy(w):
-    return w + 0.03 * w.std(unbiased=False) * torch.randn(w.shape, generator=torch.Generator().manual_seed(5))
+    return w + 0.03 * w.std(unbiased=False) * torch.randn(
+        w.shape, generator=torch.Generator().manual_seed(5)
+    )
 
 
 def train(course, **checkpoints):
@@ -109,7 +154,9 @@ def answer(course, student, answers, part=PART):
     for cell in notebook["cells"]:
         if cell["id"] in answers:
             cell["source"] = cell["source"].partition("\n")[0] + answers[cell["id"]]
-    (folder(course, student) / f"{part.name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (folder(course, student) / f"{part.name}.ipynb").write_text(
+        json.dumps(notebook), encoding="utf-8"
+    )
 
 
 @functools.cache
@@ -127,12 +174,24 @@ def pairs(course):
 def test_the_same_weights_are_found_and_those_of_other_seeds_are_not(course):
     train(course, ann=trained(1), bob=trained(2), cleo=trained(3), dan=trained(2))
     [twin] = find(course)
-    assert (twin.kind, twin.what, twin.students, twin.likeness) == ("weights", "part1_mlp", ("bob", "dan"), 1)
+    assert (twin.kind, twin.what, twin.students, twin.likeness) == (
+        "weights",
+        "part1_mlp",
+        ("bob", "dan"),
+        1,
+    )
     assert "the same numbers" in twin.sentence and "both state training seed 2" in twin.sentence
 
 
-@pytest.mark.parametrize("change, sign", [(noisy, "loss curves agree to the last digit"), (lambda w: 1.01 * w, "loss curves agree"),
-                                          (lambda w: w.half(), "half precision"), (lambda w: w.half().float(), "those of bob are in half")])
+@pytest.mark.parametrize(
+    "change, sign",
+    [
+        (noisy, "loss curves agree to the last digit"),
+        (lambda w: 1.01 * w, "loss curves agree"),
+        (lambda w: w.half(), "half precision"),
+        (lambda w: w.half().float(), "those of bob are in half"),
+    ],
+)
 def test_weights_changed_a_little_are_found_with_the_sign_that_they_were(course, change, sign):
     train(course, ann=trained(1), bob=altered(trained(1), change), cleo=trained(2))
     [twin] = find(course)
@@ -153,13 +212,19 @@ def test_a_reference_handed_in_is_found(course, demonstrations, change):
     train(course, ann=altered(reference, change), bob=trained(1))
     [twin] = find(course)
     assert twin.students == ("ann", f"the kit's reference, {demonstrations}")
-    assert change is noisy or (twin.likeness == 1 and "those of ann are in half precision" in twin.sentence)
+    assert change is noisy or (
+        twin.likeness == 1 and "those of ann are in half precision" in twin.sentence
+    )
 
 
 def test_a_class_with_the_notebooks_seed_makes_one_line_in_which_a_changed_copy_stands_out(course):
-    train(course, **{f"student{i:02}": trained(1) for i in range(40)}, zoe=altered(trained(1), noisy))
+    train(
+        course, **{f"student{i:02}": trained(1) for i in range(40)}, zoe=altered(trained(1), noisy)
+    )
     honest, copied = find(course)
-    assert honest.students == ("student00", "student01") and "So it is with 38 more" in honest.sentence
+    assert (
+        honest.students == ("student00", "student01") and "So it is with 38 more" in honest.sentence
+    )
     assert copied.students == ("student00", "zoe") and "loss curves agree" in copied.sentence
 
 
@@ -171,7 +236,12 @@ def test_answers_with_other_names_and_layout_are_found(course):
     answer(course, "bob", RENAMED)
     answer(course, "cleo", SECOND)
     [twin] = find(course)
-    assert (twin.kind, twin.what, twin.students, twin.likeness) == ("answers", "part1_mlp", ("ann", "bob"), 1)
+    assert (twin.kind, twin.what, twin.students, twin.likeness) == (
+        "answers",
+        "part1_mlp",
+        ("ann", "bob"),
+        1,
+    )
     assert "2 of 2 answers (Q1.2, Q1.3)" in twin.sentence
 
 
@@ -183,8 +253,15 @@ def test_two_right_answers_of_two_people_are_no_twins_nor_is_one_equal_answer(co
     assert ("answers", "ann", "cleo") not in pairs(course)
 
 
-@pytest.mark.parametrize("one, other", [(".pow(2)", ".abs()"), ("steps * dims)", "steps * steps)"), ("sum()", "sum() * 2"),
-                                        ("(model, nobs, naction)", "(model, naction, nobs)")])
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (".pow(2)", ".abs()"),
+        ("steps * dims)", "steps * steps)"),
+        ("sum()", "sum() * 2"),
+        ("(model, nobs, naction)", "(model, naction, nobs)"),
+    ],
+)
 def test_answers_that_compute_something_else_are_not_equal(course, one, other):
     answer(course, "ann", FIRST)
     answer(course, "bob", FIRST | {BC_LOSS: FIRST[BC_LOSS].replace(one, other)})
@@ -193,11 +270,26 @@ def test_answers_that_compute_something_else_are_not_equal(course, one, other):
 
 def test_attributes_methods_and_aliases_are_names_too(course):
     part = rubric.PARTS["part4_flow"]
-    own = "\nimport math as m\n" + next(cell.source for cell in build.answered_notebook(part).cells if cell.id == "part4-flow_policy")
-    own = own.replace("/ num_steps)", "* m.exp(0) / num_steps)").replace("return chunk\n", "return self.helper(chunk)\n")
-    own = own.replace("layers = [", "layers = [layer for layer in ()] + [") + "\n    def helper(self, x):\n        return m.exp(0) * x\n"
+    own = "\nimport math as m\n" + next(
+        cell.source
+        for cell in build.answered_notebook(part).cells
+        if cell.id == "part4-flow_policy"
+    )
+    own = own.replace("/ num_steps)", "* m.exp(0) / num_steps)").replace(
+        "return chunk\n", "return self.helper(chunk)\n"
+    )
+    own = (
+        own.replace("layers = [", "layers = [layer for layer in ()] + [")
+        + "\n    def helper(self, x):\n        return m.exp(0) * x\n"
+    )
     other = own
-    for name, new in (("net", "body"), ("helper", "_last"), ("math as m", "math as mathematics"), ("m", "mathematics"), ("i", "width")):
+    for name, new in (
+        ("net", "body"),
+        ("helper", "_last"),
+        ("math as m", "math as mathematics"),
+        ("m", "mathematics"),
+        ("i", "width"),
+    ):
         other = re.sub(rf"\b{name}\b", new, other)
     answer(course, "ann", {"part4-flow_policy": own}, part)
     answer(course, "bob", {"part4-flow_policy": other}, part)
@@ -209,7 +301,12 @@ def test_one_long_answer_is_enough_also_of_code_that_does_not_parse(course):
     solved = {cell.id: cell.source for cell in build.answered_notebook(part).cells}
     own = "\n" + solved["part4-train"].partition("\n")[2].replace("step += 1", "step = step + 1")
     answer(course, "ann", {"part4-train": own}, part)
-    answer(course, "bob", {"part4-train": re.sub(r"\boptimizer\b", "adam", re.sub(r"#.*", "", own))}, part)
+    answer(
+        course,
+        "bob",
+        {"part4-train": re.sub(r"\boptimizer\b", "adam", re.sub(r"#.*", "", own))},
+        part,
+    )
     answer(course, "cleo", {"part4-train": own + "\n  )"}, part)
     answer(course, "dan", {"part4-train": re.sub(r"\bepoch\b", "i", own) + "  # mine\n  )"}, part)
     assert pairs(course) == [("answers", "ann", "bob"), ("answers", "cleo", "dan")]
@@ -259,8 +356,22 @@ def test_answers_in_words_are_compared_too(course):
 # What is handed in may be anything.
 
 
-@pytest.mark.parametrize("code", ["-" * 40_000 + "1", "a" + ".b" * 20_000, "(" * 400, "x = 0x" + "f" * 40_000, "\0", "x" * 10 ** 6,
-                                  "def f(:\n" * 4000, "lambda: " * 5000 + "1", '"\\"' * 10_000, "[" * 90 + "]" * 90, "\ud800 = 1"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "-" * 40_000 + "1",
+        "a" + ".b" * 20_000,
+        "(" * 400,
+        "x = 0x" + "f" * 40_000,
+        "\0",
+        "x" * 10**6,
+        "def f(:\n" * 4000,
+        "lambda: " * 5000 + "1",
+        '"\\"' * 10_000,
+        "[" * 90 + "]" * 90,
+        "\ud800 = 1",
+    ],
+)
 def test_hostile_code_stops_nothing(course, code):
     answer(course, "ann", FIRST)
     answer(course, "bob", RENAMED)
@@ -269,12 +380,26 @@ def test_hostile_code_stops_nothing(course, code):
     for cell in document["cells"]:
         if cell["id"] == BC_LOSS:
             cell["source"] = cell["source"].partition("\n")[0] + "\n" + code
-    (folder(course, "mallory") / "part1_mlp.ipynb").write_text(json.dumps(document), encoding="utf-8")
+    (folder(course, "mallory") / "part1_mlp.ipynb").write_text(
+        json.dumps(document), encoding="utf-8"
+    )
     assert ("answers", "ann", "bob") in pairs(course)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"[]", b'{"cells": {"a": 1}}', b'{"cells": [1, null]}',
-                                     b'{"cells": [{"source": {"a": 1}, "metadata": null}]}', b'{"cells": [{"source": [1]}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"[]",
+        b'{"cells": {"a": 1}}',
+        b'{"cells": [1, null]}',
+        b'{"cells": [{"source": {"a": 1}, "metadata": null}]}',
+        b'{"cells": [{"source": [1]}]}',
+    ],
+)
 def test_broken_files_stop_nothing(course, content):
     answer(course, "ann", FIRST)
     answer(course, "bob", RENAMED)
@@ -288,9 +413,16 @@ def test_broken_files_stop_nothing(course, content):
 
 
 def test_weights_of_another_network_or_of_no_length_stop_nothing(course):
-    other = replace(trained(1), weights={"a": torch.zeros(3), "b": torch.tensor([2 ** 40])})
-    train(course, ann=trained(1), bob=trained(1), cleo=other, dan=altered(trained(1), torch.zeros_like),
-          erin=altered(trained(1), torch.zeros_like), fay=replace(other, weights={"a": torch.tensor([1e300, 1e300]).double()}))
+    other = replace(trained(1), weights={"a": torch.zeros(3), "b": torch.tensor([2**40])})
+    train(
+        course,
+        ann=trained(1),
+        bob=trained(1),
+        cleo=other,
+        dan=altered(trained(1), torch.zeros_like),
+        erin=altered(trained(1), torch.zeros_like),
+        fay=replace(other, weights={"a": torch.tensor([1e300, 1e300]).double()}),
+    )
     assert pairs(course) == [("weights", "ann", "bob")]
 
 
@@ -300,7 +432,13 @@ def test_only_the_students_named_are_compared(course):
 
 
 def test_the_list_is_the_same_every_time(course):
-    train(course, **{f"student{i}": altered(trained(1 + i % 3), noisy if i % 2 else torch.clone) for i in range(9)})
+    train(
+        course,
+        **{
+            f"student{i}": altered(trained(1 + i % 3), noisy if i % 2 else torch.clone)
+            for i in range(9)
+        },
+    )
     for i in range(4):
         answer(course, f"student{i}", RENAMED if i % 2 else FIRST)
     first = find(course)

@@ -1,4 +1,5 @@
 """Films: written whole or not at all, in what every browser plays, with no ffmpeg on the machine."""
+
 import os
 import re
 import subprocess
@@ -13,25 +14,49 @@ from pusht import show_video, write_video
 
 def frames(count, height=64, width=96):
     ramp = np.linspace(0, 255, width, dtype=np.uint8)
-    return [np.broadcast_to(np.roll(ramp, i * 5)[None, :, None], (height, width, 3)) for i in range(count)]
+    return [
+        np.broadcast_to(np.roll(ramp, i * 5)[None, :, None], (height, width, 3))
+        for i in range(count)
+    ]
 
 
 def probe(path):
-    said = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)], capture_output=True, text=True).stderr
+    said = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)], capture_output=True, text=True
+    ).stderr
     return re.search(r"Video: (\w+).*?, (yuv\w+).*?, (\d+)x(\d+).*?, ([\d.]+) fps", said).groups()
 
 
 @pytest.mark.parametrize("height, width", [(64, 96), (63, 95), (64, 95)])
 def test_a_film_is_h264_that_browsers_play_of_even_size(tmp_path, height, width):
     path = write_video(tmp_path / "film.mp4", frames(7, height, width))
-    assert probe(path) == ("h264", "yuv420p", str(width + width % 2), str(height + height % 2), "10")
+    assert probe(path) == (
+        "h264",
+        "yuv420p",
+        str(width + width % 2),
+        str(height + height % 2),
+        "10",
+    )
 
 
 def test_the_frames_come_back_in_order(tmp_path):
     written = frames(9)
     path = write_video(tmp_path / "film.mp4", iter(written), fps=25)
-    decode = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
-    read = np.frombuffer(subprocess.run(decode, capture_output=True, check=True).stdout, np.uint8).reshape(-1, 64, 96, 3)
+    decode = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    ]
+    read = np.frombuffer(
+        subprocess.run(decode, capture_output=True, check=True).stdout, np.uint8
+    ).reshape(-1, 64, 96, 3)
     assert len(read) == 9 and probe(path)[4] == "25"
     for there, back in zip(written, read):
         assert np.abs(there.astype(int) - back).mean() < 12  # what the compression takes
@@ -42,17 +67,22 @@ def test_the_index_stands_before_the_pictures_so_that_playing_begins_at_once(tmp
     assert 0 < content.index(b"moov") < content.index(b"mdat")
 
 
-@pytest.mark.parametrize("bad, sentence", [
-    ([], "at least one frame"),
-    ([np.zeros((4, 4, 3))], r"\(4, 4, 3\) float64"),
-    ([np.zeros((4, 4), np.uint8)], r"\(4, 4\) uint8"),
-    ([np.zeros((4, 4, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)], r"\(6, 4, 3\) uint8"),
-])
+@pytest.mark.parametrize(
+    "bad, sentence",
+    [
+        ([], "at least one frame"),
+        ([np.zeros((4, 4, 3))], r"\(4, 4, 3\) float64"),
+        ([np.zeros((4, 4), np.uint8)], r"\(4, 4\) uint8"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)], r"\(6, 4, 3\) uint8"),
+    ],
+)
 def test_what_is_no_film_is_refused_and_leaves_nothing_and_harms_nothing(tmp_path, bad, sentence):
     (tmp_path / "film.mp4").write_bytes(b"the film before")
     with pytest.raises(ValueError, match=sentence):
         write_video(tmp_path / "film.mp4", bad)
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("film.mp4", b"the film before")]
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [
+        ("film.mp4", b"the film before")
+    ]
 
 
 def test_a_film_that_breaks_off_half_way_leaves_the_old_one(tmp_path):
@@ -63,14 +93,23 @@ def test_a_film_that_breaks_off_half_way_leaves_the_old_one(tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"the film before")
     with pytest.raises(KeyError):
         write_video(tmp_path / "film.mp4", broken())
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("film.mp4", b"the film before")]
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [
+        ("film.mp4", b"the film before")
+    ]
 
 
 def test_no_ffmpeg_is_asked_of_the_machine_and_nothing_is_said(tmp_path):
-    code = ("import numpy as np; from pusht import write_video, show_video\n"
-            "show_video(write_video('film.mp4', np.zeros((3, 64, 64, 3), np.uint8)))")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PATH": str(tmp_path)},
-                          capture_output=True, text=True)
+    code = (
+        "import numpy as np; from pusht import write_video, show_video\n"
+        "show_video(write_video('film.mp4', np.zeros((3, 64, 64, 3), np.uint8)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "film.mp4").stat().st_size > 500
 

@@ -1,4 +1,7 @@
-"""Tasks side by side: what kills its process takes nothing else along, and no process outlives the one that started it."""
+"""Tasks side by side: what kills its process takes nothing else along, and no process outlives the
+one that started it.
+"""
+
 import functools
 import os
 import signal
@@ -22,13 +25,19 @@ def double(task):
 
 
 def run(tasks, jobs, scratch):
-    return dict(workers.completed(double, tasks, functools.partial(workers.processes, jobs, scratch), jobs))
+    return dict(
+        workers.completed(double, tasks, functools.partial(workers.processes, jobs, scratch), jobs)
+    )
 
 
 def test_what_raises_and_what_kills_its_process_fail_alone(tmp_path):
     got = run([1, "raise", 2, "kill", 3, 4, 5], 2, tmp_path)
-    assert {task: value for task, value in got.items() if isinstance(task, int)} == {n: 2 * n for n in range(1, 6)}
-    assert isinstance(got["raise"], ValueError) and type(got["kill"]).__name__ == "BrokenProcessPool"
+    assert {task: value for task, value in got.items() if isinstance(task, int)} == {
+        n: 2 * n for n in range(1, 6)
+    }
+    assert (
+        isinstance(got["raise"], ValueError) and type(got["kill"]).__name__ == "BrokenProcessPool"
+    )
 
 
 def test_nothing_to_do_starts_nothing(tmp_path):
@@ -48,8 +57,13 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, end):
                 futures[0].result()
     """)
     (tmp_path / "program.py").write_text(program)
-    with subprocess.Popen([sys.executable, tmp_path / "program.py", tmp_path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                          env=os.environ | {"PYTHONPATH": os.getcwd()}) as started:
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "program.py", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    ) as started:
         children = [psutil.Process(int(pid)) for pid in started.stdout.readline().split()]
         children += started.pid and psutil.Process(started.pid).children()
         started.send_signal(end)

@@ -1,4 +1,7 @@
-"""An answer judged as in class: on a course's inputs, with everything that crosses between the processes packed and unpacked."""
+"""An answer judged as in class: on a course's inputs, with everything that crosses between the
+processes packed and unpacked.
+"""
+
 import numpy as np
 import torch
 
@@ -10,8 +13,8 @@ from score.questions import QUESTIONS, judged
 def crossed(message):
     """What arrives of a message at the other side."""
     data = pack(message)
-    text, raw = _HEAD.unpack(data[:_HEAD.size])
-    return unpack(data[_HEAD.size:_HEAD.size + text], data[_HEAD.size + text:])
+    text, raw = _HEAD.unpack(data[: _HEAD.size])
+    return unpack(data[_HEAD.size : _HEAD.size + text], data[_HEAD.size + text :])
 
 
 def checked(name, answer, seed=None):

@@ -31,8 +31,18 @@ import torch
 from torch import nn
 
 import score
-from pusht import (PushTEnv, PushTStateDataset, TrainingRun, WindowLoader, demos, figures, normalize_data, show_video,
-                   unnormalize_data, write_video)
+from pusht import (
+    PushTEnv,
+    PushTStateDataset,
+    TrainingRun,
+    WindowLoader,
+    demos,
+    figures,
+    normalize_data,
+    show_video,
+    unnormalize_data,
+    write_video,
+)
 from pusht.networks import ResidualMLP
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -127,7 +137,9 @@ figures.receding_horizon(obs_horizon, pred_horizon, action_horizon)
 
 # %%
 # [part1/dataset] practice
-dataset = PushTStateDataset(demos.open(), pred_horizon=pred_horizon, obs_horizon=obs_horizon, action_horizon=action_horizon)
+dataset = PushTStateDataset(
+    demos.open(), pred_horizon=pred_horizon, obs_horizon=obs_horizon, action_horizon=action_horizon
+)
 stats = dataset.stats
 loader = WindowLoader(dataset, batch_size=256, seed=seed, device=device)
 batch = next(iter(loader))
@@ -146,7 +158,9 @@ figures.window_padding(obs_horizon, pred_horizon, action_horizon)
 # %%
 # [part1/demo_paths] practice
 shown = [i for i in (0, 1, 6, 7, 11, 12, 13, 14) if i < dataset.demonstrations.num_episodes]
-figures.episodes([dataset.demonstrations.episode(i)[0] for i in shown], labels=[f"episode {i}" for i in shown])
+figures.episodes(
+    [dataset.demonstrations.episode(i)[0] for i in shown], labels=[f"episode {i}" for i in shown]
+)
 
 # %% [markdown]
 # And fifty windows of the batch as a film: each is put on the table and its sixteen actions are played.
@@ -175,13 +189,17 @@ show_video(write_video("demo_vis.mp4", frames))
 # The network reads a whole observation sequence as one flat row of numbers and writes a whole chunk of actions as another.
 # Return the widths of all its layers as a list: input, the hidden ones as they are, output.
 
+
 # %%
 # [part1/mlp_dims] answer Q1.1
-def mlp_dims(obs_horizon: int, obs_dim: int, pred_horizon: int, action_dim: int, hidden_dims: list[int]) -> list[int]:
+def mlp_dims(
+    obs_horizon: int, obs_dim: int, pred_horizon: int, action_dim: int, hidden_dims: list[int]
+) -> list[int]:
     """Widths of all layers, from the flattened observations to the flattened chunk of actions."""
     ### BEGIN SOLUTION
     return [obs_horizon * obs_dim, *hidden_dims, pred_horizon * action_dim]
     ### END SOLUTION
+
 
 # %%
 # [part1/q1_1] test
@@ -191,7 +209,12 @@ score.check("Q1.1", mlp_dims).points
 # [part1/agent] given
 torch.manual_seed(seed)
 mlp_dim_list = mlp_dims(obs_horizon, obs_dim, pred_horizon, action_dim, [256, 256, 256, 256, 256])
-mlp_agent = ResidualMLP(dim_list=mlp_dim_list, activation_type="Mish", out_activation_type="Identity", use_layernorm=True)
+mlp_agent = ResidualMLP(
+    dim_list=mlp_dim_list,
+    activation_type="Mish",
+    out_activation_type="Identity",
+    use_layernorm=True,
+)
 mlp_agent.to(device)
 print(sum(p.numel() for p in mlp_agent.parameters()), "parameters")
 
@@ -218,6 +241,7 @@ figures.residual_mlp(mlp_dim_list)
 # 3. Bring its answer into the shape of `naction`.
 # 4. Return the mean squared error, as a tensor that a gradient can flow back from.
 
+
 # %%
 # [part1/bc_loss] answer Q1.2
 def bc_loss(model: nn.Module, nobs: torch.Tensor, naction: torch.Tensor) -> torch.Tensor:
@@ -230,6 +254,7 @@ def bc_loss(model: nn.Module, nobs: torch.Tensor, naction: torch.Tensor) -> torc
     prediction = model(nobs.flatten(start_dim=1))
     return nn.functional.mse_loss(prediction.view_as(naction), naction)
     ### END SOLUTION
+
 
 # %%
 # [part1/q1_2] test
@@ -252,8 +277,16 @@ score.check("Q1.2", bc_loss).points
 num_epochs = 300
 optimizer = torch.optim.AdamW(mlp_agent.parameters(), lr=1e-4)
 lr_scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000, eta_min=0.0)
-run = TrainingRun("part1_mlp", mlp_agent, loader, optimizer, lr_scheduler, num_epochs=num_epochs, seed=seed,
-                  reference=score.reference_loss("part1_mlp", dataset.demonstrations))
+run = TrainingRun(
+    "part1_mlp",
+    mlp_agent,
+    loader,
+    optimizer,
+    lr_scheduler,
+    num_epochs=num_epochs,
+    seed=seed,
+    reference=score.reference_loss("part1_mlp", dataset.demonstrations),
+)
 
 for epoch in run.epochs():
     for batch in loader:
@@ -282,9 +315,12 @@ print(score.compare_losses("part1_mlp", run.losses, dataset.demonstrations))
 # are to be recorded ([`torch.no_grad`](https://docs.pytorch.org/docs/stable/generated/torch.no_grad.html)). One
 # observation sequence is a batch of one.
 
+
 # %%
 # [part1/mlp_inference] answer Q1.3
-def mlp_inference(model: nn.Module, batch_size: int, nobs: torch.Tensor, pred_horizon: int, action_dim: int) -> torch.Tensor:
+def mlp_inference(
+    model: nn.Module, batch_size: int, nobs: torch.Tensor, pred_horizon: int, action_dim: int
+) -> torch.Tensor:
     """Predict chunks of actions.
 
     nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim), both scaled
@@ -294,6 +330,7 @@ def mlp_inference(model: nn.Module, batch_size: int, nobs: torch.Tensor, pred_ho
         naction = model(nobs.reshape(batch_size, -1))
     return naction.view(batch_size, pred_horizon, action_dim)
     ### END SOLUTION
+
 
 # %%
 # [part1/q1_3] test
@@ -313,8 +350,16 @@ seen = collections.deque([obs] * obs_horizon, maxlen=obs_horizon)
 frames, states, rewards, done = [env.render()], [obs], [], False
 
 while not done and len(rewards) < 500:
-    nobs = torch.from_numpy(normalize_data(np.stack(seen), stats["obs"])).to(device, dtype=torch.float32)
-    naction = mlp_inference(model=mlp_agent, batch_size=1, nobs=nobs[None], pred_horizon=pred_horizon, action_dim=action_dim)
+    nobs = torch.from_numpy(normalize_data(np.stack(seen), stats["obs"])).to(
+        device, dtype=torch.float32
+    )
+    naction = mlp_inference(
+        model=mlp_agent,
+        batch_size=1,
+        nobs=nobs[None],
+        pred_horizon=pred_horizon,
+        action_dim=action_dim,
+    )
     chunk = unnormalize_data(naction[0].cpu().numpy(), stats["action"])
     for action in chunk[obs_horizon - 1 : obs_horizon - 1 + action_horizon]:
         obs, reward, done, _, info = env.step(action)
@@ -341,7 +386,12 @@ figures.player(states)
 
 # %%
 # [part1/chunk] practice
-figures.chunk(unnormalize_data(nobs.cpu().numpy(), stats["obs"]), chunk, obs_horizon=obs_horizon, action_horizon=action_horizon)
+figures.chunk(
+    unnormalize_data(nobs.cpu().numpy(), stats["obs"]),
+    chunk,
+    obs_horizon=obs_horizon,
+    action_horizon=action_horizon,
+)
 
 # %% [markdown]
 # ## 7 · How well it pushes
@@ -351,8 +401,18 @@ figures.chunk(unnormalize_data(nobs.cpu().numpy(), stats["obs"]), chunk, obs_hor
 
 # %%
 # [part1/practice_score] practice
-result = score.score_part1(PushTEnv(), mlp_inference, mlp_agent, obs_horizon, action_dim, pred_horizon, action_horizon, 500,
-                           stats, device)
+result = score.score_part1(
+    PushTEnv(),
+    mlp_inference,
+    mlp_agent,
+    obs_horizon,
+    action_dim,
+    pred_horizon,
+    action_horizon,
+    500,
+    stats,
+    device,
+)
 show_video("mlp_combined_vis.mp4", width=640)
 
 # %% [markdown]
@@ -412,6 +472,7 @@ score.submit()
 # Put the two in the place of the angle, in this order: agent x, y, block x, y, sine, cosine. It has to work for arrays of any
 # number of dimensions: one observation, a sequence, a batch of them.
 
+
 # %%
 # [part1/encode_angle] extension E1.1
 def encode_angle(obs: np.ndarray) -> np.ndarray:
@@ -420,6 +481,7 @@ def encode_angle(obs: np.ndarray) -> np.ndarray:
     angle = obs[..., 4:]
     return np.concatenate([obs[..., :4], np.sin(angle), np.cos(angle)], axis=-1)
     ### END SOLUTION
+
 
 # %%
 # [part1/e1_1] practice
@@ -433,16 +495,33 @@ score.check("E1.1", encode_angle).right
 # %%
 # [part1/e1_1_network] practice
 raw = dataset.demonstrations
-encoded_dataset = PushTStateDataset(demos.Demonstrations(encode_angle(raw.states), raw.actions, raw.episode_ends),
-                                    pred_horizon=pred_horizon, obs_horizon=obs_horizon, action_horizon=action_horizon)
+encoded_dataset = PushTStateDataset(
+    demos.Demonstrations(encode_angle(raw.states), raw.actions, raw.episode_ends),
+    pred_horizon=pred_horizon,
+    obs_horizon=obs_horizon,
+    action_horizon=action_horizon,
+)
 encoded_loader = WindowLoader(encoded_dataset, batch_size=256, seed=seed, device=device)
 torch.manual_seed(seed)
-encoded_agent = ResidualMLP(dim_list=mlp_dims(obs_horizon, 6, pred_horizon, action_dim, [256] * 5), activation_type="Mish",
-                            out_activation_type="Identity", use_layernorm=True).to(device)
+encoded_agent = ResidualMLP(
+    dim_list=mlp_dims(obs_horizon, 6, pred_horizon, action_dim, [256] * 5),
+    activation_type="Mish",
+    out_activation_type="Identity",
+    use_layernorm=True,
+).to(device)
 encoded_optimizer = torch.optim.AdamW(encoded_agent.parameters(), lr=1e-4)
-encoded_scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(encoded_optimizer, T_max=1000, eta_min=0.0)
-encoded_run = TrainingRun("sine_cosine", encoded_agent, encoded_loader, encoded_optimizer, encoded_scheduler, num_epochs=num_epochs,
-                          seed=seed)
+encoded_scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
+    encoded_optimizer, T_max=1000, eta_min=0.0
+)
+encoded_run = TrainingRun(
+    "sine_cosine",
+    encoded_agent,
+    encoded_loader,
+    encoded_optimizer,
+    encoded_scheduler,
+    num_epochs=num_epochs,
+    seed=seed,
+)
 
 for epoch in encoded_run.epochs():
     for batch in encoded_loader:
@@ -460,14 +539,19 @@ from pusht import receding_horizon
 
 def chunks_of(agent):
     """nobs (B, obs_horizon, obs_dim) -> naction (B, pred_horizon, action_dim)"""
-    return lambda nobs: mlp_inference(model=agent, batch_size=len(nobs), nobs=nobs.to(device), pred_horizon=pred_horizon,
-                                      action_dim=action_dim)
+    return lambda nobs: mlp_inference(
+        model=agent,
+        batch_size=len(nobs),
+        nobs=nobs.to(device),
+        pred_horizon=pred_horizon,
+        action_dim=action_dim,
+    )
 
 
 plain_policy = receding_horizon(chunks_of(mlp_agent), stats)
 encoded_policy = receding_horizon(chunks_of(encoded_agent), encoded_dataset.stats)
 score.try_out("angle", plain_policy)
-score.try_out("sine and cosine", lambda obs: encoded_policy(encode_angle(obs)));
+score.try_out("sine and cosine", lambda obs: encoded_policy(encode_angle(obs)))
 
 # %% [markdown]
 # What we found on the shipped demonstrations, two training seeds, 1,000 held-out episodes each, intervals of ± 0.02: sine and
@@ -487,6 +571,7 @@ score.try_out("sine and cosine", lambda obs: encoded_policy(encode_angle(obs)));
 #
 # where $i = 0$ is the *oldest* prediction: the smaller $m$, the faster a new observation makes itself felt.
 
+
 # %%
 # [part1/ensemble] extension E1.2
 def ensemble(predictions: torch.Tensor, m: float) -> torch.Tensor:
@@ -495,6 +580,7 @@ def ensemble(predictions: torch.Tensor, m: float) -> torch.Tensor:
     weights = torch.exp(-m * torch.arange(len(predictions)))
     return weights / weights.sum() @ predictions
     ### END SOLUTION
+
 
 # %%
 # [part1/e1_2] practice
@@ -506,6 +592,7 @@ score.check("E1.2", ensemble).right
 # stands how long a question takes. The last line tells how rough the actions are: the mean length of their second difference,
 # which is 0 on a straight line at constant speed.
 
+
 # %%
 # [part1/e1_2_table] practice
 def ensembled(m):
@@ -515,8 +602,10 @@ def ensembled(m):
     def policy(obs):
         nobs = torch.from_numpy(normalize_data(obs, stats["obs"])).float()
         chunks.append(chunks_of(mlp_agent)(nobs)[0].cpu())
-        del chunks[:-(pred_horizon - obs_horizon + 1)]
-        predictions = torch.stack([chunk[obs_horizon - 1 + age] for age, chunk in enumerate(reversed(chunks))]).flip(0)
+        del chunks[: -(pred_horizon - obs_horizon + 1)]
+        predictions = torch.stack(
+            [chunk[obs_horizon - 1 + age] for age, chunk in enumerate(reversed(chunks))]
+        ).flip(0)
         return unnormalize_data(ensemble(predictions, m).numpy(), stats["action"])[None, None]
 
     return policy
@@ -524,13 +613,18 @@ def ensembled(m):
 
 def roughness(episodes):
     """Mean length [px] of the second difference of the actions."""
-    return np.concatenate([np.linalg.norm(np.diff(actions, n=2, axis=0), axis=1) for actions in episodes.actions]).mean()
+    return np.concatenate(
+        [np.linalg.norm(np.diff(actions, n=2, axis=0), axis=1) for actions in episodes.actions]
+    ).mean()
 
 
 tried = {"chunks of eight": score.try_out("chunks of eight", plain_policy)}
 for m in (0.01, 0.1, 0.5):
     tried[f"m = {m}"] = score.try_out(f"ensembled, m = {m}", lambda: ensembled(m), remembers=True)
-print("roughness [px]:", ", ".join(f"{label} {roughness(episodes):.1f}" for label, episodes in tried.items()))
+print(
+    "roughness [px]:",
+    ", ".join(f"{label} {roughness(episodes):.1f}" for label, episodes in tried.items()),
+)
 
 # %% [markdown]
 # What we found with the reference weights (shipped demonstrations, one training seed, 200 held-out episodes, intervals of ± 0.05):

@@ -37,7 +37,9 @@ obs_dim, action_dim = 5, 2
 
 # %%
 # [part2/dataset] practice
-dataset = PushTStateDataset(demos.open(), pred_horizon=pred_horizon, obs_horizon=obs_horizon, action_horizon=action_horizon)
+dataset = PushTStateDataset(
+    demos.open(), pred_horizon=pred_horizon, obs_horizon=obs_horizon, action_horizon=action_horizon
+)
 stats = dataset.stats
 loader = WindowLoader(dataset, batch_size=256, seed=seed, device=device)
 print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episodes")
@@ -69,6 +71,7 @@ figures.two_ways(dataset)
 # [part2/picture] practice
 figures.cvae()
 
+
 # %%
 # [part2/networks] given
 class Encoder(nn.Module):
@@ -96,6 +99,7 @@ class Decoder(nn.Module):
     def forward(self, obs, z):
         return self.out(self.body(torch.cat([obs, z], dim=1)))
 
+
 # %% [markdown]
 # ### Q2.1 · The agent (20 min, medium)
 #
@@ -108,14 +112,28 @@ class Decoder(nn.Module):
 #    order.
 # 2. `sample_action`, for acting: decode with $z = 0$. The encoder is not asked: there are no actions to show it.
 
+
 # %%
 # [part2/agent_class] answer Q2.1
 class CVAEAgent(nn.Module):
-    def __init__(self, encoder_dim_list, decoder_dim_list, obs_dim, obs_horizon, action_dim, pred_horizon, latent_dim):
+    def __init__(
+        self,
+        encoder_dim_list,
+        decoder_dim_list,
+        obs_dim,
+        obs_horizon,
+        action_dim,
+        pred_horizon,
+        latent_dim,
+    ):
         super().__init__()
         self.latent_dim = latent_dim
-        self.encoder = Encoder(encoder_dim_list, obs_dim, obs_horizon, action_dim, pred_horizon, latent_dim)
-        self.decoder = Decoder(decoder_dim_list, obs_dim, obs_horizon, action_dim, pred_horizon, latent_dim)
+        self.encoder = Encoder(
+            encoder_dim_list, obs_dim, obs_horizon, action_dim, pred_horizon, latent_dim
+        )
+        self.decoder = Decoder(
+            decoder_dim_list, obs_dim, obs_horizon, action_dim, pred_horizon, latent_dim
+        )
 
     def reparameterize(self, mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
         """mu, logvar (B, latent_dim) -> z (B, latent_dim)"""
@@ -128,13 +146,16 @@ class CVAEAgent(nn.Module):
         return self.decoder(obs, torch.zeros(len(obs), self.latent_dim, device=obs.device))
         ### END SOLUTION
 
-    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(
+        self, obs: torch.Tensor, action: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """obs (B, obs_horizon * obs_dim), action (B, pred_horizon * action_dim)
         -> predicted action (B, pred_horizon * action_dim), mu (B, latent_dim), logvar (B, latent_dim)"""
         ### BEGIN SOLUTION
         mu, logvar = self.encoder(obs, action)
         return self.decoder(obs, self.reparameterize(mu, logvar)), mu, logvar
         ### END SOLUTION
+
 
 # %%
 # [part2/q2_1] test
@@ -143,8 +164,15 @@ score.check("Q2.1", CVAEAgent).points
 # %%
 # [part2/agent] given
 torch.manual_seed(seed)
-cvae_agent = CVAEAgent(encoder_dim_list=[256, 512, 1024, 512, 256], decoder_dim_list=[256, 512, 1024, 512, 256], obs_dim=obs_dim,
-                       obs_horizon=obs_horizon, action_dim=action_dim, pred_horizon=pred_horizon, latent_dim=32)
+cvae_agent = CVAEAgent(
+    encoder_dim_list=[256, 512, 1024, 512, 256],
+    decoder_dim_list=[256, 512, 1024, 512, 256],
+    obs_dim=obs_dim,
+    obs_horizon=obs_horizon,
+    action_dim=action_dim,
+    pred_horizon=pred_horizon,
+    latent_dim=32,
+)
 cvae_agent.to(device)
 print(sum(p.numel() for p in cvae_agent.parameters()), "parameters")
 
@@ -165,6 +193,7 @@ print(sum(p.numel() for p in cvae_agent.parameters()), "parameters")
 # Return the second formula, summed over latent dimensions **and over the batch** (not averaged): that is how the published
 # course counts it, and the reference loss with it.
 
+
 # %%
 # [part2/kl_divergence] answer Q2.2
 def kl_divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
@@ -172,6 +201,7 @@ def kl_divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
     ### BEGIN SOLUTION
     return -0.5 * torch.sum(1 + logvar - mu.square() - logvar.exp())
     ### END SOLUTION
+
 
 # %%
 # [part2/q2_2] test
@@ -194,9 +224,12 @@ score.test_kl_divergence(kl_divergence)
 # the mean squared error between predicted and demonstrated actions, as in Part I, and the divergence of Q2.2. Flatten
 # observations and actions from dimension 1 on before you show them to the agent. The divergence is your own `kl_divergence`.
 
+
 # %%
 # [part2/cvae_loss] answer Q2.3
-def cvae_loss(agent: nn.Module, nobs: torch.Tensor, naction: torch.Tensor, beta: float = 10.0) -> torch.Tensor:
+def cvae_loss(
+    agent: nn.Module, nobs: torch.Tensor, naction: torch.Tensor, beta: float = 10.0
+) -> torch.Tensor:
     """Loss of a batch.
 
     agent(obs (B, obs_horizon * obs_dim), action (B, pred_horizon * action_dim)) -> predicted action, mu, logvar
@@ -204,8 +237,11 @@ def cvae_loss(agent: nn.Module, nobs: torch.Tensor, naction: torch.Tensor, beta:
     """
     ### BEGIN SOLUTION
     prediction, mu, logvar = agent(nobs.flatten(start_dim=1), naction.flatten(start_dim=1))
-    return nn.functional.mse_loss(prediction.view_as(naction), naction) + beta * kl_divergence(mu, logvar)
+    return nn.functional.mse_loss(prediction.view_as(naction), naction) + beta * kl_divergence(
+        mu, logvar
+    )
     ### END SOLUTION
+
 
 # %%
 # [part2/q2_3] test
@@ -216,8 +252,16 @@ score.check("Q2.3", cvae_loss).points
 num_epochs = 300
 optimizer = torch.optim.AdamW(cvae_agent.parameters(), lr=3e-4)
 lr_scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=1000, eta_min=0.0)
-run = TrainingRun("part2_cvae", cvae_agent, loader, optimizer, lr_scheduler, num_epochs=num_epochs, seed=seed,
-                  reference=score.reference_loss("part2_cvae", dataset.demonstrations))
+run = TrainingRun(
+    "part2_cvae",
+    cvae_agent,
+    loader,
+    optimizer,
+    lr_scheduler,
+    num_epochs=num_epochs,
+    seed=seed,
+    reference=score.reference_loss("part2_cvae", dataset.demonstrations),
+)
 
 for epoch in run.epochs():
     for batch in loader:
@@ -264,15 +308,19 @@ figures.stored("latent_small_beta")
 #
 # Ask `sample_action` for a whole batch, without recording gradients. Its actions come back flat.
 
+
 # %%
 # [part2/cvae_inference] answer Q2.4
-def cvae_inference(model: nn.Module, batch_size: int, nobs: torch.Tensor, pred_horizon: int, action_dim: int) -> torch.Tensor:
+def cvae_inference(
+    model: nn.Module, batch_size: int, nobs: torch.Tensor, pred_horizon: int, action_dim: int
+) -> torch.Tensor:
     """nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim), both scaled"""
     ### BEGIN SOLUTION
     with torch.no_grad():
         naction = model.sample_action(nobs.reshape(batch_size, -1))
     return naction.view(batch_size, pred_horizon, action_dim)
     ### END SOLUTION
+
 
 # %%
 # [part2/q2_4] test
@@ -286,8 +334,18 @@ score.check("Q2.4", cvae_inference).points
 
 # %%
 # [part2/practice_score] practice
-result = score.score_part2(PushTEnv(), cvae_inference, cvae_agent, obs_horizon, action_dim, pred_horizon, action_horizon, 500,
-                           stats, device)
+result = score.score_part2(
+    PushTEnv(),
+    cvae_inference,
+    cvae_agent,
+    obs_horizon,
+    action_dim,
+    pred_horizon,
+    action_horizon,
+    500,
+    stats,
+    device,
+)
 show_video("cvae_combined_vis.mp4", width=640)
 
 # %% [markdown]

@@ -28,8 +28,17 @@ import torch
 from torch import nn
 
 import score
-from pusht import (EMAModel, PushTEnv, PushTStateDataset, TrainingRun, WindowLoader, demos, figures,
-                   get_cosine_schedule_with_warmup, show_video)
+from pusht import (
+    EMAModel,
+    PushTEnv,
+    PushTStateDataset,
+    TrainingRun,
+    WindowLoader,
+    demos,
+    figures,
+    get_cosine_schedule_with_warmup,
+    show_video,
+)
 from pusht.networks import ConditionalUnet1D
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -40,7 +49,9 @@ num_diffusion_iters = 100
 
 # %%
 # [part3/dataset] practice
-dataset = PushTStateDataset(demos.open(), pred_horizon=pred_horizon, obs_horizon=obs_horizon, action_horizon=action_horizon)
+dataset = PushTStateDataset(
+    demos.open(), pred_horizon=pred_horizon, obs_horizon=obs_horizon, action_horizon=action_horizon
+)
 stats = dataset.stats
 loader = WindowLoader(dataset, batch_size=256, seed=seed, device=device)
 print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episodes")
@@ -62,14 +73,18 @@ print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episod
 #
 # cut off at 0.999, where the last step would otherwise leave nothing to divide by. $K$ betas need $f$ at $K + 1$ places.
 
+
 # %%
 # [part3/cosine_beta_schedule] answer Q3.1
-def cosine_beta_schedule(timesteps: int, s: float = 0.008, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+def cosine_beta_schedule(
+    timesteps: int, s: float = 0.008, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
     """betas (timesteps,), in [0, 0.999]"""
     ### BEGIN SOLUTION
     f = np.cos((np.arange(timesteps + 1) / timesteps + s) / (1 + s) * np.pi / 2) ** 2
     return torch.tensor(np.clip(1 - f[1:] / f[:-1], 0, 0.999), dtype=dtype)
     ### END SOLUTION
+
 
 # %%
 # [part3/q3_1] test
@@ -103,20 +118,25 @@ figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
 #    and coordinates.
 # 3. `denoise`: mean `mu_k` and variance `var_k` of the backward formula. `k` is one whole number for the whole batch.
 
+
 # %%
 # [part3/ddpm] answer Q3.2
 class DDPM(nn.Module):
     def __init__(self, num_timesteps=100, clip_denoised=True, output_bound=1.0, device="cpu"):
         super().__init__()
         self.num_timesteps = num_timesteps
-        self.clip_denoised = clip_denoised  # whether the finished chunk is cut off at ± output_bound
+        self.clip_denoised = (
+            clip_denoised  # whether the finished chunk is cut off at ± output_bound
+        )
         self.output_bound = output_bound
         ### BEGIN SOLUTION
         self.beta_k = cosine_beta_schedule(num_timesteps).to(device)
         self.alpha_k = 1 - self.beta_k
         self.alpha_k_cumprod = torch.cumprod(self.alpha_k, dim=0)
         ### END SOLUTION
-        self.alpha_k_cumprod_prev = torch.cat([torch.ones(1, device=device), self.alpha_k_cumprod[:-1]])
+        self.alpha_k_cumprod_prev = torch.cat(
+            [torch.ones(1, device=device), self.alpha_k_cumprod[:-1]]
+        )
 
     def diffuse(self, a_start: torch.Tensor, k: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Spoil: a_start, noise (B, pred_horizon, action_dim), k (B,) whole numbers -> a_k (B, pred_horizon, action_dim)"""
@@ -129,12 +149,15 @@ class DDPM(nn.Module):
     def denoise(self, pred_epsilon: torch.Tensor, k: int, a_k: torch.Tensor) -> torch.Tensor:
         """Restore one step: pred_epsilon, a_k (B, pred_horizon, action_dim) -> a_{k-1} (B, pred_horizon, action_dim)"""
         ### BEGIN SOLUTION
-        mu_k = (a_k - self.beta_k[k] / (1 - self.alpha_k_cumprod[k]).sqrt() * pred_epsilon) / self.alpha_k[k].sqrt()
+        mu_k = (
+            a_k - self.beta_k[k] / (1 - self.alpha_k_cumprod[k]).sqrt() * pred_epsilon
+        ) / self.alpha_k[k].sqrt()
         var_k = (1 - self.alpha_k_cumprod_prev[k]) / (1 - self.alpha_k_cumprod[k]) * self.beta_k[k]
         ### END SOLUTION
         if k > 0:
             return mu_k + var_k.clamp(min=1e-20).sqrt() * torch.randn_like(a_k)
         return mu_k.clamp(-self.output_bound, self.output_bound) if self.clip_denoised else mu_k
+
 
 # %%
 # [part3/q3_2] test
@@ -158,8 +181,14 @@ figures.spoiling(noise_scheduler, dataset)
 # %%
 # [part3/network] given
 torch.manual_seed(seed)
-noise_pred_net = ConditionalUnet1D(input_dim=action_dim, global_cond_dim=obs_dim * obs_horizon, diffusion_step_embed_dim=256,
-                                   down_dims=[64, 128, 256], kernel_size=5, n_groups=4)
+noise_pred_net = ConditionalUnet1D(
+    input_dim=action_dim,
+    global_cond_dim=obs_dim * obs_horizon,
+    diffusion_step_embed_dim=256,
+    down_dims=[64, 128, 256],
+    kernel_size=5,
+    n_groups=4,
+)
 noise_pred_net.to(device)
 noise_scheduler = DDPM(num_timesteps=num_diffusion_iters, device=device)
 print(sum(p.numel() for p in noise_pred_net.parameters()), "parameters")
@@ -181,9 +210,12 @@ figures.unet([64, 128, 256], pred_horizon)
 # 2. Spoil the chunks with `scheduler.diffuse`.
 # 3. Ask `model(sample=…, timestep=…, global_cond=…)`; the condition is the observations, flattened from dimension 1 on.
 
+
 # %%
 # [part3/ddpm_loss] answer Q3.3
-def ddpm_loss(model: nn.Module, scheduler: nn.Module, nobs: torch.Tensor, naction: torch.Tensor) -> torch.Tensor:
+def ddpm_loss(
+    model: nn.Module, scheduler: nn.Module, nobs: torch.Tensor, naction: torch.Tensor
+) -> torch.Tensor:
     """Loss of a batch.
 
     model(sample (B, pred_horizon, action_dim), timestep (B,), global_cond (B, obs_horizon * obs_dim)) -> noise like sample
@@ -192,9 +224,14 @@ def ddpm_loss(model: nn.Module, scheduler: nn.Module, nobs: torch.Tensor, nactio
     ### BEGIN SOLUTION
     noise = torch.randn_like(naction)
     k = torch.randint(0, scheduler.num_timesteps, (len(naction),), device=naction.device)
-    guess = model(sample=scheduler.diffuse(naction, k, noise), timestep=k, global_cond=nobs.flatten(start_dim=1))
+    guess = model(
+        sample=scheduler.diffuse(naction, k, noise),
+        timestep=k,
+        global_cond=nobs.flatten(start_dim=1),
+    )
     return nn.functional.mse_loss(guess, noise)
     ### END SOLUTION
+
 
 # %%
 # [part3/q3_3] test
@@ -211,9 +248,20 @@ score.check("Q3.3", ddpm_loss).points
 num_epochs = 50
 ema = EMAModel(noise_pred_net.parameters(), power=0.75)
 optimizer = torch.optim.AdamW(noise_pred_net.parameters(), lr=3e-4, weight_decay=1e-6)
-lr_scheduler = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=50, num_training_steps=len(loader) * num_epochs)
-run = TrainingRun("part3_ddpm", noise_pred_net, loader, optimizer, lr_scheduler, num_epochs=num_epochs, seed=seed, ema=ema,
-                  reference=score.reference_loss("part3_ddpm", dataset.demonstrations))
+lr_scheduler = get_cosine_schedule_with_warmup(
+    optimizer, num_warmup_steps=50, num_training_steps=len(loader) * num_epochs
+)
+run = TrainingRun(
+    "part3_ddpm",
+    noise_pred_net,
+    loader,
+    optimizer,
+    lr_scheduler,
+    num_epochs=num_epochs,
+    seed=seed,
+    ema=ema,
+    reference=score.reference_loss("part3_ddpm", dataset.demonstrations),
+)
 
 for epoch in run.epochs():
     for batch in loader:
@@ -240,10 +288,19 @@ print(score.compare_losses("part3_ddpm", run.losses, dataset.demonstrations))
 # Start from normal noise for the whole batch. For `k` from `num_diffusion_iters - 1` down to 0: ask the network for the
 # noise, take one step back with `denoise`. No gradients.
 
+
 # %%
 # [part3/ddpm_inference] answer Q3.4
-def ddpm_inference(ema_model: nn.Module, ddpm_scheduler: nn.Module, batch_size: int, nobs: torch.Tensor,
-                   num_diffusion_iters: int, pred_horizon: int, action_dim: int, device: torch.device) -> torch.Tensor:
+def ddpm_inference(
+    ema_model: nn.Module,
+    ddpm_scheduler: nn.Module,
+    batch_size: int,
+    nobs: torch.Tensor,
+    num_diffusion_iters: int,
+    pred_horizon: int,
+    action_dim: int,
+    device: torch.device,
+) -> torch.Tensor:
     """nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim), both scaled"""
     ### BEGIN SOLUTION
     with torch.no_grad():
@@ -254,6 +311,7 @@ def ddpm_inference(ema_model: nn.Module, ddpm_scheduler: nn.Module, batch_size: 
             naction = ddpm_scheduler.denoise(guess, k, naction)
     return naction
     ### END SOLUTION
+
 
 # %%
 # [part3/q3_4] test
@@ -274,8 +332,20 @@ figures.denoising(ema_noise_pred_net, noise_scheduler, dataset)
 
 # %%
 # [part3/practice_score] practice
-result = score.score_part3(PushTEnv(), ddpm_inference, ema_noise_pred_net, noise_scheduler, num_diffusion_iters, obs_horizon,
-                           action_dim, pred_horizon, action_horizon, 500, stats, device)
+result = score.score_part3(
+    PushTEnv(),
+    ddpm_inference,
+    ema_noise_pred_net,
+    noise_scheduler,
+    num_diffusion_iters,
+    obs_horizon,
+    action_dim,
+    pred_horizon,
+    action_horizon,
+    500,
+    stats,
+    device,
+)
 show_video("ddpm_combined_vis.mp4", width=640)
 
 # %% [markdown]
@@ -331,16 +401,23 @@ score.submit()
 # Mind the bars again: that paper writes $\alpha$ for what is $\bar\alpha$ here. And mind the end: `k_prev = -1` stands for the
 # clean chunk.
 
+
 # %%
 # [part3/ddim_step] extension E3.1
-def ddim_step(pred_epsilon: torch.Tensor, k: int, k_prev: int, a_k: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
+def ddim_step(
+    pred_epsilon: torch.Tensor, k: int, k_prev: int, a_k: torch.Tensor, alpha_bar: torch.Tensor
+) -> torch.Tensor:
     """From step k to k_prev, -1 <= k_prev < k: pred_epsilon, a_k (B, pred_horizon, action_dim), alpha_bar (num_timesteps,)
     -> a_{k_prev} (B, pred_horizon, action_dim)"""
     ### BEGIN SOLUTION
-    left, left_prev = alpha_bar[k], alpha_bar[k_prev] if k_prev >= 0 else torch.ones_like(alpha_bar[0])
+    left, left_prev = (
+        alpha_bar[k],
+        alpha_bar[k_prev] if k_prev >= 0 else torch.ones_like(alpha_bar[0]),
+    )
     clean = (a_k - (1 - left).sqrt() * pred_epsilon) / left.sqrt()
     return left_prev.sqrt() * clean + (1 - left_prev).sqrt() * pred_epsilon
     ### END SOLUTION
+
 
 # %%
 # [part3/e3_1] practice
@@ -362,23 +439,40 @@ class Strides(nn.Module):
 
     def __init__(self, count):
         super().__init__()
-        self.steps = torch.arange(0, num_diffusion_iters, num_diffusion_iters // count, device=device)
+        self.steps = torch.arange(
+            0, num_diffusion_iters, num_diffusion_iters // count, device=device
+        )
 
     def forward(self, sample, timestep, global_cond):
-        return ema_noise_pred_net(sample=sample, timestep=self.steps[timestep], global_cond=global_cond)
+        return ema_noise_pred_net(
+            sample=sample, timestep=self.steps[timestep], global_cond=global_cond
+        )
 
     def denoise(self, pred_epsilon, k, a_k):
         k_prev = int(self.steps[k - 1]) if k > 0 else -1
-        return ddim_step(pred_epsilon, int(self.steps[k]), k_prev, a_k, noise_scheduler.alpha_k_cumprod)
+        return ddim_step(
+            pred_epsilon, int(self.steps[k]), k_prev, a_k, noise_scheduler.alpha_k_cumprod
+        )
 
 
 def ddim_chunks(nobs, count):
-    return ddpm_inference(Strides(count), Strides(count), len(nobs), nobs.to(device), count, pred_horizon, action_dim, device)
+    return ddpm_inference(
+        Strides(count),
+        Strides(count),
+        len(nobs),
+        nobs.to(device),
+        count,
+        pred_horizon,
+        action_dim,
+        device,
+    )
 
 
 score.recall("DDPM, 100 steps", "part3_ddpm")
 for count in (10, 5, 2):
-    score.try_out(f"DDIM, {count} steps", receding_horizon(lambda nobs: ddim_chunks(nobs, count), stats))
+    score.try_out(
+        f"DDIM, {count} steps", receding_horizon(lambda nobs: ddim_chunks(nobs, count), stats)
+    )
 
 # %% [markdown]
 # What we found with the reference weights (shipped demonstrations, one training seed, the first 100 held-out episodes): 0.86 with

@@ -28,7 +28,16 @@ import torch
 from torch import nn
 
 import score
-from pusht import BasePolicy, Logger, Normalizer, demos, evaluate_policy, figures, max_epochs, show_video
+from pusht import (
+    BasePolicy,
+    Logger,
+    Normalizer,
+    demos,
+    evaluate_policy,
+    figures,
+    max_epochs,
+    show_video,
+)
 from pusht.tracking import read_log, run_directory
 from pusht.train import TrainConfig, prepare
 
@@ -67,14 +76,23 @@ figures.chunk_policies(state_dim, chunk_size, action_dim)
 # 2. `sample_actions`: states in, chunks out (`num_steps` is for the next policy: take the argument, and leave it unused).
 # 3. `compute_loss`.
 
+
 # %%
 # [part4/mse_policy] answer Q4.1
 class MSEPolicy(BasePolicy):
-    def __init__(self, state_dim: int, action_dim: int, chunk_size: int, hidden_dims: tuple[int, ...] = (256, 256, 256)):
+    def __init__(
+        self,
+        state_dim: int,
+        action_dim: int,
+        chunk_size: int,
+        hidden_dims: tuple[int, ...] = (256, 256, 256),
+    ):
         super().__init__(state_dim, action_dim, chunk_size)
         ### BEGIN SOLUTION
         widths = [state_dim, *hidden_dims]
-        layers = [layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU())]
+        layers = [
+            layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU())
+        ]
         self.net = nn.Sequential(*layers, nn.Linear(widths[-1], chunk_size * action_dim))
         ### END SOLUTION
 
@@ -89,6 +107,7 @@ class MSEPolicy(BasePolicy):
         ### BEGIN SOLUTION
         return self.net(state).view(len(state), self.chunk_size, self.action_dim)
         ### END SOLUTION
+
 
 # %%
 # [part4/q4_1] test
@@ -111,17 +130,28 @@ score.check("Q4.1", MSEPolicy).points
 # The arguments of `evaluate_policy` are `model, normalizer, device, chunk_size, video_size, num_video_episodes,
 # flow_num_steps, step, logger`; all but the first, `normalizer`, `step` and `logger` are in `config`.
 
+
 # %%
 # [part4/train] answer Q4.2
-def train(policy: BasePolicy, loader, normalizer: Normalizer, logger: Logger, config: TrainConfig) -> None:
+def train(
+    policy: BasePolicy, loader, normalizer: Normalizer, logger: Logger, config: TrainConfig
+) -> None:
     """Train `policy` on the (state (B, state_dim), chunk (B, chunk_size, action_dim)) batches of `loader`."""
     ### BEGIN SOLUTION
     optimizer = torch.optim.Adam(policy.parameters(), lr=config.lr)
 
     def evaluate():
-        evaluate_policy(model=policy, normalizer=normalizer, device=config.device, chunk_size=config.chunk_size,
-                        video_size=config.video_size, num_video_episodes=config.num_video_episodes,
-                        flow_num_steps=config.flow_num_steps, step=step, logger=logger)
+        evaluate_policy(
+            model=policy,
+            normalizer=normalizer,
+            device=config.device,
+            chunk_size=config.chunk_size,
+            video_size=config.video_size,
+            num_video_episodes=config.num_video_episodes,
+            flow_num_steps=config.flow_num_steps,
+            step=step,
+            logger=logger,
+        )
 
     step = 0
     for epoch in range(config.num_epochs):
@@ -139,6 +169,7 @@ def train(policy: BasePolicy, loader, normalizer: Normalizer, logger: Logger, co
         evaluate()
     logger.dump_for_grading()
     ### END SOLUTION
+
 
 # %%
 # [part4/q4_2] test
@@ -164,8 +195,13 @@ config = TrainConfig(policy="mse", seed=seed, device=str(device), num_epochs=max
 loader, normalizer = prepare(config, demonstrations)
 torch.manual_seed(config.seed)
 mse_policy = MSEPolicy(state_dim, action_dim, chunk_size, config.hidden_dims).to(device)
-mse_logger = Logger(run_directory("mse", config.seed), config=config, demonstrations=demonstrations, steps_per_epoch=len(loader),
-                    reference=score.reference_loss("part4_mse", demonstrations))
+mse_logger = Logger(
+    run_directory("mse", config.seed),
+    config=config,
+    demonstrations=demonstrations,
+    steps_per_epoch=len(loader),
+    reference=score.reference_loss("part4_mse", demonstrations),
+)
 train(mse_policy, loader, normalizer, mse_logger, config)
 mse_logger.hand_in("part4_mse")
 
@@ -212,21 +248,32 @@ figures.straight_lines(demonstrations, normalizer)
 # $\mathbf{A}_{\tau + 1/n} = \mathbf{A}_\tau + \frac1n\, v_\theta(\mathbf{o}, \mathbf{A}_\tau, \tau)$, the velocity being that at the
 # beginning of each step.
 
+
 # %%
 # [part4/flow_policy] answer Q4.3 Q4.4
 class FlowMatchingPolicy(BasePolicy):
-    def __init__(self, state_dim: int, action_dim: int, chunk_size: int, hidden_dims: tuple[int, ...] = (256, 256, 256)):
+    def __init__(
+        self,
+        state_dim: int,
+        action_dim: int,
+        chunk_size: int,
+        hidden_dims: tuple[int, ...] = (256, 256, 256),
+    ):
         super().__init__(state_dim, action_dim, chunk_size)
         ### BEGIN SOLUTION Q4.3
         widths = [state_dim + chunk_size * action_dim + 1, *hidden_dims]
-        layers = [layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU())]
+        layers = [
+            layer for i, o in zip(widths, widths[1:]) for layer in (nn.Linear(i, o), nn.ReLU())
+        ]
         self.net = nn.Sequential(*layers, nn.Linear(widths[-1], chunk_size * action_dim))
         ### END SOLUTION
 
     def velocity(self, state: torch.Tensor, a_tau: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
         """state (B, state_dim), a_tau (B, chunk_size, action_dim), tau (B,) -> velocity (B, chunk_size, action_dim)"""
         ### BEGIN SOLUTION Q4.3
-        return self.net(torch.cat([state, a_tau.flatten(start_dim=1), tau[:, None]], dim=1)).view_as(a_tau)
+        return self.net(
+            torch.cat([state, a_tau.flatten(start_dim=1), tau[:, None]], dim=1)
+        ).view_as(a_tau)
         ### END SOLUTION
 
     def compute_loss(self, state: torch.Tensor, action_chunk: torch.Tensor) -> torch.Tensor:
@@ -248,6 +295,7 @@ class FlowMatchingPolicy(BasePolicy):
         return chunk
         ### END SOLUTION
 
+
 # %%
 # [part4/q4_3] test
 score.check("Q4.3", FlowMatchingPolicy).points
@@ -262,8 +310,13 @@ config = TrainConfig(policy="flow", seed=seed, device=str(device), num_epochs=ma
 loader, normalizer = prepare(config, demonstrations)
 torch.manual_seed(config.seed)
 flow_policy = FlowMatchingPolicy(state_dim, action_dim, chunk_size, config.hidden_dims).to(device)
-flow_logger = Logger(run_directory("flow", config.seed), config=config, demonstrations=demonstrations, steps_per_epoch=len(loader),
-                     reference=score.reference_loss("part4_flow", demonstrations))
+flow_logger = Logger(
+    run_directory("flow", config.seed),
+    config=config,
+    demonstrations=demonstrations,
+    steps_per_epoch=len(loader),
+    reference=score.reference_loss("part4_flow", demonstrations),
+)
 train(flow_policy, loader, normalizer, flow_logger, config)
 flow_logger.hand_in("part4_flow")
 
@@ -392,15 +445,19 @@ score.submit()
 #
 # It asks the network twice, and its error shrinks with $h^2$. Is that worth it, for a robot?
 
+
 # %%
 # [part4/midpoint_step] extension E4.1
-def midpoint_step(velocity, state: torch.Tensor, a_tau: torch.Tensor, tau: torch.Tensor, h: float) -> torch.Tensor:
+def midpoint_step(
+    velocity, state: torch.Tensor, a_tau: torch.Tensor, tau: torch.Tensor, h: float
+) -> torch.Tensor:
     """velocity(state, a, tau) -> like a; state (B, state_dim), a_tau (B, chunk_size, action_dim), tau (B,)
     -> a_{tau + h} (B, chunk_size, action_dim)"""
     ### BEGIN SOLUTION
     middle = a_tau + h / 2 * velocity(state, a_tau, tau)
     return a_tau + h * velocity(state, middle, tau + h / 2)
     ### END SOLUTION
+
 
 # %%
 # [part4/e4_1] practice
@@ -427,10 +484,19 @@ midpoint_policy.load_state_dict(flow_policy.state_dict())
 for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
     for num_steps in (1, 2, 5, 10, 20):
         midpoint_policy.h = 1 / num_steps
-        policy = chunk_policy(lambda state: model.sample_actions(state, num_steps=num_steps), normalizer, chunk_size=chunk_size,
-                              device=device)
+        policy = chunk_policy(
+            lambda state: model.sample_actions(state, num_steps=num_steps),
+            normalizer,
+            chunk_size=chunk_size,
+            device=device,
+        )
         with torch.no_grad():
-            score.try_out(f"{name}, {num_steps} step{'s' if num_steps > 1 else ''}", policy, obs_horizon=1, max_steps=300)
+            score.try_out(
+                f"{name}, {num_steps} step{'s' if num_steps > 1 else ''}",
+                policy,
+                obs_horizon=1,
+                max_steps=300,
+            )
 
 # %% [markdown]
 # What we found with the reference weights (shipped demonstrations, one training seed, 500 held-out episodes, intervals of ± 0.03):

@@ -1,12 +1,24 @@
-"""The pictures that the notebooks show; each function returns an `IPython.display.Image` (see `pusht.figures.page`).
+"""The pictures that the notebooks show; each function returns an `IPython.display.Image` (see
+`pusht.figures.page`).
 
-They are loaded when the first is asked for: a notebook that is graded draws none, and matplotlib takes its time and 20 MB.
+They are loaded when the first is asked for: a notebook that is graded draws none, and matplotlib
+takes its time and 20 MB.
 """
+
 import importlib
 
 _PLACES = {  # by module; none may have the name of a function, in whose place it would be found
-    "generative": ("compare", "crossroads", "denoising", "latent", "noise_schedule", "spoiling", "straight_lines", "two_ways",
-                   "velocity"),
+    "generative": (
+        "compare",
+        "crossroads",
+        "denoising",
+        "latent",
+        "noise_schedule",
+        "spoiling",
+        "straight_lines",
+        "two_ways",
+        "velocity",
+    ),
     "networks": ("chunk_policies", "cvae", "residual_mlp", "unet"),
     "page": ("stored",),
     "playing": ("player",),

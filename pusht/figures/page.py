@@ -1,8 +1,11 @@
-"""The page that every picture is drawn on, with matplotlib's Agg canvas: no window, no pyplot, no global state.
+"""The page that every picture is drawn on, with matplotlib's Agg canvas: no window, no pyplot, no
+global state.
 
-A picture becomes a `Picture`, an `IPython.display.Image`: PNG bytes with two pixels for each one shown, 720 shown pixels wide,
-the alternative text in `image.metadata["alt"]`. The ground is white, so that it reads on dark pages too.
+A picture becomes a `Picture`, an `IPython.display.Image`: PNG bytes with two pixels for each one
+shown, 720 shown pixels wide, the alternative text in `image.metadata["alt"]`. The ground is white,
+so that it reads on dark pages too.
 """
+
 import html
 import io
 from pathlib import Path
@@ -38,18 +41,26 @@ class Page:
         self.axes = self._axes(0, 0, WIDTH, height, (0, 0, WIDTH, height))
 
     def _axes(self, left, top, width, height, limits):
-        axes = self.figure.add_axes((left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height))
+        axes = self.figure.add_axes(
+            (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
+        )
         axes.set_axis_off()
         x, y, w, h = limits
         axes.set(xlim=(x, x + w), ylim=(y + h, y), autoscale_on=False)
         return axes
 
     def scene(self, left, top, side, state=None, limits=(0, 0, WINDOW), action=None):
-        """Axes over the table, in window pixels; limits: x, y and side of the part to show. No state: goal and walls alone."""
+        """Axes over the table, in window pixels; limits: x, y and side of the part to show. No
+        state: goal and walls alone.
+        """
         x, y, part = limits
         axes = self._axes(left, top, side, side, (x, y, part, part))
         away = [-99, -99, -999, -999, 0]
-        axes.imshow(render(away if state is None else state, action=action, size=1024), extent=(0, WINDOW, WINDOW, 0), aspect="auto")
+        axes.imshow(
+            render(away if state is None else state, action=action, size=1024),
+            extent=(0, WINDOW, WINDOW, 0),
+            aspect="auto",
+        )
         axes.set(xlim=(x, x + part), ylim=(y + part, y))
         if part < WINDOW:  # the whole table has walls to frame it
             self.box(left, top, side, side, edge=GREY)
@@ -60,15 +71,25 @@ class Page:
         return write(self.axes, x, y, what, size, **how).get_window_extent().x1 / 2
 
     def box(self, x, y, width, height, *, fill="none", edge=LINE, **how):
-        self.axes.add_patch(Rectangle((x, y), width, height, fc=fill, ec=edge, **{"lw": 1, "zorder": 3, **how}))
+        self.axes.add_patch(
+            Rectangle((x, y), width, height, fc=fill, ec=edge, **{"lw": 1, "zorder": 3, **how})
+        )
 
     def cell(self, x, y, width, height, what, fill, hatched=False):
         """A place on a timeline; `what`, a number, is left out where the place is too narrow."""
         self.box(x + 1, y, width - 2, height, fill=fill, edge=GREY, lw=0.7)
         if hatched:
-            self.axes.add_patch(Rectangle((x + 1, y), width - 2, height, fill=False, ec=VERMILION, lw=1.4, zorder=4))
+            self.axes.add_patch(
+                Rectangle((x + 1, y), width - 2, height, fill=False, ec=VERMILION, lw=1.4, zorder=4)
+            )
         if width >= 16:
-            self.text(x + width / 2, y + height / 2, what, size=SMALL, weight="bold" if hatched else "normal")
+            self.text(
+                x + width / 2,
+                y + height / 2,
+                what,
+                size=SMALL,
+                weight="bold" if hatched else "normal",
+            )
 
     def arrow(self, start, end, color=INK):
         arrow(self.axes, start, end, color)
@@ -81,9 +102,16 @@ class Page:
 
     def wire(self, x, length, shape=None):
         """An arrow to the next layer, `shape` under it; return the x where it ends."""
-        self.axes.plot([x, x + length - 1], [AXIS, AXIS], color=INK, lw=1.2, zorder=1, solid_capstyle="butt")
+        self.axes.plot(
+            [x, x + length - 1], [AXIS, AXIS], color=INK, lw=1.2, zorder=1, solid_capstyle="butt"
+        )
         if length >= 14:
-            self.axes.fill([x + length - 6, x + length, x + length - 6], [AXIS - 4, AXIS, AXIS + 4], fc=INK, lw=0)
+            self.axes.fill(
+                [x + length - 6, x + length, x + length - 6],
+                [AXIS - 4, AXIS, AXIS + 4],
+                fc=INK,
+                lw=0,
+            )
         if shape is not None:
             middle = x + length / 2
             self.axes.plot([middle] * 2, [AXIS + 5, AXIS + 72], color=LINE, lw=1, ls=(0, (2, 2)))
@@ -99,12 +127,24 @@ class Page:
 
     def plot(self, left, top, width, height, xlim, ylim, yticks):
         """Axes for curves or bars, numbered on the left."""
-        plot = self.figure.add_axes((left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height))
+        plot = self.figure.add_axes(
+            (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
+        )
         plot.set_axis_off()
         plot.set(xlim=xlim, ylim=ylim)
         for value in yticks:
-            plot.plot(xlim, [value, value], color=LINE if value else GREY, lw=0.8, zorder=1, clip_on=False)
-            write(plot, xlim[0] - (xlim[1] - xlim[0]) * 8 / width, value, f"{value:g}", SMALL, ha="right", color=GREY)
+            plot.plot(
+                xlim, [value, value], color=LINE if value else GREY, lw=0.8, zorder=1, clip_on=False
+            )
+            write(
+                plot,
+                xlim[0] - (xlim[1] - xlim[0]) * 8 / width,
+                value,
+                f"{value:g}",
+                SMALL,
+                ha="right",
+                color=GREY,
+            )
         return plot
 
     def pixels(self):
@@ -118,10 +158,11 @@ class Page:
 
 
 class Picture(Image):
-    """PNG bytes, their shown size and, in `metadata["alt"]`, their alternative text; where it is shown, it is also told.
+    """PNG bytes, their shown size and, in `metadata["alt"]`, their alternative text; where it is
+    shown, it is also told.
 
-    JupyterLab and most pages made of notebooks leave an image's text out, so HTML that has it goes along; what knows no HTML (a
-    PDF) takes the PNG, and a terminal the text.
+    JupyterLab and most pages made of notebooks leave an image's text out, so HTML that has it goes
+    along; what knows no HTML (a PDF) takes the PNG, and a terminal the text.
     """
 
     def __init__(self, png, alt, width=None, height=None):
@@ -131,8 +172,15 @@ class Picture(Image):
     def _repr_mimebundle_(self, include=None, exclude=None):
         data, metadata = super()._repr_mimebundle_(include, exclude)
         alt = self.metadata["alt"]
-        size = "".join(f' {name}="{value}"' for name, value in (("width", self.width), ("height", self.height)) if value)
-        page = f'<img src="data:image/png;base64,{data["image/png"].strip()}"{size} alt="{html.escape(alt)}">'
+        size = "".join(
+            f' {name}="{value}"'
+            for name, value in (("width", self.width), ("height", self.height))
+            if value
+        )
+        page = (
+            f'<img src="data:image/png;base64,{data["image/png"].strip()}"{size}'
+            f' alt="{html.escape(alt)}">'
+        )
         return {**data, "text/html": page, "text/plain": alt}, metadata
 
 
@@ -147,9 +195,13 @@ def as_image(pixels, alt, **how):
 
 
 def stored(name):
-    """A picture that was drawn before, pusht/figures/NAME.png, since what it shows takes long to train."""
+    """A picture that was drawn before, pusht/figures/NAME.png, since what it shows takes long to
+    train.
+    """
     path = Path(__file__).parent / f"{name}.png"
-    return Picture(path.read_bytes(), path.with_suffix(".txt").read_text(encoding="utf-8").strip(), WIDTH)
+    return Picture(
+        path.read_bytes(), path.with_suffix(".txt").read_text(encoding="utf-8").strip(), WIDTH
+    )
 
 
 def write(axes, x, y, what, size, **how):
@@ -167,5 +219,16 @@ def label(scene, x, y, name, formula, color):
 
 def arrow(axes, start, end, color, shrink=(0, 0)):
     """An arrow whose ends stay `shrink` shown pixels away from the points."""
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, color=color, lw=1.8, zorder=5,
-                                   shrinkA=shrink[0] * 0.72, shrinkB=shrink[1] * 0.72))
+    axes.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle="-|>",
+            mutation_scale=11,
+            color=color,
+            lw=1.8,
+            zorder=5,
+            shrinkA=shrink[0] * 0.72,
+            shrinkB=shrink[1] * 0.72,
+        )
+    )

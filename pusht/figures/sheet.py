@@ -1,4 +1,7 @@
-"""A sheet that shows a set of demonstrations: paths, and how long, how fast, how well and which way round."""
+"""A sheet that shows a set of demonstrations: paths, and how long, how fast, how well and which way
+round.
+"""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +12,19 @@ from pusht.sim import clipped_coverage
 
 _CONTROL_DT = 0.1  # s
 _CENTRE = 40.7  # px along the stem: where the T's area has its middle
-_EDGES = {"lengths": np.arange(0, 31, 1.5), "speeds": np.arange(0, 401, 20), "turns": np.arange(-2.5, 2.51, 0.25)}
+_EDGES = {
+    "lengths": np.arange(0, 31, 1.5),
+    "speeds": np.arange(0, 401, 20),
+    "turns": np.arange(-2.5, 2.51, 0.25),
+}
 
 
 @dataclass(frozen=True)
 class Facts:
     """What a set of E episodes is like.
 
-    lengths: (E,) [s]. speeds: of the agent at each step [px/s]. coverage: (E, 101) of the goal, at each hundredth of an episode.
+    lengths: (E,) [s]. speeds: of the agent at each step [px/s]. coverage: (E, 101) of the goal, at
+    each hundredth of an episode.
     turns: (E,) how often the agent went around the block, clockwise on the screen above 0.
     """
 
@@ -40,8 +48,12 @@ def facts(demonstrations):
 
 
 def turns_around(states):
-    """How often the agent went around the block in an episode of states (T, 5), clockwise on the screen above 0."""
-    centre = states[:, 2:4] + _CENTRE * np.stack([-np.sin(states[:, 4]), np.cos(states[:, 4])], axis=1)
+    """How often the agent went around the block in an episode of states (T, 5), clockwise on the
+    screen above 0.
+    """
+    centre = states[:, 2:4] + _CENTRE * np.stack(
+        [-np.sin(states[:, 4]), np.cos(states[:, 4])], axis=1
+    )
     away = states[:, :2] - centre
     bearing = np.unwrap(np.arctan2(away[:, 1], away[:, 0]))
     return (bearing[-1] - bearing[0]) / (2 * np.pi)
@@ -56,11 +68,15 @@ def same_starts(demonstrations):
 
 
 def demonstrations(shown, title):
-    """The sheet of `Demonstrations`: twelve of their paths, and distributions on axes that are the same for every set."""
+    """The sheet of `Demonstrations`: twelve of their paths, and distributions on axes that are the
+    same for every set.
+    """
     of = facts(shown)
     page = Page(1030)
     page.text(16, 26, title, size=HEAD + 2, weight="bold", ha="left")
-    page.text(16, 50, f"{shown.num_episodes} episodes, {len(shown.states):,} steps", color=GREY, ha="left")
+    page.text(
+        16, 50, f"{shown.num_episodes} episodes, {len(shown.states):,} steps", color=GREY, ha="left"
+    )
     pairs = [ways[:2] for ways in same_starts(shown) if len(ways) > 1][:6]
     what = "two ways from each of six starts" if len(pairs) == 6 else "twelve of them"
     rows = np.reshape(pairs if len(pairs) == 6 else range(12), (3, 4)).tolist()
@@ -68,7 +84,10 @@ def demonstrations(shown, title):
     side, gap = 160, 16
     for row, episodes in enumerate(rows):
         for column, i in enumerate(episodes):
-            paths(page.scene(16 + column * (side + gap), 92 + row * (side + gap), side), shown.episode(i)[0])
+            paths(
+                page.scene(16 + column * (side + gap), 92 + row * (side + gap), side),
+                shown.episode(i)[0],
+            )
     top = 92 + 3 * (side + gap)
 
     _histogram(page, 16, top + 30, of.lengths, _EDGES["lengths"], "length, s")
@@ -76,20 +95,42 @@ def demonstrations(shown, title):
     axes = _plot(page, 16, top + 230, "goal covered, along the episode")
     along = np.linspace(0, 1, 101)
     for share, low in ((0.9, 0.05), (0.5, 0.25)):
-        axes.fill_between(along, *np.quantile(of.coverage, [low, 1 - low], axis=0), color=BLUE, alpha=0.2, lw=0)
+        axes.fill_between(
+            along, *np.quantile(of.coverage, [low, 1 - low], axis=0), color=BLUE, alpha=0.2, lw=0
+        )
     axes.plot(along, np.median(of.coverage, axis=0), color=BLUE, lw=1.6)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.text(0.03, 0.92, "median, middle half and nine tenths", fontsize=SMALL * 0.72, color=GREY)
     axes = _histogram(page, 376, top + 230, of.turns, _EDGES["turns"], "turns around the block")
     axes.axvline(0, color=INK, lw=0.8)
     left, right = (of.turns < 0).mean(), (of.turns > 0).mean()
-    axes.text(0.03, 0.9, f"anticlockwise\n{left:.0%}", fontsize=SMALL * 0.72, color=GREY, transform=axes.transAxes, va="top")
-    axes.text(0.97, 0.9, f"clockwise\n{right:.0%}", fontsize=SMALL * 0.72, color=GREY, transform=axes.transAxes, va="top", ha="right")
-    return page.image(f"{title}: {shown.num_episodes} episodes, {len(shown.states):,} steps. Paths over the table, {what}, and "
-                      f"four plots. Median length {np.median(of.lengths):.1f} s, median speed of the agent "
-                      f"{np.median(of.speeds):.0f} px/s, median share of the goal covered at the start "
-                      f"{np.median(of.coverage[:, 0]):.2f} and at the end {np.median(of.coverage[:, -1]):.2f}; the agent goes around "
-                      f"the block anticlockwise in {left:.0%} of the episodes and clockwise in {right:.0%}.")
+    axes.text(
+        0.03,
+        0.9,
+        f"anticlockwise\n{left:.0%}",
+        fontsize=SMALL * 0.72,
+        color=GREY,
+        transform=axes.transAxes,
+        va="top",
+    )
+    axes.text(
+        0.97,
+        0.9,
+        f"clockwise\n{right:.0%}",
+        fontsize=SMALL * 0.72,
+        color=GREY,
+        transform=axes.transAxes,
+        va="top",
+        ha="right",
+    )
+    return page.image(
+        f"{title}: {shown.num_episodes} episodes, {len(shown.states):,} steps. Paths over the"
+        f" table, {what}, and four plots. Median length {np.median(of.lengths):.1f} s, median speed"
+        f" of the agent {np.median(of.speeds):.0f} px/s, median share of the goal covered at the"
+        f" start {np.median(of.coverage[:, 0]):.2f} and at the end"
+        f" {np.median(of.coverage[:, -1]):.2f}; the agent goes around the block anticlockwise in"
+        f" {left:.0%} of the episodes and clockwise in {right:.0%}."
+    )
 
 
 def _histogram(page, left, top, values, edges, title):
@@ -106,7 +147,14 @@ def _histogram(page, left, top, values, edges, title):
 def _plot(page, left, top, title):
     width, height = 328, 130
     page.text(left, top - 12, title, weight="bold", ha="left")
-    axes = page.figure.add_axes(((left + 26) / WIDTH, 1 - (top + height) / page.height, (width - 26) / WIDTH, height / page.height))
+    axes = page.figure.add_axes(
+        (
+            (left + 26) / WIDTH,
+            1 - (top + height) / page.height,
+            (width - 26) / WIDTH,
+            height / page.height,
+        )
+    )
     axes.tick_params(labelsize=SMALL * 0.72, colors=GREY)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -1,4 +1,5 @@
 """Pictures of the task, of its demonstrations and of receding-horizon control."""
+
 import math
 
 import numpy as np
@@ -49,7 +50,9 @@ def task():
     along = 104 * np.array([math.cos(angle), math.sin(angle)])
     scene.plot([block_x, block_x + 104], [block_y, block_y], color=INK, lw=1, ls=(0, (3, 3)))
     scene.plot([block_x, block_x + along[0]], [block_y, block_y + along[1]], color=INK, lw=1)
-    scene.add_patch(Arc((block_x, block_y), 164, 164, theta1=0, theta2=math.degrees(angle), color=INK, lw=1.6))
+    scene.add_patch(
+        Arc((block_x, block_y), 164, 164, theta1=0, theta2=math.degrees(angle), color=INK, lw=1.6)
+    )
     scene.add_patch(Circle((block_x, block_y), 4.5, color=INK, lw=0))
     label(scene, block_x + 92, block_y + 22, "block_angle", None, INK)
     label(scene, block_x - 12, block_y - 56, "block", "(block_x, block_y)", INK)
@@ -60,24 +63,30 @@ def task():
     names = ["agent_x", "agent_y", "block_x", "block_y", "block_angle"]
     colours = [BLUE, BLUE, INK, INK, INK]
     for i, (name, value, colour) in enumerate(zip(names, state, colours)):
-        page.entry(left, 80 + 27 * i, name, f"{value:.2f} rad" if i == 4 else f"{value:.0f} px", colour)
+        page.entry(
+            left, 80 + 27 * i, name, f"{value:.2f} rad" if i == 4 else f"{value:.0f} px", colour
+        )
     page.text(left, 250, "action", size=HEAD, weight="bold", ha="left")
     page.text(left, 270, "what it answers: 2 numbers", color=GREY, ha="left")
     for i, (name, value) in enumerate(zip(["target_x", "target_y"], action)):
         page.entry(left, 288 + 27 * i, name, f"{value:.0f} px", VERMILION)
     page.text(left, 377, "goal", size=HEAD, weight="bold", ha="left")
     page.text(left, 397, "never moves: (256, 256) px, π/4 rad", color=GREY, ha="left")
-    return page.image("The Push-T table, 512 by 512 pixels, y pointing down: the agent at (agent_x, agent_y), the grey T-shaped "
-                      "block at (block_x, block_y), the middle of its bar's outer edge, turned by block_angle, the light "
-                      "green goal, and a red cross at the action (target_x, target_y), to which an arrow leads from the "
-                      "agent. The observation is [agent_x, agent_y, block_x, block_y, block_angle], the action [target_x, "
-                      "target_y].")
+    return page.image(
+        "The Push-T table, 512 by 512 pixels, y pointing down: the agent at (agent_x, agent_y), the"
+        " grey T-shaped block at (block_x, block_y), the middle of its bar's outer edge, turned by"
+        " block_angle, the light green goal, and a red cross at the action (target_x, target_y), to"
+        " which an arrow leads from the agent. The observation is [agent_x, agent_y, block_x,"
+        " block_y, block_angle], the action [target_x, target_y]."
+    )
 
 
 def receding_horizon(obs_horizon=2, pred_horizon=16, action_horizon=8):
-    """Two rounds of receding-horizon control on a timeline: observations seen, actions predicted, actions executed.
+    """Two rounds of receding-horizon control on a timeline: observations seen, actions predicted,
+    actions executed.
 
-    Raises ValueError when the executed actions [obs_horizon - 1 : obs_horizon - 1 + action_horizon] reach beyond the chunk.
+    Raises ValueError when the executed actions [obs_horizon - 1 : obs_horizon - 1 + action_horizon]
+    reach beyond the chunk.
     """
     first, last = obs_horizon - 1, obs_horizon - 1 + action_horizon
     if min(obs_horizon, action_horizon) < 1 or last > pred_horizon:
@@ -88,34 +97,68 @@ def receding_horizon(obs_horizon=2, pred_horizon=16, action_horizon=8):
     page.text(left - 12, 18, "control step", color=GREY, ha="right")
     for c in range(columns):
         if cell >= 16 or c % 4 == first % 4:
-            page.text(left + (c + 0.5) * cell, 18, f"{c - first:d}".replace("-", "−"), size=SMALL, color=GREY)
+            page.text(
+                left + (c + 0.5) * cell,
+                18,
+                f"{c - first:d}".replace("-", "−"),
+                size=SMALL,
+                color=GREY,
+            )
     for name, step, top in [("first look", 0, 60), ("next look", action_horizon, 212)]:
         at = left + step * cell
         now = at + first * cell
-        page.axes.plot([now + cell / 2] * 2, [30, top - 4], color=GREY, lw=1, ls=(0, (2, 2)), zorder=0)
+        page.axes.plot(
+            [now + cell / 2] * 2, [30, top - 4], color=GREY, lw=1, ls=(0, (2, 2)), zorder=0
+        )
         page.text(now + cell / 2 + 6, top - 14, "the policy is asked", color=GREY, ha="left")
         page.text(left - 12, top - 14, name, size=HEAD, weight="bold", ha="right")
-        rows = [("observations seen", range(obs_horizon), SKY), ("actions predicted", range(pred_horizon), PALE),
-                ("actions executed", range(first, last), ORANGE)]
+        rows = [
+            ("observations seen", range(obs_horizon), SKY),
+            ("actions predicted", range(pred_horizon), PALE),
+            ("actions executed", range(first, last), ORANGE),
+        ]
         for r, (what, places, fill) in enumerate(rows):
             y = top + r * 36
             page.text(left - 12, y + 13, what, ha="right")
             for i in places:
-                page.cell(at + i * cell, y, cell, 26, i, ORANGE if r == 1 and first <= i < last else fill)
+                page.cell(
+                    at + i * cell, y, cell, 26, i, ORANGE if r == 1 and first <= i < last else fill
+                )
         page.box(at - 1, top - 3, cell + 1.5, 26 + 36 + 6, edge=VERMILION, lw=1.6, zorder=5)
-    page.text(left + obs_horizon * cell + 14, 73, "chunk[0] belongs to the time of obs[0], the first observation",
-              color=VERMILION, ha="left", path_effects=RIM)
-    page.text(left + last * cell + 14, 145, f"chunk[{first}:{last}]  =  chunk[To − 1 : To − 1 + Ta]", ha="left", path_effects=RIM)
-    page.text(left, 332, f"observations To = {obs_horizon}     predicted Tp = {pred_horizon}     executed before the next look "
-              f"Ta = {action_horizon}", color=GREY, ha="left")
-    return page.image(f"A timeline of two rounds. The policy sees {obs_horizon} observations and predicts {pred_horizon} actions, "
-                      f"the first of them, action 0, for the time of the first observation. Actions {first} to {last - 1} of "
-                      f"the chunk are executed, from the time of the last observation on. The next round is the same, "
-                      f"{action_horizon} steps later.")
+    page.text(
+        left + obs_horizon * cell + 14,
+        73,
+        "chunk[0] belongs to the time of obs[0], the first observation",
+        color=VERMILION,
+        ha="left",
+        path_effects=RIM,
+    )
+    page.text(
+        left + last * cell + 14,
+        145,
+        f"chunk[{first}:{last}]  =  chunk[To − 1 : To − 1 + Ta]",
+        ha="left",
+        path_effects=RIM,
+    )
+    page.text(
+        left,
+        332,
+        f"observations To = {obs_horizon}     predicted Tp = {pred_horizon}     executed before the"
+        f" next look Ta = {action_horizon}",
+        color=GREY,
+        ha="left",
+    )
+    return page.image(
+        f"A timeline of two rounds. The policy sees {obs_horizon} observations and predicts"
+        f" {pred_horizon} actions, the first of them, action 0, for the time of the first"
+        f" observation. Actions {first} to {last - 1} of the chunk are executed, from the time of"
+        f" the last observation on. The next round is the same, {action_horizon} steps later."
+    )
 
 
 def window_padding(obs_horizon=2, pred_horizon=16, action_horizon=8, episode_length=20):
-    """Which steps of an episode its first and last training windows show, as `pusht.dataset.window_steps` cuts them.
+    """Which steps of an episode its first and last training windows show, as
+    `pusht.dataset.window_steps` cuts them.
 
     Raises ValueError when the episode is too short for a window.
     """
@@ -151,19 +194,28 @@ def window_padding(obs_horizon=2, pred_horizon=16, action_horizon=8, episode_len
                 page.cell(x, top, cell, 20, step, SKY, hatched=repeated)
             page.cell(x, top + 22, cell, 20, step, "#ffe3b0", hatched=repeated)
     x = left
-    for fill, hatched, what in [(SKY, False, "observation"), ("#ffe3b0", False, "action"), ("white", True, "first or last step, repeated")]:
+    for fill, hatched, what in [
+        (SKY, False, "observation"),
+        ("#ffe3b0", False, "action"),
+        ("white", True, "first or last step, repeated"),
+    ]:
         page.cell(x, y + 6, 20, 16, "", fill, hatched)
         x = page.text(x + 28, y + 14, what, color=GREY, ha="left") + 26
-    return page.image(f"An episode of {episode_length} steps and its first and last of {len(windows)} windows, each of {obs_horizon} "
-                      f"observations and {pred_horizon} actions. The first window begins {before} steps before the episode and "
-                      f"shows step 0 there; the last one ends {after} steps after it and shows step {episode_length - 1} there.")
+    return page.image(
+        f"An episode of {episode_length} steps and its first and last of {len(windows)} windows,"
+        f" each of {obs_horizon} observations and {pred_horizon} actions. The first window begins"
+        f" {before} steps before the episode and shows step 0 there; the last one ends {after}"
+        f" steps after it and shows step {episode_length - 1} there."
+    )
 
 
 def chunk(obs, action, stats=None, obs_horizon=2, action_horizon=8):
-    """A predicted chunk of actions over the scene that it was predicted for, and a close-up with the actions numbered.
+    """A predicted chunk of actions over the scene that it was predicted for, and a close-up with
+    the actions numbered.
 
-    obs: (To, 5), the last of them the present; action: (Tp, 2); both in pixels, or scaled to [-1, 1] when `stats`, of the
-        dataset, are given. Leading axes of length 1 are dropped; arrays or tensors.
+    obs: (To, 5), the last of them the present; action: (Tp, 2); both in pixels, or scaled to [-1,
+        1] when `stats`, of the dataset, are given. Leading axes of length 1 are dropped; arrays or
+        tensors.
 
     Executed, and drawn filled, are [obs_horizon - 1 : obs_horizon - 1 + action_horizon].
     """
@@ -176,38 +228,61 @@ def chunk(obs, action, stats=None, obs_horizon=2, action_horizon=8):
     low, high = places.min(axis=0), places.max(axis=0)
     half = max((high - low).max() / 2 + 24, 48)
     corner = (low + high) / 2 - half
-    wide, near = page.scene(8, 8, 408, obs[-1]), page.scene(438, 8, 274, obs[-1], (*corner, 2 * half))
+    wide, near = (
+        page.scene(8, 8, 408, obs[-1]),
+        page.scene(438, 8, 274, obs[-1], (*corner, 2 * half)),
+    )
     for scene in (wide, near):
         for place in obs[:-1, :2]:
-            scene.add_patch(Circle(place, AGENT_RADIUS, fill=False, ec=BLUE, lw=1.2, ls=(0, (2, 2))))
+            scene.add_patch(
+                Circle(place, AGENT_RADIUS, fill=False, ec=BLUE, lw=1.2, ls=(0, (2, 2)))
+            )
         scene.plot(*action.T, color=VERMILION, lw=1.2, zorder=3)
         numbered = []
         for i, place in enumerate(action):
             # In the close-up a dot has room for its number only where no numbered one is near.
-            room = scene is near and all(math.dist(place, other) > 2 * half * 14 / 274 for other in numbered)
+            room = scene is near and all(
+                math.dist(place, other) > 2 * half * 14 / 274 for other in numbered
+            )
             face, ink = (VERMILION, "white") if first <= i < last else ("white", VERMILION)
-            scene.plot(*place, "o", ms=9.4 if room else 4, mew=1, mec=VERMILION, mfc=face, zorder=5 if room else 4)
+            scene.plot(
+                *place,
+                "o",
+                ms=9.4 if room else 4,
+                mew=1,
+                mec=VERMILION,
+                mfc=face,
+                zorder=5 if room else 4,
+            )
             if room:
                 numbered.append(place)
                 write(scene, *place, i, size=8.5, color=ink, zorder=6)
     wide.add_patch(Rectangle(corner, 2 * half, 2 * half, fill=False, ec=GREY, lw=1, zorder=6))
-    for row, (face, edge, what) in enumerate([(VERMILION, VERMILION, f"action to execute: chunk[{first}:{last}]"),
-                                              ("white", VERMILION, "action predicted, not executed"),
-                                              (AGENT, AGENT, "agent now"),
-                                              ("white", BLUE, "agent at the observation before")][:3 + (len(obs) > 1)]):
+    for row, (face, edge, what) in enumerate(
+        [
+            (VERMILION, VERMILION, f"action to execute: chunk[{first}:{last}]"),
+            ("white", VERMILION, "action predicted, not executed"),
+            (AGENT, AGENT, "agent now"),
+            ("white", BLUE, "agent at the observation before"),
+        ][: 3 + (len(obs) > 1)]
+    ):
         y = 308 + 26 * row
         page.axes.plot(450, y, "o", ms=8, mew=1.2, mec=edge, mfc=face)
         page.text(468, y, what, ha="left")
-    return page.image(f"The scene with a chunk of {len(action)} predicted actions as a path of dots from "
-                      f"({action[0, 0]:.0f}, {action[0, 1]:.0f}) to ({action[-1, 0]:.0f}, {action[-1, 1]:.0f}); actions {first} to "
-                      f"{last - 1}, to be executed, are filled, the others hollow. The agent is at ({obs[-1, 0]:.0f}, "
-                      f"{obs[-1, 1]:.0f}). Beside it the same dots from near, numbered.")
+    return page.image(
+        f"The scene with a chunk of {len(action)} predicted actions as a path of dots from"
+        f" ({action[0, 0]:.0f}, {action[0, 1]:.0f}) to ({action[-1, 0]:.0f}, {action[-1, 1]:.0f});"
+        f" actions {first} to {last - 1}, to be executed, are filled, the others hollow. The agent"
+        f" is at ({obs[-1, 0]:.0f}, {obs[-1, 1]:.0f}). Beside it the same dots from near, numbered."
+    )
 
 
 def episodes(states_list, labels=None):
-    """Recorded episodes side by side: the agent's path over the block's outlines, from start (faint) to end.
+    """Recorded episodes side by side: the agent's path over the block's outlines, from start
+    (faint) to end.
 
-    states_list: N arrays (T_i + 1, 5) [px, rad], N >= 1. labels: N texts to stand above them, "episode 0 …" when None.
+    states_list: N arrays (T_i + 1, 5) [px, rad], N >= 1. labels: N texts to stand above them,
+    "episode 0 …" when None.
 
     Raises ValueError when there are no episodes or not as many labels.
     """
@@ -225,15 +300,21 @@ def episodes(states_list, labels=None):
         page.text(x + side / 2, y - 13, name, weight="bold")
         paths(page.scene(x, y, side), states)
     x, y = left, page.height - 16
-    for what, mark in [("agent's start", dict(marker="o", mec=_depth(0.3), mfc="white")),
-                       ("end", dict(marker="o", mec=_depth(1.0), mfc=_depth(1.0))),
-                       ("block, later darker", dict(marker="s", mec=INK, mfc=BLOCK)),
-                       ("goal", dict(marker="s", mec=GOAL, mfc=GOAL))]:
+    for what, mark in [
+        ("agent's start", dict(marker="o", mec=_depth(0.3), mfc="white")),
+        ("end", dict(marker="o", mec=_depth(1.0), mfc=_depth(1.0))),
+        ("block, later darker", dict(marker="s", mec=INK, mfc=BLOCK)),
+        ("goal", dict(marker="s", mec=GOAL, mfc=GOAL)),
+    ]:
         page.axes.plot(x + 6, y, ms=7, mew=1.4, ls="", **mark)
         x = page.text(x + 18, y, what, color=GREY, ha="left") + 22
-    lengths = ", ".join(f"{name}: {len(states) - 1} steps" for states, name in zip(states_list, labels))
-    return page.image(f"The paths of the agent in {len(states_list)} episodes side by side ({lengths}), over outlines of the block "
-                      "from its start, faint, to its end, dark, and the light green goal.")
+    lengths = ", ".join(
+        f"{name}: {len(states) - 1} steps" for states, name in zip(states_list, labels)
+    )
+    return page.image(
+        f"The paths of the agent in {len(states_list)} episodes side by side ({lengths}), over"
+        " outlines of the block from its start, faint, to its end, dark, and the light green goal."
+    )
 
 
 def paths(scene, states):
@@ -243,12 +324,25 @@ def paths(scene, states):
         c, s = math.cos(angle), math.sin(angle)
         outline = TEE @ np.array([[c, s], [-s, c]]) + (x, y)
         last = depth == 1
-        scene.add_patch(Polygon(outline, fc=(*to_rgb(BLOCK), 0.55 if last else 0.05), ec=(*to_rgb(INK), depth * 0.8),
-                                lw=1.1 if last else 0.8))
+        scene.add_patch(
+            Polygon(
+                outline,
+                fc=(*to_rgb(BLOCK), 0.55 if last else 0.05),
+                ec=(*to_rgb(INK), depth * 0.8),
+                lw=1.1 if last else 0.8,
+            )
+        )
     path = states[:, :2]
     colours = [_depth(depth) for depth in np.linspace(0.3, 1, len(path))]
-    scene.add_collection(LineCollection(np.stack([path[:-1], path[1:]], axis=1), colors=colours[1:], lw=1.3, capstyle="round",
-                                        zorder=3))
+    scene.add_collection(
+        LineCollection(
+            np.stack([path[:-1], path[1:]], axis=1),
+            colors=colours[1:],
+            lw=1.3,
+            capstyle="round",
+            zorder=3,
+        )
+    )
     scene.plot(*path[0], "o", ms=5, mew=1.4, mec=colours[0], mfc="white", zorder=4)
     scene.plot(*path[-1], "o", ms=5, mew=1.4, mec=colours[-1], mfc=colours[-1], zorder=4)
 

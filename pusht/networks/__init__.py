@@ -1,4 +1,5 @@
 """The fixed backbones that the notebooks build on: nothing here is an exercise."""
+
 from pusht.networks.mlp import MLP
 from pusht.networks.residual_mlp import ResidualMLP
 from pusht.networks.unet1d import ConditionalUnet1D

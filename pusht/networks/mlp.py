@@ -1,4 +1,5 @@
 """A plain multi-layer perceptron, the body of the CVAE's encoder and decoder."""
+
 import torch
 from torch import nn
 
@@ -12,14 +13,23 @@ def activation(name):
 
 
 class MLP(nn.Module):
-    """Linear layers of widths `dim_list`, `activation_type` between them and `out_activation_type` at the end.
+    """Linear layers of widths `dim_list`, `activation_type` between them and `out_activation_type`
+    at the end.
 
-    append_dim, append_layers: width of the second input of `forward`, and the layers (counted from 0) that read it.
+    append_dim, append_layers: width of the second input of `forward`, and the layers (counted from
+    0) that read it.
     use_layernorm: normalise before every activation but the last.
     """
 
-    def __init__(self, dim_list, append_dim=0, append_layers=None, activation_type="Tanh",
-                 out_activation_type="Identity", use_layernorm=False):
+    def __init__(
+        self,
+        dim_list,
+        append_dim=0,
+        append_layers=None,
+        activation_type="Tanh",
+        out_activation_type="Identity",
+        use_layernorm=False,
+    ):
         super().__init__()
         self.append_layers = tuple(append_layers or ()) if append_dim else ()
         self.layers = nn.ModuleList()

@@ -1,4 +1,5 @@
 """The residual MLP of part I."""
+
 from torch import nn
 
 from pusht.networks.mlp import activation
@@ -7,22 +8,32 @@ from pusht.networks.mlp import activation
 class ResidualMLP(nn.Module):
     """A linear layer in, residual blocks of two layers each, a linear layer out.
 
-    dim_list: widths of all layers, input first and output last. The hidden ones are alike and odd in number: the first
-        linear layer makes one, each block two more.
+    dim_list: widths of all layers, input first and output last. The hidden ones are alike and odd
+        in number: the first linear layer makes one, each block two more.
     use_layernorm: normalise before each activation inside the blocks.
 
-    Pre-activation blocks as in He et al., "Identity Mappings in Deep Residual Networks" (2016); the architecture follows
-    Florence et al., "Implicit Behavioral Cloning" (2021).
+    Pre-activation blocks as in He et al., "Identity Mappings in Deep Residual Networks" (2016); the
+    architecture follows Florence et al., "Implicit Behavioral Cloning" (2021).
     """
 
-    def __init__(self, dim_list, activation_type="Mish", out_activation_type="Identity", use_layernorm=False):
+    def __init__(
+        self, dim_list, activation_type="Mish", out_activation_type="Identity", use_layernorm=False
+    ):
         super().__init__()
         width_in, *hidden, width_out = dim_list
         if len(hidden) % 2 == 0 or len(set(hidden)) != 1:
-            raise ValueError(f"ResidualMLP needs an odd number of equal hidden widths, not {hidden}.")
-        blocks = [_Block(hidden[0], activation_type, use_layernorm) for _ in range(len(hidden) // 2)]
-        self.layers = nn.Sequential(nn.Linear(width_in, hidden[0]), *blocks, nn.Linear(hidden[0], width_out),
-                                    activation(out_activation_type))
+            raise ValueError(
+                f"ResidualMLP needs an odd number of equal hidden widths, not {hidden}."
+            )
+        blocks = [
+            _Block(hidden[0], activation_type, use_layernorm) for _ in range(len(hidden) // 2)
+        ]
+        self.layers = nn.Sequential(
+            nn.Linear(width_in, hidden[0]),
+            *blocks,
+            nn.Linear(hidden[0], width_out),
+            activation(out_activation_type),
+        )
 
     def forward(self, x):
         """(B, dim_list[0]) -> (B, dim_list[-1])."""

@@ -7,4 +7,5 @@ def configure(config, path):
     A course's nbgrader_config.py calls it, so that an update of the kit reaches every course.
     """
     from score.course import settings
+
     settings.configure(config, path)

@@ -1,4 +1,7 @@
-"""The instructor's part: notebooks from their sources, a course for nbgrader, grading. Needs the extra `instructor`."""
+"""The instructor's part: notebooks from their sources, a course for nbgrader, grading. Needs the
+extra `instructor`.
+"""
+
 import os
 import secrets
 import sys
@@ -52,7 +55,11 @@ class Course:
 
     def students(self):
         """Who has handed in, in alphabetical order."""
-        return sorted(path.parent.name for path in (self.folder / "submitted").glob(f"*/{ASSIGNMENT}") if path.is_dir())
+        return sorted(
+            path.parent.name
+            for path in (self.folder / "submitted").glob(f"*/{ASSIGNMENT}")
+            if path.is_dir()
+        )
 
 
 def open_course(folder):
@@ -61,27 +68,40 @@ def open_course(folder):
     settings = folder / "course.toml"
     try:
         values = tomllib.loads(settings.read_text(encoding="utf-8"))
-        return Course(folder, str(values["bundle"]), int(values["first_seed"]), int(values["episodes"]))
+        return Course(
+            folder, str(values["bundle"]), int(values["first_seed"]), int(values["episodes"])
+        )
     except FileNotFoundError:
-        raise CourseError(f"{folder} is not a course: make one with `python -m score course create {folder}`.") from None
+        raise CourseError(
+            f"{folder} is not a course: make one with `python -m score course create {folder}`."
+        ) from None
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise CourseError(f"{settings} cannot be read ({type(error).__name__}: {error}): correct it.") from None
+        raise CourseError(
+            f"{settings} cannot be read ({type(error).__name__}: {error}): correct it."
+        ) from None
 
 
 def create(folder, *, bundle="", first_seed=None, episodes=rubric.GRADED_EPISODES):
-    """Make a course in an empty or new folder: settings, nbgrader's configuration, sources, release, gradebook."""
+    """Make a course in an empty or new folder: settings, nbgrader's configuration, sources,
+    release, gradebook.
+    """
     from score.course.notebooks.release import release
+
     folder = Path(folder).resolve()
     if folder.exists() and any(folder.iterdir()):
         raise CourseError(f"{folder} is not empty: name a new folder for the course.")
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)  # a submission's kernel may run as another user of this machine
     if first_seed is None:
-        first_seed = rubric.GRADED_FIRST_SEED + secrets.randbelow(10 ** 9)
+        first_seed = rubric.GRADED_FIRST_SEED + secrets.randbelow(10**9)
     (folder / "nbgrader_config.py").write_text(_CONFIG, encoding="utf-8")
     (folder / "submitted").mkdir()
     (folder / "course.toml").write_text(
-        _SETTINGS.format(folder=folder.name, bundle=bundle, first_seed=first_seed, episodes=episodes), encoding="utf-8")
+        _SETTINGS.format(
+            folder=folder.name, bundle=bundle, first_seed=first_seed, episodes=episodes
+        ),
+        encoding="utf-8",
+    )
     course = open_course(folder)
     release(course)
     return course
@@ -94,20 +114,31 @@ def configure(config, path):
     config.CourseDirectory.course_id = course.folder.name
     config.CourseDirectory.db_url = course.gradebook
     config.GenerateAssignment.preprocessors = [
-        "score.course.notebooks.build.LockCells", "score.course.nbgrader.preprocessors.ClearNamedSolutions", "nbgrader.preprocessors.ClearOutput",
-        "nbgrader.preprocessors.CheckCellMetadata", "nbgrader.preprocessors.ComputeChecksums", "nbgrader.preprocessors.SaveCells"]
+        "score.course.notebooks.build.LockCells",
+        "score.course.nbgrader.preprocessors.ClearNamedSolutions",
+        "nbgrader.preprocessors.ClearOutput",
+        "nbgrader.preprocessors.CheckCellMetadata",
+        "nbgrader.preprocessors.ComputeChecksums",
+        "nbgrader.preprocessors.SaveCells",
+    ]
     config.Autograde.autograde_preprocessors = [
-        "score.course.nbgrader.preprocessors.Execute", "nbgrader.preprocessors.IgnorePattern",
-        "nbconvert.preprocessors.ClearMetadataPreprocessor", "nbgrader.preprocessors.LimitOutput",
-        "score.course.nbgrader.preprocessors.SaveAutoGrades", "nbgrader.preprocessors.AssignLatePenalties",
-        "nbgrader.preprocessors.CheckCellMetadata"]
+        "score.course.nbgrader.preprocessors.Execute",
+        "nbgrader.preprocessors.IgnorePattern",
+        "nbconvert.preprocessors.ClearMetadataPreprocessor",
+        "nbgrader.preprocessors.LimitOutput",
+        "score.course.nbgrader.preprocessors.SaveAutoGrades",
+        "nbgrader.preprocessors.AssignLatePenalties",
+        "nbgrader.preprocessors.CheckCellMetadata",
+    ]
     config.Execute.first_seed = course.first_seed
     config.Execute.episodes = course.episodes
-    config.Execute.timeout = 1800  # a hundred episodes of the slowest policy take minutes; nbgrader's 30 s are for exercises
+    # a hundred episodes of the slowest policy take minutes; nbgrader's 30 s are for exercises
+    config.Execute.timeout = 1800
     # What a submission writes to stderr would otherwise score its test cell 0.
     config.IgnorePattern.enabled = True
     config.IgnorePattern.pattern = r"(?s)."
-    # nbgrader calls alembic by its bare name. A Jupyter server loads this at every request: the path is not to grow each time.
+    # nbgrader calls alembic by its bare name. A Jupyter server loads this at every request: the
+    # path is not to grow each time.
     scripts, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
     if path.split(os.pathsep)[0] != scripts:
         os.environ["PATH"] = os.pathsep.join([scripts, path])

@@ -1,8 +1,10 @@
 """Questions: inputs -> the student's function -> arrays -> verdict.
 
-A question draws its inputs, calls the answer and judges what came back, and the three know nothing of each other but the
-arrays between them. In practice all of it happens in the student's process; in class the call alone does.
+A question draws its inputs, calls the answer and judges what came back, and the three know nothing
+of each other but the arrays between them. In practice all of it happens in the student's process;
+in class the call alone does.
 """
+
 import numpy as np
 import torch
 
@@ -20,10 +22,11 @@ _CHALLENGES = 3
 
 
 def check(name, answer):
-    """Have the answer to a question judged, such as `check("Q1.2", bc_loss)`; show, keep and return the `Verdict`.
+    """Have the answer to a question judged, such as `check("Q1.2", bc_loss)`; show, keep and return
+    the `Verdict`.
 
-    Practice inputs are always the same. In class the grader draws its own, and judges. An extension, such as "E1.1", gives a
-    `Checked` and is not judged in class.
+    Practice inputs are always the same. In class the grader draws its own, and judges. An
+    extension, such as "E1.1", gives a `Checked` and is not judged in class.
     """
     if name in EXTENSIONS:
         return _check_extension(name, answer)
@@ -46,8 +49,10 @@ def _check_extension(name, answer):
 
 def _calls(question, answer):
     """What asks the answer: function from inputs to what it makes of them."""
+
     def called(given):
-        # An answer may leave torch's gradients switched off; the next one, and the judge, have them on.
+        # An answer may leave torch's gradients switched off; the next one, and the judge, have them
+        # on.
         with torch.enable_grad():
             return question[1](answer, given)
 
@@ -57,12 +62,15 @@ def _calls(question, answer):
 def judged(name, called, rng):
     """The `Verdict` on an answer to a question.
 
-    called: function from inputs to what the answer makes of them; AnswerError where it makes nothing.
+    called: function from inputs to what the answer makes of them; AnswerError where it makes
+    nothing.
     rng: numpy generator that the inputs are drawn from.
     """
     _, entry = rubric.question(name)
     wrong = _mistake(QUESTIONS[name], called, rng)
-    return Verdict(name, 0.0 if wrong else float(entry.points), float(entry.points), wrong or "Right.")
+    return Verdict(
+        name, 0.0 if wrong else float(entry.points), float(entry.points), wrong or "Right."
+    )
 
 
 def _mistake(question, called, rng):

@@ -1,4 +1,5 @@
 """What the judges of all parts share."""
+
 import numpy as np
 import torch
 
@@ -20,6 +21,8 @@ def mistake(got, candidates, rtol=1e-5):
     candidates: hint -> the number or array (tensors as well) that this mistake gives.
     """
     for hint, value in candidates.items():
-        if np.shape(value) == np.shape(got) and np.allclose(got, np.asarray(value), rtol=rtol, atol=1e-8):
+        if np.shape(value) == np.shape(got) and np.allclose(
+            got, np.asarray(value), rtol=rtol, atol=1e-8
+        ):
             return hint
     return None

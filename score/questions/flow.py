@@ -1,9 +1,11 @@
 """Part IV: Q4.1 MSE policy, Q4.2 training loop, Q4.3 flow-matching loss, Q4.4 Euler integration.
 
-Entries of `QUESTIONS` as in `score.questions.mlp`. Q4.1, Q4.3 and Q4.4 take the student's class and free its architecture:
-weights are shaken first, so that no choice of first weights matters, and what is judged is what goes in and out of the
-methods. Q4.2 takes the training loop and hands it a policy, a loader and a logger that keep a record.
+Entries of `QUESTIONS` as in `score.questions.mlp`. Q4.1, Q4.3 and Q4.4 take the student's class and
+free its architecture: weights are shaken first, so that no choice of first weights matters, and
+what is judged is what goes in and out of the methods. Q4.2 takes the training loop and hands it a
+policy, a loader and a logger that keep a record.
 """
+
 import contextlib
 import re
 import tempfile
@@ -24,8 +26,10 @@ from score.verdict import AnswerError, call_answer
 
 _NOTEBOOK = {"state_dim": 5, "action_dim": 2, "chunk_size": 8}
 _MANY = 2048  # samples of a batch whose noise is judged by its distribution
-_TAU_HINT = "tau comes as (B,): tau[:, None] is the column that joins the flattened a_tau and the state, " \
-            "tau[:, None, None] what multiplies chunks."
+_TAU_HINT = (
+    "tau comes as (B,): tau[:, None] is the column that joins the flattened a_tau and the state, "
+    "tau[:, None, None] what multiplies chunks."
+)
 
 
 # What Q4.1, Q4.3 and Q4.4 share.
@@ -33,9 +37,14 @@ _TAU_HINT = "tau comes as (B,): tau[:, None] is the column that joins the flatte
 
 def _sizes(rng, challenge):
     if challenge == 0:  # the notebook's own
-        return {**_NOTEBOOK, "hidden_dims": [32, 32], "seed": int(rng.integers(2 ** 31))}
-    return {"state_dim": int(rng.integers(11, 14)), "action_dim": int(rng.integers(3, 5)), "chunk_size": int(rng.integers(5, 11)),
-            "seed": int(rng.integers(2 ** 31)), "hidden_dims": rng.integers(24, 64, size=(1, 3)[challenge - 1]).tolist()}
+        return {**_NOTEBOOK, "hidden_dims": [32, 32], "seed": int(rng.integers(2**31))}
+    return {
+        "state_dim": int(rng.integers(11, 14)),
+        "action_dim": int(rng.integers(3, 5)),
+        "chunk_size": int(rng.integers(5, 11)),
+        "seed": int(rng.integers(2**31)),
+        "hidden_dims": rng.integers(24, 64, size=(1, 3)[challenge - 1]).tolist(),
+    }
 
 
 def _states(rng, given, batch):
@@ -48,12 +57,22 @@ def _chunks(rng, given, batch):
 
 @contextlib.contextmanager
 def _bench(seed):
-    """Random numbers of its own, float32, the CPU and no compiler, whatever the notebook has set; all as before afterwards."""
+    """Random numbers of its own, float32, the CPU and no compiler, whatever the notebook has set;
+    all as before afterwards.
+    """
     dtype = torch.get_default_dtype()
-    # To name a device slows down each call of torch; a compiler would take longer than all the rest.
-    device = contextlib.nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
-    with reproducible(seed), device, \
-            mock.patch.object(torch, "compile", lambda what=None, **_: what or (lambda inner: inner)):
+    # To name a device slows down each call of torch; a compiler would take longer than all the
+    # rest.
+    device = (
+        contextlib.nullcontext()
+        if torch.get_default_device().type == "cpu"
+        else torch.device("cpu")
+    )
+    with (
+        reproducible(seed),
+        device,
+        mock.patch.object(torch, "compile", lambda what=None, **_: what or (lambda inner: inner)),
+    ):
         torch.set_default_dtype(torch.float32)
         try:
             yield
@@ -61,32 +80,56 @@ def _bench(seed):
             torch.set_default_dtype(dtype)
 
 
-def _ask(given, what, function, *args, hint="bring all to the shapes that the docstrings give.", **kwargs):
-    """`call_answer` with gradients on, copies of the arrays as tensors, and a hint where shapes do not fit."""
+def _ask(
+    given, what, function, *args, hint="bring all to the shapes that the docstrings give.", **kwargs
+):
+    """`call_answer` with gradients on, copies of the arrays as tensors, and a hint where shapes do
+    not fit.
+    """
     args = [torch.tensor(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
     try:
         with torch.enable_grad():  # also where an earlier call has switched them off
             return call_answer(what, function, *args, **kwargs)
     except AnswerError as error:
-        if not isinstance(error.__cause__, (RuntimeError, IndexError)) or not re.search("shape|size|dimension", str(error), re.I):
+        if not isinstance(error.__cause__, (RuntimeError, IndexError)) or not re.search(
+            "shape|size|dimension", str(error), re.I
+        ):
             raise
-        if any(given.get(name, size) != size for name, size in _NOTEBOOK.items()):  # with the notebook's own all went well
+        if any(
+            given.get(name, size) != size for name, size in _NOTEBOOK.items()
+        ):  # with the notebook's own all went well
             sizes = ", ".join(f"{name} {given[name]}" for name in _NOTEBOOK)
-            hint = f"this is with {sizes} and hidden_dims {tuple(given['hidden_dims'])}: take the sizes from the arguments."
+            hint = (
+                f"this is with {sizes} and hidden_dims {tuple(given['hidden_dims'])}: take the"
+                " sizes from the arguments."
+            )
         raise AnswerError(f"{str(error).split(' Hint: ')[0]} Hint: {hint}") from error
 
 
 def _policy(answer, given):
     if isinstance(answer, nn.Module):
-        raise AnswerError(f"This is a policy. Hint: hand over the class itself, {type(answer).__name__}, without brackets.")
-    policy = _ask(given, getattr(answer, "__name__", "The class"), answer, *(given[name] for name in _NOTEBOOK),
-                  hidden_dims=tuple(given["hidden_dims"]))
+        raise AnswerError(
+            f"This is a policy. Hint: hand over the class itself, {type(answer).__name__}, without"
+            " brackets."
+        )
+    policy = _ask(
+        given,
+        getattr(answer, "__name__", "The class"),
+        answer,
+        *(given[name] for name in _NOTEBOOK),
+        hidden_dims=tuple(given["hidden_dims"]),
+    )
     if not isinstance(policy, BasePolicy):
-        raise AnswerError(f"This makes a {type(policy).__name__}. Hint: hand over the class, which inherits from BasePolicy.")
+        raise AnswerError(
+            f"This makes a {type(policy).__name__}. Hint: hand over the class, which inherits from"
+            " BasePolicy."
+        )
     if not any(p.requires_grad for p in policy.parameters()):
-        raise AnswerError("The policy has no parameters to train. "
-                          "Hint: make the layers in __init__ and keep them as attributes "
-                          "of self; a list of layers has to be an nn.ModuleList or nn.Sequential.")
+        raise AnswerError(
+            "The policy has no parameters to train. "
+            "Hint: make the layers in __init__ and keep them as attributes "
+            "of self; a list of layers has to be an nn.ModuleList or nn.Sequential."
+        )
     policy = policy.to("cpu").eval()
     with torch.no_grad():  # last layers that begin at zero are no mistake
         for parameter in policy.parameters():
@@ -103,17 +146,24 @@ def _as_chunks(given, what, batch, tensor):
             hint = "the last two are the wrong way round."
         else:
             hint = "view it as (B, chunk_size, action_dim), with the sizes from the arguments."
-        raise AnswerError(f"For {batch} states {what} gives the shape {array.shape}; (B, chunk_size, action_dim) = {shape} is "
-                          f"needed. Hint: {hint}")
+        raise AnswerError(
+            f"For {batch} states {what} gives the shape {array.shape}; (B, chunk_size, action_dim)"
+            f" = {shape} is needed. Hint: {hint}"
+        )
     if not np.isfinite(array).all():
-        raise AnswerError(f"What {what} gives is not finite. Hint: look for a division by zero, the logarithm or root of one.")
+        raise AnswerError(
+            f"What {what} gives is not finite. Hint: look for a division by zero, the logarithm or"
+            " root of one."
+        )
     return array
 
 
 def _sensitivity(function, *inputs):
-    """How much the output changes, as a share of its size, when one number of the inputs moves: an array for each input.
+    """How much the output changes, as a share of its size, when one number of the inputs moves: an
+    array for each input.
 
-    inputs: arrays of the same number of rows. Besides: the output for the rows as they are, and for the first row alone.
+    inputs: arrays of the same number of rows. Besides: the output for the rows as they are, and for
+    the first row alone.
     """
     rows, flat = len(inputs[0]), np.concatenate([x.reshape(len(x), -1) for x in inputs], axis=1)
     widths = [x[0].size for x in inputs]
@@ -131,7 +181,9 @@ _FELT = 1e-5  # less than this share is rounding
 
 
 def _without_gradient(policy, function):
-    """Names of the parameters that function(), an array, depends on although no gradient has reached them."""
+    """Names of the parameters that function(), an array, depends on although no gradient has
+    reached them.
+    """
     names, before = [], function()
     for name, parameter in policy.named_parameters():
         if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any()):
@@ -147,18 +199,25 @@ def _without_gradient(policy, function):
 def _scalar_loss(loss):
     """(array, gradients were taken) of what compute_loss returned."""
     if not isinstance(loss, torch.Tensor):
-        raise AnswerError(f"compute_loss returned a {type(loss).__name__}. "
-                          "Hint: return the loss as a tensor; .item() and numpy cut "
-                          "the path that the gradient takes.")
+        raise AnswerError(
+            f"compute_loss returned a {type(loss).__name__}. "
+            "Hint: return the loss as a tensor; .item() and numpy cut "
+            "the path that the gradient takes."
+        )
     if loss.numel() != 1:
-        raise AnswerError(f"The loss has shape {tuple(loss.shape)}. Hint: one number for the whole batch: take the mean.")
+        raise AnswerError(
+            f"The loss has shape {tuple(loss.shape)}. Hint: one number for the whole batch: take"
+            " the mean."
+        )
     if loss.requires_grad:
         call_answer("The gradient of compute_loss", loss.sum().backward)
     return float(as_array("compute_loss", loss).reshape(()))
 
 
 def _both(error):
-    """The two squared errors that are right: the mean over everything, and summed over the chunk, averaged over the batch."""
+    """The two squared errors that are right: the mean over everything, and summed over the chunk,
+    averaged over the batch.
+    """
     return np.square(error).mean(), np.square(error).sum(axis=(1, 2)).mean()
 
 
@@ -166,18 +225,25 @@ def _loss_mistakes(error):
     """hint -> the loss that it names, from the differences (B, K, A)."""
     mean, summed = _both(error)
     size = np.abs(error)
-    smooth = np.where(size < 1, size ** 2 / 2, size - 0.5)
+    smooth = np.where(size < 1, size**2 / 2, size - 0.5)
     return {
         "this is the sum over the batch too: take the mean over the batch.": np.square(error).sum(),
-        "this is summed over the coordinates only: take the mean over everything, or the sum over the whole chunk and the mean "
-        "over the batch.": np.square(error).sum(axis=2).mean(),
+        "this is summed over the coordinates only: take the mean over everything, or the sum over the whole chunk and the mean over the batch.": (
+            np.square(error).sum(axis=2).mean()
+        ),
         "this is the mean absolute error (L1): square the differences.": size.mean(),
-        "this is the absolute error (L1), summed over the chunk: square the differences.": size.sum(axis=(1, 2)).mean(),
+        "this is the absolute error (L1), summed over the chunk: square the differences.": (
+            size.sum(axis=(1, 2)).mean()
+        ),
         "this is half of the squared error.": mean / 2,
         "this is half of the squared error, summed over the chunk.": summed / 2,
         "this is the root of the squared error: do not take the root.": np.sqrt(mean),
-        "this is the root of the squared error of all the chunks: do not take the root.": np.sqrt(summed),
-        "these are norms without their square: do not take the root.": np.sqrt(np.square(error).sum(axis=(1, 2))).mean(),
+        "this is the root of the squared error of all the chunks: do not take the root.": np.sqrt(
+            summed
+        ),
+        "these are norms without their square: do not take the root.": (
+            np.sqrt(np.square(error).sum(axis=(1, 2))).mean()
+        ),
         "this is a smooth L1 (Huber) loss: use the squared error.": smooth.mean(),
         "this is the squared mean of the error: square first.": np.square(error.mean()),
     }
@@ -200,10 +266,25 @@ def _mse_call(answer, given):
             chunk = _ask(given, "sample_actions", policy.sample_actions, state, **options)
             return _as_chunks(given, "sample_actions", len(state), chunk)
 
-        got = {"chunks": sample(given["state"]), "again": sample(given["state"]), "steps": sample(given["state"], num_steps=3)}
+        got = {
+            "chunks": sample(given["state"]),
+            "again": sample(given["state"]),
+            "steps": sample(given["state"], num_steps=3),
+        }
         (got["felt"],), _, got["alone"] = _sensitivity(sample, given["state"])
-        got["loss"] = _scalar_loss(_ask(given, "compute_loss", policy.compute_loss, given["state"], given["chunk"],
-                                        hint="the chunks of sample_actions and action_chunk meet as (B, chunk_size, action_dim)."))
+        got["loss"] = _scalar_loss(
+            _ask(
+                given,
+                "compute_loss",
+                policy.compute_loss,
+                given["state"],
+                given["chunk"],
+                hint=(
+                    "the chunks of sample_actions and action_chunk meet as (B, chunk_size,"
+                    " action_dim)."
+                ),
+            )
+        )
         gradients = {p: p.grad for p in policy.parameters() if p.grad is not None}
         got["slope"] = float(sum(g.double().square().sum() for g in gradients.values()) ** 0.5)
         got["no_gradient"] = _without_gradient(policy, lambda: sample(given["state"]))
@@ -223,65 +304,100 @@ _STRIDE = 1e-2  # so far uphill and downhill is the loss compared with what its 
 def _mse_judge(given, got):
     chunk, prediction = given["chunk"].astype(np.float64), got["chunks"]
     if not np.allclose(prediction, got["again"], rtol=1e-5, atol=1e-6):
-        raise AnswerError("Asked twice about the same states, sample_actions gives other chunks. "
-                          "Hint: nothing is drawn here: the "
-                          "chunk is the network's output for the state.")
+        raise AnswerError(
+            "Asked twice about the same states, sample_actions gives other chunks. "
+            "Hint: nothing is drawn here: the "
+            "chunk is the network's output for the state."
+        )
     if not np.allclose(prediction, got["steps"], rtol=1e-5, atol=1e-6):
-        raise AnswerError("With num_steps=3 the chunks are others. "
-                          "Hint: num_steps is for the next policy; take it and leave it.")
+        raise AnswerError(
+            "With num_steps=3 the chunks are others. "
+            "Hint: num_steps is for the next policy; take it and leave it."
+        )
     if not (got["felt"] > _FELT).any():
-        raise AnswerError("The chunks are the same whatever the state. Hint: the network's input is the state.")
+        raise AnswerError(
+            "The chunks are the same whatever the state. Hint: the network's input is the state."
+        )
     if not (got["felt"] > _FELT).all():
-        raise AnswerError(f"Number {got['felt'].argmin()} of the state leaves the chunks as they are. "
-                          "Hint: the network's input is "
-                          "the whole state, all state_dim numbers.")
+        raise AnswerError(
+            f"Number {got['felt'].argmin()} of the state leaves the chunks as they are. "
+            "Hint: the network's input is "
+            "the whole state, all state_dim numbers."
+        )
     if not np.allclose(prediction[:1], got["alone"], rtol=1e-4, atol=1e-5):
-        raise AnswerError("The first state alone gets another chunk than in a batch. "
-                          "Hint: each row of the batch is for itself: "
-                          "flatten or view from dimension 1 on.")
+        raise AnswerError(
+            "The first state alone gets another chunk than in a batch. "
+            "Hint: each row of the batch is for itself: "
+            "flatten or view from dimension 1 on."
+        )
     if np.ptp(prediction, axis=1).max() < _FELT:
-        raise AnswerError("All actions of a chunk are the same. Hint: the last layer is chunk_size * action_dim wide.")
+        raise AnswerError(
+            "All actions of a chunk are the same. Hint: the last layer is chunk_size * action_dim"
+            " wide."
+        )
     error = prediction - chunk
     right = [value for value in _both(error) if np.isclose(got["loss"], value, rtol=1e-4)]
     if not right:
-        raise AnswerError(f"The loss is {got['loss']:.6g} where {_both(error)[0]:.6g} (mean over everything) or "
-                          f"{_both(error)[1]:.6g} (summed over the chunk, mean over the batch) is right. "
-                          f"Hint: {_mse_hint(got['loss'], prediction, chunk)}")
+        raise AnswerError(
+            f"The loss is {got['loss']:.6g} where {_both(error)[0]:.6g} (mean over everything) or "
+            f"{_both(error)[1]:.6g} (summed over the chunk, mean over the batch) is right. "
+            f"Hint: {_mse_hint(got['loss'], prediction, chunk)}"
+        )
     if got["slope"] == 0:
-        raise AnswerError("The value is right, but no gradient reaches the network. "
-                          "Hint: no torch.no_grad and no .detach() on the "
-                          "way to the loss; if sample_actions has them, compute_loss needs a way of its own.")
+        raise AnswerError(
+            "The value is right, but no gradient reaches the network. "
+            "Hint: no torch.no_grad and no .detach() on the "
+            "way to the loss; if sample_actions has them, compute_loss needs a way of its own."
+        )
     if got["no_gradient"]:
-        raise AnswerError(f"No gradient reaches {', '.join(got['no_gradient'][:3])}. "
-                          "Hint: nothing on the way from the state to the "
-                          "loss may be detached.")
+        raise AnswerError(
+            f"No gradient reaches {', '.join(got['no_gradient'][:3])}. "
+            "Hint: nothing on the way from the state to the "
+            "loss may be detached."
+        )
     convention = right[0] / _both(error)[0]
-    rise = convention * (_both(got["uphill"] - chunk)[0] - _both(got["downhill"] - chunk)[0]) / (2 * _STRIDE)
+    rise = (
+        convention
+        * (_both(got["uphill"] - chunk)[0] - _both(got["downhill"] - chunk)[0])
+        / (2 * _STRIDE)
+    )
     if not np.isclose(rise, got["slope"], rtol=0.15):
-        raise AnswerError("The value is right, but its gradient is not that of the squared error. "
-                          "Hint: nothing on the way from "
-                          "the network's output to the loss may be detached.")
+        raise AnswerError(
+            "The value is right, but its gradient is not that of the squared error. "
+            "Hint: nothing on the way from "
+            "the network's output to the loss may be detached."
+        )
 
 
 def _mse_hint(loss, prediction, chunk):
     batch, steps, dims = chunk.shape
     other_order = prediction.reshape(batch, dims, steps).transpose(0, 2, 1)
     other_way = prediction.transpose(0, 2, 1).reshape(batch, steps, dims)
-    reshaped = "chunks are reshaped in another order here than in sample_actions: view both as (B, chunk_size, action_dim)."
-    for hint, error in {reshaped: other_order - chunk, f"the {reshaped}": other_way - chunk,
-                        "only the first action counts here: compare the whole chunk.": (prediction - chunk)[:, :1],
-                        "the target is left out: compare the chunks with action_chunk.": prediction,
-                        "the prediction is left out: compare the network's output with action_chunk.": chunk}.items():
+    reshaped = (
+        "chunks are reshaped in another order here than in sample_actions: view both as (B,"
+        " chunk_size, action_dim)."
+    )
+    for hint, error in {
+        reshaped: other_order - chunk,
+        f"the {reshaped}": other_way - chunk,
+        "only the first action counts here: compare the whole chunk.": (prediction - chunk)[:, :1],
+        "the target is left out: compare the chunks with action_chunk.": prediction,
+        "the prediction is left out: compare the network's output with action_chunk.": chunk,
+    }.items():
         if any(np.isclose(loss, value, rtol=1e-4) for value in _both(error)):
             return hint
     return mistake(loss, _loss_mistakes(prediction - chunk), rtol=1e-4) or (
-        "it is the squared difference between what sample_actions gives and action_chunk.")
+        "it is the squared difference between what sample_actions gives and action_chunk."
+    )
 
 
 # Q4.2, the training loop.
 
 
-_STATS = {"obs": {"mean": [256, 256, 256, 256, 3], "std": [100, 100, 80, 80, 2]}, "action": {"mean": [256, 250], "std": [100, 90]}}
+_STATS = {
+    "obs": {"mean": [256, 256, 256, 256, 3], "std": [100, 100, 80, 80, 2]},
+    "action": {"mean": [256, 250], "std": [100, 90]},
+}
 
 
 def _train_inputs(rng, challenge):
@@ -300,15 +416,32 @@ def _train_inputs(rng, challenge):
         "states": rng.normal(0, 1, (batches, batch, 5)).astype(np.float32),
         "chunks": rng.normal(0, 2, (batches, batch, chunk_size, 2)).astype(np.float32),
         # Far from zero, where weight decay is felt.
-        "weight": (rng.uniform(0.5, 1.5, (chunk_size * 2, 5)) * rng.choice([-1, 1], (chunk_size * 2, 5))).astype(np.float32),
-        "config": {"num_epochs": epochs, "eval_interval": interval, "log_interval": int(rng.integers(3, 5)), "batch_size": batch,
-                   "lr": float(rng.uniform(0.01, 0.03)), "chunk_size": chunk_size, "flow_num_steps": int(rng.integers(3, 9)),
-                   "num_video_episodes": 0, "video_size": (64, 64), "wandb": "disabled", "device": "cpu"},
+        "weight": (
+            (
+                rng.uniform(0.5, 1.5, (chunk_size * 2, 5))
+                * rng.choice([-1, 1], (chunk_size * 2, 5))
+            ).astype(np.float32)
+        ),
+        "config": {
+            "num_epochs": epochs,
+            "eval_interval": interval,
+            "log_interval": int(rng.integers(3, 5)),
+            "batch_size": batch,
+            "lr": float(rng.uniform(0.01, 0.03)),
+            "chunk_size": chunk_size,
+            "flow_num_steps": int(rng.integers(3, 9)),
+            "num_video_episodes": 0,
+            "video_size": (64, 64),
+            "wandb": "disabled",
+            "device": "cpu",
+        },
     }
 
 
 class _Linear(BasePolicy):
-    """One linear layer whose loss is no squared error, so that a loop that takes its own loss is seen."""
+    """One linear layer whose loss is no squared error, so that a loop that takes its own loss is
+    seen.
+    """
 
     def __init__(self, given):
         chunk_size = given["config"]["chunk_size"]
@@ -327,11 +460,16 @@ class _Linear(BasePolicy):
 
 
 class _Loader:
-    """The batches of `given`, in their order; each one served goes into `events`, passes without end come to one."""
+    """The batches of `given`, in their order; each one served goes into `events`, passes without
+    end come to one.
+    """
 
     def __init__(self, given, events):
         self.batches, self.events = list(zip(given["states"], given["chunks"])), events
-        self.batch_size, self.most = given["config"]["batch_size"], 20 * given["config"]["num_epochs"] * len(self.batches)
+        self.batch_size, self.most = (
+            given["config"]["batch_size"],
+            20 * given["config"]["num_epochs"] * len(self.batches),
+        )
 
     def __len__(self):
         return len(self.batches)
@@ -348,7 +486,9 @@ class _Loader:
 
 
 class _Recorder(Logger):
-    """A `Logger` in a folder for the time of the check that keeps in memory what it would write beside its log."""
+    """A `Logger` in a folder for the time of the check that keeps in memory what it would write
+    beside its log.
+    """
 
     def __init__(self, path, config, events):
         super().__init__(path, config=config, wandb="disabled")
@@ -360,7 +500,9 @@ class _Recorder(Logger):
 
     def save_checkpoint(self, checkpoint, step):
         weight = checkpoint.weights.get("weight")
-        self.evaluations.append((int(step), None if weight is None else weight.detach().double().numpy().copy()))
+        self.evaluations.append(
+            (int(step), None if weight is None else weight.detach().double().numpy().copy())
+        )
         self.events.append("evaluate")
 
     def save_video(self, frames, step):
@@ -376,27 +518,66 @@ def _short_rollout(policy, seeds, **options):
 
 
 def _train_call(answer, given):
-    with _bench(0), tempfile.TemporaryDirectory() as folder, mock.patch.object(chunks, "rollout", _short_rollout), \
-            mock.patch.object(chunks, "print", lambda *_, **__: None, create=True):
+    with (
+        _bench(0),
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(chunks, "rollout", _short_rollout),
+        mock.patch.object(chunks, "print", lambda *_, **__: None, create=True),
+    ):
         config, events, backwards = TrainConfig(**given["config"]), [], []
-        policy, loader, logger = _Linear(given), _Loader(given, events), _Recorder(Path(folder) / "run", config, events)
+        policy, loader, logger = (
+            _Linear(given),
+            _Loader(given, events),
+            _Recorder(Path(folder) / "run", config, events),
+        )
         weight = policy.weight
         weight.register_hook(lambda gradient: backwards.append(1))
         try:
-            _ask(given, "train", answer, policy, loader, Normalizer(_STATS), logger, config,
-                 hint="the batches are (state (B, 5), chunk (B, K, 2)): hand both to policy.compute_loss as they are.")
+            _ask(
+                given,
+                "train",
+                answer,
+                policy,
+                loader,
+                Normalizer(_STATS),
+                logger,
+                config,
+                hint=(
+                    "the batches are (state (B, 5), chunk (B, K, 2)): hand both to"
+                    " policy.compute_loss as they are."
+                ),
+            )
         except AnswerError:
             if loader.endless():
-                raise AnswerError(f"The loop passes over the loader without end. Hint: config.num_epochs passes, here "
-                                  f"{config.num_epochs}.") from None
+                raise AnswerError(
+                    "The loop passes over the loader without end. Hint: config.num_epochs passes,"
+                    f" here {config.num_epochs}."
+                ) from None
             if policy.asked and not policy.asked[-1]:
-                raise AnswerError("compute_loss was called with gradients off. "
-                                  "Hint: no torch.no_grad around the loss.") from None
+                raise AnswerError(
+                    "compute_loss was called with gradients off. "
+                    "Hint: no torch.no_grad around the loss."
+                ) from None
             raise
-        return {"weight": policy.weight.detach().double().numpy().copy(), "events": list(events), "asked": list(policy.asked),
-                "backwards": len(backwards), "evaluations": list(logger.evaluations), "num_steps": list(policy.num_steps),
-                "logged": [(row["step"], row["train/loss"]) for row in logger.rows if "train/loss" in row],
-                "names": sorted({name for row in logger.rows for name in row if name != "step" and "eval/" not in name})}
+        return {
+            "weight": policy.weight.detach().double().numpy().copy(),
+            "events": list(events),
+            "asked": list(policy.asked),
+            "backwards": len(backwards),
+            "evaluations": list(logger.evaluations),
+            "num_steps": list(policy.num_steps),
+            "logged": [
+                (row["step"], row["train/loss"]) for row in logger.rows if "train/loss" in row
+            ],
+            "names": sorted(
+                {
+                    name
+                    for row in logger.rows
+                    for name in row
+                    if name != "step" and "eval/" not in name
+                }
+            ),
+        }
 
 
 def _train_judge(given, got):
@@ -405,16 +586,30 @@ def _train_judge(given, got):
     _train_log_judge(given, got, losses)
     _train_evaluations_judge(given, got, weights)
     if "dump" not in got["events"]:
-        raise AnswerError("logger.dump_for_grading() was never called. Hint: it is the last line, after the last evaluation.")
-    if set(got["events"][got["events"].index("dump"):]) != {"dump"}:
-        raise AnswerError("logger.dump_for_grading() was called before the training was over. "
-                          "Hint: it comes once, at the very end.")
+        raise AnswerError(
+            "logger.dump_for_grading() was never called. Hint: it is the last line, after the last"
+            " evaluation."
+        )
+    if set(got["events"][got["events"].index("dump") :]) != {"dump"}:
+        raise AnswerError(
+            "logger.dump_for_grading() was called before the training was over. "
+            "Hint: it comes once, at the very end."
+        )
 
 
-def _reference(given, optimizer=torch.optim.Adam, *, lr=None, reset="batch", fresh=None, loss=_Linear.compute_loss):
+def _reference(
+    given,
+    optimizer=torch.optim.Adam,
+    *,
+    lr=None,
+    reset="batch",
+    fresh=None,
+    loss=_Linear.compute_loss,
+):
     """(weights before and after each step, losses) of the training loop, or of one with a mistake.
 
-    reset, fresh: how often gradients are reset and the optimizer made anew: "batch", "epoch" or None, never.
+    reset, fresh: how often gradients are reset and the optimizer made anew: "batch", "epoch" or
+    None, never.
     """
     with _bench(0):
         policy, config = _Linear(given), given["config"]
@@ -452,23 +647,40 @@ def _train_weights_judge(given, got, weights):
         if served == 0:
             hint = "no batch was taken from the loader."
         elif not got["asked"]:
-            hint = "its compute_loss was never called. Train the policy that is handed in, with its own loss, and not a copy."
+            hint = (
+                "its compute_loss was never called. Train the policy that is handed in, with its"
+                " own loss, and not a copy."
+            )
         elif not got["backwards"]:
             hint = "no gradient was computed: loss.backward()."
         else:
             hint = "optimizer.step() after loss.backward(), and no zero_grad() between the two."
-        raise AnswerError(f"After the training the policy's weights are those from before. Hint: {hint}")
-    said = f"After {config['num_epochs']} epochs of {batches} batches the weights are not where Adam with learning rate " \
-           f"{config['lr']:.4g} takes them."
+        raise AnswerError(
+            f"After the training the policy's weights are those from before. Hint: {hint}"
+        )
+    said = (
+        f"After {config['num_epochs']} epochs of {batches} batches the weights are not where Adam"
+        f" with learning rate {config['lr']:.4g} takes them."
+    )
     mistakes = {
-        "the gradients are not reset: optimizer.zero_grad() before each loss.backward().": {"reset": None},
-        "the gradients are reset once an epoch: optimizer.zero_grad() before each loss.backward().": {"reset": "epoch"},
-        "this is AdamW, whose weights decay: take Adam, not AdamW.": {"optimizer": torch.optim.AdamW},
+        "the gradients are not reset: optimizer.zero_grad() before each loss.backward().": {
+            "reset": None
+        },
+        "the gradients are reset once an epoch: optimizer.zero_grad() before each loss.backward().": {
+            "reset": "epoch"
+        },
+        "this is AdamW, whose weights decay: take Adam, not AdamW.": {
+            "optimizer": torch.optim.AdamW
+        },
         "this is SGD: take torch.optim.Adam.": {"optimizer": torch.optim.SGD},
         "the learning rate is Adam's own: pass lr=config.lr.": {"lr": 1e-3},
         "the learning rate is that of the notebook: pass lr=config.lr.": {"lr": 3e-4},
-        "the optimizer is made anew in each epoch and forgets its averages: make it once, before the loops.": {"fresh": "epoch"},
-        "the optimizer is made anew for each batch and forgets its averages: make it once, before the loops.": {"fresh": "batch"},
+        "the optimizer is made anew in each epoch and forgets its averages: make it once, before the loops.": {
+            "fresh": "epoch"
+        },
+        "the optimizer is made anew for each batch and forgets its averages: make it once, before the loops.": {
+            "fresh": "batch"
+        },
         "this minimises another loss: take policy.compute_loss(state, chunk).": {"loss": _own_loss},
     }
     for hint, options in mistakes.items():
@@ -476,12 +688,20 @@ def _train_weights_judge(given, got, weights):
             raise AnswerError(f"{said} Hint: {hint}")
     short = next((step for step, weight in enumerate(weights[:-1]) if reached(weight)), None)
     if short is not None:
-        hint = f"it stops after {short} of {steps} steps: config.num_epochs passes over the whole loader."
+        hint = (
+            f"it stops after {short} of {steps} steps: config.num_epochs passes over the whole"
+            " loader."
+        )
     elif served != steps:
-        hint = f"{served} batches were taken from the loader where config.num_epochs passes over it make {steps}."
+        hint = (
+            f"{served} batches were taken from the loader where config.num_epochs passes over it"
+            f" make {steps}."
+        )
     else:
-        hint = "for each batch: loss, gradients reset, gradients computed, one step of torch.optim.Adam(policy.parameters(), " \
-               "lr=config.lr) as it is."
+        hint = (
+            "for each batch: loss, gradients reset, gradients computed, one step of"
+            " torch.optim.Adam(policy.parameters(), lr=config.lr) as it is."
+        )
     raise AnswerError(f"{said} Hint: {hint}")
 
 
@@ -489,61 +709,95 @@ def _train_log_judge(given, got, losses):
     every, steps = given["config"]["log_interval"], len(losses)
     at = [step for step, _ in got["logged"]]
     if not at:
-        raise AnswerError("No loss was logged. Hint: " + (
-            f"the name is \"train/loss\", not {got['names'][0]!r}." if got["names"] else
-            "logger.log({\"train/loss\": loss.item()}, step=step) every config.log_interval steps."))
+        raise AnswerError(
+            "No loss was logged. Hint: "
+            + (
+                f'the name is "train/loss", not {got["names"][0]!r}.'
+                if got["names"]
+                else (
+                    'logger.log({"train/loss": loss.item()}, step=step) every config.log_interval'
+                    " steps."
+                )
+            )
+        )
     if any(later < earlier for earlier, later in zip(at, at[1:])):
-        raise AnswerError(f"The logged steps do not rise: {_short(at)}. "
-                          "Hint: count the steps over all epochs; set the counter to 0 "
-                          "once, before the loops.")
+        raise AnswerError(
+            f"The logged steps do not rise: {_short(at)}. "
+            "Hint: count the steps over all epochs; set the counter to 0 "
+            "once, before the loops."
+        )
     # Counting from 0 or from 1 is a matter of taste, and so is one more at either end.
     wanted = [{multiple + shift for multiple in range(every, steps, every)} for shift in (0, -1, 1)]
     if not any(steps_of <= set(at) <= steps_of | {0, 1, steps - 1, steps} for steps_of in wanted):
         often = "this is every step; " if len(set(at)) >= steps else ""
-        raise AnswerError(f"Losses were logged at steps {_short(at)} of {steps}. "
-                          f"Hint: {often}every config.log_interval steps, here "
-                          f"{every}: {_short(sorted(wanted[0]))}.")
+        raise AnswerError(
+            f"Losses were logged at steps {_short(at)} of {steps}. "
+            f"Hint: {often}every config.log_interval steps, here "
+            f"{every}: {_short(sorted(wanted[0]))}."
+        )
     for step, value in got["logged"]:
-        so_far = losses[:max(step, 0) + 1]  # whoever logs an average of these is as right
+        so_far = losses[: max(step, 0) + 1]  # whoever logs an average of these is as right
         if not min(so_far) * (1 - 1e-4) <= value <= max(so_far) * (1 + 1e-4):
-            raise AnswerError(f"At step {step} a loss of {value:.6g} was logged, where those so far are from {min(so_far):.6g} to "
-                              f"{max(so_far):.6g}. Hint: log the loss of the batch, loss.item().")
+            raise AnswerError(
+                f"At step {step} a loss of {value:.6g} was logged, where those so far are from"
+                f" {min(so_far):.6g} to {max(so_far):.6g}. Hint: log the loss of the batch,"
+                " loss.item()."
+            )
 
 
 def _train_evaluations_judge(given, got, weights):
     config, steps, at = given["config"], len(weights) - 1, [step for step, _ in got["evaluations"]]
     every, tolerance = config["eval_interval"], 1e-3 * config["lr"] * (len(weights) - 1)
     if not at:
-        raise AnswerError("The policy was never evaluated. "
-                          "Hint: evaluate_policy(…) every config.eval_interval steps and once more at "
-                          "the end.")
+        raise AnswerError(
+            "The policy was never evaluated. "
+            "Hint: evaluate_policy(…) every config.eval_interval steps and once more at "
+            "the end."
+        )
     wanted = list(range(every, steps, every))
     due = [0, *wanted, steps]
     if any(min(abs(step - time) for time in due) > 1 for step in at):
-        raise AnswerError(f"The policy was evaluated at steps {_short(at)} of {steps}. "
-                          "Hint: every config.eval_interval steps, here "
-                          f"{every}, and at the end: {_short([*wanted, steps])}. Each takes a hundred episodes.")
+        raise AnswerError(
+            f"The policy was evaluated at steps {_short(at)} of {steps}. "
+            "Hint: every config.eval_interval steps, here "
+            f"{every}, and at the end: {_short([*wanted, steps])}. Each takes a hundred episodes."
+        )
     if any(all(abs(step - time) > 1 for step in at) for time in wanted):
-        raise AnswerError(f"The policy was evaluated at steps {_short(at)} only. "
-                          f"Hint: every config.eval_interval steps, here {every}: "
-                          f"{_short(wanted)}, and at the end.")
+        raise AnswerError(
+            f"The policy was evaluated at steps {_short(at)} only. "
+            f"Hint: every config.eval_interval steps, here {every}: "
+            f"{_short(wanted)}, and at the end."
+        )
 
     def near(weight, step):
-        return weight is not None and any(weight.shape == weights[0].shape and np.abs(weight - weights[t]).max() < tolerance
-                                          for t in range(max(step - 1, 0), min(step + 1, steps) + 1))
+        return weight is not None and any(
+            weight.shape == weights[0].shape and np.abs(weight - weights[t]).max() < tolerance
+            for t in range(max(step - 1, 0), min(step + 1, steps) + 1)
+        )
 
     for step, weight in got["evaluations"]:
         if not near(weight, step):
-            raise AnswerError(f"What was evaluated at step {step} is not the policy as it was then. "
-                              "Hint: model=policy, the one that "
-                              "is trained, and step=step, counted over all epochs.")
-    if abs(at[-1] - steps) > 1 or not np.abs(got["evaluations"][-1][1] - weights[-1]).max() < tolerance:
-        raise AnswerError(f"After the last of {steps} steps the policy was not evaluated. "
-                          "Hint: once more at the end, so that what "
-                          "is handed in is the trained policy.")
-    if got["num_steps"] and config["flow_num_steps"] not in got["num_steps"]:  # none where a copy is what is trained
-        raise AnswerError("The policy was evaluated with another number of integration steps. Hint: "
-                          "flow_num_steps=config.flow_num_steps.")
+            raise AnswerError(
+                f"What was evaluated at step {step} is not the policy as it was then. "
+                "Hint: model=policy, the one that "
+                "is trained, and step=step, counted over all epochs."
+            )
+    if (
+        abs(at[-1] - steps) > 1
+        or not np.abs(got["evaluations"][-1][1] - weights[-1]).max() < tolerance
+    ):
+        raise AnswerError(
+            f"After the last of {steps} steps the policy was not evaluated. "
+            "Hint: once more at the end, so that what "
+            "is handed in is the trained policy."
+        )
+    if (
+        got["num_steps"] and config["flow_num_steps"] not in got["num_steps"]
+    ):  # none where a copy is what is trained
+        raise AnswerError(
+            "The policy was evaluated with another number of integration steps. Hint: "
+            "flow_num_steps=config.flow_num_steps."
+        )
 
 
 def _short(steps):
@@ -555,7 +809,9 @@ def _short(steps):
 
 
 def _noise_mistake(noise):
-    """What keeps noise (B, K, A) from being standard normal and independent; None. One right answer in 10**7 is suspected."""
+    """What keeps noise (B, K, A) from being standard normal and independent; None. One right answer
+    in 10**7 is suspected.
+    """
     flat = noise.reshape(len(noise), -1)
     count, tiny = flat.size, 1e-3
     if np.abs(flat).max() < tiny:
@@ -564,25 +820,33 @@ def _noise_mistake(noise):
         return "all samples share one noise: draw one for each, of the chunks' whole shape."
     if np.abs(flat).max() < 1 + tiny:
         return "it is uniform: torch.randn is normal, torch.rand is not."
-    if abs(flat.mean()) > 7 / count ** 0.5 or abs(flat.var() - 1) > 7 * (2 / count) ** 0.5:
-        return f"its mean is {flat.mean():.2f} and its standard deviation {flat.std():.2f}: draw it from N(0, 1)."
-    if abs((flat ** 4).mean() - 3) > 8 * (96 / count) ** 0.5:
+    if abs(flat.mean()) > 7 / count**0.5 or abs(flat.var() - 1) > 7 * (2 / count) ** 0.5:
+        return (
+            f"its mean is {flat.mean():.2f} and its standard deviation {flat.std():.2f}: draw it"
+            " from N(0, 1)."
+        )
+    if abs((flat**4).mean() - 3) > 8 * (96 / count) ** 0.5:
         return "it is not normal: draw it with torch.randn."
     together = np.corrcoef(flat.T) - np.eye(flat.shape[1])
     if np.abs(together).max() > 8 / len(flat) ** 0.5:
-        return "the numbers of one chunk are not independent: draw one for each step and coordinate."
-    if abs((flat[1:] * flat[:-1]).mean()) > 8 / count ** 0.5:
+        return (
+            "the numbers of one chunk are not independent: draw one for each step and coordinate."
+        )
+    if abs((flat[1:] * flat[:-1]).mean()) > 8 / count**0.5:
         return "samples share their noise: draw one for each."
     return None
 
 
 def _record(given, velocity, calls):
     """A `velocity` that passes the question on and keeps what went in and what came out."""
+
     def recorded(state, a_tau, tau):
         seen = {"state": _plain(state), "a_tau": _plain(a_tau), "tau": _plain(tau)}
         output = velocity(state, a_tau, tau)
         if not isinstance(output, torch.Tensor):
-            raise TypeError(f"velocity returned a {type(output).__name__} where a tensor is needed.")
+            raise TypeError(
+                f"velocity returned a {type(output).__name__} where a tensor is needed."
+            )
         if output.requires_grad and not output.is_leaf:
             output.retain_grad()
         calls.append({**seen, "velocity": _plain(output), "output": output})
@@ -599,13 +863,22 @@ def _call_mistake(given, call, states):
     """What is wrong with the shapes and the states that velocity was asked with; None."""
     shape = (len(states), given["chunk_size"], given["action_dim"])
     if call["a_tau"].shape != shape:
-        return f"velocity is asked about chunks of shape {call['a_tau'].shape}; (B, chunk_size, action_dim) = {shape} is needed."
+        return (
+            f"velocity is asked about chunks of shape {call['a_tau'].shape}; (B, chunk_size,"
+            f" action_dim) = {shape} is needed."
+        )
     if call["tau"].size not in (1, len(states)):
-        return f"velocity is given a tau of shape {call['tau'].shape}: one tau for each sample, (B,) = ({len(states)},)."
+        return (
+            f"velocity is given a tau of shape {call['tau'].shape}: one tau for each sample, (B,) ="
+            f" ({len(states)},)."
+        )
     if call["state"].shape != states.shape or not np.allclose(call["state"], states):
         return "velocity is not asked about the states as they are: hand state on."
     if call["velocity"].shape != shape:
-        return f"the velocity has shape {call['velocity'].shape}; (B, chunk_size, action_dim) = {shape} is needed. {_TAU_HINT}"
+        return (
+            f"the velocity has shape {call['velocity'].shape}; (B, chunk_size, action_dim) ="
+            f" {shape} is needed. {_TAU_HINT}"
+        )
     return None
 
 
@@ -614,9 +887,14 @@ def _call_mistake(given, call, states):
 
 def _flow_inputs(rng, challenge):
     given = _sizes(rng, challenge)
-    return {**given, "state": _states(rng, given, _MANY), "chunk": _chunks(rng, given, _MANY),
-            "few_states": _states(rng, given, 6), "few_chunks": _chunks(rng, given, 6),
-            "few_tau": rng.uniform(0.05, 0.8, 6).astype(np.float32)}
+    return {
+        **given,
+        "state": _states(rng, given, _MANY),
+        "chunk": _chunks(rng, given, _MANY),
+        "few_states": _states(rng, given, 6),
+        "few_chunks": _chunks(rng, given, 6),
+        "few_tau": rng.uniform(0.05, 0.8, 6).astype(np.float32),
+    }
 
 
 def _flow_call(answer, given):
@@ -628,91 +906,156 @@ def _flow_call(answer, given):
             output = _ask(given, "velocity", velocity, state, a_tau, tau, hint=_TAU_HINT)
             return _as_chunks(given, "velocity", len(state), output)
 
-        felt, few, alone = _sensitivity(ask, given["few_states"], given["few_chunks"], given["few_tau"])
-        got = {"felt": dict(zip(("state", "a_tau", "tau"), felt)), "few": few, "alone": alone, "draws": []}
+        felt, few, alone = _sensitivity(
+            ask, given["few_states"], given["few_chunks"], given["few_tau"]
+        )
+        got = {
+            "felt": dict(zip(("state", "a_tau", "tau"), felt)),
+            "few": few,
+            "alone": alone,
+            "draws": [],
+        }
         for _ in range(2):
             calls = []
-            policy.__dict__["velocity"] = _record(given, velocity, calls)  # before a method and a module of that name
-            loss = _scalar_loss(_ask(given, "compute_loss", policy.compute_loss, given["state"], given["chunk"], hint=_TAU_HINT))
+            policy.__dict__["velocity"] = _record(
+                given, velocity, calls
+            )  # before a method and a module of that name
+            loss = _scalar_loss(
+                _ask(
+                    given,
+                    "compute_loss",
+                    policy.compute_loss,
+                    given["state"],
+                    given["chunk"],
+                    hint=_TAU_HINT,
+                )
+            )
             for call in calls:
                 gradient = call.pop("output").grad
                 call["gradient"] = None if gradient is None else gradient.double().numpy().copy()
             got["draws"].append({"loss": loss, "calls": calls})
-        got["no_gradient"] = _without_gradient(policy, lambda: ask(given["few_states"], given["few_chunks"], given["few_tau"]))
-        if len(calls) == 1 and calls[0]["tau"].size == _MANY and calls[0]["a_tau"].shape == given["chunk"].shape:
+        got["no_gradient"] = _without_gradient(
+            policy, lambda: ask(given["few_states"], given["few_chunks"], given["few_tau"])
+        )
+        if (
+            len(calls) == 1
+            and calls[0]["tau"].size == _MANY
+            and calls[0]["a_tau"].shape == given["chunk"].shape
+        ):
             call = calls[0]
-            got["by_vector"] = ask(*(x.astype(np.float32) for x in (given["state"], call["a_tau"], call["tau"].reshape(-1))))
+            got["by_vector"] = ask(
+                *(
+                    x.astype(np.float32)
+                    for x in (given["state"], call["a_tau"], call["tau"].reshape(-1))
+                )
+            )
     return got
 
 
 def _flow_judge(given, got):
     for what, felt in got["felt"].items():
         if not (felt > _FELT).any():
-            more = " Without it the network cannot tell noise from chunk: join it to its input." if what == "tau" else ""
-            raise AnswerError(f"The velocity is the same whatever {what}. "
-                              f"Hint: {what} has to be part of the network's input.{more}")
+            more = (
+                " Without it the network cannot tell noise from chunk: join it to its input."
+                if what == "tau"
+                else ""
+            )
+            raise AnswerError(
+                f"The velocity is the same whatever {what}. "
+                f"Hint: {what} has to be part of the network's input.{more}"
+            )
         if not (felt > _FELT).all():
-            raise AnswerError(f"Some of the numbers of {what} leave the velocity as it is. Hint: all of {what} is part of the "
-                              "network's input.")
+            raise AnswerError(
+                f"Some of the numbers of {what} leave the velocity as it is. Hint: all of {what} is"
+                " part of the network's input."
+            )
     if not np.allclose(got["few"][:1], got["alone"], rtol=1e-4, atol=1e-5):
-        raise AnswerError("The first sample alone gets another velocity than in a batch. "
-                          "Hint: each row of the batch is for itself: "
-                          "flatten from dimension 1 on, and draw nothing here.")
+        raise AnswerError(
+            "The first sample alone gets another velocity than in a batch. "
+            "Hint: each row of the batch is for itself: "
+            "flatten from dimension 1 on, and draw nothing here."
+        )
     chunk = given["chunk"].astype(np.float64)
     for draw in got["draws"]:
         _draw_judge(given, draw, chunk)
     one, other = (draw["calls"][0] for draw in got["draws"])
     if np.allclose(one["tau"], other["tau"]) or np.allclose(one["a_tau"], other["a_tau"]):
-        raise AnswerError("Two calls of compute_loss draw the same noise or the same tau. "
-                          "Hint: draw both anew in each call, with no "
-                          "seed set.")
+        raise AnswerError(
+            "Two calls of compute_loss draw the same noise or the same tau. "
+            "Hint: draw both anew in each call, with no "
+            "seed set."
+        )
     if not np.allclose(other["velocity"], got["by_vector"], rtol=1e-3, atol=1e-4):
-        raise AnswerError(f"compute_loss hands velocity a tau that it reads in another way than a tau (B,). Hint: {_TAU_HINT}")
+        raise AnswerError(
+            "compute_loss hands velocity a tau that it reads in another way than a tau (B,). Hint:"
+            f" {_TAU_HINT}"
+        )
     if got["no_gradient"]:
-        raise AnswerError(f"No gradient reaches {', '.join(got['no_gradient'][:3])}. "
-                          "Hint: nothing on the way from the network's "
-                          "input to the loss may be detached.")
+        raise AnswerError(
+            f"No gradient reaches {', '.join(got['no_gradient'][:3])}. "
+            "Hint: nothing on the way from the network's "
+            "input to the loss may be detached."
+        )
 
 
 def _draw_judge(given, draw, chunk):
     calls, loss = draw["calls"], draw["loss"]
     if len(calls) != 1:
-        raise AnswerError(f"compute_loss asks velocity {len(calls)} times. "
-                          "Hint: once, self.velocity(state, a_tau, tau), for the whole "
-                          "batch.")
+        raise AnswerError(
+            f"compute_loss asks velocity {len(calls)} times. "
+            "Hint: once, self.velocity(state, a_tau, tau), for the whole "
+            "batch."
+        )
     [call] = calls
     wrong = _call_mistake(given, call, given["state"]) or _tau_mistake(call["tau"].reshape(-1))
     if wrong:
         raise AnswerError(f"The question to velocity is not right. Hint: {wrong}")
-    tau, a_tau, velocity, gradient = call["tau"].reshape(-1, 1, 1), call["a_tau"], call["velocity"], call["gradient"]
+    tau, a_tau, velocity, gradient = (
+        call["tau"].reshape(-1, 1, 1),
+        call["a_tau"],
+        call["velocity"],
+        call["gradient"],
+    )
     wrong = _interpolation_mistake(chunk, a_tau, tau)
     if wrong:
         raise AnswerError(f"a_tau is not tau A + (1 - tau) A0 with noise A0. Hint: {wrong}")
     mixed = (a_tau - tau * chunk) / np.maximum(1 - tau, 1e-5)  # the noise, up to rounding
     if gradient is not None:
-        # The gradient of a squared error is twice the error over the number of terms, so it tells the target of each
-        # number, and with it the noise, without a division by 1 - tau.
+        # The gradient of a squared error is twice the error over the number of terms, so it tells
+        # the target of each number, and with it the noise, without a division by 1 - tau.
         for terms in (chunk.size, len(chunk)):
             error = gradient * terms / 2
             noise = chunk - velocity + error
-            if np.allclose(tau * chunk + (1 - tau) * noise, a_tau, rtol=0, atol=1e-3) \
-                    and np.isclose(loss, np.square(error).sum() / terms, rtol=1e-4):
+            if np.allclose(
+                tau * chunk + (1 - tau) * noise, a_tau, rtol=0, atol=1e-3
+            ) and np.isclose(loss, np.square(error).sum() / terms, rtol=1e-4):
                 return
-            if _noise_mistake(noise) is None and abs(np.corrcoef(noise.flat, mixed.flat)[0, 1]) < 0.2:
-                raise AnswerError("The noise in the target is another than that in a_tau. "
-                                  "Hint: draw it once and use it in both.")
+            if (
+                _noise_mistake(noise) is None
+                and abs(np.corrcoef(noise.flat, mixed.flat)[0, 1]) < 0.2
+            ):
+                raise AnswerError(
+                    "The noise in the target is another than that in a_tau. "
+                    "Hint: draw it once and use it in both."
+                )
     right = _both(velocity - (chunk - mixed))
     hint = _flow_hint(loss, velocity, chunk, mixed, a_tau)
     if not hint and gradient is None:
-        raise AnswerError("No gradient reaches the velocity. "
-                          "Hint: no torch.no_grad and no .detach() between velocity and loss.")
+        raise AnswerError(
+            "No gradient reaches the velocity. "
+            "Hint: no torch.no_grad and no .detach() between velocity and loss."
+        )
     if not hint and np.isclose(loss, right, rtol=1e-3).any():
-        raise AnswerError("The value is right, but its gradient is not that of the squared error. "
-                          "Hint: nothing on the way from the "
-                          "velocity to the loss may be detached.")
-    raise AnswerError(f"The loss is {loss:.6g} where {right[0]:.6g} (mean over everything) or {right[1]:.6g} "
-                      f"(summed over the chunk, mean over the batch) is right. Hint: "
-                      f"{hint or 'it is the squared difference between the velocity and A - A0.'}")
+        raise AnswerError(
+            "The value is right, but its gradient is not that of the squared error. "
+            "Hint: nothing on the way from the "
+            "velocity to the loss may be detached."
+        )
+    raise AnswerError(
+        f"The loss is {loss:.6g} where {right[0]:.6g} (mean over everything) or {right[1]:.6g} "
+        "(summed over the chunk, mean over the batch) is right. Hint: "
+        f"{hint or 'it is the squared difference between the velocity and A - A0.'}"
+    )
 
 
 def _tau_mistake(tau):
@@ -720,12 +1063,18 @@ def _tau_mistake(tau):
     if np.ptp(tau) == 0:
         return "the whole batch shares one tau: draw one for each sample, torch.rand(B)."
     if tau.min() < 0 or tau.max() > 1:
-        return f"tau goes from {tau.min():.3g} to {tau.max():.3g}: it is drawn from U(0, 1), torch.rand(B)."
+        return (
+            f"tau goes from {tau.min():.3g} to {tau.max():.3g}: it is drawn from U(0, 1),"
+            " torch.rand(B)."
+        )
     ordered, count = np.sort(tau), len(tau)
     if len(np.unique(tau)) < count / 2:
-        return "few different values of tau are drawn: it is any number from 0 to 1, one for each sample, torch.rand(B)."
+        return (
+            "few different values of tau are drawn: it is any number from 0 to 1, one for each"
+            " sample, torch.rand(B)."
+        )
     # Kolmogorov and Smirnov: a uniform tau is suspected less than once in 10**7.
-    if np.abs(ordered - (np.arange(count) + 0.5) / count).max() > 3 / count ** 0.5:
+    if np.abs(ordered - (np.arange(count) + 0.5) / count).max() > 3 / count**0.5:
         return "tau is not uniform: draw it with torch.rand(B)."
     return None
 
@@ -734,7 +1083,9 @@ def _interpolation_mistake(chunk, a_tau, tau):
     """What a_tau is instead of tau A + (1 - tau) A0; None."""
     if np.allclose(a_tau, chunk, atol=1e-4):
         return "a_tau is the chunk itself: mix it with noise."
-    if np.allclose(a_tau, tau * chunk, atol=1e-4) or np.allclose(a_tau, (1 - tau) * chunk, atol=1e-4):
+    if np.allclose(a_tau, tau * chunk, atol=1e-4) or np.allclose(
+        a_tau, (1 - tau) * chunk, atol=1e-4
+    ):
         return "the noise is left out: it is zero."
     middle = ((tau > 0.05) & (tau < 0.95)).reshape(-1)  # where neither division spoils the figures
     a, c, t = a_tau[middle], chunk[middle], tau[middle]
@@ -747,19 +1098,29 @@ def _interpolation_mistake(chunk, a_tau, tau):
         "the chunk lacks its factor tau.": (a - c) / (1 - t),
         "a_tau is the noise alone: mix it with the chunk.": a,
         "neither chunk nor noise has its factor.": a - c,
-        "the roots are diffusion's: here the two are mixed on a straight line.": (a - np.sqrt(t) * c) / np.sqrt(1 - t),
+        "the roots are diffusion's: here the two are mixed on a straight line.": (
+            (a - np.sqrt(t) * c) / np.sqrt(1 - t)
+        ),
     }
-    return next((hint for hint, noise in mixtures.items() if _noise_mistake(noise) is None), f"recovered from a_tau, the noise is "
-                f"not right: {wrong}")
+    return next(
+        (hint for hint, noise in mixtures.items() if _noise_mistake(noise) is None),
+        f"recovered from a_tau, the noise is not right: {wrong}",
+    )
 
 
 def _flow_hint(loss, velocity, chunk, noise, a_tau):
     for hint, target in {
-        "the target is A0 - A here, which leads from the chunk to the noise: take A - A0.": noise - chunk,
+        "the target is A0 - A here, which leads from the chunk to the noise: take A - A0.": (
+            noise - chunk
+        ),
         "the target is the chunk A here: the velocity is A - A0.": chunk,
         "the target is the noise A0 here, as in diffusion: the velocity is A - A0.": noise,
-        "the target is A - a_tau here: the velocity is A - A0, the same all along the line.": chunk - a_tau,
-        "the target is a_tau - A0 here: the velocity is A - A0, the same all along the line.": a_tau - noise,
+        "the target is A - a_tau here: the velocity is A - A0, the same all along the line.": (
+            chunk - a_tau
+        ),
+        "the target is a_tau - A0 here: the velocity is A - A0, the same all along the line.": (
+            a_tau - noise
+        ),
         "the target is A + A0 here: the velocity is A - A0.": chunk + noise,
         "the target is a_tau here: the velocity is A - A0.": a_tau,
         "the target is left out: compare the velocity with A - A0.": np.zeros_like(chunk),
@@ -777,9 +1138,12 @@ def _flow_hint(loss, velocity, chunk, noise, a_tau):
 def _euler_inputs(rng, challenge):
     given = _sizes(rng, challenge)
     width = given["chunk_size"] * given["action_dim"]
-    return {**given, "state": _states(rng, given, _MANY),
-            "weight": rng.uniform(-1, 1, (given["state_dim"], width)).astype(np.float32),
-            "runs": [(None, _MANY), (1, _MANY), (4, _MANY), (int(rng.integers(5, 16)), 1)]}
+    return {
+        **given,
+        "state": _states(rng, given, _MANY),
+        "weight": rng.uniform(-1, 1, (given["state_dim"], width)).astype(np.float32),
+        "runs": [(None, _MANY), (1, _MANY), (4, _MANY), (int(rng.integers(5, 16)), 1)],
+    }
 
 
 def _euler_call(answer, given):
@@ -789,7 +1153,9 @@ def _euler_call(answer, given):
         weight, shape = torch.tensor(given["weight"]), (given["chunk_size"], given["action_dim"])
 
         def field(state, a_tau, tau):
-            """A velocity of ours, which depends on all that it is given; right whatever the student's own is."""
+            """A velocity of ours, which depends on all that it is given; right whatever the
+            student's own is.
+            """
             tau = torch.as_tensor(tau, dtype=torch.float32)
             if a_tau.shape != (len(state), *shape) or tau.numel() not in (1, len(state)):
                 return torch.zeros_like(a_tau)  # nothing fails here: the shapes are on the record
@@ -799,8 +1165,14 @@ def _euler_call(answer, given):
         def sample(state, num_steps, of):
             calls, options = [], {} if num_steps is None else {"num_steps": num_steps}
             policy.__dict__["velocity"] = _record(given, of, calls)
-            chunk = _ask(given, "sample_actions", policy.sample_actions, state, **options,
-                         hint="noise, velocity and chunk are all (B, chunk_size, action_dim); " + _TAU_HINT)
+            chunk = _ask(
+                given,
+                "sample_actions",
+                policy.sample_actions,
+                state,
+                **options,
+                hint="noise, velocity and chunk are all (B, chunk_size, action_dim); " + _TAU_HINT,
+            )
             for call in calls:
                 call.pop("output")
                 wrong = _call_mistake(given, call, state)
@@ -808,11 +1180,20 @@ def _euler_call(answer, given):
                     raise AnswerError(f"The question to velocity is not right. Hint: {wrong}")
             return {"chunk": _as_chunks(given, "sample_actions", len(state), chunk), "calls": calls}
 
-        got = {"runs": [sample(given["state"][:batch], num_steps, field) for num_steps, batch in given["runs"]],
-               "own": None, "fails": None}
+        got = {
+            "runs": [
+                sample(given["state"][:batch], num_steps, field)
+                for num_steps, batch in given["runs"]
+            ],
+            "own": None,
+            "fails": None,
+        }
         few = given["state"][:5]
         try:  # a velocity that fails by itself is for Q4.3 to judge
-            if velocity(torch.tensor(few), torch.zeros(5, *shape), torch.zeros(5)).shape != (5, *shape):
+            if velocity(torch.tensor(few), torch.zeros(5, *shape), torch.zeros(5)).shape != (
+                5,
+                *shape,
+            ):
                 return got
         except KeyboardInterrupt:
             raise
@@ -822,8 +1203,16 @@ def _euler_call(answer, given):
             run = sample(few, 3, velocity)
         except AnswerError as error:
             return {**got, "fails": str(error)}
-        by_vector = [_plain(velocity(torch.tensor(few), torch.tensor(call["a_tau"], dtype=torch.float32), torch.full((5,), i / 3)))
-                     for i, call in enumerate(run["calls"])]
+        by_vector = [
+            _plain(
+                velocity(
+                    torch.tensor(few),
+                    torch.tensor(call["a_tau"], dtype=torch.float32),
+                    torch.full((5,), i / 3),
+                )
+            )
+            for i, call in enumerate(run["calls"])
+        ]
         got["own"] = {"seen": [call["velocity"] for call in run["calls"]], "by_vector": by_vector}
     return got
 
@@ -832,25 +1221,38 @@ def _euler_judge(given, got):
     asked = [len(run["calls"]) for run in got["runs"]]
     numbers = [10 if number is None else number for number, _ in given["runs"]]
     if not any(asked):
-        raise AnswerError("sample_actions never asks for the velocity. Hint: self.velocity(state, a, tau) in each step.")
+        raise AnswerError(
+            "sample_actions never asks for the velocity. Hint: self.velocity(state, a, tau) in each"
+            " step."
+        )
     if asked != numbers:
         raise AnswerError(_count_said(asked, numbers))
     for number, run in zip(numbers, got["runs"]):
         _integration_judge(number, run)
     starts = [run["calls"][0]["a_tau"] for run in got["runs"][:3]]
     if any(np.allclose(starts[0], start) for start in starts[1:]):
-        raise AnswerError("Each call of sample_actions starts from the same noise. Hint: draw it anew, with no seed set.")
+        raise AnswerError(
+            "Each call of sample_actions starts from the same noise. Hint: draw it anew, with no"
+            " seed set."
+        )
     if got["fails"]:
         raise AnswerError(got["fails"])
-    if got["own"] and not all(a.shape == b.shape and np.allclose(a, b, rtol=1e-3, atol=1e-4)
-                              for a, b in zip(got["own"]["seen"], got["own"]["by_vector"])):
-        raise AnswerError("Your velocity reads the tau of sample_actions in another way than a tau (B,). "
-                          "Hint: hand it one tau for "
-                          "each sample, torch.full((B,), i / num_steps).")
+    if got["own"] and not all(
+        a.shape == b.shape and np.allclose(a, b, rtol=1e-3, atol=1e-4)
+        for a, b in zip(got["own"]["seen"], got["own"]["by_vector"])
+    ):
+        raise AnswerError(
+            "Your velocity reads the tau of sample_actions in another way than a tau (B,). "
+            "Hint: hand it one tau for "
+            "each sample, torch.full((B,), i / num_steps)."
+        )
 
 
 def _count_said(asked, numbers):
-    said = f"With num_steps {', '.join(map(str, numbers))} the velocity is asked {', '.join(map(str, asked))} times."
+    said = (
+        f"With num_steps {', '.join(map(str, numbers))} the velocity is asked"
+        f" {', '.join(map(str, asked))} times."
+    )
     if asked[1:] == numbers[1:]:
         hint = "num_steps is 10 where it is not given."
     elif len(set(asked)) == 1:
@@ -872,35 +1274,51 @@ def _integration_judge(number, run):
     if wrong:
         raise AnswerError(f"The integration starts from the wrong noise. Hint: {wrong}")
     if any(np.ptp(call["tau"]) > 1e-6 for call in calls):
-        raise AnswerError("The samples of one step have different tau. "
-                          "Hint: nothing is drawn but the noise at the start: tau = i / "
-                          "num_steps for all.")
+        raise AnswerError(
+            "The samples of one step have different tau. "
+            "Hint: nothing is drawn but the noise at the start: tau = i / "
+            "num_steps for all."
+        )
     taus = np.array([call["tau"].reshape(-1)[0] for call in calls])
     if not np.allclose(taus, numbers / number, atol=1e-5):
-        raise AnswerError(f"In {number} steps tau is {_figures(taus)} where {_figures(numbers / number)} is right. Hint: "
-                          f"{_taus_hint(taus, numbers, number)}")
+        raise AnswerError(
+            f"In {number} steps tau is {_figures(taus)} where {_figures(numbers / number)} is"
+            f" right. Hint: {_taus_hint(taus, numbers, number)}"
+        )
     path = np.array([call["a_tau"] for call in calls] + [chunk])
     velocities = np.array([call["velocity"] for call in calls])
     steps, last = np.diff(path, axis=0), path[-2] + velocities[-1] / number
-    inner = steps[:-1] if number > 1 else steps  # what is done to the result alone has a hint of its own
-    if not np.allclose(inner, velocities[:len(inner)] / number, rtol=1e-4, atol=1e-4):
-        raise AnswerError(f"The step from one chunk to the next is not the velocity / {number}. Hint: "
-                          f"{_step_hint(inner, velocities[:len(inner)], number)}")
+    inner = (
+        steps[:-1] if number > 1 else steps
+    )  # what is done to the result alone has a hint of its own
+    if not np.allclose(inner, velocities[: len(inner)] / number, rtol=1e-4, atol=1e-4):
+        raise AnswerError(
+            f"The step from one chunk to the next is not the velocity / {number}. Hint: "
+            f"{_step_hint(inner, velocities[: len(inner)], number)}"
+        )
     if not np.allclose(chunk, last, rtol=1e-4, atol=1e-4):
-        raise AnswerError(f"What is returned is not the chunk after {number} steps. Hint: "
-                          f"{_result_hint(chunk, path[-2], velocities[-1], last)}")
+        raise AnswerError(
+            f"What is returned is not the chunk after {number} steps. Hint: "
+            f"{_result_hint(chunk, path[-2], velocities[-1], last)}"
+        )
 
 
 def _taus_hint(taus, numbers, number):
     if np.allclose(taus, taus[0]):
         return "tau moves on by 1 / num_steps with each step."
     candidates = {
-        "the velocity is taken at the START of the step: tau = i / num_steps, i from 0.": (numbers + 1) / number,
+        "the velocity is taken at the START of the step: tau = i / num_steps, i from 0.": (
+            (numbers + 1) / number
+        ),
         "tau runs from 1 to 0: noise is at 0, the chunk at 1, so go up.": 1 - numbers / number,
         "tau runs down: noise is at 0, the chunk at 1, so go up.": (number - 1 - numbers) / number,
         "this is the number of the step: divide by num_steps.": numbers,
-        "the middle of the step is for the midpoint method: Euler's takes the start.": (numbers + 0.5) / number,
-        "torch.linspace(0, 1, n) ends at 1 itself; the last step starts at (n - 1) / n.": numbers / max(number - 1, 1),
+        "the middle of the step is for the midpoint method: Euler's takes the start.": (
+            (numbers + 0.5) / number
+        ),
+        "torch.linspace(0, 1, n) ends at 1 itself; the last step starts at (n - 1) / n.": (
+            numbers / max(number - 1, 1)
+        ),
     }
     return mistake(taus, candidates, rtol=1e-4) or "tau = i / num_steps, i from 0 to num_steps - 1."
 
@@ -911,24 +1329,40 @@ def _step_hint(steps, velocities, number):
         "the sign is wrong: add the velocity.": -1 / number,
         "the sign is wrong, and the velocity is not divided by num_steps.": -1.0,
         "there are num_steps steps: divide by num_steps, not by num_steps + 1.": 1 / (number + 1),
-        "there are num_steps steps: divide by num_steps, not by num_steps - 1.": 1 / max(number - 1, 1),
+        "there are num_steps steps: divide by num_steps, not by num_steps - 1.": (
+            1 / max(number - 1, 1)
+        ),
         "the step is 0.1 whatever num_steps: divide by num_steps.": 0.1,
         "the step is 0: a = a + self.velocity(state, a, tau) / num_steps.": 0.0,
     }
-    return next((hint for hint, scale in scales.items() if np.allclose(steps, scale * velocities, rtol=1e-3, atol=1e-4)),
-                "a = a + self.velocity(state, a, tau) / num_steps and nothing else: no noise, no clipping.")
+    return next(
+        (
+            hint
+            for hint, scale in scales.items()
+            if np.allclose(steps, scale * velocities, rtol=1e-3, atol=1e-4)
+        ),
+        "a = a + self.velocity(state, a, tau) / num_steps and nothing else: no noise, no clipping.",
+    )
 
 
 def _result_hint(chunk, before, velocity, last):
     candidates = {
         "this is the last velocity: return the chunk that it leads to.": velocity,
         "the last step is not taken.": before,
-        "the chunk is clipped to [-1, 1]: it is scaled by mean and standard deviation and may go beyond.": last.clip(-1, 1),
+        "the chunk is clipped to [-1, 1]: it is scaled by mean and standard deviation and may go beyond.": last.clip(
+            -1, 1
+        ),
         "the velocity is not divided by num_steps.": before + velocity,
         "the sign is wrong: add the velocity.": 2 * before - last,
     }
-    return next((hint for hint, value in candidates.items() if np.allclose(chunk, value, rtol=1e-3, atol=1e-4)),
-                "return the chunk as the last step leaves it, with nothing added.")
+    return next(
+        (
+            hint
+            for hint, value in candidates.items()
+            if np.allclose(chunk, value, rtol=1e-3, atol=1e-4)
+        ),
+        "return the chunk as the last step leaves it, with nothing added.",
+    )
 
 
 def _figures(values):

@@ -1,4 +1,5 @@
 """A policy tried out on practice starts, for the tables of the extensions. No grade rests on it."""
+
 import statistics
 import time
 
@@ -15,29 +16,41 @@ _TIMED = 5
 
 
 def try_out(label, policy, *, obs_horizon=2, max_steps=500, remembers=False):
-    """Roll a policy out from the thirty practice starts, print its line of a table and return the `Episodes`; None in class.
+    """Roll a policy out from the thirty practice starts, print its line of a table and return the
+    `Episodes`; None in class.
 
-    The line: mean score, its 95 % interval, the share of episodes solved, how long one question to the policy takes.
+    The line: mean score, its 95 % interval, the share of episodes solved, how long one question to
+    the policy takes.
 
-    policy: as for `pusht.rollout`; with `remembers`, a function that makes such a policy for each episode, as one needs
-        which keeps something from step to step. These run one by one, the others in lock-step.
+    policy: as for `pusht.rollout`; with `remembers`, a function that makes such a policy for each
+        episode, as one needs which keeps something from step to step. These run one by one, the
+        others in lock-step.
     """
     if grading():
         return None
     seeds = list(practice_seeds(rubric.PRACTICE_SEEDS))
     options = {"obs_horizon": obs_horizon, "max_steps": max_steps}
     if remembers:
-        episodes = _joined([rollout(policy(), [seed], torch_seed=seed, **options) for seed in seeds])
+        episodes = _joined(
+            [rollout(policy(), [seed], torch_seed=seed, **options) for seed in seeds]
+        )
     else:
         episodes = rollout(policy, seeds, **options)
     scores = episodes.max_rewards
-    _tell(label, scores.mean(), bootstrap_interval(scores), episodes.successes.mean(),
-          _milliseconds(policy() if remembers else policy, seeds[0], obs_horizon))
+    _tell(
+        label,
+        scores.mean(),
+        bootstrap_interval(scores),
+        episodes.successes.mean(),
+        _milliseconds(policy() if remembers else policy, seeds[0], obs_horizon),
+    )
     return episodes
 
 
 def recall(label, name, folder="."):
-    """Print the same line of what the last check of a policy, such as "part3_ddpm", rolled out from these starts."""
+    """Print the same line of what the last check of a policy, such as "part3_ddpm", rolled out from
+    these starts.
+    """
     if grading():
         return
     kept = kept_scores(folder).get(name)
@@ -49,13 +62,20 @@ def recall(label, name, folder="."):
 
 def _tell(label, mean, interval, success, milliseconds):
     low, high = interval
-    print(f"{label:<24} {mean:.3f} (95 % interval {low:.2f} to {high:.2f}), solved {success:.0%}, {milliseconds:.1f} ms a question")
+    print(
+        f"{label:<24} {mean:.3f} (95 % interval {low:.2f} to {high:.2f}), solved {success:.0%},"
+        f" {milliseconds:.1f} ms a question"
+    )
 
 
 def _joined(single):
     """One `Episodes` of many."""
-    return Episodes(*([one for episodes in single for one in getattr(episodes, what)]
-                      for what in ("seeds", "states", "actions", "rewards")))
+    return Episodes(
+        *(
+            [one for episodes in single for one in getattr(episodes, what)]
+            for what in ("seeds", "states", "actions", "rewards")
+        )
+    )
 
 
 def _milliseconds(policy, seed, obs_horizon):

@@ -1,7 +1,10 @@
-"""The files of a hand-in: their names, how large they may be, and how a zip or a folder of them is read, which may be hostile.
+"""The files of a hand-in: their names, how large they may be, and how a zip or a folder of them is
+read, which may be hostile.
 
-Students pack and check by this, instructors collect by it; nothing in it needs more than a student's packages.
+Students pack and check by this, instructors collect by it; nothing in it needs more than a
+student's packages.
 """
+
 import contextlib
 import os
 import re
@@ -17,28 +20,69 @@ from pathlib import Path
 from pusht.checkpoint import MAX_BYTES, SUFFIX
 from score import rubric
 
-MB = 2 ** 20
-CAPS = {".ipynb": 20 * MB, SUFFIX: MAX_BYTES, ".csv": 5 * MB, ".json": 5 * MB, ".mp4": 20 * MB, ".py": MB, ".npz": 5 * MB,
-        **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"), MAX_BYTES)}
+MB = 2**20
+CAPS = {
+    ".ipynb": 20 * MB,
+    SUFFIX: MAX_BYTES,
+    ".csv": 5 * MB,
+    ".json": 5 * MB,
+    ".mp4": 20 * MB,
+    ".py": MB,
+    ".npz": 5 * MB,
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"), MAX_BYTES),
+}
 STUDENT_CAP = 95 * MB  # nbgrader passes over folders of more than 100 MB
 ZIP_CAP, ZIP_ENTRIES, RATIO = 250 * MB, 50_000, 500
 MANIFEST = "manifest.json"
 
 NOISE = re.compile(r"(^|/)(__MACOSX|\.[^./][^/]*|Thumbs\.db|desktop\.ini)(/|$)")
-RUN = re.compile(r"(?:^|.*/)exp/(?P<run>(?:[^/]*_)?(?P<method>mse|flow))/(?P<inside>(?:config|summary)\.json|log\.csv|policy\.safetensors|"
-                 r"videos/step_\d{1,12}\.mp4|checkpoints/step_(?P<step>\d{1,12})\.safetensors)", re.IGNORECASE)
+RUN = re.compile(
+    r"(?:^|.*/)exp/(?P<run>(?:[^/]*_)?(?P<method>mse|flow))/(?P<inside>(?:config|summary)\.json|log\.csv|policy\.safetensors|"
+    r"videos/step_\d{1,12}\.mp4|checkpoints/step_(?P<step>\d{1,12})\.safetensors)",
+    re.IGNORECASE,
+)
 _PICKLE = re.compile(r"(?<!\.resume)\.(pkl|pickle|pt|pth|ckpt|joblib)$", re.IGNORECASE)
-_COPY_WORDS = {"", "copy", "of", "kopie", "von", "van", "copie", "copia", "de", "di", "late", "ipynb"}
-_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, IndexError)
+_COPY_WORDS = {
+    "",
+    "copy",
+    "of",
+    "kopie",
+    "von",
+    "van",
+    "copie",
+    "copia",
+    "de",
+    "di",
+    "late",
+    "ipynb",
+}
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    IndexError,
+)
 
 
 def _wanted():
     """{name of a file that is taken: the part it belongs to}, in the order in which they are taken."""
     names = {f"{part.name}.ipynb": part.name for part in rubric.PARTS.values()}
     for ending in (SUFFIX, "_log.csv", "_loss.json"):
-        names |= {policy.name + ending: part.name for part in rubric.PARTS.values() for policy in part.policies}
+        names |= {
+            policy.name + ending: part.name
+            for part in rubric.PARTS.values()
+            for policy in part.policies
+        }
     for ending in ("_vis.mp4", "_combined_vis.mp4"):
-        names |= {policy.method + ending: part.name for part in rubric.PARTS.values() for policy in part.policies}
+        names |= {
+            policy.method + ending: part.name
+            for part in rubric.PARTS.values()
+            for policy in part.policies
+        }
     return names | {"demo_vis.mp4": "part1_mlp", "four_policies.mp4": "part4_flow"}
 
 
@@ -57,30 +101,49 @@ class Refused(Exception):
 def wanted_name(path):
     """(name of a file that is taken, how well it is named), or None for any other file.
 
-    A copy's name, as "Copy of part1_mlp (2).ipynb", is as good as the name itself. After these come names with other words in
-    them, then what a run's directory has in exp/mse or exp/flow, its last policy first.
+    A copy's name, as "Copy of part1_mlp (2).ipynb", is as good as the name itself. After these come
+    names with other words in them, then what a run's directory has in exp/mse or exp/flow, its last
+    policy first.
     """
     if found := RUN.fullmatch(path):
-        ending = {"log.csv": "_log.csv", "policy.safetensors": SUFFIX}.get(found["inside"].lower(), SUFFIX if found["step"] else None)
+        ending = {"log.csv": "_log.csv", "policy.safetensors": SUFFIX}.get(
+            found["inside"].lower(), SUFFIX if found["step"] else None
+        )
         renamed = found["run"].lower() == found["method"].lower()
-        return ending and (f"part4_{found['method'].lower()}{ending}", (int(renamed), int(found["step"] or 10 ** 12)))
-    stem, suffix = os.path.splitext(re.sub(r"\.ipynb\.(txt|json)$", ".ipynb", os.path.basename(path).lower()))
+        return ending and (
+            f"part4_{found['method'].lower()}{ending}",
+            (int(renamed), int(found["step"] or 10**12)),
+        )
+    stem, suffix = os.path.splitext(
+        re.sub(r"\.ipynb\.(txt|json)$", ".ipynb", os.path.basename(path).lower())
+    )
     words = "_" + re.sub(r"[^a-z0-9]+", "_", stem).strip("_") + "_"
     for target, kind in _LONGEST_FIRST:
         if kind == suffix and f"_{target}_" in words:
             rest = words.replace(f"_{target}_", "_", 1).split("_")
-            return target + kind, (3 if all(word.rstrip("0123456789") in _COPY_WORDS for word in rest) else 2, 0)
+            return target + kind, (
+                3 if all(word.rstrip("0123456789") in _COPY_WORDS for word in rest) else 2,
+                0,
+            )
     return None
 
 
 def ranked(entries):
-    """{name of a file that is taken: the entries that may be it, the best first}: well named, then newer, then larger."""
+    """{name of a file that is taken: the entries that may be it, the best first}: well named, then
+    newer, then larger.
+    """
     found = {}
     for entry in entries:
         wanted = None if entry.refusal else wanted_name(entry.path)
         if wanted:
-            found.setdefault(wanted[0], []).append((wanted[1], entry.received, entry.modified, entry.size, entry))
-    return {name: [row[-1] for row in sorted(found[name], key=lambda row: row[:-1], reverse=True)] for name in WANTED if name in found}
+            found.setdefault(wanted[0], []).append(
+                (wanted[1], entry.received, entry.modified, entry.size, entry)
+            )
+    return {
+        name: [row[-1] for row in sorted(found[name], key=lambda row: row[:-1], reverse=True)]
+        for name in WANTED
+        if name in found
+    }
 
 
 def choice(name, entry, others):
@@ -88,16 +151,24 @@ def choice(name, entry, others):
     others = [other for other in others if not RUN.fullmatch(other.path)]
     if RUN.fullmatch(entry.path):
         return f"{name} is {entry.path}."
-    return f"{name} is {entry.path}, the newer or else the larger one, not {listed(others)}." if others else ""
+    return (
+        f"{name} is {entry.path}, the newer or else the larger one, not {listed(others)}."
+        if others
+        else ""
+    )
 
 
 def beside(path):
-    """Whether a hand-in has this file of right although nothing is graded by it: the manifest, the rest of a run's directory."""
+    """Whether a hand-in has this file of right although nothing is graded by it: the manifest, the
+    rest of a run's directory.
+    """
     return os.path.basename(path) == MANIFEST or bool(RUN.fullmatch(path))
 
 
 def is_pickle(path):
-    """Whether a model or an object may be pickled in it, which would run whatever it says when it is opened. Nobody opens it."""
+    """Whether a model or an object may be pickled in it, which would run whatever it says when it
+    is opened. Nobody opens it.
+    """
     return bool(_PICKLE.search(path))
 
 
@@ -115,8 +186,9 @@ def utc(seconds):
 class Entry:
     """A file of an export: a file of the folder, an entry of the zip, or one of a zip in either.
 
-    path: its path in the export, fit to be printed. file: where it is, of a file. info: of an entry of a zip; zip: that zip's
-    own entry, of a zip in the export. received: when the outermost of these was written. refusal: why it is not read, if so.
+    path: its path in the export, fit to be printed. file: where it is, of a file. info: of an entry
+    of a zip; zip: that zip's own entry, of a zip in the export. received: when the outermost of
+    these was written. refusal: why it is not read, if so.
     """
 
     path: str
@@ -132,13 +204,19 @@ class Entry:
 class Export:
     """A zip or a folder, open for reading; zips in it are looked into, zips in these are not.
 
-    own: it is one student's: no zip in it is looked into, and of a folder only what lies directly in it and in its exp/
-        and src/.
+    own: it is one student's: no zip in it is looked into, and of a folder only what lies directly
+        in it and in its exp/ and src/.
     entries: its files as `Entry`. archive: the zip, or None.
     """
 
     def __init__(self, path, own=False):
-        self.path, self.own, self.archive, self._open, self._inner_of = Path(path), own, None, contextlib.ExitStack(), None
+        self.path, self.own, self.archive, self._open, self._inner_of = (
+            Path(path),
+            own,
+            None,
+            contextlib.ExitStack(),
+            None,
+        )
 
     def __enter__(self):
         if not self.path.is_dir():
@@ -147,11 +225,18 @@ class Export:
             except FileNotFoundError:
                 raise HandInError(f"There is no {self.path}.") from None
             except _BROKEN as error:
-                raise HandInError(f"{self.path} is neither a folder nor a zip that can be read ({error}).") from None
+                raise HandInError(
+                    f"{self.path} is neither a folder nor a zip that can be read ({error})."
+                ) from None
         self.entries = []
         try:
             for entry in self._archived() if self.archive else self._walked():
-                inside = not self.own and entry.path.lower().endswith(".zip") and not entry.refusal and not NOISE.search(entry.path)
+                inside = (
+                    not self.own
+                    and entry.path.lower().endswith(".zip")
+                    and not entry.refusal
+                    and not NOISE.search(entry.path)
+                )
                 self.entries += self._look_into(entry) if inside else [entry]
         except Refused as refused:
             raise HandInError(f"{self.path}: {refused}.") from None
@@ -163,7 +248,9 @@ class Export:
             self.archive.close()
 
     def read(self, entry, cap):
-        """The bytes of an entry; `Refused` when it is damaged or has more of them than `cap`, whatever its header says."""
+        """The bytes of an entry; `Refused` when it is damaged or has more of them than `cap`,
+        whatever its header says.
+        """
         try:
             if entry.info is None:
                 with open(entry.file, "rb") as stream:
@@ -179,18 +266,40 @@ class Export:
             folders.sort()
             if self.own and Path(folder) == self.path:
                 folders[:] = [name for name in folders if name in ("exp", "src")]
-            for name in sorted([*names, *(name for name in folders if os.path.islink(os.path.join(folder, name)))]):
+            for name in sorted(
+                [*names, *(name for name in folders if os.path.islink(os.path.join(folder, name)))]
+            ):
                 file = Path(folder, name)
                 status = file.lstat()
-                refusal = "" if stat.S_ISREG(status.st_mode) else "a link" if stat.S_ISLNK(status.st_mode) else "no file"
+                refusal = (
+                    ""
+                    if stat.S_ISREG(status.st_mode)
+                    else "a link"
+                    if stat.S_ISLNK(status.st_mode)
+                    else "no file"
+                )
                 when = utc(status.st_mtime)
-                yield Entry(_shown(file.relative_to(self.path).as_posix()), status.st_size, when, when, file, refusal=refusal)
+                yield Entry(
+                    _shown(file.relative_to(self.path).as_posix()),
+                    status.st_size,
+                    when,
+                    when,
+                    file,
+                    refusal=refusal,
+                )
 
     def _archived(self):
         default = utc(self.path.stat().st_mtime)
         for info in _infos(self.archive):
             when = _zip_date(info, default)
-            yield Entry(_shown(info.filename), info.file_size, when, when, info=info, refusal=_zip_refusal(info))
+            yield Entry(
+                _shown(info.filename),
+                info.file_size,
+                when,
+                when,
+                info=info,
+                refusal=_zip_refusal(info),
+            )
 
     def _look_into(self, entry):
         """The entries of a zip in the export."""
@@ -200,12 +309,27 @@ class Export:
             return [replace(entry, refusal=str(refused))]
         except _BROKEN as error:
             return [replace(entry, refusal=f"no zip that can be read: {_shown(str(error))[:100]}")]
-        return [Entry(f"{entry.path}/{_shown(info.filename)}", info.file_size, _zip_date(info, entry.received), entry.received,
-                      info=info, zip=entry, refusal=_zip_refusal(info)) for info in infos]
+        return [
+            Entry(
+                f"{entry.path}/{_shown(info.filename)}",
+                info.file_size,
+                _zip_date(info, entry.received),
+                entry.received,
+                info=info,
+                zip=entry,
+                refusal=_zip_refusal(info),
+            )
+            for info in infos
+        ]
 
     def _open_inner(self, entry):
-        """The zip in the export with this entry; the last one stays open, as its files are read one after another."""
-        if self._inner_of is None or (self._inner_of.path, self._inner_of.info) != (entry.path, entry.info):
+        """The zip in the export with this entry; the last one stays open, as its files are read one
+        after another.
+        """
+        if self._inner_of is None or (self._inner_of.path, self._inner_of.info) != (
+            entry.path,
+            entry.info,
+        ):
             self._inner_of = None
             self._open.close()
             file = entry.file or self._open.enter_context(tempfile.SpooledTemporaryFile(32 * MB))
@@ -222,9 +346,11 @@ def _capped(stream, cap, packed=None):
 
 
 def _chunks(stream, cap, packed=None):
-    """The stream in pieces; `Refused` as soon as there is more than `cap`, or far more than the `packed` bytes it came from."""
+    """The stream in pieces; `Refused` as soon as there is more than `cap`, or far more than the
+    `packed` bytes it came from.
+    """
     size = 0
-    while chunk := stream.read(2 ** 16):
+    while chunk := stream.read(2**16):
         size += len(chunk)
         if size > cap:
             raise Refused(f"larger than {cap // MB} MB")
@@ -248,7 +374,11 @@ def _zip_refusal(info):
         return "a link" if kind == stat.S_IFLNK else "no file"
     if info.flag_bits & 1:
         return "encrypted"
-    return "" if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else "packed in a way that is not read"
+    return (
+        ""
+        if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        else "packed in a way that is not read"
+    )
 
 
 def _zip_date(info, default):

@@ -1,4 +1,7 @@
-"""The grader: draws the inputs, drives the simulators and keeps the points; of a submission it gets arrays over a socket."""
+"""The grader: draws the inputs, drives the simulators and keeps the points; of a submission it gets
+arrays over a socket.
+"""
+
 import contextlib
 import os
 import re
@@ -32,7 +35,9 @@ _LOSSES = 10_000  # of a curve, to be shown: more than any training of the cours
 
 @dataclass
 class Entry:
-    """What the ledger says of one test cell. flags: for the instructor alone, what speaks against it or wants a look."""
+    """What the ledger says of one test cell. flags: for the instructor alone, what speaks against
+    it or wants a look.
+    """
 
     verdict: dict
     seconds: float
@@ -43,10 +48,12 @@ class Entry:
 class Grader:
     """Judges one notebook's answers, each while its own test cell runs, and once.
 
-    socket_path: where the kernel reaches it. submission: folder with the hand-in files, to which films are added.
-    first_seed, episodes: the held-out episodes; questions draw from the same seed. known: policy's name -> what rolling it
-    out came to before, where nothing has changed that it depends on. filmed: of a policy's episodes, how many. ledger: test cell ->
-    `Entry`; rollouts: policy's name -> what becomes a `RolloutResult`; seconds: by stage.
+    socket_path: where the kernel reaches it. submission: folder with the hand-in files, to which
+    films are added.
+    first_seed, episodes: the held-out episodes; questions draw from the same seed. known: policy's
+    name -> what rolling it out came to before, where nothing has changed that it depends on.
+    filmed: of a policy's episodes, how many. ledger: test cell -> `Entry`; rollouts: policy's name
+    -> what becomes a `RolloutResult`; seconds: by stage.
     """
 
     socket_path: str
@@ -61,7 +68,9 @@ class Grader:
 
     def __enter__(self):
         self._cell = None
-        self._end, self._ended = socket.socketpair()  # not a connection to the path: a kernel may have put another socket there
+        self._end, self._ended = (
+            socket.socketpair()
+        )  # not a connection to the path: a kernel may have put another socket there
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.socket_path)
         os.chmod(self.socket_path, 0o666)  # the folder around it says who gets here
@@ -94,18 +103,41 @@ class Grader:
         try:
             request = line.receive()
             if cell is None or cell in self.ledger or request != {asked: name}:
-                line.send({"verdict": asdict(Verdict(title, 0.0, points, "In class a check is judged once, in its own cell."))})
+                line.send(
+                    {
+                        "verdict": asdict(
+                            Verdict(
+                                title,
+                                0.0,
+                                points,
+                                "In class a check is judged once, in its own cell.",
+                            )
+                        )
+                    }
+                )
                 return
-            verdict = self._question(name, line) if asked == "question" else self._rollouts(rubric.POLICIES[name], line, flags)
+            verdict = (
+                self._question(name, line)
+                if asked == "question"
+                else self._rollouts(rubric.POLICIES[name], line, flags)
+            )
         except ProtocolError as error:
             if cell is None or cell in self.ledger:
                 return
             verdict = Verdict(title, 0.0, points, f"The notebook {error}.")
         except Exception as error:  # a forged answer can make a judge raise anything: it earns nothing, and is shown to a person
-            verdict = Verdict(title, 0.0, points, f"The notebook answered what the question does not ask for ({type(error).__name__}).")
+            verdict = Verdict(
+                title,
+                0.0,
+                points,
+                "The notebook answered what the question does not ask for"
+                f" ({type(error).__name__}).",
+            )
             where = traceback.extract_tb(error.__traceback__)[-1]
-            flags.append(f"{title}: the judge stopped at the answer: {type(error).__name__}: {_sentence(error)} "
-                         f"({Path(where.filename).name}, line {where.lineno})")
+            flags.append(
+                f"{title}: the judge stopped at the answer: {type(error).__name__}:"
+                f" {_sentence(error)} ({Path(where.filename).name}, line {where.lineno})"
+            )
         self.ledger[cell] = Entry(asdict(verdict), time.monotonic() - started, flags)
         try:
             line.send({"verdict": asdict(verdict)})
@@ -134,8 +166,10 @@ class Grader:
         flags += record["flags"]
         low, high = record["interval"]
         if low < policy.target(checkpoint.demonstrations) < high:
-            flags.append(f"{policy.title}: the score's interval, {low:.2f} to {high:.2f}, holds the bar for all points: other episodes "
-                         "could decide otherwise.")
+            flags.append(
+                f"{policy.title}: the score's interval, {low:.2f} to {high:.2f}, holds the bar for"
+                " all points: other episodes could decide otherwise."
+            )
         return rollouts_verdict(policy, checkpoint, record["per_episode"], record["one_by_one"])
 
     def _roll_out(self, policy, checkpoint, line):
@@ -143,18 +177,35 @@ class Grader:
             return _actions(line, policy, nobs, batch_size)
 
         with self._timed("rollouts"):
-            score = score_policy(policy, ask, as_range(checkpoint.stats), range(self.first_seed, self.first_seed + self.episodes))
+            score = score_policy(
+                policy,
+                ask,
+                as_range(checkpoint.stats),
+                range(self.first_seed, self.first_seed + self.episodes),
+            )
         film_name = f"{policy.name}_rollouts.mp4" if self.filmed else ""
         if self.filmed:
             with self._timed("film"):
-                video.write_video(str(self.submission / film_name), film(score.episodes.first(self.filmed)))
+                video.write_video(
+                    str(self.submission / film_name), film(score.episodes.first(self.filmed))
+                )
         with self._timed("evidence"):
             try:
                 flags = audit.findings(policy, checkpoint, score, ask)
             except (AnswerError, ProtocolError) as error:  # the episodes have been earned already
-                flags = [f"{policy.title}: after its episodes the policy could not be asked for more: {_sentence(error)}"]
-        return {"per_episode": score.per_episode, "interval": score.interval, "one_by_one": score.one_by_one, "losses": epoch_losses(checkpoint)[:_LOSSES],
-                "demonstrations": checkpoint.demonstrations, "film": film_name, "flags": flags}
+                flags = [
+                    f"{policy.title}: after its episodes the policy could not be asked for more:"
+                    f" {_sentence(error)}"
+                ]
+        return {
+            "per_episode": score.per_episode,
+            "interval": score.interval,
+            "one_by_one": score.one_by_one,
+            "losses": epoch_losses(checkpoint)[:_LOSSES],
+            "demonstrations": checkpoint.demonstrations,
+            "film": film_name,
+            "flags": flags,
+        }
 
     @contextlib.contextmanager
     def _timed(self, stage):
@@ -166,14 +217,28 @@ class Grader:
 
 
 def expected(cell):
-    """(what a test cell asks for, its name, title, points, seconds) from the cell's id; nothing is expected of other cells."""
+    """(what a test cell asks for, its name, title, points, seconds) from the cell's id; nothing is
+    expected of other cells.
+    """
     for part in rubric.PARTS.values():
         for question in part.questions:
             if cell == f"part{part.number}-{question.cell}":
-                return "question", question.name, question.name, float(question.points), QUESTION_SECONDS
+                return (
+                    "question",
+                    question.name,
+                    question.name,
+                    float(question.points),
+                    QUESTION_SECONDS,
+                )
         for policy in part.policies:
             if cell == f"part{part.number}-{policy.cell}":
-                return "rollouts", policy.name, f"{policy.title} rollouts", float(policy.points), ROLLOUT_SECONDS
+                return (
+                    "rollouts",
+                    policy.name,
+                    f"{policy.title} rollouts",
+                    float(policy.points),
+                    ROLLOUT_SECONDS,
+                )
     return "nothing", "", "", 0.0, QUESTION_SECONDS
 
 
@@ -196,4 +261,7 @@ def _actions(line, policy, nobs, batch_size):
 
 def _sentence(text):
     """A student's process wrote it: one line of printable text, at most 600 characters."""
-    return re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in str(text)[:600])).strip() or "The answer was refused."
+    return (
+        re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in str(text)[:600])).strip()
+        or "The answer was refused."
+    )

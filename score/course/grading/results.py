@@ -1,4 +1,7 @@
-"""What grading a student's notebook came to: a JSON file each in the course's results/, from which everything else is made."""
+"""What grading a student's notebook came to: a JSON file each in the course's results/, from which
+everything else is made.
+"""
+
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -9,7 +12,9 @@ from score import rubric
 
 @dataclass(frozen=True)
 class CellResult:
-    """One test cell: points by the ledger, why, and how long it took. written: answered in words, and graded by a person."""
+    """One test cell: points by the ledger, why, and how long it took. written: answered in words,
+    and graded by a person.
+    """
 
     name: str
     points: float
@@ -21,10 +26,13 @@ class CellResult:
 
 @dataclass(frozen=True)
 class RolloutResult:
-    """A policy's graded episodes: the largest reward of each, and what the hand-in file said of its training.
+    """A policy's graded episodes: the largest reward of each, and what the hand-in file said of its
+    training.
 
-    key: of all that the episodes depend on; with the same key they are not rolled out again. interval: 95 %, of the mean.
-    film: file name beside the graded notebook, "" for none. demonstrations: their fingerprint, as the hand-in file states it.
+    key: of all that the episodes depend on; with the same key they are not rolled out again.
+    interval: 95 %, of the mean.
+    film: file name beside the graded notebook, "" for none. demonstrations: their fingerprint, as
+    the hand-in file states it.
     """
 
     key: str
@@ -45,10 +53,12 @@ class RolloutResult:
 class PartResult:
     """One notebook of one student, graded.
 
-    key: of all that the result depends on. kit: the kit's version. box: name of the isolation level, "" where nothing ran.
-    stopped: why the notebook was stopped, "" if it was not. missing: why there was nothing to run, "" if there was.
-    seconds: by stage. flags: for the instructor alone. late_penalty: points, by nbgrader's rule; it stands in the gradebook, and here
-    where a page is made. cells: by test cell's id.
+    key: of all that the result depends on. kit: the kit's version. box: name of the isolation
+    level, "" where nothing ran.
+    stopped: why the notebook was stopped, "" if it was not. missing: why there was nothing to run,
+    "" if there was.
+    seconds: by stage. flags: for the instructor alone. late_penalty: points, by nbgrader's rule; it
+    stands in the gradebook, and here where a page is made. cells: by test cell's id.
     rollouts: by policy's name.
     """
 
@@ -72,11 +82,16 @@ class PartResult:
 
 def save(result, folder):
     """Write a `PartResult` to FOLDER/STUDENT/PART.json."""
-    put(Path(folder) / result.student / f"{result.part}.json", json.dumps(asdict(result), indent=1).encode())
+    put(
+        Path(folder) / result.student / f"{result.part}.json",
+        json.dumps(asdict(result), indent=1).encode(),
+    )
 
 
 def put(path, content):
-    """Write a file whole or not at all, even where the machine stops: beside its place, then renamed."""
+    """Write a file whole or not at all, even where the machine stops: beside its place, then
+    renamed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part_file = path.with_name(path.name + ".part")
     with open(part_file, "wb") as file:
@@ -87,7 +102,9 @@ def put(path, content):
 
 
 def load(folder, student):
-    """{part: `PartResult`} of a student, in the rubric's order; without those that were never graded."""
+    """{part: `PartResult`} of a student, in the rubric's order; without those that were never
+    graded.
+    """
     found = {}
     for part in rubric.PARTS:
         path = Path(folder) / student / f"{part}.json"
@@ -98,5 +115,8 @@ def load(folder, student):
 
 def _read(values):
     cells = {cell: CellResult(**entry) for cell, entry in values["cells"].items()}
-    rollouts = {name: RolloutResult(**entry | {"interval": tuple(entry["interval"])}) for name, entry in values["rollouts"].items()}
+    rollouts = {
+        name: RolloutResult(**entry | {"interval": tuple(entry["interval"])})
+        for name, entry in values["rollouts"].items()
+    }
     return PartResult(**values | {"cells": cells, "rollouts": rollouts})

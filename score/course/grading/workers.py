@@ -1,4 +1,7 @@
-"""Where notebooks are graded: processes on this machine, or a Dask cluster; anything with `concurrent.futures`' submit."""
+"""Where notebooks are graded: processes on this machine, or a Dask cluster; anything with
+`concurrent.futures`' submit.
+"""
+
 import itertools
 import multiprocessing
 import os
@@ -13,10 +16,12 @@ from score.course.settings import CourseError
 
 
 def completed(function, tasks, open_executor, width):
-    """Yield (task, function(task) or the exception it ended with) as they end, at most `width` of them under way.
+    """Yield (task, function(task) or the exception it ended with) as they end, at most `width` of
+    them under way.
 
-    open_executor: makes the executor, and another where its processes were killed: what was under way then is done again, one
-    after the other, so that what kills its process takes nothing else along.
+    open_executor: makes the executor, and another where its processes were killed: what was under
+    way then is done again, one after the other, so that what kills its process takes nothing else
+    along.
     """
     tasks, again, running = iter(tasks), [], {}
     while True:
@@ -44,12 +49,16 @@ def completed(function, tasks, open_executor, width):
 
 @contextmanager
 def processes(jobs, scratch):
-    """An executor of `jobs` processes, one torch thread each, that put temporary files into the folder `scratch`.
+    """An executor of `jobs` processes, one torch thread each, that put temporary files into the
+    folder `scratch`.
 
-    They end when this process does, however it ends, and not when a terminal's Ctrl-C reaches all that runs in it.
+    They end when this process does, however it ends, and not when a terminal's Ctrl-C reaches all
+    that runs in it.
     """
     ours, theirs = multiprocessing.Pipe()
-    executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (theirs, str(scratch)))
+    executor = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), _begin, (theirs, str(scratch))
+    )
     try:
         yield executor
     except BaseException:
@@ -79,7 +88,9 @@ def cluster(address):
     try:
         from distributed import Client
     except ImportError:
-        raise CourseError("A Dask scheduler needs the extra `cluster`: pip install 'pusht-course-kit[cluster]'.") from None
+        raise CourseError(
+            "A Dask scheduler needs the extra `cluster`: pip install 'pusht-course-kit[cluster]'."
+        ) from None
     try:
         client = Client(address, timeout=5)
     except (OSError, ValueError) as error:

@@ -1,4 +1,7 @@
-"""The course's gradebook: what goes in from results, one transaction a student, and what people changed there by hand."""
+"""The course's gradebook: what goes in from results, one transaction a student, and what people
+changed there by hand.
+"""
+
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -12,7 +15,9 @@ from score.course.settings import ASSIGNMENT
 
 
 def add_notebooks(course, names):
-    """Enter the notebooks of these names where they are new: nbgrader itself takes none once somebody has been graded."""
+    """Enter the notebooks of these names where they are new: nbgrader itself takes none once
+    somebody has been graded.
+    """
     if (course.folder / "gradebook.db").exists():
         with api.Gradebook(course.gradebook) as gradebook:
             gradebook.update_or_create_assignment(ASSIGNMENT)
@@ -29,7 +34,13 @@ def without_students(course):
         source.close()
         copy.close()
         with api.Gradebook(f"sqlite:///{path}") as gradebook:
-            for table in (api.Grade, api.Comment, api.SubmittedNotebook, api.SubmittedAssignment, api.Student):
+            for table in (
+                api.Grade,
+                api.Comment,
+                api.SubmittedNotebook,
+                api.SubmittedAssignment,
+                api.Student,
+            ):
                 gradebook.db.query(table).delete()
             gradebook.db.commit()
         copy = sqlite3.connect(path)
@@ -39,10 +50,12 @@ def without_students(course):
 
 
 def merge(gradebook, student, results, timestamp, config):
-    """Set a student's automatic scores and late penalties from results, {part: `PartResult`}, in one transaction.
+    """Set a student's automatic scores and late penalties from results, {part: `PartResult`}, in
+    one transaction.
 
-    timestamp: when it was handed in, None where that is not known. What a person entered stays; where there is such a score,
-    nbgrader asks for another look. config: nbgrader's, with the rule for late penalties.
+    timestamp: when it was handed in, None where that is not known. What a person entered stays;
+    where there is such a score, nbgrader asks for another look. config: nbgrader's, with the rule
+    for late penalties.
     """
     db = gradebook.db
     try:
@@ -66,8 +79,12 @@ def merge(gradebook, student, results, timestamp, config):
     for notebook in submission.notebooks:
         penalty = None
         if submission.total_seconds_late > 0:
-            penalty = penalties.plugin_inst.late_submission_penalty(student, notebook.score, submission.total_seconds_late)
-        notebook.late_submission_penalty = penalty if penalty is None else min(max(penalty, 0), notebook.score)
+            penalty = penalties.plugin_inst.late_submission_penalty(
+                student, notebook.score, submission.total_seconds_late
+            )
+        notebook.late_submission_penalty = (
+            penalty if penalty is None else min(max(penalty, 0), notebook.score)
+        )
     db.commit()
 
 
@@ -88,7 +105,11 @@ def complete(gradebook):
     with gradebook.db.no_autoflush:
         for submission in assignment.submissions:
             there = {entry.notebook_id for entry in submission.notebooks}
-            _hand_in(gradebook.db, submission, [notebook for notebook in assignment.notebooks if notebook.id not in there])
+            _hand_in(
+                gradebook.db,
+                submission,
+                [notebook for notebook in assignment.notebooks if notebook.id not in there],
+            )
     gradebook.db.commit()
 
 
@@ -119,12 +140,20 @@ def by_hand(gradebook, student):
         for grade in notebook.grades:
             comment = comments.get(grade.name, "")
             if grade.manual_score is not None or grade.extra_credit or comment:
-                found[notebook.name, grade.name] = Hand(grade.manual_score, grade.extra_credit, comment)
+                found[notebook.name, grade.name] = Hand(
+                    grade.manual_score, grade.extra_credit, comment
+                )
     return found
 
 
 def scores(gradebook, student):
     """({(part, cell): points as nbgrader counts them}, {part: late penalty}) of a student."""
     notebooks = gradebook.find_submission(ASSIGNMENT, student).notebooks
-    return ({(notebook.name, grade.name): float(grade.score) for notebook in notebooks for grade in notebook.grades},
-            {notebook.name: float(notebook.late_submission_penalty or 0.0) for notebook in notebooks})
+    return (
+        {
+            (notebook.name, grade.name): float(grade.score)
+            for notebook in notebooks
+            for grade in notebook.grades
+        },
+        {notebook.name: float(notebook.late_submission_penalty or 0.0) for notebook in notebooks},
+    )

@@ -1,4 +1,7 @@
-"""nbgrader's steps as this course takes them: small transforms of one notebook's cells, put into nbgrader's lists by `configure`."""
+"""nbgrader's steps as this course takes them: small transforms of one notebook's cells, put into
+nbgrader's lists by `configure`.
+"""
+
 import contextlib
 import os
 import subprocess
@@ -28,7 +31,7 @@ from score.hw1.layout import PACKED, graded_files
 from score.verdict import MIME, Verdict
 
 _LOOK_EVERY = 0.2  # s
-_SOCKET_FOLDER_BYTES = 2 ** 20
+_SOCKET_FOLDER_BYTES = 2**20
 
 
 class ClearNamedSolutions(stock.NbGraderPreprocessor):
@@ -40,62 +43,103 @@ class ClearNamedSolutions(stock.NbGraderPreprocessor):
 
 
 class _BoxedKernelManager(AsyncKernelManager):
-    """Starts its kernel in a box, with sockets in a folder of the run's own and not ports that others could listen to."""
+    """Starts its kernel in a box, with sockets in a folder of the run's own and not ports that
+    others could listen to.
+    """
 
     def put_into(self, private, level):
         self._private, self._level = private, level
         self.transport, self.connection_file = "ipc", str(private / "s" / "kernel.json")
         # Interrupts come as messages: no signal reaches into the box.
-        self._kernel_spec = KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], language="python",
-                                       display_name="Python 3", interrupt_mode="message")
+        self._kernel_spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            language="python",
+            display_name="Python 3",
+            interrupt_mode="message",
+        )
 
     async def _async_launch_kernel(self, kernel_cmd, **options):
-        # What it writes past IPython is nobody's: a flood of it would fill the terminal or the disk.
-        await super()._async_launch_kernel(kernel_cmd, **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # What it writes past IPython is nobody's: a flood of it would fill the terminal or the
+        # disk.
+        await super()._async_launch_kernel(
+            kernel_cmd, **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     def format_kernel_cmd(self, extra_arguments=None):
         command = super().format_kernel_cmd(extra_arguments)
         if self._level.own_user:
             os.chown(self.connection_file, levels.user_id(), levels.user_id())
-        return levels.boxed(command, self._private, self._level, {"NBGRADER_EXECUTION": "autograde"})
+        return levels.boxed(
+            command, self._private, self._level, {"NBGRADER_EXECUTION": "autograde"}
+        )
 
 
 class Execute(stock.Execute):
-    """Run a submission in a box, without the cells that are for the student's eyes only, and have its checks judged outside.
+    """Run a submission in a box, without the cells that are for the student's eyes only, and have
+    its checks judged outside.
 
-    What became of it is left in `resources["pusht"]`: the ledger, the box, and why the notebook was stopped if it was.
+    What became of it is left in `resources["pusht"]`: the ledger, the box, and why the notebook was
+    stopped if it was.
     """
 
     first_seed = Integer(help="first of the held-out seeds").tag(config=True)
     episodes = Integer(help="number of held-out episodes").tag(config=True)
     notebook_seconds = Integer(3600, help="of a notebook, all its cells together").tag(config=True)
-    memory_bytes = Integer(4 * 2 ** 30, help="of all processes of a notebook together").tag(config=True)
-    output_bytes = Integer(10 * 2 ** 20, help="of all outputs of a notebook together").tag(config=True)
+    memory_bytes = Integer(4 * 2**30, help="of all processes of a notebook together").tag(
+        config=True
+    )
+    output_bytes = Integer(10 * 2**20, help="of all outputs of a notebook together").tag(
+        config=True
+    )
     filmed = Integer(FILMED, help="of a policy's episodes, how many").tag(config=True)
-    known = Dict(help="policy -> what rolling it out came to, where nothing that it depends on has changed").tag(config=True)
+    known = Dict(
+        help="policy -> what rolling it out came to, where nothing that it depends on has changed"
+    ).tag(config=True)
 
     def __init__(self, *args, level=None, **options):
         super().__init__(*args, **options)
         self._level = level
 
     def preprocess(self, nb, resources=None, km=None):
-        submission, level, started = Path(resources["metadata"]["path"]), self._level or levels.strictest(), time.monotonic()
+        submission, level, started = (
+            Path(resources["metadata"]["path"]),
+            self._level or levels.strictest(),
+            time.monotonic(),
+        )
         self._stopped, self._output_bytes = "", 0
         part = rubric.PARTS[resources["nbgrader"]["notebook"]]
         audit.solution(part.name)  # now, and not in the grader's thread
         files = [file for name in graded_files(part) if (file := hand_in_file(submission / name))]
-        if level is levels.LEVELS[-1]:  # no box: src/ and pickles of the script assignment stay outside
+        if (
+            level is levels.LEVELS[-1]
+        ):  # no box: src/ and pickles of the script assignment stay outside
             files = [file for file in files if file.name != PACKED]
         with tempfile.TemporaryDirectory(prefix="pusht-", dir=short_folder()) as private:
             self._private, self._level = levels.prepare(private, level, files), level
-            grader = Grader(str(self._private / "s" / "grader"), submission, self.first_seed, self.episodes, dict(self.known), self.filmed)
+            grader = Grader(
+                str(self._private / "s" / "grader"),
+                submission,
+                self.first_seed,
+                self.episodes,
+                dict(self.known),
+                self.filmed,
+            )
             with grader as self._grader, self._watched():
-                with contextlib.suppress(DeadKernelError):  # before the first cell; `_stopped` says why
+                with contextlib.suppress(
+                    DeadKernelError
+                ):  # before the first cell; `_stopped` says why
                     nb, resources = super().preprocess(nb, resources, km)
             levels.end_what_was_left(level)
-        seconds = grader.seconds | {"cells": time.monotonic() - started - sum(grader.seconds.values())}
-        resources["pusht"] = {"ledger": {cell: asdict(entry) for cell, entry in grader.ledger.items()}, "rollouts": grader.rollouts,
-                              "box": level.name, "stopped": self._stopped, "seconds": seconds}
+        seconds = grader.seconds | {
+            "cells": time.monotonic() - started - sum(grader.seconds.values())
+        }
+        resources["pusht"] = {
+            "ledger": {cell: asdict(entry) for cell, entry in grader.ledger.items()},
+            "rollouts": grader.rollouts,
+            "box": level.name,
+            "stopped": self._stopped,
+            "seconds": seconds,
+        }
         return nb, resources
 
     def create_kernel_manager(self):
@@ -144,7 +188,9 @@ class Execute(stock.Execute):
     @contextlib.contextmanager
     def _watched(self):
         done = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(done, time.monotonic() + self.notebook_seconds), daemon=True)
+        watch = threading.Thread(
+            target=self._watch, args=(done, time.monotonic() + self.notebook_seconds), daemon=True
+        )
         watch.start()
         try:
             yield
@@ -153,7 +199,9 @@ class Execute(stock.Execute):
             watch.join()
 
     def _watch(self, done, deadline):
-        over = 0  # looks in a row: a process that starts another one seems twice as large for a moment
+        over = (
+            0  # looks in a row: a process that starts another one seems twice as large for a moment
+        )
         while not done.wait(_LOOK_EVERY):
             over = over + 1 if _resident(self._processes()) > self.memory_bytes else 0
             if time.monotonic() > deadline:
@@ -166,12 +214,20 @@ class Execute(stock.Execute):
 
 def hand_in_file(path):
     """The path where it is a file of its own of a size that can be used; None where it is not."""
-    return path if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_BYTES else None
+    return (
+        path
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_BYTES
+        else None
+    )
 
 
 def short_folder():
     """Where to put sockets: a path of theirs may have some 100 characters."""
-    return tempfile.gettempdir() if len(tempfile.gettempdir()) < 50 or not os.path.isdir("/tmp") else "/tmp"
+    return (
+        tempfile.gettempdir()
+        if len(tempfile.gettempdir()) < 50 or not os.path.isdir("/tmp")
+        else "/tmp"
+    )
 
 
 def _resident(processes):
@@ -192,18 +248,28 @@ def _held(folder):
 
 
 class SaveAutoGrades(stock.SaveAutoGrades):
-    """Score a test cell by the ledger, and put its verdict under the cell in place of whatever the notebook printed there.
+    """Score a test cell by the ledger, and put its verdict under the cell in place of whatever the
+    notebook printed there.
 
-    What the notebook claimed beyond the ledger is flagged in the notebook's metadata, with what else became of it.
+    What the notebook claimed beyond the ledger is flagged in the notebook's metadata, with what
+    else became of it.
     """
 
     def preprocess(self, nb, resources):
-        self._told = resources.get("pusht") or {"ledger": {}, "rollouts": {}, "box": "none", "stopped": "", "seconds": {},
-                                                "missing": "This notebook was not run by the course's own configuration."}
+        self._told = resources.get("pusht") or {
+            "ledger": {},
+            "rollouts": {},
+            "box": "none",
+            "stopped": "",
+            "seconds": {},
+            "missing": "This notebook was not run by the course's own configuration.",
+        }
         self._flags, self._cells = [], {}
         nb, resources = super().preprocess(nb, resources)
         told = {name: self._told[name] for name in ("box", "stopped", "seconds", "rollouts")}
-        nb.metadata["pusht"] = nbformat.from_dict(told | {"flags": self._flags, "cells": self._cells})
+        nb.metadata["pusht"] = nbformat.from_dict(
+            told | {"flags": self._flags, "cells": self._cells}
+        )
         return nb, resources
 
     def preprocess_cell(self, cell, resources, cell_index):
@@ -213,14 +279,26 @@ class SaveAutoGrades(stock.SaveAutoGrades):
         verdict = self._verdict(cell, grade_id)
         for claim in sorted(set(_claims(cell))):
             if claim > verdict.points + 1e-6:
-                self._flags.append(f"{grade_id}: the notebook's own output claims {claim:g} points, the ledger has {verdict.points:g}.")
+                self._flags.append(
+                    f"{grade_id}: the notebook's own output claims {claim:g} points, the ledger has"
+                    f" {verdict.points:g}."
+                )
         entry = self._told["ledger"].get(grade_id, {"flags": [], "seconds": 0.0})
         self._flags += entry["flags"]
         self._cells[grade_id] = asdict(verdict) | {"seconds": entry["seconds"]}
         errors = [output for output in cell.outputs if output.output_type == "error"]
-        cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": str(verdict), MIME: asdict(verdict)}), *errors]
-        grade = self.gradebook.find_grade(grade_id, self.notebook_id, self.assignment_id, self.student_id)
-        grade.auto_score = min(max(float(verdict.points), 0.0), float(cell.metadata.nbgrader["points"]))
+        cell.outputs = [
+            nbformat.v4.new_output(
+                "display_data", {"text/plain": str(verdict), MIME: asdict(verdict)}
+            ),
+            *errors,
+        ]
+        grade = self.gradebook.find_grade(
+            grade_id, self.notebook_id, self.assignment_id, self.student_id
+        )
+        grade.auto_score = min(
+            max(float(verdict.points), 0.0), float(cell.metadata.nbgrader["points"])
+        )
         grade.needs_manual_grade = grade.manual_score is not None
         self.gradebook.db.commit()
         return cell, resources
@@ -228,22 +306,32 @@ class SaveAutoGrades(stock.SaveAutoGrades):
     def _verdict(self, cell, grade_id):
         if grade_id in self._told["ledger"]:
             return Verdict(**self._told["ledger"][grade_id]["verdict"])
-        reason = self._told.get("missing") or (f"The notebook was stopped before this check: {self._told['stopped']}."
-                                               if self._told["stopped"] else _why_unasked(cell))
+        reason = self._told.get("missing") or (
+            f"The notebook was stopped before this check: {self._told['stopped']}."
+            if self._told["stopped"]
+            else _why_unasked(cell)
+        )
         return Verdict(expected(grade_id)[2], 0.0, float(cell.metadata.nbgrader["points"]), reason)
 
 
 def _why_unasked(cell):
     for output in cell.get("outputs", ()):
         if output.output_type == "error":
-            return f"The check stopped with {output.ename}: {output.evalue}. An earlier cell failed or is missing."
+            return (
+                f"The check stopped with {output.ename}: {output.evalue}. An earlier cell failed or"
+                " is missing."
+            )
     return "The check did not ask the grader."
 
 
 def _claims(cell):
     """Points that a test cell's outputs claim: by a verdict, or by a number as its result."""
     for output in cell.get("outputs", ()):
-        claimed = output.get("data", {}).get(MIME, {}).get("points") if isinstance(output.get("data", {}).get(MIME), dict) else None
+        claimed = (
+            output.get("data", {}).get(MIME, {}).get("points")
+            if isinstance(output.get("data", {}).get(MIME), dict)
+            else None
+        )
         if claimed is None and output.output_type == "execute_result":
             claimed = output.data.get("text/plain")
         with contextlib.suppress(TypeError, ValueError):

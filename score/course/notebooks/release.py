@@ -1,21 +1,42 @@
-"""What leaves the instructor's hands: nbgrader's release and the bundle that students fetch the kit from."""
+"""What leaves the instructor's hands: nbgrader's release and the bundle that students fetch the kit
+from.
+"""
+
 import io
 import shutil
 import zipfile
 
 from score.course.grading.class_run import nbgrader_api
 from score.course.nbgrader import gradebook
-from score.course.notebooks.build import ROOT, parts_with_source, source_notebook, student_notebook, write
+from score.course.notebooks.build import (
+    ROOT,
+    parts_with_source,
+    source_notebook,
+    student_notebook,
+    write,
+)
 from score.course.settings import ASSIGNMENT, CourseError
 
-# What students get of the kit. Sources with solutions, tests, reference checkpoints and the instructor's part stay out.
-_BUNDLED = ["pusht/**/*.py", "pusht/*.js", "pusht/figures/*.png", "pusht/figures/*.txt", "score/**/*.py", "score/**/*.json",
-            "losses/**/*.pkl", "data/**/*", "LICENSE"]
+# What students get of the kit. Sources with solutions, tests, reference checkpoints and the
+# instructor's part stay out.
+_BUNDLED = [
+    "pusht/**/*.py",
+    "pusht/*.js",
+    "pusht/figures/*.png",
+    "pusht/figures/*.txt",
+    "score/**/*.py",
+    "score/**/*.json",
+    "losses/**/*.pkl",
+    "data/**/*",
+    "LICENSE",
+]
 _LEFT_OUT = ("score/course/", "data/reference/")
 
 
 def release(course):
-    """Build the sources anew, have nbgrader make the release from them, and write the students' bundle."""
+    """Build the sources anew, have nbgrader make the release from them, and write the students'
+    bundle.
+    """
     for part in parts_with_source():
         write(source_notebook(part, course.bundle), course.source / f"{part.name}.ipynb")
     gradebook.add_notebooks(course, [part.name for part in parts_with_source()])
@@ -49,12 +70,17 @@ def _generate(course):
             before.rename(made)
         shutil.rmtree(before, ignore_errors=True)
     if not result["success"]:
-        raise CourseError(f"nbgrader could not make the release, so the last one stays: {result.get('error') or result.get('log')}")
+        raise CourseError(
+            "nbgrader could not make the release, so the last one stays:"
+            f" {result.get('error') or result.get('log')}"
+        )
 
 
 def bundle_bytes(notebooks):
     """The zip that students fetch: always the same bytes for the same kit and notebooks."""
-    files = {"notebooks/" + path.name: path.read_bytes() for path in sorted(notebooks.glob("*.ipynb"))}
+    files = {
+        "notebooks/" + path.name: path.read_bytes() for path in sorted(notebooks.glob("*.ipynb"))
+    }
     for pattern in _BUNDLED:
         for path in sorted(ROOT.glob(pattern)):
             name = path.relative_to(ROOT).as_posix()
@@ -64,11 +90,16 @@ def bundle_bytes(notebooks):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+            archive.writestr(
+                zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0)),
+                content,
+                zipfile.ZIP_DEFLATED,
+            )
     return packed.getvalue()
 
 
 def _student_requirements():
     import tomllib
+
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return ("\n".join(project["dependencies"]) + "\n").encode()

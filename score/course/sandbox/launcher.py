@@ -1,9 +1,11 @@
-"""What becomes a student's kernel: it gives up what is not needed, then turns into the command it is given.
+"""What becomes a student's kernel: it gives up what is not needed, then turns into the command it
+is given.
 
     python -I -S launcher.py SETTINGS COMMAND…
 
 It is run as a bare file, in a box where none of the grader's code is: the standard library alone.
 """
+
 import ctypes
 import errno
 import json
@@ -15,15 +17,19 @@ import struct
 import sys
 
 _DEATH_SIGNAL, _FILTER_CALLS, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 22, 36, 38  # prctl's PR_SET_…
-# By machine: its name in the kernel's records of calls, and its number of the call socket; io_uring_setup has the same on all.
+# By machine: its name in the kernel's records of calls, and its number of the call socket;
+# io_uring_setup has the same on all.
 _CALLS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
 _IO_URING_SETUP, _FOREIGN_CALLS = 425, 0x40000000
-# Refused with an error that ZeroMQ, which looks for the machine's addresses, takes for "there are none"; at others it aborts.
+# Refused with an error that ZeroMQ, which looks for the machine's addresses, takes for "there are
+# none"; at others it aborts.
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EOPNOTSUPP
 
 
 def enter(settings, command):
-    """Become `command`. settings: limits by rlimit's name, uid or None, the process to die with or None, folder, environment."""
+    """Become `command`. settings: limits by rlimit's name, uid or None, the process to die with or
+    None, folder, environment.
+    """
     for name, most in settings["limits"].items():
         kind = getattr(resource, name, None)
         if kind is not None:
@@ -42,7 +48,9 @@ def enter(settings, command):
 
 
 def _do_without_walls(parent):
-    """On Linux, what bubblewrap sees to elsewhere: the kernel ends with its parent, nothing in it gains rights, there is no network."""
+    """On Linux, what bubblewrap sees to elsewhere: the kernel ends with its parent, nothing in it
+    gains rights, there is no network.
+    """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is None:
         return
@@ -50,23 +58,35 @@ def _do_without_walls(parent):
     prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("The process that asked for a kernel is gone.")
-    prctl(_SUBREAPER, 1, 0, 0, 0)  # what is split off stays below the kernel, where the watchdog counts it
+    prctl(
+        _SUBREAPER, 1, 0, 0, 0
+    )  # what is split off stays below the kernel, where the watchdog counts it
     prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     if os.uname().machine in _CALLS:
         calls = _local_sockets_only(*_CALLS[os.uname().machine])
         code = ctypes.create_string_buffer(calls, len(calls))
-        program = ctypes.create_string_buffer(struct.pack("@HP", len(calls) // 8, ctypes.addressof(code)))
+        program = ctypes.create_string_buffer(
+            struct.pack("@HP", len(calls) // 8, ctypes.addressof(code))
+        )
         prctl(_FILTER_CALLS, 2, ctypes.addressof(program), 0, 0)
 
 
 def _local_sockets_only(machine, socket_call):
-    """A program for the kernel's filter of calls (seccomp): it refuses sockets but AF_UNIX, and calls that go round the filter."""
+    """A program for the kernel's filter of calls (seccomp): it refuses sockets but AF_UNIX, and
+    calls that go round the filter.
+    """
     load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06
     program = [
-        (load, 0, 0, 4), (equal, 0, 7, machine),  # calls of another kind, such as of 32 bits, are numbered otherwise
-        (load, 0, 0, 0), (at_least, 5, 0, _FOREIGN_CALLS), (equal, 4, 0, _IO_URING_SETUP), (equal, 0, 2, socket_call),
-        (load, 0, 0, 16), (equal, 0, 1, socket.AF_UNIX),
-        (give, 0, 0, _ALLOW), (give, 0, 0, _REFUSE),
+        (load, 0, 0, 4),
+        (equal, 0, 7, machine),  # calls of another kind, such as of 32 bits, are numbered otherwise
+        (load, 0, 0, 0),
+        (at_least, 5, 0, _FOREIGN_CALLS),
+        (equal, 4, 0, _IO_URING_SETUP),
+        (equal, 0, 2, socket_call),
+        (load, 0, 0, 16),
+        (equal, 0, 1, socket.AF_UNIX),
+        (give, 0, 0, _ALLOW),
+        (give, 0, 0, _REFUSE),
     ]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 

@@ -1,4 +1,7 @@
-"""`make demo`: the whole way of a course, from six submissions to a class's grades, with nothing to train or to download."""
+"""`make demo`: the whole way of a course, from six submissions to a class's grades, with nothing to
+train or to download.
+"""
+
 import json
 import os
 import shutil
@@ -9,7 +12,12 @@ from pusht import demos
 from score import rubric
 from score.course.collect.collect import run_collect
 from score.course.grading.class_run import grade_course, reasons, remarks, table
-from score.course.notebooks.build import answered_notebook, parts_with_source, student_notebook, write
+from score.course.notebooks.build import (
+    answered_notebook,
+    parts_with_source,
+    student_notebook,
+    write,
+)
 from score.course.sandbox.levels import strictest
 from score.course.settings import ASSIGNMENT, create
 from score.course.tools.reference import reference_path
@@ -32,28 +40,59 @@ _WRONG = {
 
 
 def demo(folder):
-    """Make a course, lay out six submissions built from the reference checkpoints, grade them, print the class."""
+    """Make a course, lay out six submissions built from the reference checkpoints, grade them,
+    print the class.
+    """
     started, folder = time.monotonic(), Path(folder).resolve()
     found = demos.open("shipped")
-    print(f"Demonstrations: {found.num_episodes} episodes, {len(found.states)} steps, in {demos.SHIPPED.name}.", flush=True)
+    print(
+        f"Demonstrations: {found.num_episodes} episodes, {len(found.states)} steps, in"
+        f" {demos.SHIPPED.name}.",
+        flush=True,
+    )
 
     for leftover in ("course", "export"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
     course = create(folder / "course", first_seed=rubric.GRADED_FIRST_SEED, episodes=_EPISODES)
     parts = parts_with_source()
-    policies = [name for name, policy in rubric.POLICIES.items() if reference_path(policy, "shipped").exists()]
+    policies = [
+        name
+        for name, policy in rubric.POLICIES.items()
+        if reference_path(policy, "shipped").exists()
+    ]
     answered = {part.name: answered_notebook(part) for part in parts}
-    part1, part3, part4 = rubric.PARTS["part1_mlp"], rubric.PARTS["part3_ddpm"], rubric.PARTS["part4_flow"]
+    part1, part3, part4 = (
+        rubric.PARTS["part1_mlp"],
+        rubric.PARTS["part3_ddpm"],
+        rubric.PARTS["part4_flow"],
+    )
     _hand_in(folder / "export", "all_answered", answered, policies)
-    _hand_in(folder / "export", "untouched", {part.name: student_notebook(part) for part in parts}, [])
-    _hand_in(folder / "export", "part3_wrong", answered | {part3.name: _wrong_notebook(part3)}, policies)
-    _hand_in(folder / "export", "part2_no_checkpoint", answered, [name for name in policies if name != "part2_cvae"])
-    _hand_in(folder / "export", "part4_half", answered | {part4.name: answered_notebook(part4, only=_HALF)},
-             [name for name in policies if name != "part4_flow"])
+    _hand_in(
+        folder / "export", "untouched", {part.name: student_notebook(part) for part in parts}, []
+    )
+    _hand_in(
+        folder / "export", "part3_wrong", answered | {part3.name: _wrong_notebook(part3)}, policies
+    )
+    _hand_in(
+        folder / "export",
+        "part2_no_checkpoint",
+        answered,
+        [name for name in policies if name != "part2_cvae"],
+    )
+    _hand_in(
+        folder / "export",
+        "part4_half",
+        answered | {part4.name: answered_notebook(part4, only=_HALF)},
+        [name for name in policies if name != "part4_flow"],
+    )
     _hand_in(folder / "export", "part1_forged", {part1.name: _forged_notebook(part1)}, [])
     _as_colab_leaves_it(folder / "export" / "all_answered", part3.name)
     run_collect(course.folder, shutil.make_archive(folder / "export", "zip", folder / "export"))
-    print(f"Course with {len(course.students())} submissions of up to {len(parts)} notebooks: {course.folder}", flush=True)
+    print(
+        f"Course with {len(course.students())} submissions of up to {len(parts)} notebooks:"
+        f" {course.folder}",
+        flush=True,
+    )
 
     grading = time.monotonic()
     grades = grade_course(course, jobs=os.cpu_count() or 1)
@@ -61,7 +100,9 @@ def demo(folder):
     for student, notebook, sentence in remarks(course):
         print(f"Look at {student}, {notebook}: {sentence}")
     print(f"Isolation: {strictest()}.")
-    print(f"Graded in {time.monotonic() - grading:.0f} s, {course.episodes} episodes for each policy.")
+    print(
+        f"Graded in {time.monotonic() - grading:.0f} s, {course.episodes} episodes for each policy."
+    )
     for student in course.students():
         print(f"{student}: {course.folder / 'feedback' / student / ASSIGNMENT / 'feedback.html'}")
     print(f"The class: {course.folder / 'report.html'}, {course.folder / 'grades.csv'}")
@@ -69,7 +110,9 @@ def demo(folder):
 
 
 def _hand_in(export, student, notebooks, policies):
-    """Lay out a submission: its notebooks, by part, and the reference checkpoints of the named policies."""
+    """Lay out a submission: its notebooks, by part, and the reference checkpoints of the named
+    policies.
+    """
     folder = export / student
     for name, notebook in notebooks.items():
         write(notebook, folder / f"{name}.ipynb")
@@ -82,14 +125,18 @@ def _as_colab_leaves_it(folder, name):
     content = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf-8"))
     for cell in content["cells"]:
         cell["metadata"] = {"id": cell.pop("id")}
-    (folder / f"Copy of {name} (1).ipynb").write_text(json.dumps(content | {"nbformat_minor": 0}), encoding="utf-8")
+    (folder / f"Copy of {name} (1).ipynb").write_text(
+        json.dumps(content | {"nbformat_minor": 0}), encoding="utf-8"
+    )
     (folder / f"{name}.ipynb").unlink()
 
 
 def _forged_notebook(part):
     """Part I whose checks are replaced."""
     notebook = student_notebook(part)
-    first = next(cell for cell in notebook.cells if cell.cell_type == "code" and "] answer" in cell.source)
+    first = next(
+        cell for cell in notebook.cells if cell.cell_type == "code" and "] answer" in cell.source
+    )
     first.source = first.source.split("\n", 1)[0] + _FORGERY
     return notebook
 
@@ -98,8 +145,12 @@ def _wrong_notebook(part):
     """Part III with a common mistake in each answer."""
     notebook = answered_notebook(part)
     for right, wrong in _WRONG.items():
-        cells = [cell for cell in notebook.cells if cell.cell_type == "code" and right in cell.source]
+        cells = [
+            cell for cell in notebook.cells if cell.cell_type == "code" and right in cell.source
+        ]
         if len(cells) != 1:
-            raise ValueError(f"{part.name} has {right!r} in {len(cells)} cells: correct the demo's mistakes.")
+            raise ValueError(
+                f"{part.name} has {right!r} in {len(cells)} cells: correct the demo's mistakes."
+            )
         cells[0].source = cells[0].source.replace(right, wrong)
     return notebook

@@ -3,10 +3,11 @@
     python -m score.course.tools.demonstrations            # data/demonstrations.zarr.zip
     python -m score.course.tools.demonstrations --sheets   # data/shipped.png and data/human.png
 
-A flow policy trained on the human demonstrations drives from fresh starts, many times from each. Of the tries that reach the
-full reward the quickest is kept, and where there is one, the quickest that goes around the block another way. An episode ends
-with its success, so none has an idle tail.
+A flow policy trained on the human demonstrations drives from fresh starts, many times from each. Of
+the tries that reach the full reward the quickest is kept, and where there is one, the quickest that
+goes around the block another way. An episode ends with its success, so none has an idle tail.
 """
+
 import argparse
 import importlib.metadata
 import os
@@ -40,59 +41,97 @@ _GRID = 8  # actions per pixel: they are stored just as they were driven, in few
 def make(seed=SEED, starts=STARTS, tries=TRIES):
     """Drive and return `(Demonstrations, seed of each episode's start (E,))`, ordered by start.
 
-    Each of the `starts` is tried that many times; one that never succeeds within MAX_STEPS is left out.
+    Each of the `starts` is tried that many times; one that never succeeds within MAX_STEPS is left
+    out.
     """
     policy, solved = _human_policy(), {}
     for first in range(0, starts, _BATCH):
         batch = [FIRST_START + i for i in range(first, min(first + _BATCH, starts))]
         for attempt in range(tries):
-            episodes = rollout(policy, batch, obs_horizon=1, max_steps=MAX_STEPS, torch_seed=1000 * seed + attempt)
+            episodes = rollout(
+                policy, batch, obs_horizon=1, max_steps=MAX_STEPS, torch_seed=1000 * seed + attempt
+            )
             for i in np.flatnonzero(episodes.successes):
-                solved.setdefault(batch[i], []).append((episodes.states[i][:-1], episodes.actions[i]))
+                solved.setdefault(batch[i], []).append(
+                    (episodes.states[i][:-1], episodes.actions[i])
+                )
         print(f"{len(solved)} of {batch[-1] - FIRST_START + 1} starts solved.", flush=True)
     kept = [(start, *episode) for start in sorted(solved) for episode in _ways(solved[start])]
     starts, states, actions = zip(*kept)
     ends = np.cumsum([len(chunk) for chunk in actions], dtype=np.int64)
-    return demos.Demonstrations(np.concatenate(states).astype(np.float32), np.concatenate(actions).astype(np.float32), ends), starts
+    return (
+        demos.Demonstrations(
+            np.concatenate(states).astype(np.float32),
+            np.concatenate(actions).astype(np.float32),
+            ends,
+        ),
+        starts,
+    )
 
 
 def _ways(episodes):
-    """Of the (states, actions) from one start the quickest, and the quickest that goes another way around the block."""
+    """Of the (states, actions) from one start the quickest, and the quickest that goes another way
+    around the block.
+    """
     quickest, *others = sorted(episodes, key=lambda episode: len(episode[1]))
     turns = sheet.turns_around(quickest[0])
-    return [quickest, *[other for other in others if abs(sheet.turns_around(other[0]) - turns) > _APART][:1]]
+    return [
+        quickest,
+        *[other for other in others if abs(sheet.turns_around(other[0]) - turns) > _APART][:1],
+    ]
 
 
 def _human_policy():
-    """The flow policy trained on the human demonstrations: observations (B, 1, 5) -> chunks (B, 8, 2) [px]."""
+    """The flow policy trained on the human demonstrations: observations (B, 1, 5) -> chunks (B, 8,
+    2) [px].
+    """
     policy = rubric.POLICIES["part4_flow"]
     checkpoint = load_checkpoint(reference_path(policy, "human"), policy.normalisation)
     with tempfile.TemporaryDirectory() as folder:
         names = run_solution(rubric.PARTS["part4_flow"], folder, train=False)
     model, infer = asked(policy, answer_of(names, policy))
     checkpoint.restore(model)
-    act = receding_horizon(lambda nobs: infer(nobs, len(nobs)), as_range(checkpoint.stats), obs_horizon=policy.obs_horizon,
-                           action_horizon=policy.action_horizon)
+    act = receding_horizon(
+        lambda nobs: infer(nobs, len(nobs)),
+        as_range(checkpoint.stats),
+        obs_horizon=policy.obs_horizon,
+        action_horizon=policy.action_horizon,
+    )
     return lambda obs: np.clip(np.round(act(obs) * _GRID) / _GRID, 0, WINDOW)
 
 
 def write(path, demonstrations, starts, seed=SEED):
-    """Write the set as a zip of a Zarr folder (format 2), the same bytes for the same set on the same versions."""
+    """Write the set as a zip of a Zarr folder (format 2), the same bytes for the same set on the
+    same versions.
+    """
     about = {
-        "about": "Push-T demonstrations of the Push-T course kit: see data/README.md", "license": "MIT", "seed": seed,
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "numpy", "pymunk", "zarr", "numcodecs")},
+        "about": "Push-T demonstrations of the Push-T course kit: see data/README.md",
+        "license": "MIT",
+        "seed": seed,
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("torch", "numpy", "pymunk", "zarr", "numcodecs")
+        },
     }
-    arrays = {"data/state": demonstrations.states, "data/action": demonstrations.actions,
-              "meta/episode_ends": demonstrations.episode_ends, "meta/start_seed": np.array(starts, dtype=np.int64)}
+    arrays = {
+        "data/state": demonstrations.states,
+        "data/action": demonstrations.actions,
+        "meta/episode_ends": demonstrations.episode_ends,
+        "meta/start_seed": np.array(starts, dtype=np.int64),
+    }
     part = Path(f"{path}.part")
     with tempfile.TemporaryDirectory() as folder:
         group = zarr.open_group(folder, mode="w", zarr_format=2, attributes=about)
         for name, array in arrays.items():
-            group.create_array(name, data=array, chunks=array.shape, compressors=Blosc("zstd", 9, Blosc.SHUFFLE))
+            group.create_array(
+                name, data=array, chunks=array.shape, compressors=Blosc("zstd", 9, Blosc.SHUFFLE)
+            )
         with zipfile.ZipFile(part, "w") as archive:
             for file in sorted(file for file in Path(folder).rglob("*") if file.is_file()):
                 name = f"demonstrations.zarr/{file.relative_to(folder).as_posix()}"
-                archive.writestr(zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0)), file.read_bytes())
+                archive.writestr(
+                    zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0)), file.read_bytes()
+                )
     os.replace(part, path)
 
 
@@ -116,25 +155,48 @@ def _rows(shown):
         "episodes, steps": f"{shown.num_episodes}, {len(shown.states):,}",
         "length: median (tenth to nine tenths)": f"{middle:.1f} s ({low:.1f} to {high:.1f})",
         "speed of the agent, likewise": f"{usual:.0f} px/s ({slow:.0f} to {fast:.0f})",
-        "goal covered at the start, before the last step: medians": f"{np.median(of.coverage[:, 0]):.2f}, {np.median(of.coverage[:, -1]):.2f}",
-        "around the block anticlockwise, clockwise": f"{(of.turns < 0).mean():.0%}, {(of.turns > 0).mean():.0%}",
+        "goal covered at the start, before the last step: medians": (
+            f"{np.median(of.coverage[:, 0]):.2f}, {np.median(of.coverage[:, -1]):.2f}"
+        ),
+        "around the block anticlockwise, clockwise": (
+            f"{(of.turns < 0).mean():.0%}, {(of.turns > 0).mean():.0%}"
+        ),
         "more than half a turn": f"{(abs(of.turns) > 0.5).mean():.0%}",
     }
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m score.course.tools.demonstrations", description="Make the shipped demonstrations.")
-    parser.add_argument("--seed", type=int, default=SEED, help=f"of the random numbers (default: {SEED}, the kit's own set)")
-    parser.add_argument("--out", type=Path, default=demos.SHIPPED, help="the zip to write (default: that of the kit)")
-    parser.add_argument("--sheets", action="store_true", help="make nothing: draw the sheets and print the figures of both sets")
+    parser = argparse.ArgumentParser(
+        prog="python -m score.course.tools.demonstrations",
+        description="Make the shipped demonstrations.",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=SEED,
+        help=f"of the random numbers (default: {SEED}, the kit's own set)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=demos.SHIPPED,
+        help="the zip to write (default: that of the kit)",
+    )
+    parser.add_argument(
+        "--sheets",
+        action="store_true",
+        help="make nothing: draw the sheets and print the figures of both sets",
+    )
     options = parser.parse_args()
     if options.sheets:
         draw_sheets()
         return
     demonstrations, starts = make(options.seed)
     write(options.out, demonstrations, starts, options.seed)
-    print(f"{options.out}: {demonstrations.num_episodes} episodes, {len(demonstrations.states)} steps, "
-          f"fingerprint {demonstrations.fingerprint}")
+    print(
+        f"{options.out}: {demonstrations.num_episodes} episodes, {len(demonstrations.states)}"
+        f" steps, fingerprint {demonstrations.fingerprint}"
+    )
 
 
 if __name__ == "__main__":
