@@ -1,0 +1,117 @@
+"""The grammar of a notebook's cells: what their first lines say, read here for all of the kit.
+
+The first line of a code cell is its marker. It stays in the notebook, so that a cell is known by
+its text alone, whatever an editor does to its metadata:
+
+    # [part1/setup] given             runs as it is, also when graded
+    # [part1/train] practice          is for the student's eyes only and left out when graded
+    # [part1/bc_loss] answer Q1.2     is the student's; releases empty it
+    # [part1/q1_2] test               judges the answer before it; its points come from the rubric
+    # [part1/encode] extension E1.1   is the student's, worth no points and left out when graded
+
+The first line of a text cell that is answered in words and graded by a person:
+
+    <!-- [part4/curves] written Q4.5 -->
+
+In a source, a solution stands between `### BEGIN SOLUTION` and `### END SOLUTION`; in a cell with
+two questions the first of these lines names one: `### BEGIN SOLUTION Q4.3`.
+"""
+
+import re
+from dataclasses import dataclass
+
+_MARKER = re.compile(
+    r"[ \t]*(?:#|<!--) \[(?P<id>part\d/\w+)\]"
+    r" (?P<kind>given|practice|answer|extension|test|written)\b(?P<rest>.*)"
+)
+_ID = re.compile(r"[ \t]*(?:#|<!--)[ \t]*\[(?P<id>part\d/\w+)\]")
+_QUESTION = re.compile(r"[QE]\d+\.\d+")
+_SOLUTION = re.compile(
+    r"^(?P<indent> *)### BEGIN SOLUTION(?: (?P<name>[QE][\d.]+))?\n.*?^ *### END SOLUTION\n?",
+    re.DOTALL | re.MULTILINE,
+)
+_SOLUTION_LINE = re.compile(r"^ *### (?:BEGIN|END) SOLUTION.*\n?", re.MULTILINE)
+_UNANSWERED = re.compile(r"^\s*raise NotImplementedError\(.*?([QE]\d+\.\d+)", re.MULTILINE)
+_UNWRITTEN = re.compile(r"\*Your answer:\*\s*\Z")
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What a cell's first line says: its id ("part1/bc_loss"), its kind, its questions' names."""
+
+    id: str
+    kind: str
+    questions: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The cell's id in nbgrader and in results, such as "part1-bc_loss"."""
+        return self.id.replace("/", "-")
+
+    @property
+    def part(self) -> str:
+        """The beginning of the part's name, such as "part1"."""
+        return self.id.partition("/")[0]
+
+
+def read_marker(line: str) -> Marker | None:
+    """Return the marker that a line is; None for any other line. Of a text the first line counts."""
+    found = _MARKER.match(line)
+    if found is None:
+        return None
+    return Marker(found["id"], found["kind"], tuple(_QUESTION.findall(found["rest"])))
+
+
+def read_id(line: str) -> str | None:
+    """Return the id in a first line whose marker may be a little off otherwise; None without one."""
+    found = _ID.match(line)
+    return found["id"] if found else None
+
+
+def split_cells(source: str) -> list[tuple[Marker, str]]:
+    """Return (marker, body) of each marked cell in a cell's source, into which students may have
+    merged several. Text before the first marker belongs to none and is left out.
+    """
+    cells: list[tuple[Marker, list[str]]] = []
+    for line in source.split("\n"):
+        marker = read_marker(line)
+        if marker:
+            cells.append((marker, []))
+        elif cells:
+            cells[-1][1].append(line)
+    return [(marker, "\n".join(lines).strip("\n")) for marker, lines in cells]
+
+
+def clear_solutions(source: str) -> str:
+    """Return a cell's source with each solution replaced by an error that names its question."""
+    marker = read_marker(source)
+    question = marker.questions[0] if marker and marker.questions else "this cell"
+
+    def stub(region: re.Match[str]) -> str:
+        indent, name = region["indent"], region["name"] or question
+        return (
+            f"{indent}# TODO {name}: your answer here\n"
+            f'{indent}raise NotImplementedError("Need to implement for {name}")\n'
+        )
+
+    return _SOLUTION.sub(stub, source).rstrip("\n")
+
+
+def keep_solutions(source: str) -> str:
+    """Return a cell's source as a student would fill it in: solutions without the lines around."""
+    return _SOLUTION_LINE.sub("", source).rstrip("\n")
+
+
+def has_solution(source: str) -> bool:
+    """Say whether a solution begins in a cell's source."""
+    return "### BEGIN SOLUTION" in source
+
+
+def unanswered(body: str) -> list[str]:
+    """Return the questions that a cell's body still answers with the released error."""
+    return _UNANSWERED.findall(body)
+
+
+def unwritten(body: str) -> bool:
+    """Say whether a text cell's answer is still empty."""
+    return bool(_UNWRITTEN.search(body))
