@@ -55,7 +55,7 @@ class Marker:
 
 
 def read_marker(line: str) -> Marker | None:
-    """Return the marker that a line is; None for any other line. Of a text the first line counts."""
+    """Return the marker that a line is, or that a text begins with; None for any other."""
     found = _MARKER.match(line)
     if found is None:
         return None
@@ -63,7 +63,7 @@ def read_marker(line: str) -> Marker | None:
 
 
 def read_id(line: str) -> str | None:
-    """Return the id in a first line whose marker may be a little off otherwise; None without one."""
+    """Return the id in a first line whose marker may be a little off; None without an id."""
     found = _ID.match(line)
     return found["id"] if found else None
 
