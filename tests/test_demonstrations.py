@@ -14,7 +14,7 @@ from pusht.demos import Demonstrations
 from pusht.figures import sheet
 from pusht.sim import PushTSim, reward, sample_start
 from score import rubric
-from score.course.settings import demonstrations as making
+from score.course.tools import demonstrations as making
 
 
 @pytest.fixture(scope="module")
