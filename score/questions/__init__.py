@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from score import rubric
-from score.questions import cvae, ddpm, extensions, flow, mlp
+from score.questions import cvae, cvae_agent, cvae_loss, ddpm, extensions, flow, mlp
 from score.questions.base import Arrays, Question, Rng
 from score.verdict import Verdict
 
@@ -27,7 +27,7 @@ def _questions(questions):
 
 QUESTIONS: dict[str, Question] = {
     question.name: question
-    for module in (mlp, cvae, ddpm, flow)
+    for module in (mlp, cvae_agent, cvae, cvae_loss, ddpm, flow)
     for question in _questions(module.QUESTIONS)
 }
 EXTENSIONS: dict[str, Question] = {

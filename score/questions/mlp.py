@@ -153,30 +153,17 @@ class BCLoss(NumberQuestion):
             "the output is reshaped in the wrong order: view it as (B, pred_horizon, action_dim),"
             " not (B, action_dim, pred_horizon) transposed.",
         )
-        yield Mistake(
-            self.expected(model, nobs.transpose(1, 2), naction),
-            "the observations are flattened in the wrong order: time step by time step, without a"
-            " transpose.",
-        )
-        yield Mistake(
-            self.expected(model, nobs.flip(1), naction),
-            "the observations are flattened in the wrong order: newest last.",
-        )
-        yield Mistake(
-            error[:, 1:9].square().mean(),
-            "only the executed actions count here: compare all pred_horizon of them.",
-        )
-        yield Mistake(
-            error[:, :8].square().mean(),
-            "only the first action_horizon actions count here: compare all pred_horizon of them.",
-        )
-        yield Mistake(
-            naction.square().mean(),
-            "the prediction is left out: compare the model's output with naction.",
-        )
-        yield Mistake(
-            flat.square().mean(), "the target is left out: compare the model's output with naction."
-        )
+        hint = "the observations are flattened in the wrong order: "
+        in_order = "time step by time step, without a transpose."
+        yield Mistake(self.expected(model, nobs.transpose(1, 2), naction), hint + in_order)
+        yield Mistake(self.expected(model, nobs.flip(1), naction), hint + "newest last.")
+        hint = "only the executed actions count here: compare all pred_horizon of them."
+        yield Mistake(error[:, 1:9].square().mean(), hint)
+        hint = "only the first action_horizon actions count here: compare all pred_horizon of them."
+        yield Mistake(error[:, :8].square().mean(), hint)
+        hint = "is left out: compare the model's output with naction."
+        yield Mistake(naction.square().mean(), f"the prediction {hint}")
+        yield Mistake(flat.square().mean(), f"the target {hint}")
 
 
 class MLPInference(InferenceQuestion):
