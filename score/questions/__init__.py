@@ -3,7 +3,15 @@
 from collections.abc import Callable
 
 from score import rubric
-from score.questions import cvae, cvae_agent, cvae_loss, ddpm, extensions, flow, mlp
+from score.questions import (
+    cvae,
+    cvae_agent,
+    cvae_loss,
+    ddpm,
+    extensions,
+    flow,
+    mlp,
+)
 from score.questions.base import Arrays, Question, Rng
 from score.verdict import Verdict
 
@@ -25,10 +33,16 @@ def _questions(questions):
 
 # -- end of the adapter ---------------------------------------------------------------------------
 
+_MODULES = (
+    mlp,
+    cvae_agent,
+    cvae,
+    cvae_loss,
+    ddpm,
+    flow,
+)  # in the order of the parts
 QUESTIONS: dict[str, Question] = {
-    question.name: question
-    for module in (mlp, cvae_agent, cvae, cvae_loss, ddpm, flow)
-    for question in _questions(module.QUESTIONS)
+    question.name: question for module in _MODULES for question in _questions(module.QUESTIONS)
 }
 EXTENSIONS: dict[str, Question] = {
     question.name: question for question in _questions(extensions.EXTENSIONS)
