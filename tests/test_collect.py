@@ -33,10 +33,15 @@ from pusht.checkpoint import Checkpoint
 from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
-from score.course.collect import collect
+from score.course.collect import collect, write
+from score.course.collect import plan as planning
+from score.course.collect.plan import plan
+from score.course.collect.stored import time_stamp
 from score.course.grading.class_run import grade_course
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, CourseError, create, open_course
+from score.submission import files as taken_files
+from score.submission.archive import utc
 
 PART1 = rubric.PARTS["part1_mlp"]
 _STUDENT = {
@@ -192,7 +197,7 @@ GRADESCOPE = {
 )
 @pytest.mark.parametrize("unpacked", [False, True])
 def test_the_students_of_each_kind_of_export_are_known(course, export, files, students, unpacked):
-    uploads = collect.plan(course, export(files, folder=unpacked))
+    uploads = plan(course, export(files, folder=unpacked))
     assert [upload.student for upload in uploads] == students
     assert all(
         {*upload.files} == {"part1_mlp.ipynb"} and upload.parts == {"part1_mlp": "new"}
@@ -208,7 +213,7 @@ def test_the_students_of_each_kind_of_export_are_known(course, export, files, st
     ],
 )
 def test_a_folder_around_all_of_a_zip_is_no_student(course, export, top, files, students):
-    uploads = collect.plan(
+    uploads = plan(
         course, export({f"{top}/{name}": content for name, content in files.items()})
     )
     assert [upload.student for upload in uploads] == students
@@ -221,7 +226,7 @@ def test_a_pattern_of_ones_own_names_the_students(course, export):
             for folder in ("group A/2026 ann", "group B/2026 bo", "README")
         }
     )
-    uploads = collect.plan(course, path, r"group \w/\d+ (?P<student>\w+)/")
+    uploads = plan(course, path, r"group \w/\d+ (?P<student>\w+)/")
     assert [upload.student for upload in uploads] == ["ann", "bo", None]
     assert "README/part1_mlp.ipynb" in uploads[2].remarks[0]
 
@@ -232,7 +237,7 @@ def test_a_pattern_of_ones_own_names_the_students(course, export):
 )
 def test_a_pattern_that_names_no_student_is_told_in_one_sentence(course, export, pattern, sentence):
     with pytest.raises(CourseError, match=sentence):
-        collect.plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}), pattern)
+        plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}), pattern)
 
 
 @pytest.mark.parametrize(
@@ -248,13 +253,13 @@ def test_an_export_that_cannot_be_read_is_told_in_one_sentence(course, tmp_path,
     if content:
         path.write_bytes(content)
     with pytest.raises(CourseError, match=sentence):
-        collect.plan(course, path)
+        plan(course, path)
 
 
 def test_a_course_without_a_release_is_told_in_one_sentence(course, export):
     shutil.rmtree(course.folder / "release")
     with pytest.raises(CourseError, match="course release"):
-        collect.plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}))
+        plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}))
 
 
 def test_the_preview_writes_nothing_and_says_what_would_be_done(course, export, capsys):
@@ -328,21 +333,21 @@ def test_without_metadata_the_time_is_that_of_the_zips_entry_or_of_the_file(cour
     inner = zipped(
         {"part1_mlp.ipynb": NOTEBOOK}, hour=3
     )  # the student's own clock, which does not count
-    (upload,) = collect.plan(course, export({"ann.zip": inner}, hour=15, folder=folder))
+    (upload,) = plan(course, export({"ann.zip": inner}, hour=15, folder=folder))
     assert upload.timestamp.timestamp() == local(15)
 
 
 def test_a_zip_without_dates_has_that_of_its_file(course, export):
     path = export({zipfile.ZipInfo("ann/part1_mlp.ipynb"): NOTEBOOK})
     os.utime(path, (local(9),) * 2)
-    assert collect.plan(course, path)[0].timestamp.timestamp() == local(9)
+    assert plan(course, path)[0].timestamp.timestamp() == local(9)
 
 
 def test_a_later_upload_replaces_and_what_it_replaces_is_kept(course, export):
     collect.collect(course, export({"ann/part1_mlp.ipynb": OTHER}, hour=10))
     before = submitted(course, "ann")
     path = export({"ann/part1_mlp.ipynb": NOTEBOOK}, hour=11)
-    assert collect.plan(course, path)[0].parts == {"part1_mlp": "newer"}
+    assert plan(course, path)[0].parts == {"part1_mlp": "newer"}
     collect.collect(course, path)
     assert submitted(course, "ann")["part1_mlp.ipynb"] != before["part1_mlp.ipynb"]
     assert (course.folder / "originals/ann/part1_mlp.ipynb").read_bytes() == NOTEBOOK
@@ -358,7 +363,7 @@ def test_an_earlier_upload_and_one_of_the_same_time_replace_nothing(course, expo
     before = tree(course.folder)
     for hour in (9, 10):
         path = export({"ann/part1_mlp.ipynb": OTHER}, hour=hour)
-        assert collect.plan(course, path)[0].parts == {"part1_mlp": "older"}
+        assert plan(course, path)[0].parts == {"part1_mlp": "older"}
         assert collect.collect(course, path) == []
     assert tree(course.folder) == before
 
@@ -366,7 +371,7 @@ def test_an_earlier_upload_and_one_of_the_same_time_replace_nothing(course, expo
 def test_the_same_files_again_are_unchanged_whatever_their_date(course, export):
     collect.collect(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}, hour=10))
     path, before = export({"ann/part1_mlp.ipynb": NOTEBOOK}, hour=20), tree(course.folder)
-    assert collect.plan(course, path)[0].parts == {"part1_mlp": "unchanged"}
+    assert plan(course, path)[0].parts == {"part1_mlp": "unchanged"}
     assert collect.collect(course, path) == [] and tree(course.folder) == before
 
 
@@ -377,12 +382,12 @@ def test_the_same_files_are_repaired_again_after_a_new_release(course, export):
     released.write_text(
         nbformat.writes(build.student_notebook(PART1, "https://example.edu/pusht-kit.zip"))
     )
-    assert collect.plan(course, path)[0].parts == {"part1_mlp": "again"}
+    assert plan(course, path)[0].parts == {"part1_mlp": "again"}
     collect.collect(course, path)
     assert b"https://example.edu/pusht-kit.zip" in submitted(course, "ann")["part1_mlp.ipynb"]
     assert (
         submitted(course, "ann")["timestamp.txt"]
-        == collect._stamp(collect._utc(local(10))).encode()
+        == time_stamp(utc(local(10))).encode()
     )
 
 
@@ -394,7 +399,7 @@ def test_parts_that_come_in_exports_of_their_own_stand_beside_each_other(course,
     assert {*submitted(course, "ann")} == {"part1_mlp.ipynb", "part2_cvae.ipynb", "timestamp.txt"}
     assert (
         submitted(course, "ann")["timestamp.txt"]
-        == collect._stamp(collect._utc(local(12))).encode()
+        == time_stamp(utc(local(12))).encode()
     )
     assert not (course.folder / "replaced").exists()
 
@@ -402,7 +407,7 @@ def test_parts_that_come_in_exports_of_their_own_stand_beside_each_other(course,
 def test_what_a_later_upload_forgets_stays_and_is_named(course, export):
     collect.collect(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}, hour=10))
     path = export({"ann/part1_mlp.safetensors": b"weights"}, hour=11)
-    assert "Stays from before: part1_mlp.ipynb." in collect.plan(course, path)[0].remarks
+    assert "Stays from before: part1_mlp.ipynb." in plan(course, path)[0].remarks
     collect.collect(course, path)
     assert {*submitted(course, "ann")} == {
         "part1_mlp.ipynb",
@@ -418,7 +423,7 @@ def test_a_submission_that_was_laid_out_by_hand_counts_by_its_date(course, expor
         {"part1_mlp.ipynb": OTHER, "mine.txt": b"a note"},
         hour=10,
     )
-    assert collect.plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}, hour=9))[0].parts == {
+    assert plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}, hour=9))[0].parts == {
         "part1_mlp": "older"
     }
     collect.collect(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}, hour=11))
@@ -434,7 +439,7 @@ def test_of_two_copies_the_newer_or_else_the_larger_is_taken_and_that_is_said(
 ):
     names, contents = ["ann/part1_mlp.ipynb", "ann/Copy of part1_mlp.ipynb"], [OTHER, NOTEBOOK]
     infos = [zipfile.ZipInfo(name, (2026, 3, 1, hour, 0, 0)) for name, hour in zip(names, hours)]
-    (upload,) = collect.plan(course, export(dict(zip(infos, contents))))
+    (upload,) = plan(course, export(dict(zip(infos, contents))))
     assert upload.files["part1_mlp.ipynb"].sha256 == hashlib.sha256(contents[taken]).hexdigest()
     assert upload.remarks == [
         f"part1_mlp.ipynb is {names[taken]}, the newer or else the larger one, not"
@@ -474,7 +479,7 @@ def test_of_two_copies_the_newer_or_else_the_larger_is_taken_and_that_is_said(
 def test_only_files_of_the_release_are_taken_whatever_was_added_to_their_names(
     course, export, name, taken
 ):
-    uploads = collect.plan(course, export({f"ann/{name}": NOTEBOOK, "ann/other.txt": b"x"}))
+    uploads = plan(course, export({f"ann/{name}": NOTEBOOK, "ann/other.txt": b"x"}))
     assert [*uploads[0].files] == ([taken] if taken else [])
 
 
@@ -510,7 +515,7 @@ def entry(name, mode=0, flags=0):
     ],
 )
 def test_what_is_hostile_in_a_students_zip_is_not_read_and_is_named(course, export, files, reason):
-    uploads = collect.plan(
+    uploads = plan(
         course, export({"ann.zip": zipped(files), "bo/part1_mlp.ipynb": NOTEBOOK})
     )
     assert [upload.student for upload in uploads] == ["ann", "bo"] and not uploads[0].files
@@ -523,8 +528,8 @@ def test_what_is_hostile_in_a_students_zip_is_not_read_and_is_named(course, expo
 def test_a_file_larger_than_its_cap_is_left_out_and_one_of_that_size_is_taken(
     course, export, monkeypatch, unpacked
 ):
-    monkeypatch.setitem(collect.CAPS, ".ipynb", len(NOTEBOOK))
-    ann, bo = collect.plan(
+    monkeypatch.setitem(taken_files.CAPS, ".ipynb", len(NOTEBOOK))
+    ann, bo = plan(
         course,
         export(
             {"ann/part1_mlp.ipynb": NOTEBOOK, "bo/part1_mlp.ipynb": NOTEBOOK + b" "},
@@ -540,7 +545,7 @@ def test_a_file_larger_than_its_cap_is_left_out_and_one_of_that_size_is_taken(
 
 def test_names_are_shown_without_what_a_terminal_would_obey(course, export):
     text = collect.format_plan(
-        collect.plan(
+        plan(
             course, export({"ann/\x1b[2Jnumpy\u202e.py": b"x", "ann/part1_mlp.ipynb": NOTEBOOK})
         )
     )
@@ -550,11 +555,11 @@ def test_names_are_shown_without_what_a_terminal_would_obey(course, export):
 def test_sizes_are_counted_while_reading_and_not_believed_from_the_header(
     course, export, monkeypatch
 ):
-    monkeypatch.setitem(collect.CAPS, ".ipynb", 1000)
+    monkeypatch.setitem(taken_files.CAPS, ".ipynb", 1000)
     packed = bytearray(zipped({"part1_mlp.ipynb": NOTEBOOK}))
     directory = packed.rindex(b"PK\x01\x02")
     packed[directory + 24 : directory + 28] = (10).to_bytes(4, "little")  # "10 bytes unpacked"
-    (upload,) = collect.plan(course, export({"ann.zip": bytes(packed)}))
+    (upload,) = plan(course, export({"ann.zip": bytes(packed)}))
     assert not upload.files and "ann.zip/part1_mlp.ipynb (" in upload.remarks[0]
 
 
@@ -572,7 +577,7 @@ def test_a_damaged_zip_costs_its_student_alone_and_is_named(course, export, dama
         if damage == "no zip"
         else bytes(packed)
     )
-    ann, bo = collect.plan(
+    ann, bo = plan(
         course, export({"ann.zip": content, "bo.zip": zipped({"part1_mlp.ipynb": NOTEBOOK})})
     )
     assert (
@@ -587,7 +592,7 @@ def test_links_in_a_folder_are_not_followed(course, export, tmp_path):
     path = export({"ann/other.txt": b"x", "bo/part1_mlp.ipynb": NOTEBOOK}, folder=True)
     (path / "ann/part1_mlp.ipynb").symlink_to(secret)
     (path / "cy").symlink_to(path / "bo")
-    uploads = collect.plan(course, path)
+    uploads = plan(course, path)
     assert [(upload.student, [*upload.files]) for upload in uploads] == [
         ("ann", []),
         ("bo", ["part1_mlp.ipynb"]),
@@ -602,20 +607,20 @@ def test_links_in_a_folder_are_not_followed(course, export, tmp_path):
 def test_a_submission_larger_than_nbgrader_takes_is_cut_where_it_is_too_much(
     course, export, monkeypatch
 ):
-    monkeypatch.setattr(collect, "_STUDENT_CAP", len(NOTEBOOK) + 10)
+    monkeypatch.setattr(planning, "STUDENT_CAP", len(NOTEBOOK) + 10)
     files = {
         "ann/part1_mlp.ipynb": NOTEBOOK,
         "ann/mlp_vis.mp4": b"x" * 11,
         "ann/cvae_vis.mp4": b"x" * 9,
     }
-    (upload,) = collect.plan(course, export(files))
+    (upload,) = plan(course, export(files))
     assert {*upload.files} == {"part1_mlp.ipynb", "cvae_vis.mp4"}
     assert "ann/mlp_vis.mp4 (the submission would be larger" in upload.remarks[0]
 
 
 @pytest.mark.parametrize("name", ["..", "-rf", "a b", "Zoë", "a;b", "x" * 101, "a\nb", "con.", "~"])
 def test_a_student_whose_name_makes_no_safe_folder_is_refused_by_name(course, export, name):
-    uploads = collect.plan(
+    uploads = plan(
         course, export({f"{name}_part1_mlp.ipynb": NOTEBOOK, "bo_part1_mlp.ipynb": NOTEBOOK})
     )
     assert [upload.student for upload in uploads] == ["bo", None]
@@ -627,7 +632,7 @@ def test_a_student_whose_name_makes_no_safe_folder_is_refused_by_name(course, ex
 
 def test_two_students_never_share_a_folder(course, export):
     (course.folder / "submitted/Cy").mkdir(parents=True)
-    uploads = collect.plan(
+    uploads = plan(
         course, export({f"{name}/part1_mlp.ipynb": NOTEBOOK for name in ("ann", "Ann", "bo", "cy")})
     )
     assert [upload.student for upload in uploads] == ["bo", None]
@@ -654,7 +659,7 @@ def test_what_stands_in_a_students_folder_does_not_say_whose_it_is(course, expor
         ({"mallory.zip": zipped({"bo/part1_mlp.ipynb": OTHER})}, "mallory"),
         ({"M_66_assignsubmission_file_/bo/part1_mlp.ipynb": OTHER}, "66"),
     ):
-        assert [upload.student for upload in collect.plan(course, export(files))] == [student]
+        assert [upload.student for upload in plan(course, export(files))] == [student]
 
 
 @pytest.mark.parametrize(
@@ -664,7 +669,7 @@ def test_metadata_of_gradescope_that_cannot_be_read_is_told_in_one_sentence(
     course, export, metadata
 ):
     with pytest.raises(CourseError, match="submission_metadata.yml of the export cannot be read"):
-        collect.plan(course, export(GRADESCOPE | {"submission_metadata.yml": metadata}))
+        plan(course, export(GRADESCOPE | {"submission_metadata.yml": metadata}))
 
 
 def test_a_notebook_that_cannot_be_repaired_is_not_submitted_and_its_reason_is_kept(
@@ -684,7 +689,7 @@ def test_a_notebook_that_cannot_be_repaired_is_not_submitted_and_its_reason_is_k
         r"part1_mlp.ipynb of 2026-.* UTC cannot be graded. The file is a web page", sentence
     )
     assert f"ann, part1_mlp: {sentence}" in capsys.readouterr().out
-    assert collect.plan(course, path)[0].parts == {
+    assert plan(course, path)[0].parts == {
         "part1_mlp": "unchanged",
         "part2_cvae": "unchanged",
     }
@@ -723,11 +728,11 @@ def test_a_notebook_that_cannot_be_read_replaces_none_that_can(course, export):
     assert record(course, "ann")["parts"]["part1_mlp"]["refused"].endswith(
         "download it once more. The one before it is graded."
     )
-    assert collect.plan(course, path)[0].parts == {"part1_mlp": "unchanged"}
+    assert plan(course, path)[0].parts == {"part1_mlp": "unchanged"}
 
 
 def test_an_export_that_changes_after_the_preview_is_not_written(course, export):
-    uploads = collect.plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}))
+    uploads = plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}))
     with pytest.raises(CourseError, match="has changed since"):
         collect.collect(course, export({"ann/part1_mlp.ipynb": OTHER}), uploads=uploads)
     assert not (course.folder / "submitted/ann" / ASSIGNMENT).exists()
@@ -736,7 +741,7 @@ def test_an_export_that_changes_after_the_preview_is_not_written(course, export)
 def test_a_write_that_fails_leaves_the_earlier_submission_whole(course, export, monkeypatch):
     collect.collect(course, export({"ann/part1_mlp.ipynb": OTHER}, hour=10))
     before = tree(course.folder / "submitted")
-    monkeypatch.setattr(collect, "repair", lambda *_: 1 / 0)
+    monkeypatch.setattr(write, "repair", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         collect.collect(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}, hour=11))
     after = tree(course.folder / "submitted")

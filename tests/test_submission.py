@@ -24,12 +24,13 @@ from pusht.checkpoint import MOMENTS, Checkpoint
 from score import rubric
 from score.__main__ import main
 from score.course.collect import collect, repair
+from score.course.collect.plan import plan
 from score.course.notebooks import build
 from score.course.notebooks.release import bundle_bytes
 from score.course.settings import ASSIGNMENT, open_course
-from score.submission import archive
+from score.submission import files as taken_files
 from score.submission import pack as packing
-from score.submission.archive import HandInError
+from score.submission.archive import SubmissionError
 from score.submission.check import check
 from score.submission.pack import pack
 
@@ -245,7 +246,7 @@ def test_a_notebook_is_packed_without_what_colab_keeps_of_people_and_too_large_w
     assert (tmp_path / "part1_mlp.ipynb").read_bytes() == came
     code = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
     code["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "x" * 10_000_000}]
-    monkeypatch.setitem(archive.CAPS, ".ipynb", 5_000_000)
+    monkeypatch.setitem(taken_files.CAPS, ".ipynb", 5_000_000)
     path, report = pack(
         laid_out(tmp_path, {"part1_mlp.ipynb": json.dumps(notebook).encode()}), parts=["part1_mlp"]
     )
@@ -257,7 +258,7 @@ def test_a_notebook_is_packed_without_what_colab_keeps_of_people_and_too_large_w
 
 
 def test_what_is_too_large_and_links_are_left_out_by_name(tmp_path, monkeypatch):
-    monkeypatch.setitem(archive.CAPS, ".csv", 10)
+    monkeypatch.setitem(taken_files.CAPS, ".csv", 10)
     laid_out(tmp_path, whole("part4_flow"))
     (tmp_path / "part1_mlp.safetensors").symlink_to(tmp_path / "part4_mse.safetensors")
     path, report = pack(tmp_path)
@@ -275,8 +276,8 @@ def test_a_zip_that_cannot_be_written_leaves_the_one_before_it(tmp_path, monkeyp
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(packing.os, "replace", refuse)
-    with pytest.raises(HandInError, match="cannot be written .No space left"):
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(SubmissionError, match="cannot be written .No space left"):
         pack(tmp_path)
     assert path.read_bytes() == before and not [*tmp_path.glob("*.part")]
 
@@ -287,7 +288,7 @@ def test_a_zip_that_cannot_be_written_leaves_the_one_before_it(tmp_path, monkeyp
 )
 def test_a_folder_with_nothing_to_pack_is_told_in_one_sentence(tmp_path, folder, sentence):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(HandInError, match=sentence):
+    with pytest.raises(SubmissionError, match=sentence):
         pack(tmp_path / folder)
 
 
@@ -461,7 +462,7 @@ def test_a_hostile_zip_is_refused_in_one_sentence(tmp_path, files, reason):
         files = {link: files["link"]}
     (tmp_path / "mine.zip").write_bytes(zipped(whole() | files))
     before = {*tmp_path.rglob("*")}
-    with pytest.raises(HandInError, match=reason) as error:
+    with pytest.raises(SubmissionError, match=reason) as error:
         check(tmp_path / "mine.zip")
     assert (
         "\n" not in str(error.value)
@@ -485,16 +486,13 @@ def test_sizes_in_a_zip_are_not_believed(tmp_path):
 def test_what_is_no_zip_is_told_in_one_sentence(tmp_path, content):
     if content is not None:
         (tmp_path / "mine.zip").write_bytes(content)
-    with pytest.raises(HandInError, match="There is no|neither a folder nor a zip"):
+    with pytest.raises(SubmissionError, match="There is no|neither a folder nor a zip"):
         check(tmp_path / "mine.zip")
 
 
 def test_the_caps_are_those_of_what_reads_the_files():
-    assert (
-        archive.CAPS[".ipynb"] == repair.MAX_BYTES
-        and archive.CAPS[".safetensors"] == checkpoint.MAX_BYTES
-    )
-    assert collect.CAPS is archive.CAPS
+    assert taken_files.cap("part1_mlp.ipynb") == repair.MAX_BYTES
+    assert taken_files.cap("part1_mlp.safetensors") == checkpoint.MAX_BYTES
 
 
 # The command line.
@@ -714,7 +712,7 @@ def test_what_is_packed_is_what_is_collected(parts, name, layout, runs):
         path, report = pack(mine, parts=sorted(parts))
         assert report.complete
         (folder / "export.zip").write_bytes(zipped({EXPORTS[layout]: path.read_bytes()}))
-        (upload,) = collect.plan(course, folder / "export.zip")
+        (upload,) = plan(course, folder / "export.zip")
         assert upload.remarks == []
         collect.collect(course, folder / "export.zip")
         got = submitted(course, upload.student)
@@ -733,7 +731,7 @@ def test_the_time_in_a_manifest_is_not_believed(tmp_path):
     (tmp_path / "export.zip").write_bytes(
         zipped({entry: zipped(files | {"manifest.json": json.dumps(manifest).encode()})})
     )
-    (upload,) = collect.plan(course, tmp_path / "export.zip")
+    (upload,) = plan(course, tmp_path / "export.zip")
     assert upload.timestamp.astimezone().strftime("%Y-%m-%d %H") == "2026-03-01 12"
 
 
@@ -775,7 +773,7 @@ def test_runs_without_a_notebook_or_src_are_taken_as_far_as_that_is_safe(tmp_pat
     ]
     course = made_course(tmp_path / "course")
     (tmp_path / "export.zip").write_bytes(zipped({"ann.zip": zipped(files)}))
-    (upload,) = collect.plan(course, tmp_path / "export.zip")
+    (upload,) = plan(course, tmp_path / "export.zip")
     collect.collect(course, tmp_path / "export.zip")
     waiting = course.folder / "incomplete" / "ann"
     assert {path.name for path in waiting.iterdir()} == {

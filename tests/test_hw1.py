@@ -26,8 +26,10 @@ from pusht import Logger, Normalizer, demos, evaluate_policy
 from pusht.checkpoint import MOMENTS, Checkpoint, load_checkpoint
 from pusht.train import TrainConfig, prepare
 from score import rubric
-from score.course.collect import collect, hw1_notebook
+from score.course.collect import collect
+from score.course.collect.plan import plan
 from score.course.collect.repair import repair
+from score.course.collect.substitute import substitute
 from score.course.gradescope import autograder
 from score.course.grading import class_run, notebook, results
 from score.course.grading.class_run import grade_course
@@ -37,10 +39,13 @@ from score.course.report import similarity
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, create
 from score.course.tools.reference import reference_path
-from score.hw1 import layout
+from score.hw1 import FORMAT
+from score.hw1.graded import HUMAN_STATS
 from score.hw1.policy import ScriptPolicy
 from score.rollouts.evaluate import called, handed_in
 from score.rollouts.policies import asked
+from score.submission import formats
+from score.submission.archive import Archive
 from score.submission.check import check
 from score.submission.pack import pack
 from score.verdict import AnswerError
@@ -112,7 +117,7 @@ REST = {
     },
     **{f"exp/{method}/log.csv": b"step,eval/mean_reward\n1,1.0\n" for method in METHODS},
 }
-HUMAN = Normalizer(hw1_notebook._HUMAN)
+HUMAN = Normalizer(HUMAN_STATS)
 LEVEL = levels.strictest()
 
 
@@ -172,13 +177,14 @@ def whole(code, source=MODEL):
 
 def hand_in(folder, files):
     """Lay out in a folder what collecting makes of these files, as the kernel's folder has it."""
-    contents = {name: files[entry.path] for name, entry in layout_of(files).files.items()}
+    found = layout_of(files)
+    contents = {name: files[entry.path] for name, entry in found.files.items()} if found else {}
     hand_ins = {
         f"part4_{method}.safetensors": files[f"exp/{method}/policy.safetensors"]
         for method in METHODS
         if f"exp/{method}/policy.safetensors" in files
     }
-    for name, content in hw1_notebook.files(contents, hand_ins).items():
+    for name, content in FORMAT.graded_files(contents, hand_ins).items():
         (folder / name).write_bytes(content)
     return folder
 
@@ -187,8 +193,8 @@ def layout_of(files, root=""):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "mine.zip")
         path.write_bytes(zipped({root + name: content for name, content in files.items()}))
-        with collect._Export(path) as opened:
-            return layout.layout(opened.entries)
+        with Archive(path) as opened:
+            return formats.find(opened.members, rubric.PARTS)
 
 
 # Loading, as the kernel does it.
@@ -494,7 +500,7 @@ def test_what_cannot_be_loaded_is_told_in_one_sentence(tmp_path, code, wrong):
 
 def test_where_the_packed_zip_is_kept_outside_safetensors_are_asked_for(tmp_path, code):
     folder = hand_in(tmp_path, whole(code))
-    (folder / layout.PACKED).unlink()
+    (folder / FORMAT.packed).unlink()
     with pytest.raises(
         AnswerError,
         match=(
@@ -526,11 +532,11 @@ def test_models_statistics_and_code_are_packed_wherever_the_zip_has_them_and_not
         found = layout_of(files, root)
         assert (
             {*found.files} == want
-            and found.left == []
+            and found.left_out == []
             and all(entry.path.startswith(root) for entry in found.files.values())
         )
         assert {root + name for name in files} == {
-            entry.path for entry in (*found.files.values(), *found.beside)
+            entry.path for entry in (*found.files.values(), *found.unused)
         } - {root + "x"}
 
 
@@ -548,12 +554,8 @@ def test_a_run_that_was_not_renamed_counts_and_the_last_of_several(code):
 
 @pytest.mark.parametrize("gone", ["src/", "exp/"])
 def test_without_src_or_without_exp_it_is_no_such_hand_in(code, gone):
-    assert (
-        layout_of(
-            {name: content for name, content in whole(code).items() if not name.startswith(gone)}
-        ).files
-        == {}
-    )
+    files = {name: x for name, x in whole(code).items() if not name.startswith(gone)}
+    assert layout_of(files) is None
 
 
 def test_too_many_files_are_left_out_by_name(code):
@@ -565,8 +567,8 @@ def test_too_many_files_are_left_out_by_name(code):
     assert "exp/mse/step_29.pt" in found.files and "exp/mse/step_0.pt" not in found.files
     assert len([name for name in found.files if name.startswith("src/")]) == 200
     assert (
-        all(entry.refusal.startswith("more than") for entry in found.left)
-        and len(found.left) == 30 + 2 - 20 + 255 - 200
+        all(entry.rejection.startswith("more than") for entry in found.left_out)
+        and len(found.left_out) == 30 + 2 - 20 + 255 - 200
     )
 
 
@@ -575,9 +577,8 @@ def test_what_cannot_be_unpacked_is_left_out_or_told_in_one_sentence(tmp_path, c
         f"src/{'x' * 300}.py",
         f"exp/mse/{'1' * 30_000}{'x' * 30_000}.pkl",
     ):  # in a moment, however many digits
-        assert [
-            (entry.path, entry.refusal) for entry in layout_of(whole(code) | {long: b""}).left
-        ] == [(long, "its path is too long")]
+        left_out = layout_of(whole(code) | {long: b""}).left_out
+        assert [(m.path, m.rejection) for m in left_out] == [(long, "its path is too long")]
     with pytest.raises(
         AnswerError, match="part4_script.zip raised (NotADirectory|FileExists)Error"
     ):
@@ -586,7 +587,7 @@ def test_what_cannot_be_unpacked_is_left_out_or_told_in_one_sentence(tmp_path, c
 
 def collected(course, export, files, hour=10, name="ann"):  # noqa: F811
     path = export({f"{name}.zip": zipped(files)}, hour=hour)
-    (upload,) = collect.plan(course, path)
+    (upload,) = plan(course, path)
     collect.collect(course, path)
     return upload
 
@@ -617,14 +618,14 @@ def test_collecting_writes_a_notebook_and_opens_nothing(course, export, code, tm
             for ending in (".safetensors", "_log.csv")
         ),
     }
-    with zipfile.ZipFile(io.BytesIO(got[layout.PACKED])) as archive:
+    with zipfile.ZipFile(io.BytesIO(got[FORMAT.packed])) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {
             name: files[name] for name in layout_of(files).files
         }
     told = record(course, "ann")["parts"]["part4_flow"]
     assert told["refused"] is None and "Q4.1 to Q4.4 count as not tried" in told["repairs"][0]
     before = tree(course.folder)
-    assert collect.plan(course, export({"ann.zip": zipped(files)}, hour=20))[0].parts == {
+    assert plan(course, export({"ann.zip": zipped(files)}, hour=20))[0].parts == {
         "part4_flow": "unchanged"
     }
     assert tree(course.folder) == before
@@ -644,7 +645,7 @@ def test_the_notebook_is_the_releases_with_one_cell_that_loads_before_the_rollou
     released = nbformat.read(
         course.folder / "release" / ASSIGNMENT / "part4_flow.ipynb", as_version=4
     )
-    made = hw1_notebook.notebook(released)
+    made = substitute(released, FORMAT)
     nbformat.validate(made)
     ids = [cell.id for cell in made.cells]
     assert ids[ids.index("part4-script") + 1] == "part4-rollouts_mse"
@@ -682,7 +683,7 @@ def test_a_newer_zip_replaces_the_earlier_one_as_a_whole_and_a_notebook_replaces
         name: content for name, content in whole(code).items() if name != PICKLES.format("mse", 9)
     }
     assert collected(course, export, fewer, hour=12).parts == {"part4_flow": "newer"}
-    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / layout.PACKED) as archive:
+    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / FORMAT.packed) as archive:
         assert PICKLES.format("mse", 9) not in archive.namelist()
     mine = nbformat.writes(build.answered_notebook(rubric.PARTS["part4_flow"])).encode()
     collected(
@@ -693,7 +694,7 @@ def test_a_newer_zip_replaces_the_earlier_one_as_a_whole_and_a_notebook_replaces
     )
     got = submitted(course, "ann")
     assert (
-        layout.PACKED not in got
+        FORMAT.packed not in got
         and "part4_mse.safetensors" not in got
         and "part4_flow.safetensors" in got
     )
@@ -704,7 +705,7 @@ def test_a_newer_zip_replaces_the_earlier_one_as_a_whole_and_a_notebook_replaces
     upload = collected(course, export, whole(code), hour=14)
     assert "(not used beside a notebook of Part IV)" in upload.remarks[
         -1
-    ] and layout.PACKED not in submitted(course, "ann")
+    ] and FORMAT.packed not in submitted(course, "ann")
 
 
 def test_a_notebook_that_cannot_be_read_replaces_no_such_hand_in_and_such_a_hand_in_replaces_it(
@@ -724,7 +725,7 @@ def test_a_notebook_that_cannot_be_read_replaces_no_such_hand_in_and_such_a_hand
     collected(course, export, {"part4_flow.ipynb": b"{"}, hour=10, name="bo")
     collected(course, export, whole(code), hour=11, name="bo")
     assert (
-        layout.PACKED in submitted(course, "bo")
+        FORMAT.packed in submitted(course, "bo")
         and record(course, "bo")["parts"]["part4_flow"]["refused"] is None
     )
 
@@ -759,7 +760,7 @@ def test_what_is_hostile_in_the_zip_is_not_taken_and_is_named(course, export, co
         "exp/flow/huge.pkl": bytes(10 << 20),
     }
     upload = collected(course, export, files)
-    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / layout.PACKED) as archive:
+    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / FORMAT.packed) as archive:
         assert {*archive.namelist()} == {*layout_of(whole(code)).files}
     left = next(remark for remark in upload.remarks if remark.startswith("Left out"))
     for name, reason in (
@@ -770,7 +771,7 @@ def test_what_is_hostile_in_the_zip_is_not_taken_and_is_named(course, export, co
         ("huge.pkl", "more than 500 times its packed size"),
     ):
         assert f"{name} ({reason})" in left
-    monkeypatch.setattr(layout, "PACKED_CAP", 5000)
+    monkeypatch.setattr(FORMAT, "packed_cap", 5000)
     upload = collected(course, export, whole(code), name="bo")
     assert "would be larger than 0 MB" in next(
         remark for remark in upload.remarks if remark.startswith("Left out")
@@ -784,9 +785,9 @@ def test_where_there_is_not_room_for_all_models_each_run_has_its_likeliest(
         code,
         {method: {f"step_{step}.pkl": os.urandom(4000) for step in range(5)} for method in METHODS},
     )
-    monkeypatch.setattr(layout, "PACKED_CAP", 20_000)
+    monkeypatch.setattr(FORMAT, "packed_cap", 20_000)
     collected(course, export, files)
-    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / layout.PACKED) as archive:
+    with zipfile.ZipFile(course.folder / "submitted/ann/pusht" / FORMAT.packed) as archive:
         names = {*archive.namelist()}
     assert {
         f"exp/{method}/step_4.pkl" for method in METHODS
@@ -804,7 +805,7 @@ def test_collecting_that_was_cut_off_before_its_record_takes_the_next_such_hand_
 
 def test_a_moodle_export_of_such_zips_is_known(course, export, code):  # noqa: F811
     files = {name: content for name, content in whole(code).items() if not name.endswith("log.csv")}
-    (upload,) = collect.plan(
+    (upload,) = plan(
         course, export({"Ann Lee_77_assignsubmission_file_/submit.zip": zipped(files)})
     )
     assert upload.student == "77" and upload.parts == {"part4_flow": "new"}
@@ -919,7 +920,7 @@ def outcome(files, level=LEVEL, episodes=2, seconds=120):
     """{"mse": `Verdict`'s dict, "flow": …} of the rollouts of such a hand-in, by the course's own
     Execute.
     """
-    notebook = hw1_notebook.notebook(build.student_notebook(rubric.PARTS["part4_flow"]))
+    notebook = substitute(build.student_notebook(rubric.PARTS["part4_flow"]), FORMAT)
     imports = nbformat.v4.new_code_cell("import score\nstate_dim, action_dim, chunk_size = 5, 2, 8")
     needed = ("part4-script", "part4-rollouts_mse", "part4-rollouts_flow")
     notebook.cells = [imports, *(cell for cell in notebook.cells if cell.id in needed)]
@@ -973,7 +974,7 @@ try: done += [pathlib.Path({path!r}).touch()]
 except OSError: pass
 try: done += [socket.create_connection(("127.0.0.1", {port}), 2)]
 except OSError: pass
-score.episodes.rollout_points = lambda *given: 4.0
+score.rollouts.evaluate.rollout_points = lambda *given: 4.0
 raise ValueError(f"it ran, and did {{len(done)}} things")
 """
 
