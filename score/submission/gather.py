@@ -193,9 +193,8 @@ class _Gathering:
         if self.found and method in self.found.runs:
             best = folders.get(self.found.runs[method], [])
         else:
-            log = self._log(
-                next(iter(self.candidates.get(f"{LOGGED[method].name}_log.csv", ())), None)
-            )
+            logs = self.candidates.get(f"{LOGGED[method].name}_log.csv", [None])
+            log = self._log(logs[0])
 
             def worth(folder: str) -> tuple[bool, bool, datetime, str]:
                 own = next((m for _, inside, m in folders[folder] if inside == "log.csv"), None)
