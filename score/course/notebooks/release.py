@@ -16,8 +16,8 @@ from score.course.notebooks.build import (
 )
 from score.course.settings import ASSIGNMENT, Course, CourseError
 
-# What students get of the kit, and what of that they do not: the instructor's part and the
-# reference checkpoints. Sources with solutions and tests match no pattern.
+# What students get of the kit, without the files whose names begin so: the instructor's part and
+# the reference checkpoints. Sources with solutions and tests match no pattern.
 _BUNDLED = (
     "pusht/**/*.py",
     "pusht/*.js",
@@ -29,7 +29,7 @@ _BUNDLED = (
     "data/**/*",
     "LICENSE",
 )
-_LEFT_OUT = ("score/course/**/*", "data/reference/**/*")
+_LEFT_OUT = ("score/course/", "data/reference/")
 
 
 def release(course: Course) -> None:
@@ -78,21 +78,26 @@ def bundle_bytes(notebooks: Path) -> bytes:
     files = {
         f"notebooks/{path.name}": path.read_bytes() for path in _matching(notebooks, "*.ipynb")
     }
-    for path in bundled_paths(ROOT):
-        files[path.relative_to(ROOT).as_posix()] = path.read_bytes()
+    files |= {name: path.read_bytes() for name, path in bundled_files(ROOT).items()}
     files["requirements.txt"] = _student_requirements()
     return zip_bytes(files)
 
 
-def bundled_paths(root: Path) -> list[Path]:
-    """Return the files of the kit in `root` that go into the bundle.
+def bundled_files(root: Path) -> dict[str, Path]:
+    """Return the files of the kit in `root` that go into the bundle, by their names in it.
 
-    CourseError when a pattern matches no file: the kit has moved on and the pattern has not, so
-    that something would be missing, or a solution handed out.
+    CourseError when a pattern matches nothing, or leaves nothing out: then the kit has changed and
+    the pattern has not, so that something would be missing, or a solution handed out.
     """
-    left_out = {path for pattern in _LEFT_OUT for path in _matching(root, pattern)}
-    found = [path for pattern in _BUNDLED for path in _matching(root, pattern)]
-    return [path for path in dict.fromkeys(found) if path not in left_out]
+    paths = [path for pattern in _BUNDLED for path in _matching(root, pattern)]
+    found = {path.relative_to(root).as_posix(): path for path in paths}
+    for beginning in _LEFT_OUT:
+        left_out = [name for name in found if name.startswith(beginning)]
+        if not left_out:
+            raise CourseError(f"The bundle leaves out {beginning}, which is not in {root}.")
+        for name in left_out:
+            del found[name]
+    return found
 
 
 def _matching(root: Path, pattern: str) -> list[Path]:

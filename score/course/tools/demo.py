@@ -60,43 +60,12 @@ def demo(folder: str | os.PathLike[str]) -> None:
     for leftover in ("course", "export"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
     course = create(folder / "course", first_seed=rubric.GRADED_FIRST_SEED, episodes=_EPISODES)
-    parts = parts_with_source()
-    policies = [
-        name
-        for name, policy in rubric.POLICIES.items()
-        if reference_path(policy, "shipped").exists()
-    ]
-    answered = {part.name: answered_notebook(part) for part in parts}
-    part1, part3, part4 = (
-        rubric.PARTS["part1_mlp"],
-        rubric.PARTS["part3_ddpm"],
-        rubric.PARTS["part4_flow"],
-    )
-    _hand_in(folder / "export", "all_answered", answered, policies)
-    _hand_in(
-        folder / "export", "untouched", {part.name: student_notebook(part) for part in parts}, []
-    )
-    _hand_in(
-        folder / "export", "part3_wrong", answered | {part3.name: _wrong_notebook(part3)}, policies
-    )
-    _hand_in(
-        folder / "export",
-        "part2_no_checkpoint",
-        answered,
-        [name for name in policies if name != "part2_cvae"],
-    )
-    _hand_in(
-        folder / "export",
-        "part4_half",
-        answered | {part4.name: answered_notebook(part4, only=_HALF)},
-        [name for name in policies if name != "part4_flow"],
-    )
-    _hand_in(folder / "export", "part1_forged", {part1.name: _forged_notebook(part1)}, [])
-    _as_colab_leaves_it(folder / "export" / "all_answered", part3.name)
-    run_collect(course.folder, shutil.make_archive(folder / "export", "zip", folder / "export"))
+    _lay_out(folder / "export")
+    export = str(folder / "export")
+    run_collect(course.folder, shutil.make_archive(export, "zip", export))
     print(
-        f"Course with {len(course.students())} submissions of up to {len(parts)} notebooks:"
-        f" {course.folder}",
+        f"Course with {len(course.students())} submissions of up to {len(parts_with_source())}"
+        f" notebooks: {course.folder}",
         flush=True,
     )
 
@@ -113,6 +82,32 @@ def demo(folder: str | os.PathLike[str]) -> None:
         print(f"{student}: {course.folder / 'feedback' / student / ASSIGNMENT / 'feedback.html'}")
     print(f"The class: {course.folder / 'report.html'}, {course.folder / 'grades.csv'}")
     print(f"All done in {time.monotonic() - started:.0f} s.")
+
+
+def _lay_out(export: Path) -> None:
+    """Lay out the six submissions."""
+    parts = parts_with_source()
+    policies = [
+        name
+        for name, policy in rubric.POLICIES.items()
+        if reference_path(policy, "shipped").exists()
+    ]
+    answered = {part.name: answered_notebook(part) for part in parts}
+    untouched = {part.name: student_notebook(part) for part in parts}
+    part1, part3, part4 = (rubric.PARTS[n] for n in ("part1_mlp", "part3_ddpm", "part4_flow"))
+    wrong = answered | {part3.name: _wrong_notebook(part3)}
+    half = answered | {part4.name: answered_notebook(part4, only=_HALF)}
+    _hand_in(export, "all_answered", answered, policies)
+    _hand_in(export, "untouched", untouched, [])
+    _hand_in(export, "part3_wrong", wrong, policies)
+    _hand_in(export, "part2_no_checkpoint", answered, _without("part2_cvae", policies))
+    _hand_in(export, "part4_half", half, _without("part4_flow", policies))
+    _hand_in(export, "part1_forged", {part1.name: _forged_notebook(part1)}, [])
+    _as_colab_leaves_it(export / "all_answered", part3.name)
+
+
+def _without(name: str, policies: list[str]) -> list[str]:
+    return [policy for policy in policies if policy != name]
 
 
 def _hand_in(

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -106,7 +107,7 @@ def write(
     """Write the set as a zip of a Zarr folder (format 2): with the same versions of the libraries
     the same bytes for the same set.
     """
-    about = {
+    about: dict[str, Any] = {
         "about": "Push-T demonstrations of the Push-T course kit: see data/README.md",
         "license": "MIT",
         "seed": seed,
