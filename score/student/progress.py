@@ -5,7 +5,6 @@ policies beside each other.
 import html
 import json
 import os
-import re
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from pusht.checkpoint import SUFFIX, CheckpointError, load_checkpoint
 from pusht.progress import grading, in_notebook
 from pusht.rollout import Episodes, reproducible
 from score import rubric
+from score.cells import read_id
 from score.rollouts.loss_curves import compare_losses, epoch_losses
 
 KEPT = "standing.json"
@@ -204,10 +204,8 @@ def own_part():
     None elsewhere.
     """
     cells = get_ipython().history_manager.input_hist_raw if in_notebook() else []
-    found = next(
-        filter(None, (re.match(r"\s*# \[(part\d)/", cell) for cell in reversed(cells))), None
-    )
-    return next((name for name in rubric.PARTS if found and name.startswith(found[1])), None)
+    found = next(filter(None, (read_id(cell.lstrip()) for cell in reversed(cells))), None)
+    return next((name for name in rubric.PARTS if found and name.startswith(found[:5])), None)
 
 
 def keep_verdict(key, verdict, folder="."):
