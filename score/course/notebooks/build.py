@@ -23,17 +23,17 @@ course's address.
 import argparse
 import re
 import sys
-from pathlib import Path
 from urllib.parse import quote
 
 import jupytext
 import nbformat
 from nbgrader import preprocessors as stock
 
+from pusht import resources
+from pusht.resources import ROOT
 from score import rubric
 
-ROOT = Path(__file__).resolve().parents[3]
-SOURCES = ROOT / "notebooks" / "source"
+SOURCES = resources.path("notebooks/source")
 _SETUP = SOURCES / "setup.py"
 MARKER = re.compile(
     r"# \[(?P<id>part\d/\w+)\] (?P<kind>given|practice|answer|extension|test)\b"

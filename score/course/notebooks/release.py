@@ -6,10 +6,10 @@ import io
 import shutil
 import zipfile
 
+from pusht import resources
 from score.course.grading.class_run import nbgrader_api
 from score.course.nbgrader import gradebook
 from score.course.notebooks.build import (
-    ROOT,
     parts_with_source,
     source_notebook,
     student_notebook,
@@ -82,9 +82,8 @@ def bundle_bytes(notebooks):
         "notebooks/" + path.name: path.read_bytes() for path in sorted(notebooks.glob("*.ipynb"))
     }
     for pattern in _BUNDLED:
-        for path in sorted(ROOT.glob(pattern)):
-            name = path.relative_to(ROOT).as_posix()
-            if path.is_file() and not name.startswith(_LEFT_OUT):
+        for name, path in resources.find(pattern):
+            if not name.startswith(_LEFT_OUT):
                 files[name] = path.read_bytes()
     files["requirements.txt"] = _student_requirements()
     packed = io.BytesIO()
@@ -101,5 +100,5 @@ def bundle_bytes(notebooks):
 def _student_requirements():
     import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads(resources.path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     return ("\n".join(project["dependencies"]) + "\n").encode()

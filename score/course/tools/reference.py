@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from pusht import demos
+from pusht import demos, resources
 from pusht.checkpoint import SUFFIX, load_checkpoint
 from pusht.chunks import as_range
 from score import rubric
@@ -23,7 +23,7 @@ from score.rollouts.loss_curves import epoch_losses, loss_path
 from score.rollouts.policies import asked
 
 # The trained references, in half precision; no release carries them.
-REFERENCE = ROOT / "data" / "reference"
+REFERENCE = resources.path("data/reference")
 # The two sets would weigh 26 MB. Of the human one the largest are left out; their curves and scores
 # are kept.
 _NOT_KEPT = {("human", "part2_cvae"), ("human", "part3_ddpm")}
