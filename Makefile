@@ -50,7 +50,7 @@ notebooks-check: .venv/.kit  ## fail when a built notebook is stale
 	$(RUN) -m score.course.notebooks.build --check
 
 docs: .venv/.docs  ## the API reference and the guides as a site: build/site
-	$(RUN) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 wheel: .venv/.kit  ## the package: dist/pusht_course_kit-….whl
 	rm -rf build/lib build/bdist.*

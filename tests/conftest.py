@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def no_mode_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unset what shortens or forbids training, so that the tests do not depend on who starts them."""
+    """Unset what shortens or forbids training, so that tests run alike whoever starts them."""
     for name in (
         "NBGRADER_EXECUTION",
         "PUSHT_MAX_EPOCHS",

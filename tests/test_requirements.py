@@ -91,7 +91,7 @@ def test_students_part_brings_nothing_of_the_instructors():
 
 
 def brought_by(lines: Iterable[str]) -> set[str]:
-    """Return the canonical names of requirements and of all that they require, as installed here."""
+    """Return the canonical names of requirements and of all that these require, as installed."""
     names, waiting = set(), [Requirement(line) for line in lines]
     while waiting:
         requirement = waiting.pop()
