@@ -1,9 +1,9 @@
 """MkDocs' hook: the pages of the site that are not files of docs/.
 
-The README, CONTRIBUTING.md, CHANGELOG.md and the data sheet stand where GitHub shows them, and links between pages
-are written for GitHub. This hook adds them to the site and changes the links to match. It also makes
-one page of the API reference for each module of `pusht` and `score`, so that no list of modules can
-go stale.
+The README, CONTRIBUTING.md, CHANGELOG.md and the data sheet stand where GitHub shows them, and the
+links between pages are written for GitHub. This hook adds these files to the site and changes the
+links to match. It also makes one page of the API reference for each module of `pusht` and `score`,
+so that no list of modules can go stale.
 """
 
 import re

@@ -32,8 +32,8 @@ FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"(?:python|make|jupyter|nbgrader|pip|pre-commit|git|pusht-kit|\.) ")
 PATH = re.compile(r"[\w.…-]+/[\w./…-]*|[\w-]+\.(?:csv|html|json|md|py|toml|txt|zip)")
 
-# No parser of ours takes these: a person tries them.
-BY_HAND = re.compile(r"cd |git |pip |jupyter |nbgrader |pre-commit |\. ")
+# No parser of ours takes these, and a person tries them; the last one is only named, not shown.
+BY_HAND = re.compile(r"cd |git |pip |jupyter |nbgrader |pre-commit |\. |python -m score$")
 EXAMPLES = {"N": "1", "EPISODES": "1", "PART": "part1_mlp", "part5_nearest": "part1_mlp"}
 # Options of other programs that a page names without their command.
 OF_OTHERS = {"--to"}
