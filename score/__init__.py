@@ -1,8 +1,8 @@
 """Where a student stands and what a submission earns: questions, loss curves, rollouts."""
 
-from score.questions import check
 from score.rollouts.evaluate import grade_rollouts
 from score.rollouts.loss_curves import compare_losses, reference_loss
+from score.student.check import check
 from score.student.comparison import recall, try_out
 from score.student.progress import compare_episodes, compare_policies, film_policies, show_standing
 from score.student.published_api import (
