@@ -203,7 +203,7 @@ def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
     assert not [
         name
         for name in names
-        if "source" in name or name.startswith(("score/course", "tests", "data/reference"))
+        if "source/" in name or name.startswith(("score/course", "tests", "data/reference"))
     ]
     assert not [name for name, text in texts.items() if "BEGIN SOLUTION" in text]
     assert "nbgrader" not in texts["requirements.txt"]
