@@ -754,14 +754,19 @@ def main():
 
 _INTRODUCTION = """# Attacks
 
-Hostile submissions to Part I, each run for real by `python tests/attacks.py`, which writes this page. The points are those that the
-grader's ledger holds afterwards: what a notebook prints, patches or returns is not among them. An honest submission earns 5 points
-for its questions in the same harness; hand-in files stand beside honest answers, and the points given are those of the rollouts.
+`python tests/attacks.py` runs hostile submissions to Part I and writes this page. The points are
+those in the grader's ledger after the run; what a notebook prints, patches or returns does not
+count. An honest submission earns 5 points for its questions in the same setting. Where the attack
+is a hand-in file, the answers beside it are honest, and the points shown are those of the rollouts.
 
-Levels of isolation, of which a course takes the strictest that works on its machine and names it under its table. A level without a
-column did not work where this page was written: bubblewrap is missing or forbidden there, or, for a user of its own, root does not
-grade or the interpreter lies where other users cannot reach. Here the kit, its interpreter and the course were readable by all:
-what is then got at as a user of its own, a folder that only its owner may enter (`chmod 700`) keeps out.
+A course uses the strictest level of isolation that works on its machine, and names it under its
+table. A level without a column did not work where this page was written: bubblewrap is missing or
+forbidden there, or, for a user of its own, the grader does not run as root or the interpreter is in
+a folder that other users cannot enter. In these runs every user could read the kit, its interpreter
+and the course. To protect what a kernel reaches as a user of its own, keep it in a folder that only
+its owner can enter (`chmod 700`).
+
+The levels, the strictest first:
 """
 
 

@@ -6,9 +6,9 @@ student's process; when a notebook is graded they are divided:
     in the grader             `inputs`, `judge` and what judges use: `expected`, `mistakes`, …
     in the student's process  `call`
 
-What crosses is plain data and arrays (`score.protocol`). A judge sees no function of the student's
-and believes nothing that is not in `outputs`; and these may be forged, so that their shapes and
-types are part of what it judges. What raises anything but `AnswerError` there earns no points.
+What crosses is plain data and arrays (`score.protocol`). A judge sees `inputs` and `outputs` alone.
+Outputs may be forged, so it judges their shapes and types too. Outputs with which it raises any
+other error than `AnswerError` earn no points either, and the grader reports them.
 
 Questions keep no state: both processes have an object of their own.
 """
