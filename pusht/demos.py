@@ -36,9 +36,9 @@ import zarr
 from zarr.buffer.cpu import Buffer
 from zarr.storage import MemoryStore
 
-from pusht import download
+from pusht import download, resources
 
-SHIPPED = Path(__file__).resolve().parents[1] / "data" / "demonstrations.zarr.zip"
+SHIPPED = resources.path("data/demonstrations.zarr.zip")
 
 # What `Demonstrations.fingerprint` gives for the sets that have names.
 SHIPPED_FINGERPRINT = "03579852a603cd312694add5991d3199f8d766323b26807c9c17fa18726b41b8"

@@ -202,7 +202,7 @@ def kit_in_box(folder):
     from score.course.sandbox import levels
 
     folder.mkdir(parents=True)
-    levels._copy_for_all(ROOT, folder / "kit")
+    levels._copy_for_all(folder / "kit")
     return _below(folder / "kit")
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pusht import demos
+from pusht import demos, resources
 from score import rubric
 
-FOLDER = Path(__file__).resolve().parents[2] / "losses"
+FOLDER = resources.path("losses")
 
 
 @dataclass(frozen=True)

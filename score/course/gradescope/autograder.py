@@ -24,13 +24,13 @@ from pathlib import Path
 import psutil
 import torch
 
+from pusht import resources
 from score import rubric
 from score.course.collect.collect import collect
 from score.course.collect.plan import plan
 from score.course.grading import results
 from score.course.grading.notebook import Task, grade_part, kit_version, ungraded
 from score.course.nbgrader import gradebook
-from score.course.notebooks.build import ROOT
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, CourseError, open_course
 from score.submission.formats import graded_files
@@ -92,9 +92,9 @@ def build(course, path=None, *, episodes=EPISODES, minutes=MINUTES, megabytes=ME
         for name in ("setup.sh", "run_autograder")
     }
     for pattern in _KIT:
-        for file in sorted(ROOT.glob(pattern)):
-            if file.is_file() and "__pycache__" not in file.parts:
-                files[f"kit/{file.relative_to(ROOT).as_posix()}"] = file.read_bytes()
+        for name, file in resources.find(pattern):
+            if "__pycache__" not in file.parts:
+                files[f"kit/{name}"] = file.read_bytes()
     settings = (
         f"bundle = {json.dumps(course.bundle)}\nfirst_seed = {course.first_seed}\nepisodes ="
         f" {episodes}\n"

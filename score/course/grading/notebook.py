@@ -13,7 +13,6 @@ import tempfile
 import time
 import warnings
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -24,9 +23,10 @@ from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
+import pusht
+from pusht.resources import PACKAGES
 from score import rubric
 from score.course.grading.results import CellResult, PartResult, RolloutResult
-from score.course.notebooks.build import ROOT
 from score.course.settings import ASSIGNMENT, CourseError
 
 _BY_A_PERSON = "Answered in words: to be read by a person."
@@ -112,25 +112,25 @@ def _digest(*contents):
 @functools.cache
 def _kit(*patterns):
     """A digest of the kit's code."""
-    roots = [ROOT / "pusht", ROOT / "score"]
+    roots = [PACKAGES / "pusht", PACKAGES / "score"]
     paths = {
         path
         for pattern in patterns
-        for path in ROOT.glob(pattern)
+        for path in PACKAGES.glob(pattern)
         if any(root in path.parents for root in roots)
     }
     return _digest(
         *(
             content
             for path in sorted(paths)
-            for content in (str(path.relative_to(ROOT)).encode(), path.read_bytes())
+            for content in (str(path.relative_to(PACKAGES)).encode(), path.read_bytes())
         )
     ).encode()
 
 
 def kit_version():
     """The kit's version, with the beginning of its code's digest."""
-    return f"{metadata.version('pusht-course-kit')} ({_kit('**/*.py')[:8].decode()})"
+    return f"{pusht.__version__} ({_kit('**/*.py')[:8].decode()})"
 
 
 def grade_part(task):

@@ -20,13 +20,14 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader import preprocessors as stock
 
+from pusht import resources
 from pusht.files import write_whole
+from pusht.resources import ROOT
 from score import rubric
 from score.cells import Marker, clear_solutions, has_solution, keep_solutions, read_marker
 from score.rubric import Part
 
-ROOT = Path(__file__).resolve().parents[3]
-SOURCES = ROOT / "notebooks" / "source"
+SOURCES = resources.path("notebooks/source")
 _SETUP = SOURCES / "setup.py"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 

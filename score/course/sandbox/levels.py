@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from pusht import resources
 from score.protocol import SOCKET
 
 _KIT, _WORK, _BOXED_LAUNCHER = "/kit", "/home/student", "/launch.py"
@@ -107,11 +108,9 @@ def works(level):
         )
 
 
-def prepare(private, level, files=(), kit=None):
+def prepare(private, level, files=()):
     """Lay out a private folder for one kernel: copies of `files` in work/, s/ for the sockets;
     return its `Path`.
-
-    kit: folder with the students' part of the kit, the kit's own root when None.
     """
     private = Path(private).resolve()
     private.chmod(0o711)
@@ -122,21 +121,21 @@ def prepare(private, level, files=(), kit=None):
     if level.own_user:
         for path in (private / "s", private / "work", *(private / "work").iterdir()):
             os.chown(path, user_id(), user_id())
-    kit = Path(kit or Path(__file__).resolve().parents[3])
     if level.own_user and not level.bubblewrap:
         end_what_was_left(level)
-        _copy_for_all(kit, private / "kit")
+        _copy_for_all(private / "kit")
     else:
-        (private / "kit").symlink_to(kit)
+        (private / "kit").symlink_to(resources.PACKAGES)
     return private
 
 
-def _copy_for_all(kit, to):
+def _copy_for_all(to):
     """The students' part of the kit where every user can read it: the kit itself may be the
     grader's alone.
     """
     for name in _STUDENTS_PART:
-        shutil.copytree(kit / name, to / name, ignore=shutil.ignore_patterns("course"))
+        source = resources.path(name)
+        shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("course"))
     for path in [to, *to.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -260,9 +259,11 @@ def _walls(private, level):
         options += ["--perms", "0755", "--dir", path]
     for path in [*_SYSTEM, *prefixes]:
         options += ["--ro-bind-try", path, path]
-    kit = (private / "kit").resolve()
+    if resources.ROOT != resources.PACKAGES:  # installed from a wheel, inside one of the prefixes
+        for path in (resources.ROOT, resources.path("score/course")):
+            options += ["--tmpfs", str(path)]
     for name in _STUDENTS_PART:
-        options += ["--ro-bind", str(kit / name), f"{_KIT}/{name}"]
+        options += ["--ro-bind", str(resources.path(name)), f"{_KIT}/{name}"]
     options += [
         "--tmpfs",
         f"{_KIT}/score/course",

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pusht import demos
+from pusht import demos, resources
 from pusht.checkpoint import SUFFIX, load_checkpoint
 from pusht.chunks import as_range
 from pusht.files import write_whole
@@ -27,7 +27,7 @@ from score.rollouts.policies import asked
 from score.rubric import Part, Policy
 
 # The trained references, in half precision; no release carries them.
-REFERENCE = ROOT / "data" / "reference"
+REFERENCE = resources.path("data/reference")
 # Both sets together would take 26 MB. The largest two of the human set are left out; their loss
 # curves and scores are kept.
 _NOT_KEPT = {("human", "part2_cvae"), ("human", "part3_ddpm")}
