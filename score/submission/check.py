@@ -25,7 +25,7 @@ from pusht.train import POLICIES
 from score import rubric
 from score.hw1 import layout
 from score.rollouts.loss_curves import epoch_losses
-from score.student.progress import trained
+from score.student.progress import training_extent
 from score.submission.archive import (
     CAPS,
     MANIFEST,
@@ -331,12 +331,12 @@ def _check_checkpoint(policy, path, report):
         return
     known = demos.name_of(checkpoint.demonstrations)
     report.facts.append(
-        f"{path.name}: {trained(checkpoint)} on {f'the {known}' if known else 'other'}"
+        f"{path.name}: {training_extent(checkpoint)} on {f'the {known}' if known else 'other'}"
         " demonstrations."
     )
     if len(epoch_losses(checkpoint)) < checkpoint.num_epochs:
         report.notes.append(
-            f"{policy.name} was trained for {trained(checkpoint)}: run its training cell again, and"
+            f"{policy.name} was trained for {training_extent(checkpoint)}: run its training cell again, and"
             " it goes on."
         )
     if not known:

@@ -18,9 +18,9 @@ from pusht.checkpoint import SUFFIX, load_checkpoint
 from pusht.chunks import as_range
 from score import rubric
 from score.course.notebooks.build import MARKER, ROOT, parts_with_source, source_notebook
-from score.rollouts.evaluate import called, score_policy
+from score.rollouts.evaluate import score_policy
 from score.rollouts.loss_curves import epoch_losses, loss_path
-from score.rollouts.policies import asked
+from score.rollouts.policies import guarded_inference, inference_of
 
 # The trained references, in half precision; no release carries them.
 REFERENCE = ROOT / "data" / "reference"
@@ -86,10 +86,10 @@ def score_reference(policy, names, path, episodes):
     on.
     """
     checkpoint = load_checkpoint(path, policy.normalisation)
-    model, infer = asked(policy, answer_of(names, policy))
+    model, infer = inference_of(policy, answer_of(names, policy))
     checkpoint.restore(model)
     seeds = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + episodes)
-    return score_policy(policy, called(policy, infer), as_range(checkpoint.stats), seeds)
+    return score_policy(policy, guarded_inference(policy, infer), as_range(checkpoint.stats), seeds)
 
 
 def write_expected_losses(policy, checkpoint_path):

@@ -1,5 +1,5 @@
-"""Rollouts are graded fairly and reproducibly, and what a policy does wrong costs its points with a
-sentence, nothing else.
+"""Rollouts are graded fairly and reproducibly; a policy that fails loses its points, hears why, and
+loses nothing else.
 """
 
 import json
@@ -16,7 +16,9 @@ from pusht import PushTEnv
 from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.rollouts import evaluate
-from score.rollouts.evaluate import Score, bootstrap_interval, called, rollout_points, score_policy
+from score.rollouts.evaluate import Score, bootstrap_interval, rollout_points, score_policy
+from score.rollouts.policies import guarded_inference
+from score.student import rollouts
 from score.verdict import AnswerError
 
 POLICY = rubric.POLICIES["part1_mlp"]
@@ -28,8 +30,8 @@ STEPS = 40
 
 
 def network(outputs=32):
-    """A policy that rams the block: every action lies beyond it, as seen from the agent. So what it
-    does shows in its scores.
+    """A policy that rams the block, so that what it does shows in its scores: as seen from the agent,
+    every action lies beyond the block.
     """
     model = nn.utils.skip_init(nn.Linear, 10, outputs)
     nn.init.zeros_(model.weight)
@@ -57,7 +59,7 @@ def handed_in(tmp_path, model):
 
 @pytest.fixture
 def short(monkeypatch):
-    """Part I's policy with short episodes, few of them."""
+    """Part I's policy, with few and short episodes."""
     policy = replace(POLICY, max_steps=STEPS)
     monkeypatch.setitem(rubric.POLICIES, "part1_mlp", policy)
     monkeypatch.setattr(rubric, "PRACTICE_SEEDS", range(500, 503))  # three of the thirty
@@ -100,9 +102,7 @@ def raising(error):
 
 
 def of_output(change):
-    """The answer whose model's output (B, 16, 2) is changed on the way out; it insists on a batch
-    dimension.
-    """
+    """An answer that changes the model's output (B, 16, 2); it needs a batch dimension."""
 
     @torch.no_grad()
     def infer(model, batch_size, nobs, pred_horizon, action_dim):
@@ -232,7 +232,9 @@ def test_gradients_left_on_do_not_cost_the_rollouts(short, handed_in, model):
 @pytest.mark.parametrize("infer", [with_batch_of_one, as_published])
 def test_a_function_for_one_observation_scores_as_the_batched_one(model, infer):
     def ask(function):
-        return called(POLICY, lambda nobs, batch_size: function(model, batch_size, nobs, 16, 2))
+        return guarded_inference(
+            POLICY, lambda nobs, batch_size: function(model, batch_size, nobs, 16, 2)
+        )
 
     together = score_policy(replace(POLICY, max_steps=60), ask(batched), STATS, range(4))
     single = score_policy(replace(POLICY, max_steps=60), ask(infer), STATS, range(4))
@@ -424,8 +426,7 @@ def test_a_grade_leaves_torchs_generator_alone(short, handed_in, model):
 @pytest.fixture
 def small_film(monkeypatch):
     """Ten episodes side by side are filmed small here."""
-    film = evaluate.film
-    monkeypatch.setattr(evaluate, "film", lambda rolled: film(rolled, size=32))
+    monkeypatch.setattr(rollouts, "film", lambda rolled: evaluate.film(rolled, size=32))
 
 
 def test_the_published_call_prints_scores_and_the_published_grade_films_and_returns(
