@@ -30,8 +30,8 @@ STEPS = 40
 
 
 def network(outputs=32):
-    """A policy that rams the block, so that what it does shows in its scores: as seen from the agent,
-    every action lies beyond the block.
+    """A policy that rams the block, so that what it does shows in its scores: every action lies
+    beyond the block, as seen from the agent.
     """
     model = nn.utils.skip_init(nn.Linear, 10, outputs)
     nn.init.zeros_(model.weight)

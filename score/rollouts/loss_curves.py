@@ -105,13 +105,15 @@ class _PlainUnpickler(pickle.Unpickler):
 class LossComparison:
     """A loss curve beside the reference.
 
-    ratio: of the curve to the reference, for each block of epochs. left_at: the first epoch outside
-    the band, None when there is none.
+    ratio: of the curve to the reference, for each block of epochs, after a division by `scale`,
+        which is more than 1 for a sum over the chunk.
+    left_at: the first epoch outside the band, None when there is none.
     """
 
     ratio: np.ndarray
     left_at: int | None
     sentence: str
+    scale: int = 1
 
     def __str__(self) -> str:
         return self.sentence
@@ -137,14 +139,15 @@ def compare_losses(
         return LossComparison(np.array([]), None, _no_reference(policy, demonstrations))
     epochs, block = min(len(losses), len(reference.losses)), policy.loss_block
     ratio = _block_means(losses[:epochs], block) / _block_means(reference.losses[:epochs], block)
-    if len(ratio):
-        ratio /= _scale(policy, ratio)
+    scale = _scale(policy, ratio) if len(ratio) else 1
+    ratio /= scale
     first = -(-policy.loss_from // block)  # the first block that is compared
     if epochs <= first * block:
         return LossComparison(
             ratio,
             None,
             f"{epochs} epochs are too few to compare: train at least {first * block + 1}.",
+            scale,
         )
     low, high = policy.loss_band
     outside = [i for i in range(first, len(ratio)) if not low <= ratio[i] <= high]
@@ -154,6 +157,7 @@ def compare_losses(
             None,
             f"Your loss stays within the reference's band over {epochs} epochs "
             f"(ratio {ratio[first:].min():.2f} to {ratio[first:].max():.2f}).",
+            scale,
         )
     left = outside[0]
     return LossComparison(
@@ -161,6 +165,7 @@ def compare_losses(
         left * block,
         f"Your loss leaves the reference's band at epoch {left * block}, at {ratio[left]:.2f}"
         f" times the reference. {_usual_reason(ratio[left:], losses[:epochs])}",
+        scale,
     )
 
 
