@@ -1,4 +1,4 @@
-"""Where a student stands and what a submission earns: questions, loss curves, rollouts."""
+"""What a student's notebook calls: checks, rollouts, loss curves, progress, the submission."""
 
 from score.questions import check
 from score.rollouts.loss_curves import compare_losses, reference_loss

@@ -390,7 +390,7 @@ def test_mistakes_that_differ_only_in_numbers_count_as_one():
     )
 
 
-def test_the_report_tells_what_to_look_at_once():
+def test_the_report_says_once_what_to_look_at():
     near = (
         "Part I: the score's interval, 0.20 to 0.50, holds the bar for all points: other episodes"
         " could decide otherwise."
