@@ -1,7 +1,7 @@
 """What a student's notebook calls: checks, rollouts, loss curves, progress, the submission."""
 
-from score.questions import check
 from score.rollouts.loss_curves import compare_losses, reference_loss
+from score.student.check import check
 from score.student.comparison import (
     compare_episodes,
     compare_policies,

@@ -35,9 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _error_for_the_reader(command: str) -> type[Exception]:
     # Each is imported where it is needed: students have no score.course.
     if command == "submission":
-        from score.submission.archive import HandInError
+        from score.submission.archive import SubmissionError
 
-        return HandInError
+        return SubmissionError
     from score.course.settings import CourseError
 
     return CourseError

@@ -11,8 +11,9 @@ import score
 from pusht import demos
 from pusht.checkpoint import Checkpoint
 from pusht.networks import ResidualMLP
-from score import questions, rubric
+from score import rubric
 from score.course.notebooks import build
+from score.student import check as student_check
 from score.student import progress, rollouts
 from score.student.progress import KEPT, keep_verdict, read_progress, show_standing
 from score.verdict import Verdict
@@ -101,7 +102,7 @@ def test_the_rollouts_are_kept_with_their_interval(monkeypatch):
 
 def test_when_graded_nothing_is_kept_or_shown(monkeypatch, capsys):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
-    for module in (questions, rollouts):
+    for module in (student_check, rollouts):
         monkeypatch.setattr(module, "converse", lambda *_: None)
     score.check("Q1.1", widths)
     score.grade_rollouts("part1_mlp", None, None)

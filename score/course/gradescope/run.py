@@ -23,13 +23,14 @@ import torch
 
 from pusht.files import write_whole
 from score import rubric
-from score.course.collect.collect import collect, plan
+from score.course.collect.collect import collect
+from score.course.collect.plan import plan
 from score.course.grading import results
 from score.course.grading.notebook import Task, grade_part, kit_version, ungraded
 from score.course.grading.results import CellResult, PartResult
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, CourseError, open_course
-from score.hw1.layout import graded_files
+from score.submission.formats import graded_files
 
 # The parts in run_autograder's order, with their shares of the time that is left.
 SHARES = {
