@@ -63,7 +63,7 @@ def class_page(
         (student, row) for student, result in graded for row in part_rows(result, manual[student])
     ]
     return render(
-        "class_page.html",
+        "report.html",
         course=course_name,
         students=students,
         used=used,
