@@ -15,8 +15,9 @@ import nbformat
 
 from pusht.checkpoint import SUFFIX
 from score import rubric
-from score.course.notebooks.build import MARKER, answered_notebook, student_notebook
-from score.course.tools.demo import _WRONG
+from score.cells import read_marker
+from score.course.notebooks.build import answered_notebook, student_notebook
+from score.course.tools.demo import PART3_MISTAKES
 from score.course.tools.reference import reference_path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
@@ -30,7 +31,7 @@ _MISTAKES = {
         "nn.functional.mse_loss(": "nn.functional.l1_loss(",
     },
     "part2_cvae": {"-0.5 * torch.sum": "-0.5 * torch.mean", "+ beta * kl": "- beta * kl"},
-    "part3_ddpm": _WRONG,
+    "part3_ddpm": PART3_MISTAKES,
     "part4_flow": {
         "action_chunk - noise)": "noise - action_chunk)",
         "(state, chunk, tau) / num_steps": "(state, chunk, tau)",
@@ -153,6 +154,6 @@ def _answers(files, part):
     yield [
         cell
         for cell in notebook.cells
-        if (found := MARKER.match(cell.source)) and found["kind"] == "answer"
+        if (marker := read_marker(cell.source)) and marker.kind == "answer"
     ]
     files[f"{part}.ipynb"] = nbformat.writes(notebook).encode()

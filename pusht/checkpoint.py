@@ -6,7 +6,9 @@ Nothing in it is executed when it is read, whoever wrote it.
 
 import json
 import os
+import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,8 @@ class Checkpoint:
     planned.
     demonstrations: fingerprint of the demonstrations. seed: of the training. config: settings worth
     knowing.
+    run_id: of the training run, see `new_run_id`; trained_at: when it last saved, ISO 8601 in UTC.
+    Both are "" where they are not known: older files have neither.
     """
 
     weights: dict
@@ -47,6 +51,8 @@ class Checkpoint:
     demonstrations: str
     seed: int
     config: dict
+    run_id: str = ""
+    trained_at: str = ""
 
     def save(self, path):
         """Write the file beside `path` and rename it, so that no half of it is ever seen."""
@@ -54,6 +60,7 @@ class Checkpoint:
             name: getattr(self, name)
             for name in ("losses", "num_epochs", "demonstrations", "seed", "config")
         }
+        header |= {n: v for n in ("run_id", "trained_at") if (v := getattr(self, n))}
         header["stats"] = {
             what: {end: np.asarray(a).tolist() for end, a in ends.items()}
             for what, ends in self.stats.items()
@@ -79,6 +86,16 @@ class Checkpoint:
                 f" the notebook: {len(wrong)} of its arrays do not fit, {min(wrong)!r} among them."
             )
         model.load_state_dict(self.weights)
+
+
+def new_run_id() -> str:
+    """Return a random id for a training run; no generator that training uses is touched."""
+    return secrets.token_hex(8)
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, such as "2026-01-19T16:15:12+00:00"."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def load_checkpoint(path, normalisation=RANGE):
@@ -115,6 +132,8 @@ def load_checkpoint(path, normalisation=RANGE):
             str(header["demonstrations"]),
             int(header["seed"]),
             dict(header["config"]),
+            str(header.get("run_id", "")),
+            str(header.get("trained_at", "")),
         )
     except safetensors.SafetensorError as error:
         raise CheckpointError(

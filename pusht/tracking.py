@@ -27,7 +27,7 @@ import shutil
 import time
 from pathlib import Path
 
-from pusht.checkpoint import SUFFIX
+from pusht.checkpoint import SUFFIX, new_run_id, now
 from pusht.training import LossView
 from pusht.video import write_video
 
@@ -90,6 +90,7 @@ class Logger:
         )
         if demonstrations is not None:
             self.config["demonstrations"] = demonstrations.fingerprint
+        self.run_id = new_run_id()
         self.rows = []
         self._columns = ["step"]
         self._checkpoint = None
@@ -136,7 +137,7 @@ class Logger:
     def save_checkpoint(self, checkpoint, step):
         """Keep the policy of a step, a `pusht.checkpoint.Checkpoint`; return the path of its file."""
         path = self._file("checkpoints", step, SUFFIX)
-        checkpoint.save(path)
+        dataclasses.replace(checkpoint, run_id=self.run_id, trained_at=now()).save(path)
         self._checkpoint = path
         return path
 

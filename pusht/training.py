@@ -17,7 +17,14 @@ from pathlib import Path
 
 import torch
 
-from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
+from pusht.checkpoint import (
+    SUFFIX,
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    new_run_id,
+    now,
+)
 from pusht.progress import grading, in_notebook, max_epochs, progress_bar
 
 _SAVE_EVERY = 5.0  # s
@@ -73,6 +80,7 @@ class TrainingRun:
         self.path = Path(folder) / (name + SUFFIX)
         self.resume_path = Path(resume_folder or folder) / f"{name}.resume.pt"
         self.losses = []
+        self.run_id, self.trained_at = new_run_id(), ""
         self._resume = resume
 
     def epochs(self):
@@ -158,6 +166,7 @@ class TrainingRun:
                 self.ema.averages = [p.detach().clone() for p in self.model.parameters()]
 
     def _save(self):
+        self.trained_at = now()
         self._checkpoint().save(self.path)
         self._keep()
 
@@ -165,6 +174,8 @@ class TrainingRun:
         state = {
             "settings": self._settings(),
             "losses": self.losses,
+            "run_id": self.run_id,
+            "trained_at": self.trained_at,
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all(),
             "loader": self.loader.generator.get_state(),
@@ -184,6 +195,8 @@ class TrainingRun:
             dataset.demonstrations.fingerprint,
             self.seed,
             self._settings(),
+            self.run_id,
+            self.trained_at,
         )
 
     def _weights(self):
@@ -258,6 +271,8 @@ class TrainingRun:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.losses = state["losses"]
+        self.run_id = state.get("run_id", self.run_id)  # older states have none
+        self.trained_at = state.get("trained_at", "")
         self.loader.generator.set_state(state["loader"].cpu())
         torch.set_rng_state(state["torch"].cpu())
         if state["cuda"] and torch.cuda.is_available():

@@ -20,10 +20,11 @@ from answers.extensions import (
 
 import score
 from score import questions, rubric
+from score.cells import read_marker
 from score.course.collect.repair import repair
 from score.course.nbgrader.preprocessors import Execute
 from score.course.notebooks import build
-from score.course.report import similarity
+from score.course.report.similarity.answers import answer_cells
 from score.questions import EXTENSIONS
 from score.student.comparison import recall, try_out
 from score.student.progress import KEPT, read_progress
@@ -63,11 +64,11 @@ def test_wrong_answers_are_refused_with_the_hint_that_names_the_mistake(name, an
 )
 def test_the_solutions_are_right(part):
     for cell in build.source_notebook(part).cells:
-        marker = build.MARKER.match(cell.source) if cell.cell_type == "code" else None
-        if marker and marker["kind"] == "extension":
+        marker = read_marker(cell.source) if cell.cell_type == "code" else None
+        if marker and marker.kind == "extension":
             names = {"np": np, "torch": torch}
             exec(cell.source, names)
-            assert score.check(marker["name"], [*names.values()][-1]).right
+            assert score.check(marker.questions[0], [*names.values()][-1]).right
 
 
 def test_a_check_is_shown_in_one_line_without_points_and_kept_for_the_standing(capsys):
@@ -210,5 +211,5 @@ def test_in_class_an_extensions_cell_is_not_run(answered):
             assert execute.preprocess_cell(cell, {}, 0) == (cell, {})
 
 
-def test_an_extension_is_no_evidence_of_twins():
-    assert not {"part1-encode_angle", "part1-ensemble"} & {*similarity._released("part1_mlp")}
+def test_an_extension_is_not_compared_with_others():
+    assert not {"part1-encode_angle", "part1-ensemble"} & {*answer_cells("part1_mlp")}

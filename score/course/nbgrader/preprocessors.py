@@ -23,9 +23,9 @@ from traitlets import Dict, Integer
 
 from pusht.checkpoint import MAX_BYTES
 from score import rubric
+from score.cells import clear_solutions, read_marker
 from score.course.grading import audit
 from score.course.grading.question_server import FILMED, Grader, expected
-from score.course.notebooks.build import MARKER, clear_solution
 from score.course.sandbox import levels
 from score.hw1.layout import PACKED, graded_files
 from score.verdict import MIME, Verdict
@@ -38,7 +38,7 @@ class ClearNamedSolutions(stock.NbGraderPreprocessor):
     """Replace each solution by an error that names its question."""
 
     def preprocess_cell(self, cell, resources, cell_index):
-        cell.source = clear_solution(cell.source)
+        cell.source = clear_solutions(cell.source)
         return cell, resources
 
 
@@ -149,8 +149,8 @@ class Execute(stock.Execute):
         return manager
 
     def preprocess_cell(self, cell, resources, index):
-        marker = MARKER.match(cell.source)
-        if self._stopped or (marker and marker["kind"] in ("practice", "extension")):
+        marker = read_marker(cell.source)
+        if self._stopped or (marker and marker.kind in ("practice", "extension")):
             return cell, resources
         self._grader.expect(cell.metadata.nbgrader["grade_id"] if is_grade(cell) else None)
         try:
