@@ -35,7 +35,7 @@ from pusht.sim import sample_start
 from score import rubric
 from score.course.tools.reference import answer_of, run_solution
 from score.rollouts.evaluate import score_policy
-from score.rollouts.policies import asked
+from score.rollouts.policies import inference_of
 
 ROOT = Path(__file__).resolve().parent.parent
 LOW, HIGH = [0, 0, 0, 0, 0], [512, 512, 512, 512, 2 * np.pi]
@@ -109,7 +109,7 @@ def _policies(peer: "_Peer", solved: dict[str, dict[str, Any]]) -> None:
             "max_steps": policy.max_steps,
             "starts": [sample_start(seed).tolist() for seed in range(theirs)],
         }
-        infer = asked(policy, answer)[1]
+        infer = inference_of(policy, answer)[1]
         times = _rounds(
             rounds,
             functools.partial(peer.each, "episodes", theirs, **task),

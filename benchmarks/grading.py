@@ -35,8 +35,8 @@ from score.course.grading.results import PartResult
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course, create
 from score.course.tools.reference import answer_of, reference_path
-from score.rollouts.evaluate import called, score_policy
-from score.rollouts.policies import asked
+from score.rollouts.evaluate import score_policy
+from score.rollouts.policies import guarded_inference, inference_of
 
 _SIZES = (10, 20, 40, 60)
 # From this seed's start the diffusion policy is done in 46 steps: a class measures what a notebook
@@ -350,13 +350,13 @@ def _bare(task: tuple[str, int]) -> tuple[float, list[float]]:
     policy = rubric.POLICIES[name]
     (part,) = (part.name for part in rubric.PARTS.values() if policy in part.policies)
     checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    model, infer = asked(policy, answer_of(audit.solution(part), policy))
+    model, infer = inference_of(policy, answer_of(audit.solution(part), policy))
     checkpoint.restore(model)
     with reproducible(0):
         started = time.monotonic()
         score = score_policy(
             policy,
-            called(policy, infer),
+            guarded_inference(policy, infer),
             as_range(checkpoint.stats),
             range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + count),
         )

@@ -1,10 +1,15 @@
-"""Where a student stands and what a submission earns: questions, loss curves, rollouts."""
+"""What a student's notebook calls: checks, rollouts, loss curves, progress, the submission."""
 
-from score.rollouts.evaluate import grade_rollouts
 from score.rollouts.loss_curves import compare_losses, reference_loss
 from score.student.check import check
-from score.student.comparison import recall, try_out
-from score.student.progress import compare_episodes, compare_policies, film_policies, show_standing
+from score.student.comparison import (
+    compare_episodes,
+    compare_policies,
+    film_policies,
+    recall,
+    try_out,
+)
+from score.student.progress import show_standing
 from score.student.published_api import (
     score_part1,
     score_part2,
@@ -12,6 +17,7 @@ from score.student.published_api import (
     test_cosine_beta_schedule,
     test_kl_divergence,
 )
+from score.student.rollouts import grade_rollouts
 from score.submission.pack import submit
 from score.verdict import Verdict
 

@@ -32,8 +32,8 @@ from score.course.nbgrader.preprocessors import Execute
 from score.course.notebooks import build
 from score.course.sandbox import levels
 from score.course.tools.reference import answer_of, reference_path
-from score.rollouts.evaluate import called, score_policy
-from score.rollouts.policies import asked
+from score.rollouts.evaluate import score_policy
+from score.rollouts.policies import guarded_inference, inference_of
 
 PART = rubric.PARTS["part1_mlp"]
 PRACTICE_SEEDS = range(3)
@@ -82,13 +82,13 @@ def _instead_of_converse(body):
     return (
         _WIRE
         + f"""
-import score, score.rollouts.evaluate, score.student.check
+import score, score.student.check, score.student.rollouts
 from score.protocol import Line
 from score.verdict import Verdict
 def converse(request, answer, name, max_points):
 {body}
     return Verdict(name, float(max_points), float(max_points), "Right.").show()
-score.student.check.converse = score.rollouts.evaluate.converse = converse
+score.student.check.converse = score.student.rollouts.converse = converse
 """
     )
 
@@ -100,11 +100,11 @@ def hard_coded():
     """
     policy = rubric.POLICIES["part1_mlp"]
     checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    model, infer = asked(policy, answer_of(audit.solution(PART.name), policy))
+    model, infer = inference_of(policy, answer_of(audit.solution(PART.name), policy))
     checkpoint.restore(model)
     own = as_range(stats())
     episodes = score_policy(
-        policy, called(policy, infer), as_range(checkpoint.stats), PRACTICE_SEEDS
+        policy, guarded_inference(policy, infer), as_range(checkpoint.stats), PRACTICE_SEEDS
     ).episodes
     known = []
     for states, actions in zip(episodes.states, episodes.actions):
@@ -259,7 +259,7 @@ for part in score.rubric.PARTS.values():
         f"""
 import os
 import numpy as np
-import score, score.questions, score.rollouts.evaluate, score.student.check
+import score, score.questions, score.student.check, score.student.rollouts
 from score.protocol import Line
 {HONEST}
 grading = os.environ.pop("NBGRADER_EXECUTION")
@@ -280,7 +280,7 @@ def converse(request, answer, name, max_points):
         got = next(recorded, None)
         line.send({{"verdict": _verdicts["Q1.2"]}} if got is None else {{"got": got}})
     line.send({{"verdict": _verdicts["Q1.2"]}})
-score.student.check.converse = score.rollouts.evaluate.converse = converse"""
+score.student.check.converse = score.student.rollouts.converse = converse"""
     ),
     "asks for another question in this cell": _instead_of_converse("""
     for other in ("Q1.1", "Q2.2", "Q4.4"):

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from nbgrader.preprocessors import CheckCellMetadata
 
+from pusht import resources
 from score.cells import read_marker
 from score.course.notebooks import build
 from score.course.notebooks.release import bundle_bytes, bundled_files

@@ -13,8 +13,8 @@ from pusht.chunks import as_range
 from score import rubric
 from score.course.grading import audit
 from score.course.tools.reference import answer_of, reference_path
-from score.rollouts.evaluate import called, score_policy
-from score.rollouts.policies import asked
+from score.rollouts.evaluate import score_policy
+from score.rollouts.policies import guarded_inference, inference_of
 from score.verdict import AnswerError
 
 POLICY = rubric.POLICIES["part1_mlp"]
@@ -28,9 +28,9 @@ def trained():
 def ask_of(policy, trained):
     """The kit's own inference with trained weights."""
     part = next(part for part in rubric.PARTS.values() if policy in part.policies)
-    model, infer = asked(policy, answer_of(audit.solution(part.name), policy))
+    model, infer = inference_of(policy, answer_of(audit.solution(part.name), policy))
     trained.restore(model)
-    return called(policy, infer)
+    return guarded_inference(policy, infer)
 
 
 @pytest.fixture(scope="module")

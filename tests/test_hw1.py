@@ -40,7 +40,8 @@ from score.course.collect.collect import collect
 from score.course.collect.plan import plan
 from score.course.collect.repair import repair
 from score.course.collect.substitute import substitute
-from score.course.gradescope import autograder
+from score.course.gradescope import run
+from score.course.gradescope.build import build as build_autograder
 from score.course.grading import class_run, notebook, results
 from score.course.grading.class_run import grade_course
 from score.course.nbgrader.preprocessors import Execute
@@ -664,15 +665,14 @@ def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(
 @pytest.mark.long
 def test_gradescope_takes_such_a_hand_in_by_the_same_road(tmp_path, code, monkeypatch):
     course = create(tmp_path / "course", first_seed=20_000, episodes=2)
-    with zipfile.ZipFile(
-        autograder.build(course, episodes=2, minutes=100, megabytes=10**5)
-    ) as archive:
+    autograder = build_autograder(course, episodes=2, minutes=100, megabytes=10**5)
+    with zipfile.ZipFile(autograder) as archive:
         archive.extractall(tmp_path / "source")
     laid_out(tmp_path / "submission", whole(code))
     if levels.strictest() is levels.LEVELS[-1]:
         pytest.skip("needs a box: bubblewrap, or root")
     for step in ("collect", "part4_flow"):
-        autograder.step(
+        run.step(
             step,
             tmp_path / "source" / "course",
             tmp_path / "submission",

@@ -27,7 +27,7 @@ from pusht import Episodes, figures
 from pusht.figures import moving
 from pusht.render import render
 from score.rollouts.evaluate import Score
-from score.student.progress import keep_score
+from score.student.comparison import keep_score
 
 GOAL = [256, 256, np.pi / 4]
 

@@ -27,7 +27,7 @@ from score.course.notebooks import build
 from score.course.report.similarity.answers import answer_cells
 from score.questions import EXTENSIONS
 from score.student.comparison import recall, try_out
-from score.student.progress import KEPT, standing_in
+from score.student.progress import KEPT, read_progress
 from score.verdict import Checked
 
 
@@ -76,7 +76,7 @@ def test_a_check_is_shown_in_one_line_without_points_and_kept_for_the_standing(c
     assert capsys.readouterr() == ("✓ E1.2: Right.\n", "")
     score.check("E1.1", not_answered)
     assert capsys.readouterr().out == "✗ E1.1: Not answered yet (Need to implement for E1.1).\n"
-    standing = standing_in(".", ["part1_mlp"])
+    standing = read_progress(".", ["part1_mlp"])
     assert standing.extensions == ["E1.2 temporal ensembling"] and standing.points == 0
     assert "Points so far: 0 of 10." in str(standing)
     assert "Done beyond that, for no points: E1.2 temporal ensembling." in str(standing)
@@ -121,7 +121,7 @@ def test_a_policy_is_tried_out_in_one_line_with_its_interval_and_its_time(monkey
     assert out.startswith(
         f"standing still {'':<9} {episodes.max_rewards.mean():.3f} (95 % interval "
     )
-    assert out.endswith(" ms a question\n")
+    assert out.endswith(" ms per call\n")
     assert [len(rewards) for rewards in episodes.rewards] == [12, 12] and episodes.seeds == [
         500,
         501,
@@ -163,10 +163,8 @@ def test_the_line_of_a_checked_policy_is_recalled_and_said_to_be_missing_where_i
     )
     recall("a hundred steps", "part3_ddpm")
     out = capsys.readouterr().out
-    assert (
-        out
-        == "a hundred steps          0.800 (95 % interval 0.70 to 0.90), solved 50%, 260.0 ms a question\n"
-    )
+    line = "0.800 (95 % interval 0.70 to 0.90), solved 50%, 260.0 ms per call"
+    assert out == f"a hundred steps          {line}\n"
 
 
 def test_in_class_nothing_is_tried_out(monkeypatch, capsys):

@@ -17,9 +17,9 @@ from pusht.chunks import Normalizer, PushtChunkDataset, as_range
 from pusht.rollout import reproducible
 from score import rubric
 from score.course.tools.reference import answer_of, run_solution
-from score.rollouts.evaluate import called, score_policy
+from score.rollouts.evaluate import score_policy
 from score.rollouts.loss_curves import epoch_losses
-from score.rollouts.policies import asked
+from score.rollouts.policies import guarded_inference, inference_of
 from score.verdict import AnswerError
 
 # By method, of those whose network the notebook gives: episodes that are rolled out again, and
@@ -56,7 +56,7 @@ def findings(policy, checkpoint, score, ask):
     if policy.method not in AGAIN:
         return []
     names = solution(rubric.part_of(policy).name)
-    model, infer = asked(policy, answer_of(names, policy))
+    model, infer = inference_of(policy, answer_of(names, policy))
     try:
         checkpoint.restore(model)
     except CheckpointError:
@@ -84,7 +84,7 @@ def _gap(policy, checkpoint, score, infer):
     episodes = score.episodes.first(count)
     own = score_policy(
         replace(policy, max_steps=steps),
-        called(policy, infer),
+        guarded_inference(policy, infer),
         as_range(checkpoint.stats),
         episodes.seeds,
     )
@@ -146,7 +146,7 @@ def _chunk_error(checkpoint, found, policy, ask):
         chunks = ask(dataset.states[some][:, None], _BATCH)
         if chunks.shape != dataset.chunks[some].shape:
             raise AnswerError(
-                f"{policy.asked} returned shape {tuple(chunks.shape)} for {_BATCH} observations."
+                f"{policy.function} returned shape {tuple(chunks.shape)} for {_BATCH} observations."
             )
         errors.append((chunks - dataset.chunks[some]).square().mean().item())
     return float(np.mean(errors))

@@ -44,7 +44,10 @@ from score.course.grading.notebook import (
 )
 from score.course.nbgrader import gradebook
 from score.course.nbgrader.preprocessors import hand_in_file
-from score.course.report import pages, similarity
+from score.course.report import similarity
+from score.course.report.class_page import class_page
+from score.course.report.feedback import feedback
+from score.course.report.page import pages_version
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, CourseError
 from score.hw1.layout import PACKED, graded_files
@@ -330,16 +333,14 @@ def _conclude(course, book, shared, student, failed):
     )
     found, hand = _with_penalties(book, found), gradebook.by_hand(book, student)
     made_of = hashlib.sha256(
-        repr((pages.version(), found, sorted(hand.items()))).encode()
+        repr((pages_version(), found, sorted(hand.items()))).encode()
     ).hexdigest()
     path, note = (
         course.folder / "feedback" / student / ASSIGNMENT / "feedback.html",
         f"<!-- {made_of} -->\n",
     )
     if not path.exists() or not path.read_text(encoding="utf-8").startswith(note):
-        page = pages.feedback(
-            student, found, hand, course.folder / "autograded" / student / ASSIGNMENT
-        )
+        page = feedback(student, found, hand, course.folder / "autograded" / student / ASSIGNMENT)
         results.put(path, (note + page).encode())
 
 
@@ -378,7 +379,7 @@ def _write_class(course, book, failed):
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((course.folder / "repairs").glob("*.json"))
     }
-    page = pages.report(
+    page = class_page(
         course.folder.name,
         graded,
         {student: gradebook.by_hand(book, student) for student in students},

@@ -22,8 +22,9 @@ from score import rubric
 from score.course.grading import audit
 from score.protocol import Line, ProtocolError
 from score.questions import judged
-from score.rollouts.evaluate import film, handed_in, no_rollouts, rollouts_verdict, score_policy
+from score.rollouts.evaluate import film, no_rollouts, rollouts_verdict, score_policy
 from score.rollouts.loss_curves import epoch_losses
+from score.rollouts.policies import load_submission_checkpoint
 from score.verdict import AnswerError, Verdict
 
 QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
@@ -157,7 +158,7 @@ class Grader:
 
     def _rollouts(self, policy, line, flags):
         try:
-            checkpoint = handed_in(policy, self.submission)
+            checkpoint = load_submission_checkpoint(policy, self.submission)
             _asked(line, True)  # the weights are loaded in the kernel
             record = self.known.get(policy.name) or self._roll_out(policy, checkpoint, line)
         except AnswerError as error:
@@ -255,7 +256,7 @@ def _asked(line, given):
 def _actions(line, policy, nobs, batch_size):
     got = _asked(line, {"nobs": nobs.numpy(), "batch_size": batch_size})
     if not isinstance(got, np.ndarray) or got.dtype != np.float32:
-        raise AnswerError(f"{policy.asked} gave no array of float32.")
+        raise AnswerError(f"{policy.function} gave no array of float32.")
     return torch.from_numpy(got)
 
 

@@ -10,7 +10,7 @@ from nbgrader import api
 from nbgrader.preprocessors import AssignLatePenalties
 from traitlets.config import Config
 
-from score.course.report.pages import Hand
+from score.course.report.points import ManualGrade
 from score.course.settings import ASSIGNMENT
 
 
@@ -133,14 +133,14 @@ def has(gradebook, student):
 
 
 def by_hand(gradebook, student):
-    """{(part, cell): `Hand`} of what a person entered in nbgrader for a student."""
+    """{(part, cell): `ManualGrade`} of what a person entered in nbgrader for a student."""
     found = {}
     for notebook in gradebook.find_submission(ASSIGNMENT, student).notebooks:
         comments = {comment.name: comment.manual_comment or "" for comment in notebook.comments}
         for grade in notebook.grades:
             comment = comments.get(grade.name, "")
             if grade.manual_score is not None or grade.extra_credit or comment:
-                found[notebook.name, grade.name] = Hand(
+                found[notebook.name, grade.name] = ManualGrade(
                     grade.manual_score, grade.extra_credit, comment
                 )
     return found

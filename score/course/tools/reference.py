@@ -21,9 +21,9 @@ from pusht.files import write_whole
 from score import rubric
 from score.cells import Marker, read_marker
 from score.course.notebooks.build import ROOT, parts_with_source, source_notebook
-from score.rollouts.evaluate import Score, called, score_policy
+from score.rollouts.evaluate import Score, score_policy
 from score.rollouts.loss_curves import epoch_losses, loss_path
-from score.rollouts.policies import asked
+from score.rollouts.policies import guarded_inference, inference_of
 from score.rubric import Part, Policy
 
 # The trained references, in half precision; no release carries them.
@@ -88,10 +88,10 @@ def score_reference(policy: Policy, names: dict[str, Any], path: Path, episodes:
     the rubric's first graded seed.
     """
     checkpoint = load_checkpoint(path, policy.normalisation)
-    model, infer = asked(policy, answer_of(names, policy))
+    model, infer = inference_of(policy, answer_of(names, policy))
     checkpoint.restore(model)
     seeds = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + episodes)
-    return score_policy(policy, called(policy, infer), as_range(checkpoint.stats), seeds)
+    return score_policy(policy, guarded_inference(policy, infer), as_range(checkpoint.stats), seeds)
 
 
 def write_expected_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
