@@ -26,6 +26,7 @@ import score
 from pusht import PushTSim, PushTStateDataset, TrainingRun, WindowLoader, demos, play
 from pusht.networks import ResidualMLP
 from pusht.render import render
+from pusht.run_mode import RunMode, set_run_mode
 from pusht.sim import sample_start
 
 ROOT = play.Path(play.__file__).parents[1]
@@ -297,7 +298,7 @@ def test_without_a_kernel_it_is_the_still_picture_and_while_graded_nothing(
     table, shown, monkeypatch
 ):
     assert len(shown()) == 1
-    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    set_run_mode(RunMode(show=False))
     assert len(shown()) == 1
 
 

@@ -17,7 +17,7 @@ from pusht.dataset import PushTStateDataset, unnormalize_data
 from pusht.figures.moving import Moving
 from pusht.figures.page import BLUE, GREY, HEAD, INK, LINE, ORANGE, SMALL, VERMILION, Page, write
 from pusht.render import AGENT
-from pusht.rollout import reproducible
+from pusht.episodes import reproducible
 from pusht.sim import AGENT_RADIUS, TEE, WINDOW
 
 _SEED = 0

@@ -8,8 +8,8 @@ in class the call alone does.
 import numpy as np
 import torch
 
-from pusht.progress import grading
 from score import rubric
+from score.graded import graded
 from score.protocol import converse
 from score.questions import cvae, ddpm, extensions, flow, mlp
 from score.student.progress import keep_verdict
@@ -32,7 +32,7 @@ def check(name, answer):
         return _check_extension(name, answer)
     _, entry = rubric.question(name)
     called = _calls(QUESTIONS[name], answer)
-    if grading():
+    if graded():
         return converse({"question": name}, called, name, entry.points)
     verdict = judged(name, called, np.random.default_rng(0))
     keep_verdict(name, verdict)
@@ -40,7 +40,7 @@ def check(name, answer):
 
 
 def _check_extension(name, answer):
-    if grading():
+    if graded():
         return Checked(name, False, "Not looked at in class.")
     wrong = _mistake(EXTENSIONS[name], _calls(EXTENSIONS[name], answer), np.random.default_rng(0))
     keep_verdict(name, Verdict(name, float(not wrong), 1.0, wrong or "Right."))

@@ -8,11 +8,11 @@ import torch
 
 from pusht import render, video
 from pusht.checkpoint import SUFFIX, CheckpointError, load_checkpoint
-from pusht.chunks import as_range
 from pusht.dataset import normalize_data
-from pusht.progress import grading, progress_bar
-from pusht.rollout import Episodes, receding_horizon, reproducible, rollout
+from pusht.episodes import Episodes, receding_horizon, reproducible, rollout
+from pusht.progress import progress_bar
 from score import rubric
+from score.graded import graded
 from score.protocol import converse
 from score.rollouts.policies import asked
 from score.student.progress import keep_score, keep_verdict
@@ -151,7 +151,7 @@ def grade_rollouts(name, *answer, folder="."):
     the grader rolls out its own, and asks for nothing but actions.
     """
     policy = rubric.POLICIES[name]
-    if grading():
+    if graded():
         with reproducible(0):
             return converse(
                 {"rollouts": name},
@@ -170,7 +170,7 @@ def grade_rollouts(name, *answer, folder="."):
     keep_verdict(name, verdict, folder)
     start = normalize_data(
         score.episodes.states[0][:1].repeat(policy.obs_horizon, axis=0),
-        as_range(checkpoint.stats)["obs"],
+        checkpoint.stats["obs"],
     )
     if not score.one_by_one:
         keep_score(score, infer, torch.from_numpy(start).float()[None], folder)
@@ -181,7 +181,7 @@ def rolled_out(policy, checkpoint, ask, seeds):
     """(`Verdict`, `Score`) of a policy on the episodes of these seeds; see `score_policy`, whose
     AnswerError it raises.
     """
-    score = score_policy(policy, ask, as_range(checkpoint.stats), seeds)
+    score = score_policy(policy, ask, checkpoint.stats, seeds)
     return rollouts_verdict(policy, checkpoint, score.per_episode, score.one_by_one), score
 
 

@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 
-from pusht.progress import grading
-from pusht.rollout import Episodes, reproducible, rollout
+from pusht.episodes import Episodes, reproducible, rollout
 from pusht.sim import PushTSim, sample_start
 from score import rubric
+from score.graded import graded
 from score.rollouts.evaluate import bootstrap_interval, practice_seeds
 from score.student.progress import kept_scores
 
@@ -26,7 +26,7 @@ def try_out(label, policy, *, obs_horizon=2, max_steps=500, remembers=False):
         episode, as one needs which keeps something from step to step. These run one by one, the
         others in lock-step.
     """
-    if grading():
+    if graded():
         return None
     seeds = list(practice_seeds(rubric.PRACTICE_SEEDS))
     options = {"obs_horizon": obs_horizon, "max_steps": max_steps}
@@ -51,7 +51,7 @@ def recall(label, name, folder="."):
     """Print the same line of what the last check of a policy, such as "part3_ddpm", rolled out from
     these starts.
     """
-    if grading():
+    if graded():
         return
     kept = kept_scores(folder).get(name)
     if kept is None:

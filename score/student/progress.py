@@ -18,9 +18,10 @@ from IPython import get_ipython
 
 from pusht import demos, render, video
 from pusht.checkpoint import SUFFIX, CheckpointError, load_checkpoint
-from pusht.progress import grading, in_notebook
-from pusht.rollout import Episodes, reproducible
+from pusht.episodes import Episodes, reproducible
+from pusht.progress import in_notebook
 from score import rubric
+from score.graded import graded
 from score.rollouts.loss_curves import compare_losses, epoch_losses
 
 KEPT = "standing.json"
@@ -121,7 +122,7 @@ def show_standing(part=None, folder="."):
     where it is none's.
     folder: where the checks, the hand-in files and the practice scores are.
     """
-    if grading():
+    if graded():
         return
     part = part or own_part()
     if part not in (None, *rubric.PARTS):

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pusht import demos
 from pusht.checkpoint import SUFFIX, load_checkpoint
-from pusht.chunks import as_range
 from score import rubric
 from score.course.notebooks.build import MARKER, ROOT, parts_with_source, source_notebook
 from score.rollouts.evaluate import called, score_policy
@@ -89,7 +88,7 @@ def score_reference(policy, names, path, episodes):
     model, infer = asked(policy, answer_of(names, policy))
     checkpoint.restore(model)
     seeds = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + episodes)
-    return score_policy(policy, called(policy, infer), as_range(checkpoint.stats), seeds)
+    return score_policy(policy, called(policy, infer), checkpoint.stats, seeds)
 
 
 def write_expected_losses(policy, checkpoint_path):
