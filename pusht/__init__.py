@@ -3,9 +3,16 @@
 `import pusht` is quick: each name is imported from its module when it is first used.
 """
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from pusht.lazy import attach
+
+# The set-up cell of a notebook installs the requirements when this import fails, so a package that
+# Colab lacks has to be missed here and not when it is first used.
+for _package in ("pooch", "pymunk", "skvideo", "zarr"):
+    if find_spec(_package) is None:
+        raise ModuleNotFoundError(f"No module named {_package!r}", name=_package)
 
 if TYPE_CHECKING:
     from pusht import demos as demos

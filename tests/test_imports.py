@@ -37,6 +37,17 @@ def test_an_import_loads_nothing_heavy(module):
     assert fresh(f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))") == "[]\n"
 
 
+@pytest.mark.parametrize("package", ["pymunk", "pooch"])
+def test_a_package_that_is_not_installed_is_missed_at_once(package):
+    """The set-up cell of a notebook in Colab waits for this error to install the requirements."""
+    said = fresh(
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "try: import pusht\n"
+        "except ModuleNotFoundError as error: print(error)"
+    )
+    assert said == f"No module named '{package}'\n"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_public_names_can_be_listed_imported_and_reached(package):
     module = PACKAGES[package]

@@ -102,6 +102,6 @@ def brought_by(lines):
 def test_imports_without_the_instructors_part(package):
     """As on a student's machine: the instructor's packages and W&B cannot be imported there."""
     absent = [Requirement(line).name for line in INSTRUCTOR] + ["jupyterlab", "notebook", "wandb"]
-    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); import {package}"
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); from {package} import *"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
