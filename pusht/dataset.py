@@ -100,7 +100,7 @@ class WindowLoader:
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
         self.windows = _map_tensors(dataset[:], lambda windows: windows.to(device))
-        self._indices = torch.utils.data.DataLoader(
+        self._indices: torch.utils.data.DataLoader = torch.utils.data.DataLoader(
             range(len(dataset)),  # type: ignore[arg-type]
             batch_size,
             shuffle=True,

@@ -74,7 +74,7 @@ def plot_losses(
     axes = figure.subplots()
     blue, vermilion = "#0072B2", "#D55E00"
     if reference is not None:
-        band = {"color": blue, "alpha": 0.2, "linewidth": 0, "label": "band"}
+        band: dict[str, Any] = {"color": blue, "alpha": 0.2, "linewidth": 0, "label": "band"}
         axes.fill_between(range(len(reference.losses)), reference.low, reference.high, **band)
         axes.plot(range(len(reference.losses)), reference.losses, color=blue, label="reference")
     marker = "o" if len(losses) < 2 else ""

@@ -236,9 +236,10 @@ def _number(name: str, value: Any) -> float:
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """The config as json.loads would give it back."""
-    config = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config or {})
-    return json.loads(json.dumps(config, default=str))
+    """The config as JSON can hold it."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        config = dataclasses.asdict(config)
+    return json.loads(json.dumps(dict(config or {}), default=str))
 
 
 def _json(values: Mapping[str, Any]) -> str:
@@ -251,7 +252,7 @@ def _json(values: Mapping[str, Any]) -> str:
 
 
 def _start_wandb(mode: str, path: Path, config: dict[str, Any]) -> Any:
-    """The W&B run beside the log, or None; a line says why where it was wanted and does not start."""
+    """The W&B run beside the log, or None; a line says why when it is wanted but does not start."""
     if mode not in ("online", "offline"):
         return None
     try:

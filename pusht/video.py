@@ -1,4 +1,4 @@
-"""Films: written by scikit-video with the ffmpeg that imageio-ffmpeg carries, shown in notebooks."""
+"""Films: written by scikit-video with the ffmpeg of imageio-ffmpeg, and shown in notebooks."""
 
 import functools
 import html

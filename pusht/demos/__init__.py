@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from pusht.demos import download
-from pusht.demos.decoded import decode_set
+from pusht.demos.arrays import decode_set, save
 from pusht.demos.recorded import Demonstrations, DemosError, joined
 from pusht.demos.stored import FETCH_AGAIN, read_stored, reason
 
@@ -38,6 +38,7 @@ __all__ = [
     "load_pusht_zarr",
     "name_of",
     "open",
+    "save",
 ]
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "demonstrations.zarr.zip"
@@ -89,9 +90,10 @@ def name_of(fingerprint: str) -> str | None:
 
 
 def at_hand(name: str) -> Demonstrations | None:
-    """Return the "shipped" or "human" demonstrations, or None where they are not on this machine."""
-    places = [SHIPPED] if name == "shipped" else [_named_path(), download.cached()]
-    for place in filter(None, places):
+    """Return the "shipped" or "human" demonstrations, None if this machine does not have them."""
+    for place in [SHIPPED] if name == "shipped" else [_named_path(), download.cached()]:
+        if place is None:
+            continue
         try:
             found = _open_path(place, str(place))
         except DemosError:

@@ -40,7 +40,7 @@ class _Failure(Exception):
 
 
 def cached(name: str = "human.zip") -> Path:
-    """Return the path of the archive in the cache, or of a file beside it; either may be missing."""
+    """Return the path of the archive in the cache, or of a file beside it; it may be missing."""
     return user_cache_path("pusht", appauthor=False) / name
 
 
@@ -123,10 +123,10 @@ def _fetch_from(address: str, check: Callable[[Path], T]) -> T:
         # The checksum is that of the values, not of the archive, which mirrors pack differently.
         pooch.retrieve(address, None, part.name, part.parent, downloader=downloader)
         found = check(part)
-    except HTTPError as error:
-        answer = error.response
-        raise _Failure(f"it answers {answer.status_code} ({answer.reason})") from error
     except RequestException as error:
+        if isinstance(error, HTTPError) and error.response is not None:
+            answer = f"it answers {error.response.status_code} ({error.response.reason})"
+            raise _Failure(answer) from error
         raise _Failure(f"the connection failed ({type(error).__name__})") from error
     except ValueError as error:
         finding = _finding(error).removeprefix(str(part)).strip()

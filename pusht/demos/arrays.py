@@ -1,6 +1,7 @@
-"""The values of a stored set of demonstrations: its arrays decoded by zarr, and checked."""
+"""The arrays of a stored set of demonstrations: decoded by zarr and checked, or written by it."""
 
 import math
+import os
 import struct
 import warnings
 import zlib
@@ -9,10 +10,11 @@ from lzma import LZMAError
 import numpy as np
 import zarr
 from zarr.buffer.cpu import Buffer
-from zarr.storage import MemoryStore
+from zarr.storage import MemoryStore, ZipStore
 
 from pusht.demos.recorded import Demonstrations, DemosError
 from pusht.demos.stored import ARRAYS, FETCH_AGAIN, GIVE_PUSHT, MAX_BYTES, reason
+from pusht.files import replacing
 
 _COLUMNS = {"data/state": 5, "data/action": 2, "meta/episode_ends": None}
 
@@ -65,6 +67,15 @@ def decode_set(stored: dict[str, dict[str, bytes]], where: str) -> Demonstration
             f"{where} ends its last episode at {ends[-1]} of {len(states)} steps: {GIVE_PUSHT}."
         )
     return Demonstrations(states, actions, ends)
+
+
+def save(demonstrations: Demonstrations, path: str | os.PathLike[str]) -> None:
+    """Write a set as a zip of the published layout, whole or not at all."""
+    arrays = demonstrations.states, demonstrations.actions, demonstrations.episode_ends
+    with replacing(path) as beside, ZipStore(beside, mode="w") as store:
+        group = zarr.open_group(store, mode="w", zarr_format=2)
+        for name, values in zip(ARRAYS, arrays, strict=True):
+            group.create_array(name, data=values, chunks=values.shape)
 
 
 def _decode(name: str, files: dict[str, bytes], where: str) -> np.ndarray:
