@@ -118,7 +118,7 @@ function render({ model, el }) {
     pointer = null;
     if (mover === "pointer") request("release");
   });
-  // Listens before JupyterLab does, where plain keys are commands: D pressed twice deletes the cell.
+  // It listens before JupyterLab, where plain keys are commands: D pressed twice deletes the cell.
   function press(event) {
     const modified = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
     if (event.target !== table || modified) return;

@@ -50,7 +50,7 @@ class Table:
     episode and goes on to the next start, R begins the episode again, N goes to the next start;
     there is a button for each.
 
-    path: a file that ends in .zarr.zip, which `demos.open` opens. As in the human demonstrations, it
+    path: a file that ends in .zarr.zip, which `demos.open` opens. As in the human set, it
         holds the state before each step and the action taken. It is written anew with each episode
         that is kept, and never loses one: the episodes of a file that exists are kept too.
     seed: of the first start; each further start has the next number. The episodes in the file are
