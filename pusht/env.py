@@ -2,11 +2,10 @@
 simulator under both.
 """
 
-import collections
 import random
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gym_notices.notices
 import gymnasium
@@ -34,6 +33,15 @@ _OBS_HIGH = np.array([WINDOW] * 4 + [2 * np.pi])
 _ACTION_HIGH = np.array([WINDOW, WINDOW], dtype=np.float64)
 
 Info = dict[str, Any]
+
+
+class TeleopAgent(NamedTuple):
+    """An agent that is driven by hand.
+
+    act: function from an observation (5,) to an action (2,) [px], or None while it does not move.
+    """
+
+    act: Callable[[Any], np.ndarray | None]
 
 
 class PushTEnv(gym.Env):
@@ -164,7 +172,7 @@ class PushTEnv(gym.Env):
         self.latest_action = None
         self._sim.place(obs)
 
-    def render(self, mode: str = "rgb_array") -> np.ndarray:
+    def render(self, mode: str = "rgb_array") -> np.ndarray:  # type: ignore[override]
         """Return a picture of the state, (render_size, render_size, 3) uint8."""
         self._needs_start("render")
         if mode != "rgb_array":
@@ -175,7 +183,9 @@ class PushTEnv(gym.Env):
             size=self.render_size,
         )
 
-    def teleop_agent(self, pointer: Callable[[], Sequence[float]] | None = None) -> Any:
+    def teleop_agent(
+        self, pointer: Callable[[], Sequence[float] | np.ndarray] | None = None
+    ) -> TeleopAgent:
         """Return an agent that is driven by hand: its `act(obs)` returns the pointer's position as
         an action once the pointer has come within 30 px of the agent, and None before.
 
@@ -188,14 +198,14 @@ class PushTEnv(gym.Env):
             if pointer is None:
                 import pygame
 
-                position: Sequence[float] = pygame.mouse.get_pos()
+                position: Sequence[float] | np.ndarray = pygame.mouse.get_pos()
             else:
                 position = pointer()
             at = np.asarray(position, dtype=np.float64)
             engaged = engaged or np.hypot(*(at - np.asarray(obs[:2]))) < 30
             return at if engaged else None
 
-        return collections.namedtuple("TeleopAgent", ["act"])(act)
+        return TeleopAgent(act)
 
     def close(self) -> None:
         """Do nothing: no window was opened."""
@@ -250,7 +260,11 @@ class PushTGymnasiumEnv(gymnasium.Env):
         return render(self._sim.state, action=self._latest_action, size=self.render_size)
 
 
-gymnasium.register(id="pusht/PushT-v0", entry_point=PushTGymnasiumEnv, max_episode_steps=500)
+gymnasium.register(
+    id="pusht/PushT-v0",
+    entry_point=PushTGymnasiumEnv,  # type: ignore[arg-type]
+    max_episode_steps=500,
+)
 
 
 def _info(sim: PushTSim, state: np.ndarray) -> Info:

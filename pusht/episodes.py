@@ -75,43 +75,55 @@ def rollout(
         numbers, so one seed alone takes another course.
     after_step: called after each round with the number of episodes that have ended and of all.
     """
-    sims = [PushTSim(legacy=legacy) for _ in seeds]
-    states: list[list[np.ndarray]] = [[] for _ in seeds]
-    actions: list[list[np.ndarray]] = [[] for _ in seeds]
-    rewards: list[list[float]] = [[] for _ in seeds]
-    for sim, seed, seen in zip(sims, seeds, states, strict=True):
-        sim.reset(sample_start(seed))
-        seen.append(sim.state)
-    live = list(range(len(sims)))
+    episodes = [_Episode(seed, legacy) for seed in seeds]
+    live = episodes
     with reproducible(torch_seed):
         while live:
-            chunks = policy(np.stack([_last(states[i], obs_horizon) for i in live]))
+            chunks = policy(np.stack([episode.last_states(obs_horizon) for episode in live]))
             if len(chunks) != len(live) or not all(len(chunk) for chunk in chunks):
                 raise ValueError(
                     f"The policy answered {len(live)} episodes with actions of shape"
                     f" {np.shape(chunks)}: ({len(live)}, Ta, 2) is needed, Ta at least 1."
                 )
-            for i, chunk in zip(live, chunks, strict=True):
-                for action in chunk[: max_steps - len(rewards[i])]:
-                    coverage = sims[i].step(action)
-                    states[i].append(sims[i].state)
-                    actions[i].append(action)
-                    rewards[i].append(reward(coverage))
-                    if coverage > SUCCESS_COVERAGE:
-                        break
-            live = [i for i in live if len(rewards[i]) < max_steps and rewards[i][-1] < 1]
+            for episode, chunk in zip(live, chunks, strict=True):
+                episode.execute(chunk, max_steps)
+            live = [episode for episode in live if not episode.ended(max_steps)]
             if after_step:
-                after_step(len(sims) - len(live), len(sims))
+                after_step(len(episodes) - len(live), len(episodes))
     return Episodes(
         list(seeds),
-        [np.array(rows) for rows in states],
-        [np.array(rows) for rows in actions],
-        [np.array(rows) for rows in rewards],
+        [np.array(episode.states) for episode in episodes],
+        [np.array(episode.actions) for episode in episodes],
+        [np.array(episode.rewards) for episode in episodes],
     )
 
 
-def _last(states: list[np.ndarray], obs_horizon: int) -> list[np.ndarray]:
-    return [states[max(len(states) - back, 0)] for back in range(obs_horizon, 0, -1)]
+class _Episode:
+    """An episode on its way: its world, and what has happened in it."""
+
+    def __init__(self, seed: int, legacy: bool) -> None:
+        self._sim = PushTSim(legacy=legacy)
+        self._sim.reset(sample_start(seed))
+        self.states = [self._sim.state]
+        self.actions: list[np.ndarray] = []
+        self.rewards: list[float] = []
+
+    def last_states(self, count: int) -> list[np.ndarray]:
+        """The last states; the start is repeated where there are fewer."""
+        return [self.states[max(len(self.states) - back, 0)] for back in range(count, 0, -1)]
+
+    def execute(self, chunk: np.ndarray, max_steps: int) -> None:
+        """Execute the actions of a chunk until success or `max_steps`."""
+        for action in chunk[: max_steps - len(self.rewards)]:
+            coverage = self._sim.step(action)
+            self.states.append(self._sim.state)
+            self.actions.append(action)
+            self.rewards.append(reward(coverage))
+            if coverage > SUCCESS_COVERAGE:
+                break
+
+    def ended(self, max_steps: int) -> bool:
+        return len(self.rewards) >= max_steps or self.rewards[-1] >= 1
 
 
 def receding_horizon(

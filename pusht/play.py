@@ -76,6 +76,9 @@ class Table:
             )
         self.num_kept = demos.open(self.path).num_episodes if self.path.exists() else 0
         self._env = PushTEnv(render_size=WINDOW)
+        # What moves the agent, "pointer" or "keys", and the function that follows it.
+        self._mover: str | None = None
+        self._follow: Callable[[np.ndarray], np.ndarray | None] | None = None
         self._start(seed + self.num_kept)
 
     def receive(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -125,9 +128,7 @@ class Table:
         self._velocity = info["vel_agent"]
         self._states: list[np.ndarray] = []
         self._actions: list[np.ndarray] = []
-        # What moves the agent, "pointer" or "keys", and the agent that follows it.
-        self._mover: str | None = None
-        self._follow: Callable[[np.ndarray], np.ndarray | None] | None = None
+        self._mover = self._follow = None
         self._held = 0  # steps for which a key has been held
         self.solved, self._say = False, _START
         self.reward = self.best = self._env.step(None)[1]

@@ -110,7 +110,7 @@ def _paint(frame: np.ndarray, state: Numbers, action: Numbers | None, goal: Numb
         )
     agent_x, agent_y, *block = numbers
     frame[...] = _table(size, tuple(map(float, goal)))
-    canvas = pygame.image.frombuffer(frame, (size, size), "RGB")
+    canvas = pygame.image.frombuffer(frame, (size, size), "RGB")  # type: ignore[arg-type]
     _draw(canvas, *_tee(block, BLOCK))
     _draw(
         canvas,
@@ -139,7 +139,7 @@ def _table(size: int, goal: tuple[float, ...]) -> np.ndarray:
     The array is read-only, since calls share it.
     """
     frame = np.full((size, size, 3), 255, np.uint8)
-    canvas = pygame.image.frombuffer(frame, (size, size), "RGB")
+    canvas = pygame.image.frombuffer(frame, (size, size), "RGB")  # type: ignore[arg-type]
     _draw(canvas, *_tee(goal, GOAL))
     _draw(
         canvas,

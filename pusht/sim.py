@@ -94,7 +94,7 @@ class PushTSim:
         self.space.add(self.agent, pymunk.Circle(self.agent, AGENT_RADIUS))
         self.block = self._add_tee()
         if self.block_cog is not None:
-            self.block.center_of_gravity = tuple(self.block_cog)
+            self.block.center_of_gravity = self.block_cog[0], self.block_cog[1]
         self._contacts = 0
         self.space.on_collision(0, 0, post_solve=self._count_contacts)
         self.place(state)

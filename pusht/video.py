@@ -141,8 +141,12 @@ def _writer() -> Any:
                 *self._dict2Args(outputdict),
                 self._filename,
             ]
-            pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
-            self._proc = subprocess.Popen(self._cmd, stdout=subprocess.DEVNULL, **pipes)
+            self._proc = subprocess.Popen(
+                self._cmd,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
 
         def _prepareData(self, data: np.ndarray) -> np.ndarray:
             return data.view(Frames)

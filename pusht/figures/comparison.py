@@ -31,13 +31,10 @@ def compare(results: Sequence[Result]) -> Picture:
         raise ValueError("There are no results to compare.")
     bottom = 44 + 42 * len(results)
     page = Page(bottom + 32)
-    left, right, success, ms = 150, 500, 580, 680
-    for x, title in (
-        (left, "mean reward and its interval"),
-        (success, "solved"),
-        (ms, "ms per chunk"),
-    ):
-        page.text(x, 22, title, color=GREY, ha="left" if x == left else "right")
+    left, right, success, ms = 150.0, 500.0, 580.0, 680.0
+    page.notes(left, 22, ["mean reward and its interval"])
+    page.text(success, 22, "solved", color=GREY, ha="right")
+    page.text(ms, 22, "ms per chunk", color=GREY, ha="right")
     for share in (0, 0.25, 0.5, 0.75, 1):
         x = left + share * (right - left)
         page.axes.plot([x, x], [44, bottom], color=LINE, lw=0.8, zorder=0)

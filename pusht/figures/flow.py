@@ -87,39 +87,7 @@ def velocity(
     if min(samples, steps) < 1:
         raise ValueError(f"{samples} samples in {steps} steps are nothing to draw.")
     flow = _Flow(policy, normalizer, state, samples, range(policy.chunk_size)[index], steps)
-
-    def frame(i: int) -> Picture:
-        page = Page(424)
-        flow.draw(page.scene(8, 8, 408, state, flow.limits), i, 4.5)
-        page.heading(442, 34, f"τ = {flow.taus[i]:.2f}")
-        lines = [
-            f"Dots: action {flow.action} of {samples} chunks,",
-            "with their way since τ = 0.",
-            "Arrows: the velocity at this τ;",
-            "the longest ones are cut short.",
-        ]
-        page.notes(442, 62, lines)
-        return page.image(
-            f"Action {flow.action} of {samples} chunks over the scene at tau ="
-            f" {flow.taus[i]:.2f}, with the velocity field."
-        )
-
-    page, digits = Page(574), 1 if steps % 5 == 0 else 2
-    for place, share in enumerate((0, 0.2, 0.4, 0.6, 0.8, 1)):
-        i = round(share * steps)
-        scene, _, _ = moment(page, place, state, f"τ = {flow.taus[i]:.{digits}f}", flow.limits)
-        flow.draw(scene, i, 3)
-    note = (
-        f"Action {flow.action} of {samples} chunks, carried from noise (τ = 0) to actions (τ ="
-        " 1) along the velocity (arrows)."
-    )
-    page.notes(8, 540, [note, counted(flow.second)])
-    image = page.image(
-        f"Six pictures of one scene from tau = 0 to 1: action {flow.action} of {samples} chunks,"
-        f" scattered at first, is carried along curved paths by a field of arrows."
-        f" {counted(flow.second)}"
-    )
-    return Moving(image, "τ", [f"{tau:.2f}" for tau in flow.taus], 0, frame)
+    return Moving(flow.still(), "τ", [f"{tau:.2f}" for tau in flow.taus], 0, flow.frame)
 
 
 class _Flow:
@@ -140,14 +108,14 @@ class _Flow:
         action: int,
         steps: int,
     ) -> None:
-        self.action, self.steps = action, steps
+        self.state, self.samples, self.action, self.steps = state, samples, action, steps
         self.taus = np.arange(steps + 1) / steps
         device = next(policy.parameters()).device
 
-        def normalised(data: np.ndarray) -> torch.Tensor:
+        def tensor(data: np.ndarray) -> torch.Tensor:
             return torch.as_tensor(data, dtype=torch.float32, device=device)
 
-        nstate = normalised(normalizer.normalize_state(state))
+        nstate = tensor(normalizer.normalize_state(state))
 
         def velocity_of(chunks: torch.Tensor, tau: float) -> torch.Tensor:
             times = torch.full((len(chunks),), float(tau), device=device)
@@ -164,7 +132,7 @@ class _Flow:
             x, y, side = self.limits
             ticks = (np.arange(_ARROWS) + 0.5) * side / _ARROWS
             self.grid = np.stack(np.meshgrid(ticks + x, ticks + y), axis=-1).reshape(-1, 2)
-            ngrid = normalised(normalizer.normalize_action(self.grid))
+            ngrid = tensor(normalizer.normalize_action(self.grid))
             field = []
             for tau, at in zip(self.taus[:-1], recorded[:-1], strict=True):
                 # The velocity of one action depends on the others; the nearest chunk lends its own.
@@ -173,11 +141,47 @@ class _Flow:
                 field.append(velocity_of(rest, tau)[:, action])
         self.field = torch.stack(field).cpu().numpy() * normalizer.stats["action"]["std"]
 
-    def draw(self, scene: Axes, i: int, size: float) -> None:
-        """Draw the moment after i steps, with dots of this size."""
+    def still(self) -> Picture:
+        """Return six moments side by side."""
+        page, digits = Page(574), 1 if self.steps % 5 == 0 else 2
+        for place, share in enumerate((0, 0.2, 0.4, 0.6, 0.8, 1)):
+            i = round(share * self.steps)
+            name = f"τ = {self.taus[i]:.{digits}f}"
+            scene, _, _ = moment(page, place, self.state, name, self.limits)
+            self._draw(scene, i, 3)
+        note = (
+            f"Action {self.action} of {self.samples} chunks, carried from noise (τ = 0) to actions"
+            " (τ = 1) along the velocity (arrows)."
+        )
+        page.notes(8, 540, [note, counted(self.second)])
+        return page.image(
+            f"Six pictures of one scene from tau = 0 to 1: action {self.action} of {self.samples}"
+            " chunks, scattered at first, is carried along curved paths by a field of arrows."
+            f" {counted(self.second)}"
+        )
+
+    def frame(self, i: int) -> Picture:
+        """Return the moment after i steps."""
+        page = Page(424)
+        self._draw(page.scene(8, 8, 408, self.state, self.limits), i, 4.5)
+        page.heading(442, 34, f"τ = {self.taus[i]:.2f}")
+        lines = [
+            f"Dots: action {self.action} of {self.samples} chunks,",
+            "with their way since τ = 0.",
+            "Arrows: the velocity at this τ;",
+            "the longest ones are cut short.",
+        ]
+        page.notes(442, 62, lines)
+        return page.image(
+            f"Action {self.action} of {self.samples} chunks over the scene at tau ="
+            f" {self.taus[i]:.2f}, with the velocity field."
+        )
+
+    def _draw(self, scene: Axes, i: int, size: float) -> None:
         if i < self.steps:  # at the end nothing moves any more
             self._draw_arrows(scene, self.field[i])
-        for way, color in zip(np.moveaxis(self.paths[: i + 1], 0, 1), colors(self.second)):
+        ways = np.moveaxis(self.paths[: i + 1], 0, 1)
+        for way, color in zip(ways, colors(self.second), strict=True):
             red, green, blue = to_rgb(color)
             pale = (1 + red) / 2, (1 + green) / 2, (1 + blue) / 2
             scene.plot(*way.T, color=pale, lw=0.8, zorder=5)

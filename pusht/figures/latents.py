@@ -8,7 +8,7 @@ from matplotlib.patches import Polygon
 
 from pusht.dataset import PushTStateDataset
 from pusht.figures.modes import find_crossroads, in_pixels, two_clusters
-from pusht.figures.page import BLUE, GREY, HEAD, INK, ORANGE, SMALL, Page, Picture, write
+from pusht.figures.page import BLUE, GREY, INK, ORANGE, SMALL, Page, Picture, write
 from pusht.figures.scenes import around, colors, key, outline, path, seeded, short
 from pusht.normalisation import unnormalize_data
 from pusht.render import AGENT

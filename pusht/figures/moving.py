@@ -22,7 +22,7 @@ class Live(Picture):
 
     def __init__(self, image: Picture, text: str) -> None:
         """Take the still, and a text that stands for the widget where widgets are not shown."""
-        super().__init__(image.data, image.metadata["alt"], image.width, image.height)
+        super().__init__(image.data, image.alt, image.width, image.height)
         self.text = text
 
     def widget(self) -> Any:
@@ -30,7 +30,7 @@ class Live(Picture):
         raise NotImplementedError
 
     def _ipython_display_(self) -> None:
-        display(Picture(self.data, self.metadata["alt"], self.width, self.height))
+        display(Picture(self.data, self.alt, self.width, self.height))
         if in_notebook() and run_mode().show:
             view = {
                 "version_major": 2,
@@ -106,7 +106,7 @@ class Scene:
 
 
 def _line(image: Picture) -> str:
-    alt = html.escape(image.metadata["alt"])
+    alt = html.escape(image.alt)
     return f'<div style="font-size: 90%; line-height: 1.4">{alt}</div>'
 
 

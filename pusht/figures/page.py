@@ -2,8 +2,8 @@
 global state.
 
 A picture becomes a `Picture`, an `IPython.display.Image`: PNG bytes with two pixels for each one
-shown, 720 shown pixels wide, the alternative text in `image.metadata["alt"]`. The ground is white,
-so that it reads on dark pages too.
+shown, 720 shown pixels wide, with an alternative text. The ground is white, so that it reads on
+dark pages too.
 """
 
 import html
@@ -147,8 +147,8 @@ class Page:
 
     def wire(self, x: float, length: float, shape: object = None) -> float:
         """Draw an arrow to the next layer, `shape` under it; return the x where it ends."""
-        line = {"color": INK, "lw": 1.2, "zorder": 1}
-        self.axes.plot([x, x + length - 1], [AXIS, AXIS], solid_capstyle="butt", **line)
+        line: dict[str, Any] = {"color": INK, "lw": 1.2, "zorder": 1, "solid_capstyle": "butt"}
+        self.axes.plot([x, x + length - 1], [AXIS, AXIS], **line)
         end = x + length
         if length >= 14:
             self.axes.fill([end - 6, end, end - 6], [AXIS - 4, AXIS, AXIS + 4], fc=INK, lw=0)
@@ -197,7 +197,7 @@ class Page:
 
 
 class Picture(Image):
-    """PNG bytes, their shown size, and in `metadata["alt"]` their alternative text.
+    """PNG bytes, their shown size, and their alternative text, `alt`.
 
     JupyterLab and most pages made of notebooks leave an image's text out, so HTML that has it is
     sent too; what knows no HTML (a PDF) takes the PNG, and a terminal the text.
@@ -208,10 +208,10 @@ class Picture(Image):
     ) -> None:
         # As metadata, since the keyword alt= is younger than the IPython of Colab.
         super().__init__(png, width=width, height=height, metadata={"alt": alt})
+        self.alt = alt
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         data, metadata = super()._repr_mimebundle_(include, exclude)
-        alt = self.metadata["alt"]
         size = "".join(
             f' {name}="{value}"'
             for name, value in (("width", self.width), ("height", self.height))
@@ -219,9 +219,9 @@ class Picture(Image):
         )
         page = (
             f'<img src="data:image/png;base64,{data["image/png"].strip()}"{size}'
-            f' alt="{html.escape(alt)}">'
+            f' alt="{html.escape(self.alt)}">'
         )
-        return {**data, "text/html": page, "text/plain": alt}, metadata
+        return {**data, "text/html": page, "text/plain": self.alt}, metadata
 
 
 def as_image(pixels: PIL.Image.Image, alt: str, **how: Any) -> Picture:
@@ -263,8 +263,8 @@ def arrow(
     """Draw an arrow whose ends stay `shrink` shown pixels away from the points."""
     axes.add_patch(
         FancyArrowPatch(
-            start,
-            end,
+            (start[0], start[1]),
+            (end[0], end[1]),
             arrowstyle="-|>",
             mutation_scale=11,
             color=color,

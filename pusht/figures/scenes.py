@@ -59,7 +59,7 @@ def key(page: Page, x: float, y: float, color: str, text: str) -> None:
 
 
 def around(*points: np.ndarray, margin: float = 24) -> tuple[float, float, float]:
-    """Return the square, for Page.scene, around those of the points (N, 2) that lie on the table."""
+    """Return the square, for Page.scene, around points (N, 2), first moved onto the table."""
     on_table = np.clip(np.concatenate(points), 0, WINDOW)
     low, high = on_table.min(axis=0) - margin, on_table.max(axis=0) + margin
     side = max((high - low).max(), 240)

@@ -162,7 +162,7 @@ def _draw_chunk(
         scene.plot(*place, "o", ms=size, mew=1, mec=VERMILION, mfc=face, zorder=level)
         if room:
             numbered.append(place)
-            write(scene, *place, i, size=8.5, color=ink, zorder=6)
+            write(scene, place[0], place[1], i, size=8.5, color=ink, zorder=6)
 
 
 def episodes(states_list: Sequence[np.ndarray], labels: Sequence[str] | None = None) -> Picture:

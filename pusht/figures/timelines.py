@@ -1,11 +1,14 @@
 """Timelines: receding-horizon control, and the windows that training cuts from an episode."""
 
+from typing import Any
+
 import numpy as np
 
 from pusht.dataset import window_steps
 from pusht.figures.page import (
     GREY,
     HEAD,
+    INK,
     ORANGE,
     PALE,
     RIM,
@@ -48,18 +51,11 @@ def receding_horizon(
     ]
     _round(page, "first look", 60, _LEFT, cell, rows)
     _round(page, "next look", 212, _LEFT + action_horizon * cell, cell, rows)
-    notes = [
-        (
-            obs_horizon,
-            73,
-            "chunk[0] belongs to the time of obs[0], the first observation",
-            VERMILION,
-        ),
-        (last, 145, f"chunk[{first}:{last}]  =  chunk[To − 1 : To − 1 + Ta]", None),
-    ]
-    for column, y, note, color in notes:
-        ink = {"color": color} if color else {}
-        page.text(_LEFT + column * cell + 14, y, note, ha="left", path_effects=RIM, **ink)
+    belongs = "chunk[0] belongs to the time of obs[0], the first observation"
+    part = f"chunk[{first}:{last}]  =  chunk[To − 1 : To − 1 + Ta]"
+    for column, y, note, color in [(obs_horizon, 73, belongs, VERMILION), (last, 145, part, INK)]:
+        x = _LEFT + column * cell + 14
+        page.text(x, y, note, ha="left", path_effects=RIM, color=color)
     legend = (
         f"observations To = {obs_horizon}     predicted Tp = {pred_horizon}     executed before the"
         f" next look Ta = {action_horizon}"
@@ -84,7 +80,7 @@ def _round(
     """Draw one round; its rows are observations, predicted actions and executed actions."""
     executed = rows[2][1]
     now = left + executed.start * cell
-    line = {"color": GREY, "lw": 1, "ls": (0, (2, 2)), "zorder": 0}
+    line: dict[str, Any] = {"color": GREY, "lw": 1, "ls": (0, (2, 2)), "zorder": 0}
     page.axes.plot([now + cell / 2] * 2, [30, top - 4], **line)
     page.text(now + cell / 2 + 6, top - 14, "the policy is asked", color=GREY, ha="left")
     page.text(_LEFT - 12, top - 14, name, size=HEAD, weight="bold", ha="right")
