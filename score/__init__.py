@@ -10,10 +10,10 @@ from pusht.run_mode import RunMode, set_run_mode
 from score.graded import graded
 
 if TYPE_CHECKING:
-    from score.questions import check as check
     from score.rollouts.evaluate import grade_rollouts as grade_rollouts
     from score.rollouts.loss_curves import compare_losses as compare_losses
     from score.rollouts.loss_curves import reference_loss as reference_loss
+    from score.student.check import check as check
     from score.student.comparison import recall as recall
     from score.student.comparison import try_out as try_out
     from score.student.progress import compare_episodes as compare_episodes
@@ -31,9 +31,9 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "questions": ("check",),
             "rollouts.evaluate": ("grade_rollouts",),
             "rollouts.loss_curves": ("compare_losses", "reference_loss"),
+            "student.check": ("check",),
             "student.comparison": ("recall", "try_out"),
             "student.progress": (
                 "compare_episodes",

@@ -143,11 +143,11 @@ def main(arguments=None):
 
     options = parser.parse_args(arguments)
     if options.command == "submission":  # students have no score.course
-        from score.submission.archive import HandInError
+        from score.submission.archive import SubmissionError
 
         try:
             sys.exit(_submission(options))
-        except HandInError as error:
+        except SubmissionError as error:
             sys.exit(f"{parser.prog}: {error}")
     from score.course.settings import CourseError
 

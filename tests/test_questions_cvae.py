@@ -27,13 +27,15 @@ from torch.distributions import Normal
 from wire import checked
 
 import score
-from score.questions import cvae as questions
+from score.questions import QUESTIONS
+from score.questions.cvae_agent import judge_noise
 
 # torch warns of the shapes that some of the wrong losses bring together, and numpy of roots and logarithms that are none.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Using a target size", "ignore:invalid value", "ignore:divide by zero"
 )
 
+KL = QUESTIONS["Q2.2"]
 FULL = {"Q2.1": 2.0, "Q2.2": 1.0, "Q2.3": 1.0, "Q2.4": 1.0}
 
 
@@ -91,7 +93,7 @@ def drawn(name, seed):
     return [
         number
         for challenge in range(3)
-        for number in flat(questions.QUESTIONS[name][0](rng, challenge))
+        for number in flat(QUESTIONS[name].inputs(rng, challenge))
     ]
 
 
@@ -111,7 +113,7 @@ def test_inputs_follow_from_the_seed(name):
 )
 def test_every_question_asks_for_one_sample_and_for_several(name, array):
     rng = np.random.default_rng(0)
-    batches = [len(questions.QUESTIONS[name][0](rng, challenge)[array]) for challenge in range(3)]
+    batches = [len(QUESTIONS[name].inputs(rng, challenge)[array]) for challenge in range(3)]
     assert 1 in batches
     assert len(set(batches)) == 3
 
@@ -120,7 +122,7 @@ def test_every_question_asks_for_one_sample_and_for_several(name, array):
 def test_no_two_inputs_of_the_agents_networks_are_of_one_width(seed):
     rng = np.random.default_rng(seed)
     for challenge in range(3):
-        given = questions._agent_inputs(rng, challenge)
+        given = QUESTIONS["Q2.1"].inputs(rng, challenge)
         assert (
             len({given["obs"].shape[1], given["action"].shape[1], given["sizes"]["latent_dim"]})
             == 3
@@ -129,7 +131,7 @@ def test_no_two_inputs_of_the_agents_networks_are_of_one_width(seed):
 
 
 def test_the_divergence_is_asked_for_the_standard_normal_too():
-    given = questions._kl_inputs(np.random.default_rng(0), 2)
+    given = KL.inputs(np.random.default_rng(0), 2)
     assert not given["mu"].any() and not given["logvar"].any()
 
 
@@ -138,13 +140,13 @@ def test_the_divergence_is_judged_by_what_torch_makes_of_it():
     for challenge in range(3):
         mu, logvar = (
             torch.from_numpy(array).double()
-            for array in questions._kl_inputs(rng, challenge).values()
+            for array in KL.inputs(rng, challenge).values()
         )
         expected = torch.distributions.kl_divergence(
             Normal(mu, torch.exp(logvar / 2)), Normal(0.0, 1.0)
         ).sum()
-        torch.testing.assert_close(questions._kl(mu, logvar), expected, rtol=1e-12, atol=1e-12)
-        assert questions._kl(mu, logvar) >= 0
+        torch.testing.assert_close(KL.expected(mu, logvar), expected, rtol=1e-12, atol=1e-12)
+        assert KL.expected(mu, logvar) >= 0
 
 
 def test_the_loss_asks_with_the_default_beta_and_with_others():
@@ -161,12 +163,12 @@ def test_the_loss_asks_with_the_default_beta_and_with_others():
 
 @pytest.mark.parametrize("seed", range(60))
 def test_every_mistake_of_the_divergence_has_a_value_of_its_own(seed):
-    given = questions._kl_inputs(np.random.default_rng(seed), 0)
+    given = KL.inputs(np.random.default_rng(seed), 0)
     mu, logvar = (torch.from_numpy(array).double() for array in given.values())
     values = sorted(
         [
-            questions._kl(mu, logvar).item(),
-            *(v.item() for v in questions._kl_mistakes(mu, logvar).values()),
+            KL.expected(mu, logvar).item(),
+            *(mistake.value.item() for mistake in KL.mistakes(mu, logvar)),
         ]
     )
     assert all(not np.isclose(one, other, rtol=1e-4) for one, other in zip(values, values[1:]))
@@ -177,7 +179,7 @@ def test_an_honest_draw_raises_no_false_alarm(seed):
     rng = np.random.default_rng(seed)
     mu, logvar = rng.normal(size=(2, 2048, 4))
     draws = (mu + np.exp(logvar / 2) * rng.normal(size=mu.shape) for _ in range(2))
-    questions._noise_judge(*draws, mu, logvar)
+    judge_noise(*draws, mu, logvar)
 
 
 class Spoils(Agent):
@@ -204,18 +206,18 @@ def spoils(*args, **kwargs):
 
 @pytest.mark.parametrize("name", FULL)
 def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place(name):
-    inputs, call, _ = questions.QUESTIONS[name]
+    question = QUESTIONS[name]
     rng = np.random.default_rng(0)
     for challenge in range(3):
-        given = inputs(rng, challenge)
+        given = question.inputs(rng, challenge)
         before = [number.copy() for number in flat(given)]
-        call(Spoils if name == "Q2.1" else spoils, given)
+        question.call(Spoils if name == "Q2.1" else spoils, given)
         assert same(flat(given), before)
 
 
 @pytest.mark.parametrize("name", FULL)
 def test_judges_see_arrays_and_plain_values_only(name):
-    inputs, call, judge = questions.QUESTIONS[name]
+    question = QUESTIONS[name]
     rng = np.random.default_rng(0)
 
     def plain(value):
@@ -226,10 +228,10 @@ def test_judges_see_arrays_and_plain_values_only(name):
         return value is None or type(value) in (bool, int, float, str, np.ndarray)
 
     for challenge in range(3):
-        given = inputs(rng, challenge)
-        got = call(RIGHT[name][0].answer, given)
+        given = question.inputs(rng, challenge)
+        got = question.call(RIGHT[name][0].answer, given)
         assert plain(given) and plain(got)
-        judge(given, got)
+        question.judge(given, got)
 
 
 # The verdict.

@@ -41,8 +41,6 @@ def practice_and_gradients(monkeypatch):
     monkeypatch.setitem(
         rubric.PARTS, "part3_ddpm", dataclasses.replace(part, questions=part.questions or asked)
     )
-    for name, entry in questions.QUESTIONS.items():
-        monkeypatch.setitem(QUESTIONS, name, entry)
     yield
     torch.set_grad_enabled(True)
 
@@ -126,7 +124,7 @@ def flat(value):
 
 def drawn(name, seed):
     rng = np.random.default_rng(seed)
-    return [flat(QUESTIONS[name][0](rng, challenge)) for challenge in range(3)]
+    return [flat(QUESTIONS[name].inputs(rng, challenge)) for challenge in range(3)]
 
 
 @pytest.mark.parametrize("name", FULL)
@@ -138,7 +136,7 @@ def test_inputs_follow_from_the_seed(name):
 @pytest.mark.parametrize("name", ["Q3.3", "Q3.4"])
 def test_every_question_on_batches_asks_for_one_and_for_several(name):
     rng = np.random.default_rng(0)
-    batches = [len(QUESTIONS[name][0](rng, challenge)["nobs"]) for challenge in range(3)]
+    batches = [len(QUESTIONS[name].inputs(rng, challenge)["nobs"]) for challenge in range(3)]
     assert 1 in batches
     assert len(set(batches)) == 3
 
@@ -168,10 +166,9 @@ def spoils_inference(ema_model, ddpm_scheduler, nobs, **arguments):
     "name, answer", [("Q3.2", Spoils), ("Q3.3", spoils_the_loss), ("Q3.4", spoils_inference)]
 )
 def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place(name, answer):
-    inputs, call, _ = QUESTIONS[name]
-    given = inputs(np.random.default_rng(0), 1)
+    given = QUESTIONS[name].inputs(np.random.default_rng(0), 1)
     before = flat(given)
-    call(answer, given)
+    QUESTIONS[name].call(answer, given)
     assert flat(given) == before
 
 

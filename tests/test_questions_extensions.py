@@ -43,15 +43,9 @@ def test_right_answers_pass_however_they_are_written(name, answer):
 
 @pytest.mark.parametrize("name, answer", all_of(RIGHT))
 def test_right_answers_pass_on_other_inputs(name, answer):
+    question = EXTENSIONS[name]
     for seed in range(1, 6):
-        assert (
-            questions._mistake(
-                EXTENSIONS[name],
-                questions._calls(EXTENSIONS[name], answer),
-                np.random.default_rng(seed),
-            )
-            == ""
-        )
+        assert question.find_mistake(question.caller(answer), np.random.default_rng(seed)) == ""
 
 
 @pytest.mark.parametrize("name, answer, phrase", all_of(WRONG))

@@ -34,8 +34,6 @@ PART = rubric.Part(
 def practice_and_gradients(monkeypatch):
     """Practice inputs, and torch's gradients on again after an answer that switched them off."""
     monkeypatch.setitem(rubric.PARTS, PART.name, PART)
-    for name, entry in flow.QUESTIONS.items():
-        monkeypatch.setitem(questions.QUESTIONS, name, entry)
     yield
     torch.set_grad_enabled(True)
 
@@ -73,7 +71,7 @@ def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
 
 
 def test_each_question_is_tried_with_eight_wrong_and_four_right_answers():
-    for name in flow.QUESTIONS:
+    for name in FULL:
         assert len(WRONG[name]) >= 8
         assert len(RIGHT[name]) >= 4
 
@@ -90,7 +88,7 @@ def same(one, other):
 
 def drawn_inputs(name, seed):
     rng = np.random.default_rng(seed)
-    return [flow.QUESTIONS[name][0](rng, challenge) for challenge in range(3)]
+    return [questions.QUESTIONS[name].inputs(rng, challenge) for challenge in range(3)]
 
 
 @pytest.mark.parametrize("name", FULL)
@@ -141,7 +139,7 @@ def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place(name
         ),
     }[name]
     [given, again] = drawn_inputs(name, 0)[1], drawn_inputs(name, 0)[1]
-    flow.QUESTIONS[name][1](answer, given)
+    questions.QUESTIONS[name].call(answer, given)
     assert same(given, again)
 
 
@@ -316,7 +314,8 @@ def test_the_judges_see_arrays_and_plain_values_only():
             return all(map(plain, value))
         return isinstance(value, (np.ndarray, np.integer, int, float, str, bool, type(None)))
 
-    for name, (inputs, call, _) in flow.QUESTIONS.items():
-        given = inputs(np.random.default_rng(0), 0)
+    for name in FULL:
+        question = questions.QUESTIONS[name]
+        given = question.inputs(np.random.default_rng(0), 0)
         assert plain(given)
-        assert plain(call(RIGHT[name][0].answer, given))
+        assert plain(question.call(RIGHT[name][0].answer, given))

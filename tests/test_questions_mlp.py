@@ -12,8 +12,9 @@ from torch import nn
 from wire import checked
 
 import score
-from score.questions import mlp as questions
-from score.questions.mlp import QUESTIONS
+from score.questions import mlp
+
+QUESTIONS = {question.name: question for question in mlp.QUESTIONS}
 
 # torch warns of the shapes that some of the wrong losses bring together.
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")
@@ -110,7 +111,7 @@ def test_graded_inputs_are_the_courses_own(name):
 @pytest.mark.parametrize("name", ["Q1.2", "Q1.3"])
 def test_every_question_on_batches_asks_for_one_and_for_several(name):
     rng = np.random.default_rng(0)
-    batches = [len(QUESTIONS[name][0](rng, challenge)["nobs"]) for challenge in range(3)]
+    batches = [len(QUESTIONS[name].inputs(rng, challenge)["nobs"]) for challenge in range(3)]
     assert 1 in batches
     assert len(set(batches)) == 3
 
@@ -118,14 +119,14 @@ def test_every_question_on_batches_asks_for_one_and_for_several(name):
 @pytest.mark.parametrize("seed", range(200))
 def test_no_drawn_challenge_of_widths_is_the_notebooks_own(seed):
     rng = np.random.default_rng(seed)
-    draws = [questions._dims_inputs(rng, challenge) for challenge in (1, 2)]
+    draws = [QUESTIONS["Q1.1"].inputs(rng, challenge) for challenge in (1, 2)]
     assert all(given["hidden_dims"] != [256] * 5 for given in draws)
 
 
 def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place():
     rng = np.random.default_rng(0)
-    for name, (inputs, call, _) in QUESTIONS.items():
-        given = inputs(rng, 1)
+    for name, question in QUESTIONS.items():
+        given = question.inputs(rng, 1)
         before = {key: np.array(value) for key, value in given.items()}
 
         def spoils(*args, **kwargs):
@@ -138,7 +139,7 @@ def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place():
                     value.weight.data.zero_()
             return torch.zeros(()) if name == "Q1.2" else torch.zeros(1)
 
-        call(spoils, given)
+        question.call(spoils, given)
         for key, value in given.items():
             np.testing.assert_array_equal(value, before[key], err_msg=f"{name} {key}")
 

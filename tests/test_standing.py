@@ -11,9 +11,10 @@ import score
 from pusht import demos
 from pusht.checkpoint import Checkpoint
 from pusht.networks import ResidualMLP
-from score import questions, rubric
+from score import rubric
 from score.course.notebooks import build
 from score.rollouts import evaluate
+from score.student import check as student_check
 from score.student import progress
 from score.student.progress import KEPT, keep_verdict, show_standing, standing_in
 from score.verdict import Verdict
@@ -102,7 +103,7 @@ def test_the_rollouts_are_kept_with_their_interval(monkeypatch):
 
 def test_in_class_nothing_is_kept_or_shown(monkeypatch, capsys):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
-    for module in (questions, evaluate):
+    for module in (student_check, evaluate):
         monkeypatch.setattr(module, "converse", lambda *_: None)
     score.check("Q1.1", widths)
     score.grade_rollouts("part1_mlp", None, None)

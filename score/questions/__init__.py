@@ -1,90 +1,61 @@
-"""Questions: inputs -> the student's function -> arrays -> verdict.
+"""The questions and extensions of all parts by their names, and how an answer to one is judged."""
 
-A question draws its inputs, calls the answer and judges what came back, and the three know nothing
-of each other but the arrays between them. In practice all of it happens in the student's process;
-in class the call alone does.
-"""
-
-import numpy as np
-import torch
+from collections.abc import Callable
 
 from score import rubric
-from score.graded import graded
-from score.protocol import converse
-from score.questions import cvae, ddpm, extensions, flow, mlp
-from score.student.progress import keep_verdict
-from score.verdict import AnswerError, Checked, Verdict
-
-QUESTIONS = {**mlp.QUESTIONS, **cvae.QUESTIONS, **ddpm.QUESTIONS, **flow.QUESTIONS}
-EXTENSIONS = extensions.EXTENSIONS
-
-_CHALLENGES = 3
-
-
-def check(name, answer):
-    """Have the answer to a question judged, such as `check("Q1.2", bc_loss)`; show, keep and return
-    the `Verdict`.
-
-    Practice inputs are always the same. In class the grader draws its own, and judges. An
-    extension, such as "E1.1", gives a `Checked` and is not judged in class.
-    """
-    if name in EXTENSIONS:
-        return _check_extension(name, answer)
-    _, entry = rubric.question(name)
-    called = _calls(QUESTIONS[name], answer)
-    if graded():
-        return converse({"question": name}, called, name, entry.points)
-    verdict = judged(name, called, np.random.default_rng(0))
-    keep_verdict(name, verdict)
-    return verdict.show()
+from score.questions import (
+    cvae,
+    cvae_agent,
+    cvae_loss,
+    ddpm,
+    extensions,
+    flow,
+    mlp,
+)
+from score.questions.base import Arrays, Question, Rng
+from score.verdict import Verdict
 
 
-def _check_extension(name, answer):
-    if graded():
-        return Checked(name, False, "Not looked at in class.")
-    wrong = _mistake(EXTENSIONS[name], _calls(EXTENSIONS[name], answer), np.random.default_rng(0))
-    keep_verdict(name, Verdict(name, float(not wrong), 1.0, wrong or "Right."))
-    return Checked(name, not wrong, wrong or "Right.").show()
+# -- ADAPTER, to go when no module is left whose QUESTIONS is a dict of (inputs, call, judge) -----
+class _OldQuestion(Question):
+    def __init__(self, name, functions):
+        self.name = name
+        self.inputs, self.call, self.judge = functions  # type: ignore[method-assign]
+
+    inputs = call = judge = None  # type: ignore[assignment]
 
 
-def _calls(question, answer):
-    """What asks the answer: function from inputs to what it makes of them."""
-
-    def called(given):
-        # An answer may leave torch's gradients switched off; the next one, and the judge, have them
-        # on.
-        with torch.enable_grad():
-            return question[1](answer, given)
-
-    return called
+def _questions(questions):
+    if isinstance(questions, dict):
+        return tuple(_OldQuestion(name, functions) for name, functions in questions.items())
+    return questions
 
 
-def judged(name, called, rng):
-    """The `Verdict` on an answer to a question.
+# -- end of the adapter ---------------------------------------------------------------------------
 
-    called: function from inputs to what the answer makes of them; AnswerError where it makes
-    nothing.
-    rng: numpy generator that the inputs are drawn from.
+_MODULES = (
+    mlp,
+    cvae_agent,
+    cvae,
+    cvae_loss,
+    ddpm,
+    flow,
+)  # in the order of the parts
+QUESTIONS: dict[str, Question] = {
+    question.name: question for module in _MODULES for question in _questions(module.QUESTIONS)
+}
+EXTENSIONS: dict[str, Question] = {
+    question.name: question for question in _questions(extensions.EXTENSIONS)
+}
+
+
+def judged(name: str, call: Callable[[Arrays], Arrays], rng: Rng) -> Verdict:
+    """Return the verdict on an answer to a question.
+
+    call: function from inputs to what the answer makes of them; AnswerError where it makes nothing.
+    rng: generator that the inputs are drawn from.
     """
     _, entry = rubric.question(name)
-    wrong = _mistake(QUESTIONS[name], called, rng)
-    return Verdict(
-        name, 0.0 if wrong else float(entry.points), float(entry.points), wrong or "Right."
-    )
-
-
-def _mistake(question, called, rng):
-    """What is wrong with an answer, in a sentence or two; "" where nothing is."""
-    inputs, _, judge = question
-    try:
-        for challenge in range(_CHALLENGES):
-            given = inputs(rng, challenge)
-            got = called(given)
-            with torch.enable_grad():
-                judge(given, got)
-    except AnswerError as error:
-        return str(error)
-    return ""
-
-
-check.__test__ = False
+    mistake = QUESTIONS[name].find_mistake(call, rng)
+    points = 0.0 if mistake else float(entry.points)
+    return Verdict(name, points, float(entry.points), mistake or "Right.")

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.base import as_array, mistake
+from score.questions.base import as_array
+from score.questions.mistakes import old_mistake as mistake
 from score.verdict import AnswerError, call_answer
 
 _STEPS, _OFFSET, _LARGEST = (

@@ -8,8 +8,9 @@ crosses to a grader.
 import numpy as np
 import torch
 
-from score.questions.base import as_array, mistake
+from score.questions.base import as_array
 from score.questions.ddpm import cosine_schedule, seeded
+from score.questions.mistakes import old_mistake as mistake
 from score.verdict import AnswerError, call_answer
 
 # E1.1, sine and cosine for the angle.

@@ -21,7 +21,8 @@ from pusht.chunks import BasePolicy, Normalizer
 from pusht.episodes import reproducible, rollout
 from pusht.tracking import Logger
 from pusht.train import TrainConfig
-from score.questions.base import as_array, mistake
+from score.questions.base import as_array
+from score.questions.mistakes import old_mistake as mistake
 from score.verdict import AnswerError, call_answer
 
 _NOTEBOOK = {"state_dim": 5, "action_dim": 2, "chunk_size": 8}

@@ -25,14 +25,15 @@ import psutil
 import torch
 
 from score import rubric
-from score.course.collect.collect import collect, plan
+from score.course.collect.collect import collect
+from score.course.collect.plan import plan
 from score.course.grading import results
 from score.course.grading.notebook import Task, grade_part, kit_version, ungraded
 from score.course.nbgrader import gradebook
 from score.course.notebooks.build import ROOT
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, CourseError, open_course
-from score.hw1.layout import graded_files
+from score.submission.formats import graded_files
 
 EPISODES, MINUTES, MEGABYTES = (
     10,
