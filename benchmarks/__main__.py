@@ -27,7 +27,7 @@ from pusht import (
     TrainingRun,
     WindowLoader,
     get_cosine_schedule_with_warmup,
-    training,
+    loss_view,
 )
 from pusht.demos import Demonstrations
 from pusht.ema import EMAModel
@@ -241,7 +241,7 @@ def _epochs(names: dict[str, Any], name: str, count: int) -> tuple[float, float]
             optimise(batch)
 
     bare_times, our_times, started = [], [], None
-    training.in_notebook = lambda: True  # draw the live plot as a notebook would
+    loss_view.in_notebook = lambda: True  # draw the live plot as a notebook would
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         run = TrainingRun(
             "bench", model, loader, optimizer, num_epochs=count + 1, seed=1, ema=ema, folder=folder

@@ -25,8 +25,7 @@ from nbgrader.api import Gradebook
 
 from benchmarks.__main__ import ROOT, processor
 from pusht.checkpoint import SUFFIX, load_checkpoint
-from pusht.chunks import as_range
-from pusht.rollout import reproducible
+from pusht.episodes import reproducible
 from score import rubric
 from score.course.collect.collect import run_collect
 from score.course.grading import audit, results, workers
@@ -357,7 +356,7 @@ def _bare(task: tuple[str, int]) -> tuple[float, list[float]]:
         score = score_policy(
             policy,
             guarded_inference(policy, infer),
-            as_range(checkpoint.stats),
+            checkpoint.stats,
             range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + count),
         )
         return time.monotonic() - started, score.per_episode

@@ -23,7 +23,6 @@ import torch
 
 from pusht import demos
 from pusht.checkpoint import Checkpoint, load_checkpoint
-from pusht.chunks import as_range
 from pusht.dataset import get_data_stats, normalize_data
 from pusht.networks import ResidualMLP
 from score import rubric
@@ -102,9 +101,9 @@ def hard_coded():
     checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
     model, infer = inference_of(policy, answer_of(audit.solution(PART.name), policy))
     checkpoint.restore(model)
-    own = as_range(stats())
+    own = stats()
     episodes = score_policy(
-        policy, guarded_inference(policy, infer), as_range(checkpoint.stats), PRACTICE_SEEDS
+        policy, guarded_inference(policy, infer), checkpoint.stats, PRACTICE_SEEDS
     ).episodes
     known = []
     for states, actions in zip(episodes.states, episodes.actions):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pusht import PushTStateDataset, demos
+from pusht import PushTStateDataset, demos, run_mode
 
 _PUSHT_DEMOS = os.environ.get("PUSHT_DEMOS")
 
@@ -25,6 +25,7 @@ def no_mode_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         "WANDB_MODE",
     ):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(run_mode, "_current", run_mode.RunMode())
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pusht import demos
+from pusht.demos import stored
 
 STATE, ACTION, ENDS = "data/state", "data/action", "meta/episode_ends"
 
@@ -538,7 +539,7 @@ def test_a_zip_packed_in_an_unknown_way_is_told_so(tmp_path):
 def test_a_zip_bomb_is_refused(tmp_path):
     path = write_zip(tmp_path / "set.zip", write_set(tmp_path / "set.zarr"))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{STATE}/9.0", bytes(demos._MAX_BYTES + 1))
+        archive.writestr(f"{STATE}/9.0", bytes(stored.MAX_BYTES + 1))
     refusal(path, STATE, "64 MB")
 
 

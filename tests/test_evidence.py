@@ -9,7 +9,6 @@ import pytest
 
 from pusht import demos
 from pusht.checkpoint import load_checkpoint
-from pusht.chunks import as_range
 from score import rubric
 from score.course.grading import audit
 from score.course.tools.reference import answer_of, reference_path
@@ -35,9 +34,7 @@ def ask_of(policy, trained):
 
 @pytest.fixture(scope="module")
 def score(trained):
-    return score_policy(
-        POLICY, ask_of(POLICY, trained), as_range(trained.stats), range(10_000, 10_006)
-    )
+    return score_policy(POLICY, ask_of(POLICY, trained), trained.stats, range(10_000, 10_006))
 
 
 def test_a_run_of_the_notebook_raises_no_question(trained, score):

@@ -26,6 +26,7 @@ import score
 from pusht import Episodes, figures
 from pusht.figures import moving
 from pusht.render import render
+from pusht.run_mode import RunMode, set_run_mode
 from score.rollouts.evaluate import Score
 from score.student.comparison import keep_score
 
@@ -294,7 +295,7 @@ def test_a_saved_or_graded_notebook_keeps_the_still(notebook, graded, shown, pla
     monkeypatch.setattr(moving, "display", lambda what, **_: outputs.append(what))
     monkeypatch.setattr(moving, "in_notebook", lambda: notebook)
     if graded:
-        monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+        set_run_mode(RunMode(show=False))
     player._ipython_display_()
     assert (
         len(outputs) == shown

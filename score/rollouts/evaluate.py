@@ -7,9 +7,8 @@ import numpy as np
 
 from pusht import render
 from pusht.checkpoint import Checkpoint
-from pusht.chunks import as_range
+from pusht.episodes import Episodes, receding_horizon, rollout
 from pusht.progress import progress_bar
-from pusht.rollout import Episodes, receding_horizon, rollout
 from score import rubric
 from score.rollouts.policies import BatchedInference, Inference
 from score.verdict import AnswerError, Verdict
@@ -89,7 +88,7 @@ def judge_policy(
 
     AnswerError as `score_policy` raises it.
     """
-    score = score_policy(policy, infer, as_range(checkpoint.stats), seeds)
+    score = score_policy(policy, infer, checkpoint.stats, seeds)
     return rollouts_verdict(policy, checkpoint, score.per_episode, score.one_by_one), score
 
 

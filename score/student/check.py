@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from pusht.progress import grading
 from score import rubric
+from score.graded import graded
 from score.protocol import converse
 from score.questions import EXTENSIONS, QUESTIONS, judged
 from score.student.progress import keep_verdict
@@ -23,7 +23,7 @@ def check(name: str, answer: Any) -> Verdict | Checked:
         return _check_extension(name, answer)
     _, entry = rubric.question(name)
     call = QUESTIONS[name].caller(answer)
-    if grading():
+    if graded():
         return converse({"question": name}, call, name, entry.points)
     verdict = judged(name, call, np.random.default_rng(0))
     keep_verdict(name, verdict)
@@ -31,7 +31,7 @@ def check(name: str, answer: Any) -> Verdict | Checked:
 
 
 def _check_extension(name: str, answer: Any) -> Checked:
-    if grading():
+    if graded():
         return Checked(name, False, "Not looked at in class.")
     question = EXTENSIONS[name]
     mistake = question.find_mistake(question.caller(answer), np.random.default_rng(0))

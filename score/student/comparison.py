@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from pusht import render, video
+from pusht.episodes import Episodes, reproducible, rollout
 from pusht.files import write_whole
-from pusht.progress import grading
-from pusht.rollout import Episodes, reproducible, rollout
 from pusht.sim import PushTSim, sample_start
 from score import rubric
+from score.graded import graded
 from score.rollouts.evaluate import Score, bootstrap_interval
 from score.rollouts.policies import Inference
 
@@ -59,7 +59,7 @@ def try_out(
         episode, for one that keeps something from step to step. These episodes run one by one, the
         others in lock-step.
     """
-    if grading():
+    if graded():
         return None
     seeds = list(practice_seeds(rubric.PRACTICE_SEEDS))
     options: dict[str, Any] = {"obs_horizon": obs_horizon, "max_steps": max_steps}
@@ -81,7 +81,7 @@ def try_out(
 
 def recall(label: str, name: str, folder: Folder = ".") -> None:
     """Print the same line for a policy, such as "part3_ddpm", as its last check rolled it out."""
-    if grading():
+    if graded():
         return
     kept = kept_scores(folder).get(name)
     if kept is None:

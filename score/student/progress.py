@@ -15,9 +15,10 @@ from IPython import get_ipython
 from pusht import demos
 from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from pusht.files import write_whole
-from pusht.progress import grading, in_notebook
+from pusht.progress import in_notebook
 from score import rubric
 from score.cells import read_id
+from score.graded import graded
 from score.rollouts.loss_curves import compare_losses, epoch_losses
 from score.verdict import Verdict
 
@@ -122,7 +123,7 @@ def show_standing(part: str | None = None, folder: Folder = ".") -> None:
         where no part's notebook does.
     folder: where the checks' results, the checkpoints and the practice scores are.
     """
-    if grading():
+    if graded():
         return
     part = part or own_part()
     if part not in (None, *rubric.PARTS):

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 
 from pusht import video
-from pusht.chunks import as_range
 from pusht.dataset import normalize_data
-from pusht.progress import grading
-from pusht.rollout import reproducible
+from pusht.episodes import reproducible
 from score import rubric
+from score.graded import graded
 from score.protocol import converse
 from score.rollouts.evaluate import Score, Stats, film, judge_policy, no_rollouts, score_policy
 from score.rollouts.policies import Inference, guarded_inference, load_policy
@@ -32,7 +31,7 @@ def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = "."
     own, and this process returns nothing but actions.
     """
     policy = rubric.POLICIES[name]
-    if grading():
+    if graded():
         with reproducible(0):
             return converse(
                 {"rollouts": name},
@@ -52,7 +51,7 @@ def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = "."
     keep_verdict(name, verdict, folder)
     if not score.one_by_one:
         obs = score.episodes.states[0][:1].repeat(policy.obs_horizon, axis=0)
-        nobs = normalize_data(obs, as_range(checkpoint.stats)["obs"])
+        nobs = normalize_data(obs, checkpoint.stats["obs"])
         keep_score(score, infer, torch.from_numpy(nobs).float()[None], folder)
     return replace(verdict, sentence=f"{verdict.sentence} The grade uses other episodes.").show()
 

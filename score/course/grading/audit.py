@@ -13,8 +13,8 @@ import torch
 
 from pusht import PushTStateDataset, demos
 from pusht.checkpoint import CheckpointError
-from pusht.chunks import Normalizer, PushtChunkDataset, as_range
-from pusht.rollout import reproducible
+from pusht.chunks import Normalizer, PushtChunkDataset
+from pusht.episodes import reproducible
 from score import rubric
 from score.course.tools.reference import answer_of, run_solution
 from score.rollouts.evaluate import score_policy
@@ -85,7 +85,7 @@ def _gap(policy, checkpoint, score, infer):
     own = score_policy(
         replace(policy, max_steps=steps),
         guarded_inference(policy, infer),
-        as_range(checkpoint.stats),
+        checkpoint.stats,
         episodes.seeds,
     )
     theirs = float(np.mean([rewards[:steps].max() for rewards in episodes.rewards]))

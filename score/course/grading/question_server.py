@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from pusht import video
-from pusht.chunks import as_range
 from score import rubric
 from score.course.grading import audit
 from score.protocol import Line, ProtocolError
@@ -181,7 +180,7 @@ class Grader:
             score = score_policy(
                 policy,
                 ask,
-                as_range(checkpoint.stats),
+                checkpoint.stats,
                 range(self.first_seed, self.first_seed + self.episodes),
             )
         film_name = f"{policy.name}_rollouts.mp4" if self.filmed else ""

@@ -22,10 +22,9 @@ from numcodecs import Blosc
 
 from pusht import demos
 from pusht.checkpoint import load_checkpoint
-from pusht.chunks import as_range
+from pusht.episodes import receding_horizon, rollout
 from pusht.figures import sheet
 from pusht.files import replacing, write_whole
-from pusht.rollout import receding_horizon, rollout
 from pusht.sim import WINDOW
 from score import rubric
 from score.course.tools.reference import answer_of, reference_path, run_solution
@@ -94,7 +93,7 @@ def _human_policy() -> Callable[[np.ndarray], np.ndarray]:
     checkpoint.restore(model)
     act = receding_horizon(
         lambda nobs: infer(nobs, len(nobs)),
-        as_range(checkpoint.stats),
+        checkpoint.stats,
         obs_horizon=policy.obs_horizon,
         action_horizon=policy.action_horizon,
     )

@@ -16,7 +16,6 @@ from typing import Any
 
 from pusht import demos, resources
 from pusht.checkpoint import SUFFIX, load_checkpoint
-from pusht.chunks import as_range
 from pusht.files import write_whole
 from score import rubric
 from score.cells import Marker, read_marker
@@ -91,7 +90,7 @@ def score_reference(policy: Policy, names: dict[str, Any], path: Path, episodes:
     model, infer = inference_of(policy, answer_of(names, policy))
     checkpoint.restore(model)
     seeds = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + episodes)
-    return score_policy(policy, guarded_inference(policy, infer), as_range(checkpoint.stats), seeds)
+    return score_policy(policy, guarded_inference(policy, infer), checkpoint.stats, seeds)
 
 
 def write_expected_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
