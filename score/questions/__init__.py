@@ -8,9 +8,11 @@ from score.questions import (
     cvae_agent,
     cvae_loss,
     ddpm,
+    diffusion,
     extensions,
     flow,
     mlp,
+    schedule,
 )
 from score.questions.base import Arrays, Question, Rng
 from score.verdict import Verdict
@@ -38,6 +40,8 @@ _MODULES = (
     cvae_agent,
     cvae,
     cvae_loss,
+    schedule,
+    diffusion,
     ddpm,
     flow,
 )  # in the order of the parts

@@ -1354,8 +1354,6 @@ def _alike(got, right):
 
 
 QUESTIONS = {
-    "Q3.1": (_schedule_inputs, _schedule_call, _schedule_judge),
-    "Q3.2": (_ddpm_inputs, _ddpm_call, _ddpm_judge),
     "Q3.3": (_loss_inputs, _loss_call, _loss_judge),
     "Q3.4": (_inference_inputs, _inference_call, _inference_judge),
 }
