@@ -7,7 +7,8 @@ from score.questions import (
     cvae,
     cvae_agent,
     cvae_loss,
-    ddpm,
+    ddpm_inference,
+    ddpm_loss,
     diffusion,
     extensions,
     flow,
@@ -42,7 +43,8 @@ _MODULES = (
     cvae_loss,
     schedule,
     diffusion,
-    ddpm,
+    ddpm_loss,
+    ddpm_inference,
     flow,
 )  # in the order of the parts
 QUESTIONS: dict[str, Question] = {

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from score.questions.base import as_array
-from score.questions.ddpm import cosine_schedule, seeded
+from score.questions.ddpm_networks import seeded
 from score.questions.mistakes import old_mistake as mistake
+from score.questions.schedule import cosine_schedule
 from score.verdict import AnswerError, call_answer
 
 # E1.1, sine and cosine for the angle.
