@@ -80,8 +80,8 @@ class DDPMInference(Question):
             judge_condition(call["condition"], inputs["nobs"])
         judge_steps([call["k"] for call in shown], "The network is asked", steps, batch)
         judge_steps([call["k"] for call in denoised], "denoise is asked", steps, batch)
-        if hint := diffusion_noise_hint(start):
-            raise wrong("The noise to start from is wrong.", hint)
+        if mistake := diffusion_noise_hint(start):
+            raise wrong("The noise to start from is wrong.", mistake)
         if batch > 1 and outputs["again"] and np.array_equal(outputs["again"][0], start):
             hint = "draw it anew in every call, and seed nothing in here."
             raise wrong("Two calls start from the same noise.", hint)

@@ -99,7 +99,7 @@ def _square(error: np.ndarray, hint: str) -> Mistake:
 
 
 def _joined(calls: list[Arrays]) -> Arrays | None:
-    """Return what the network was shown as one batch: an answer may show it one sample at a time."""
+    """Return all calls of a network as one: an answer may show it one sample after the other."""
     if len(calls) < 2:
         return calls[0] if calls else None
     if any(c["condition"] is None or c["k"].shape != (len(c["sample"]),) for c in calls):
@@ -179,11 +179,12 @@ def judge_noise(
     # In float32, as the answer's arithmetic has it.
     left = _Scheduler(STEPS).alpha_k_cumprod.double().numpy()[k].reshape(-1, 1, 1)
     noise = (sample - np.sqrt(left) * naction) / np.sqrt(1 - left)
-    if hint := diffusion_noise_hint(noise):
-        if len(k) > _ENOUGH and diffusion_noise_hint(sample) is None:
-            hint = "show it the chunks, spoiled by scheduler.diffuse."
-            raise wrong("The network is shown nothing but noise.", hint)
-        raise wrong("The noise in the chunks that the network is shown is wrong.", hint)
+    mistake = diffusion_noise_hint(noise)
+    if mistake and len(k) > _ENOUGH and diffusion_noise_hint(sample) is None:
+        hint = "show it the chunks, spoiled by scheduler.diffuse."
+        raise wrong("The network is shown nothing but noise.", hint)
+    if mistake:
+        raise wrong("The noise in the chunks that the network is shown is wrong.", mistake)
     return noise
 
 

@@ -193,11 +193,10 @@ def judge_tables(steps: int, beta: np.ndarray, alpha: np.ndarray, bar: np.ndarra
     if beta.shape != (steps,):
         fixed = steps != STEPS and beta.shape == (STEPS,)
         hint = "the number of steps is fixed: cosine_beta_schedule(num_timesteps)."
-        hint = hint if fixed else _BETAS
-        raise wrong(f"{said} self.beta_k has shape {beta.shape}.", hint)
+        raise wrong(f"{said} self.beta_k has shape {beta.shape}.", hint if fixed else _BETAS)
     if not is_schedule(beta, steps):
-        hint = hint_of(beta, _betas_mistaken(steps), rtol=2e-3) or _BETAS
-        raise wrong(f"{said} self.beta_k is not the cosine schedule with s = 0.008.", hint)
+        sentence = f"{said} self.beta_k is not the cosine schedule with s = 0.008."
+        raise wrong(sentence, hint_of(beta, _betas_mistaken(steps), rtol=2e-3) or _BETAS)
     for name, table in (("alpha_k", alpha), ("alpha_k_cumprod", bar)):
         if table.shape != (steps,):
             raise wrong(
@@ -207,14 +206,15 @@ def judge_tables(steps: int, beta: np.ndarray, alpha: np.ndarray, bar: np.ndarra
     # float32 or float64 on the way is the student's choice; where beta is 0.999, that moves 1 -
     # beta by 1.4e-5 of itself.
     if not np.allclose(alpha, 1 - beta, rtol=5e-5, atol=0):
-        hint = hint_of(alpha, _alphas_mistaken(beta), rtol=1e-4)
-        raise wrong(f"{said} self.alpha_k is wrong.", hint or "it is 1 - beta_k, step by step.")
+        mistake = hint_of(alpha, _alphas_mistaken(beta), rtol=1e-4)
+        hint = "it is 1 - beta_k, step by step."
+        raise wrong(f"{said} self.alpha_k is wrong.", mistake or hint)
     if not np.allclose(bar, np.cumprod(1 - beta), rtol=5e-5, atol=0):
-        hint = hint_of(bar, _products_mistaken(beta), rtol=1e-4)
-        if hint is None and np.allclose(bar, np.cumprod(beta), rtol=1e-3, atol=1e-30):
+        hint = "it is torch.cumprod(self.alpha_k, dim=0)."
+        if np.allclose(bar, np.cumprod(beta), rtol=1e-3, atol=1e-30):
             hint = "this is the product of the betas: take that of the alphas."
-        hint = hint or "it is torch.cumprod(self.alpha_k, dim=0)."
-        raise wrong(f"{said} self.alpha_k_cumprod is wrong.", hint)
+        mistake = hint_of(bar, _products_mistaken(beta), rtol=1e-4)
+        raise wrong(f"{said} self.alpha_k_cumprod is wrong.", mistake or hint)
     return Tables(beta, alpha, bar)
 
 

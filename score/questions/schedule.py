@@ -14,7 +14,7 @@ STEPS = 100  # K of the notebook
 _OFFSET, _LARGEST = 0.008, 0.999  # s of the notebook, and where betas are cut off
 # float32 leaves about 1e-7 of the smallest betas, which are differences of numbers near one. The
 # likeliest mistakes are 1e-5 off.
-_NEAR = {"rtol": 1e-4, "atol": 5e-7}
+_RTOL, _ATOL = 1e-4, 5e-7
 
 
 def cosine_schedule(timesteps: int, s: float = _OFFSET) -> np.ndarray:
@@ -24,7 +24,7 @@ def cosine_schedule(timesteps: int, s: float = _OFFSET) -> np.ndarray:
 
 def is_schedule(betas: np.ndarray, timesteps: int, s: float = _OFFSET) -> bool:
     """Whether these are the schedule's betas, computed in float32 or better."""
-    return np.allclose(betas, cosine_schedule(timesteps, s), **_NEAR)
+    return np.allclose(betas, cosine_schedule(timesteps, s), _RTOL, _ATOL)
 
 
 def _cosine(x: np.ndarray, power: int = 2) -> np.ndarray:
@@ -69,7 +69,7 @@ class Schedule(Question):
             )
         if not is_schedule(betas, steps, s):
             right = cosine_schedule(steps, s)
-            at = int(np.argmax(~np.isclose(betas, right, **_NEAR)))
+            at = int(np.argmax(~np.isclose(betas, right, _RTOL, _ATOL)))
             raise wrong(
                 f"{said} beta_{at} is {betas[at]:.6g} where {right[at]:.6g} is right.",
                 _value_hint(betas, steps, s),
