@@ -4,17 +4,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from score.questions.base import Arrays, Question, Rng, as_array, require_tensor, wrong
 from score.questions.ddpm_networks import (
-    _NoiseNetwork,
-    _Scheduler,
-    call_with_hints,
+    call_twice,
     judge_condition,
     network_inputs,
     noise_guess,
     one_step,
-    seeded,
 )
 from score.questions.mistakes import alike, diffusion_noise_hint
 from score.verdict import AnswerError
@@ -34,9 +32,16 @@ class DDPMInference(Question):
         return inputs | dict(zip(_SIZES, (steps, horizon, dims), strict=True))
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
-        (model, scheduler, naction), (other, _, _) = (
-            self.call_once(answer, inputs, seed) for seed in inputs["seeds"]
-        )
+        batch, sizes = len(inputs["nobs"]), {name: inputs[name] for name in _SIZES}
+
+        def chunks_of(model: nn.Module, scheduler: nn.Module) -> Any:
+            arrays = {"nobs": torch.tensor(inputs["nobs"]), "device": torch.device("cpu")}
+            stand_ins = {"ema_model": model, "ddpm_scheduler": scheduler}
+            return answer(**stand_ins, batch_size=batch, **arrays, **sizes)
+
+        what = f"ddpm_inference with batch_size {batch}"
+        calls = call_twice(what, chunks_of, inputs, inputs["num_diffusion_iters"])
+        (model, scheduler, naction), (other, _, _) = calls
         require_tensor("ddpm_inference", naction, "return the tensor naction.")
         return {
             "naction": as_array("ddpm_inference", naction),
@@ -45,20 +50,6 @@ class DDPMInference(Question):
             "requires_grad": naction.requires_grad,
             "again": [call["sample"] for call in other.calls[:1]],
         }
-
-    def call_once(
-        self, answer: Any, inputs: Arrays, seed: int
-    ) -> tuple[_NoiseNetwork, _Scheduler, Any]:
-        """Return stand-ins that the answer was called with, and the chunks."""
-        model, scheduler = _NoiseNetwork(inputs), _Scheduler(inputs["num_diffusion_iters"])
-        nobs, batch = torch.tensor(inputs["nobs"]), len(inputs["nobs"])
-        arguments = {"ema_model": model, "ddpm_scheduler": scheduler, "batch_size": batch}
-        arguments |= {"nobs": nobs, "device": torch.device("cpu")}
-        arguments |= {name: inputs[name] for name in _SIZES}
-        with seeded(seed), torch.enable_grad():
-            what = f"ddpm_inference with batch_size {batch}"
-            naction = call_with_hints(what, answer, **arguments)
-        return model, scheduler, naction
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         batch, steps, horizon, dims = len(inputs["nobs"]), *(inputs[name] for name in _SIZES)

@@ -5,15 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from score.questions.base import Arrays, Rng, wrong
 from score.questions.ddpm_networks import (
-    _NoiseNetwork,
     _Scheduler,
-    call_with_hints,
+    call_twice,
     judge_condition,
     network_inputs,
-    seeded,
 )
 from score.questions.kinds import NumberQuestion
 from score.questions.mistakes import (
@@ -43,25 +42,17 @@ class DDPMLoss(NumberQuestion):
         return network_inputs(rng, *((4096, 3, 2), (6, 16, 3), (1, 16, 2))[trial])
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
-        (model, scheduler, loss), (other, _, _) = (
-            self.call_once(answer, inputs, seed) for seed in inputs["seeds"]
-        )
+        def loss_of(*stand_ins: nn.Module) -> Any:
+            return answer(*stand_ins, *(torch.tensor(inputs[name]) for name in ("nobs", "naction")))
+
+        calls = call_twice("ddpm_loss", loss_of, inputs, STEPS)
+        (model, scheduler, loss), (other, _, _) = calls
         return {
             **self.outputs(loss, [model.weight]),
             "shown": _joined(model.calls),
             "diffused": [k.numpy() for k in scheduler.diffused],
             "again": _joined(other.calls),
         }
-
-    def call_once(
-        self, answer: Any, inputs: Arrays, seed: int
-    ) -> tuple[_NoiseNetwork, _Scheduler, Any]:
-        """Return stand-ins that the answer was called with, and the loss."""
-        model, scheduler = _NoiseNetwork(inputs), _Scheduler(STEPS)
-        arrays = (torch.tensor(inputs[name]) for name in ("nobs", "naction"))
-        with seeded(seed), torch.enable_grad():
-            loss = call_with_hints("ddpm_loss", answer, model, scheduler, *arrays)
-        return model, scheduler, loss
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         shown, naction = outputs["shown"], inputs["naction"].astype(np.float64)

@@ -143,6 +143,22 @@ def noise_guess(
     return sample * weight + 0.3 * shift[:, None]
 
 
+def call_twice(
+    what: str, function: Callable[[_NoiseNetwork, _Scheduler], Any], inputs: Arrays, steps: int
+) -> list[tuple[_NoiseNetwork, _Scheduler, Any]]:
+    """Return for each of the two seeds the stand-ins, and what the answer gave with them.
+
+    function: calls the answer.
+    """
+    found = []
+    for seed in inputs["seeds"]:
+        model, scheduler = _NoiseNetwork(inputs), _Scheduler(steps)
+        with seeded(seed), torch.enable_grad():
+            value = call_with_hints(what, function, model, scheduler)
+        found.append((model, scheduler, value))
+    return found
+
+
 def network_inputs(rng: Rng, batch: int, horizon: int, dims: int) -> Arrays:
     """Return the weights of a `_NoiseNetwork`, observations and chunks for it, and two seeds."""
     return {
