@@ -20,7 +20,7 @@ from score.course.report import similarity
 from score.questions import EXTENSIONS
 from score.student.comparison import recall, try_out
 from score.student.progress import KEPT, standing_in
-from score.verdict import Checked
+from score.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -552,7 +552,7 @@ WRONG = table(
 
 @pytest.mark.parametrize("name, answer", RIGHT)
 def test_right_answers_pass_however_they_are_written(name, answer):
-    assert score.check(name, answer) == Checked(name, True, "Right.")
+    assert score.check(name, answer) == Verdict(name, 0.0, 0.0, "Right.", right=True)
 
 
 @pytest.mark.parametrize("name, answer", RIGHT)

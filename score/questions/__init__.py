@@ -13,7 +13,7 @@ from score import rubric
 from score.protocol import converse
 from score.questions import cvae, ddpm, extensions, flow, mlp
 from score.student.progress import keep_verdict
-from score.verdict import AnswerError, Checked, Verdict
+from score.verdict import AnswerError, Verdict
 
 QUESTIONS = {**mlp.QUESTIONS, **cvae.QUESTIONS, **ddpm.QUESTIONS, **flow.QUESTIONS}
 EXTENSIONS = extensions.EXTENSIONS
@@ -26,7 +26,7 @@ def check(name, answer):
     the `Verdict`.
 
     Practice inputs are always the same. In class the grader draws its own, and judges. An
-    extension, such as "E1.1", gives a `Checked` and is not judged in class.
+    extension, such as "E1.1", is worth no points and is not judged in class.
     """
     if name in EXTENSIONS:
         return _check_extension(name, answer)
@@ -41,10 +41,10 @@ def check(name, answer):
 
 def _check_extension(name, answer):
     if grading():
-        return Checked(name, False, "Not looked at in class.")
+        return Verdict(name, 0.0, 0.0, "Not looked at in class.", right=False)
     wrong = _mistake(EXTENSIONS[name], _calls(EXTENSIONS[name], answer), np.random.default_rng(0))
     keep_verdict(name, Verdict(name, float(not wrong), 1.0, wrong or "Right."))
-    return Checked(name, not wrong, wrong or "Right.").show()
+    return Verdict(name, 0.0, 0.0, wrong or "Right.", right=not wrong).show()
 
 
 def _calls(question, answer):
