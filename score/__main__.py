@@ -214,18 +214,19 @@ def _run(options):
 
         run_collect(options.folder, options.export, options.pattern, options.preview)
     elif options.action == "grade":
-        from score.course.grading.class_run import grade_course, reasons, remarks, table
+        from score.course.grading.class_run import grade_course
+        from score.course.report.tables import reasons, remarks, table
 
         made = settings.open_course(options.folder)
         try:
-            grades = grade_course(
+            verdicts = grade_course(
                 made, options.student, options.part, jobs=options.jobs, scheduler=options.scheduler
             )
         except KeyboardInterrupt:
             sys.exit("Stopped. What was graded is kept: the same command goes on from here.")
-        print(table(grades))
-        if len({grade.student for grade in grades}) <= _TOLD_IN_FULL:
-            print(reasons(grades))
+        print(table(verdicts))
+        if len({student for student, _, _ in verdicts}) <= _TOLD_IN_FULL:
+            print(reasons(verdicts))
             for student, notebook, sentence in remarks(made, options.student):
                 print(f"Look at {student}, {notebook}: {sentence}")
         print(

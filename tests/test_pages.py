@@ -11,10 +11,11 @@ from browser import chromium_page, needs_chromium
 
 from pusht import demos
 from score import rubric
-from score.course.grading.results import CellResult, PartResult, RolloutResult
+from score.course.grading.results import PartResult, RolloutResult
 from score.course.report import pages
 from score.course.report.pages import Hand
 from score.rollouts.loss_curves import load_losses, loss_path
+from score.verdict import Verdict
 
 HOSTILE = (
     "</title></style><script>alert(1)</script><img src=x onerror='alert(2)'>"
@@ -39,13 +40,12 @@ def graded(part, student="ada", sentence="Right.", points=1.0, losses=None, film
     cells, rollouts = {}, {}
     for entry in part.graded():
         written, cell = isinstance(entry, rubric.Written), f"part{part.number}-{entry.cell}"
-        cells[cell] = CellResult(
+        cells[cell] = Verdict(
             entry.name,
             0.0 if written else points * entry.points,
             float(entry.points),
             sentence,
-            1.0,
-            written,
+            unread=written,
         )
     for policy in part.policies:
         curve = load_losses(loss_path(policy, "shipped")) if losses is None else losses
@@ -64,7 +64,7 @@ def graded(part, student="ada", sentence="Right.", points=1.0, losses=None, film
         part=part.name,
         key="a key of results",
         kit="kit 1",
-        box="namespaces",
+        sandbox="namespaces",
         stopped="",
         missing="",
         seconds={"rollouts": 90.0, "questions": 2.0},
@@ -113,7 +113,7 @@ def hostile():
         "part2_cvae",
         missing=HOSTILE,
         kit=HOSTILE,
-        box=HOSTILE,
+        sandbox=HOSTILE,
         flags=[HOSTILE],
         seconds={HOSTILE: 1.0},
     )
@@ -357,7 +357,7 @@ def test_the_report_tells_what_to_look_at_once():
     )
     results = {
         "ada": {"part1_mlp": stopped},
-        "bob": {"part1_mlp": graded("part1_mlp", "bob", box="processes", kit="kit 2", flags=[])},
+        "bob": {"part1_mlp": graded("part1_mlp", "bob", sandbox="processes", kit="kit 2", flags=[])},
     }
     twin = SimpleNamespace(
         kind="weights",

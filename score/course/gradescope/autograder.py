@@ -19,19 +19,23 @@ import sys
 import time
 import traceback
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import torch
 
+from pusht.files import write_whole
 from score import rubric
 from score.course.collect.collect import collect, plan
 from score.course.grading import results
-from score.course.grading.notebook import Task, grade_part, kit_version, ungraded
-from score.course.nbgrader import gradebook
+from score.course.grading.cache_keys import kit_version
+from score.course.grading.notebook import Task, grade_part
+from score.course.grading.results import ungraded
+from score.course.nbgrader import configuration
 from score.course.notebooks.build import ROOT
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, CourseError, open_course
+from score.course.settings import ASSIGNMENT, CourseError, RunSettings, open_course
 from score.hw1.layout import graded_files
 
 EPISODES, MINUTES, MEGABYTES = (
@@ -100,7 +104,6 @@ def build(course, path=None, *, episodes=EPISODES, minutes=MINUTES, megabytes=ME
     )
     files["course/course.toml"] = settings.encode()
     files["course/nbgrader_config.py"] = (course.folder / "nbgrader_config.py").read_bytes()
-    files["course/gradebook.db"] = gradebook.without_students(course)
     files[f"course/{_SETTINGS}"] = json.dumps({"minutes": minutes, "megabytes": megabytes}).encode()
     for part in rubric.PARTS:
         released = course.folder / "release" / ASSIGNMENT / f"{part}.ipynb"
@@ -158,7 +161,7 @@ def step(name, sent, submission, folder, report_folder):
             results.save(ungraded(student, name, _FAILED), folder / "results")
         else:
             note["told"].append(str(error) if isinstance(error, CourseError) else _FAILED)
-    results.put(folder / _REPORT, json.dumps(note).encode())
+    write_whole(folder / _REPORT, json.dumps(note).encode())
     _write(goal, folder, student, note)
 
 
@@ -199,18 +202,13 @@ def _grade(folder, student, part, note):
     if seconds < 1:
         results.save(ungraded(student, part, _NO_TIME), folder / "results")
         return
+    course, limits = open_course(folder), configuration.limits(configuration.read(folder))
     own = psutil.Process().memory_info()
     free = (
         (settings["megabytes"] << 20) - (own.rss - own.shared) - _GROWTH
     )  # what is shared, torch's code above all, the kernel counts
-    limits = {"notebook_seconds": seconds, "memory_bytes": free, "filmed": 0}
-    course = {
-        name: (folder / name).read_bytes()
-        for name in ("gradebook.db", "nbgrader_config.py", "course.toml")
-    }
-    course["nbgrader_config.py"] += "".join(
-        f"\nget_config().Execute.{name} = {value}" for name, value in limits.items()
-    ).encode()
+    limits = replace(limits, notebook_seconds=seconds, memory_bytes=free)
+    run_settings = RunSettings(course.first_seed, course.episodes, filmed=0, limits=limits)
     files = {
         name: (found / name).read_bytes()
         for name in (f"{part}.ipynb", *graded_files(rubric.PARTS[part]))
@@ -221,11 +219,11 @@ def _grade(folder, student, part, note):
             "Nothing keeps students' code from what grades it: can others than root start"
             f" {sys.executable}?"
         )
+    released = course.released(part).read_bytes()
+    keys = {policy.name: "" for policy in rubric.PARTS[part].policies}  # nothing is graded again
+    task = Task(student, part, files, released, run_settings, kit_version(), "", keys, {})
     try:
-        results.save(
-            grade_part(Task(student, part, files, course, "", kit_version(), "", {})).result,
-            folder / "results",
-        )
+        results.save(grade_part(task).result, folder / "results")
     finally:
         levels.end_what_was_left(
             levels.strictest()
@@ -247,11 +245,11 @@ def _write(goal, folder, student, note):
     aside = list(note["aside"])
     for part, result in found.items():
         aside += [f"{part}: {flag}" for flag in result.flags]
-        if result.box:
+        if result.sandbox:
             stages = ", ".join(
                 f"{stage} {seconds:.0f} s" for stage, seconds in result.seconds.items()
             )
-            aside.append(f'{part}: kept apart by "{result.box}"; {stages}.')
+            aside.append(f'{part}: kept apart by "{result.sandbox}"; {stages}.')
     stopped = [
         f"{part}: the notebook was stopped: {result.stopped}."
         for part, result in found.items()
@@ -268,7 +266,7 @@ def _write(goal, folder, student, note):
             {"name": "For the instructor", "output": "\n".join(aside), "visibility": "hidden"},
         ],
     }
-    results.put(goal, json.dumps(document, indent=1).encode())
+    write_whole(goal, json.dumps(document, indent=1).encode())
 
 
 def _test(part, entry, cell):

@@ -6,8 +6,7 @@ import io
 import shutil
 import zipfile
 
-from score.course.grading.class_run import nbgrader_api
-from score.course.nbgrader import gradebook
+from score.course.nbgrader import configuration, gradebook
 from score.course.notebooks.build import (
     ROOT,
     parts_with_source,
@@ -63,7 +62,7 @@ def _generate(course):
         part.rename(before)
     result = {"success": False}
     try:
-        result = nbgrader_api(course).generate_assignment(ASSIGNMENT)
+        result = configuration.api(course).generate_assignment(ASSIGNMENT)
     finally:  # stopped by Ctrl-C it has not made one either
         if not result["success"] and before.is_dir():
             shutil.rmtree(made, ignore_errors=True)

@@ -153,7 +153,7 @@ def report(course_name, results_by_student, hand_by_student, repairs, twins, rem
             for policy in part.policies
             if policy.method not in audit.AGAIN
         ],
-        boxes=Counter(result.box or "nothing was run" for _, result in graded),
+        boxes=Counter(result.sandbox or "nothing was run" for _, result in graded),
         kits=Counter(result.kit for _, result in graded),
         stages=_stages(graded),
     )

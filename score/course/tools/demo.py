@@ -11,13 +11,14 @@ from pathlib import Path
 from pusht import demos
 from score import rubric
 from score.course.collect.collect import run_collect
-from score.course.grading.class_run import grade_course, reasons, remarks, table
+from score.course.grading.class_run import grade_course
 from score.course.notebooks.build import (
     answered_notebook,
     parts_with_source,
     student_notebook,
     write,
 )
+from score.course.report.tables import reasons, remarks, table
 from score.course.sandbox.levels import strictest
 from score.course.settings import ASSIGNMENT, create
 from score.course.tools.reference import reference_path
@@ -95,8 +96,8 @@ def demo(folder):
     )
 
     grading = time.monotonic()
-    grades = grade_course(course, jobs=os.cpu_count() or 1)
-    print(table(grades), reasons(grades), sep="\n")
+    verdicts = grade_course(course, jobs=os.cpu_count() or 1)
+    print(table(verdicts), reasons(verdicts), sep="\n")
     for student, notebook, sentence in remarks(course):
         print(f"Look at {student}, {notebook}: {sentence}")
     print(f"Isolation: {strictest()}.")
