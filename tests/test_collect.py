@@ -12,7 +12,7 @@ import shutil
 import stat
 import time
 import zipfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import nbformat
 import pytest
@@ -126,7 +126,7 @@ METADATA = {
             {":name": "Bo", ":sid": "8", ":email": "bo+x@uni.edu"},
             {":name": "Cy", ":sid": None, ":email": "cy@uni.edu"},
         ],
-        ":created_at": datetime(2026, 2, 2, 11, tzinfo=timezone.utc),
+        ":created_at": datetime(2026, 2, 2, 11, tzinfo=UTC),
     },
 }
 GRADESCOPE = {
@@ -793,7 +793,8 @@ def test_a_mangled_submission_earns_what_the_clean_one_earns(tmp_path, export):
     ] == [False, True]
     grades = {
         student: [
-            (grade.cell, grade.points, grade.reason) for grade in grade_course(course, [student])
+            (cell, verdict.points, verdict.sentence)
+            for (_, _, cell), verdict in grade_course(course, [student]).items()
         ]
         for student in files
     }

@@ -29,13 +29,13 @@ from score import rubric
 from score.course.collect import collect, hw1_notebook
 from score.course.collect.repair import repair
 from score.course.gradescope import autograder
-from score.course.grading import class_run, notebook, results
+from score.course.grading import class_run, results
 from score.course.grading.class_run import grade_course
-from score.course.nbgrader.preprocessors import Execute
+from score.course.grading.execution import execute
 from score.course.notebooks import build
 from score.course.report import similarity
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, create
+from score.course.settings import ASSIGNMENT, Limits, RunSettings, create
 from score.course.tools.reference import reference_path
 from score.hw1 import layout
 from score.hw1.policy import ScriptPolicy
@@ -640,7 +640,7 @@ class _Harm:
 
 def test_the_notebook_is_the_releases_with_one_cell_that_loads_before_the_rollouts(
     course,
-):  # noqa: F811
+):
     released = nbformat.read(
         course.folder / "release" / ASSIGNMENT / "part4_flow.ipynb", as_version=4
     )
@@ -661,7 +661,7 @@ def test_the_notebook_is_the_releases_with_one_cell_that_loads_before_the_rollou
 
 def test_a_newer_zip_replaces_the_earlier_one_as_a_whole_and_a_notebook_replaces_it(
     course, export, code
-):  # noqa: F811
+):
     model = policy(code, "mse")
     first = run_files(
         code, {"mse": {"policy.safetensors": kit_checkpoint(model)}, "flow": {"m.pkl": b"x"}}
@@ -709,7 +709,7 @@ def test_a_newer_zip_replaces_the_earlier_one_as_a_whole_and_a_notebook_replaces
 
 def test_a_notebook_that_cannot_be_read_replaces_no_such_hand_in_and_such_a_hand_in_replaces_it(
     course, export, code
-):  # noqa: F811
+):
     collected(course, export, whole(code), hour=10)
     before = submitted(course, "ann")
     collected(course, export, {"part4_flow.ipynb": b"{"}, hour=11)
@@ -779,7 +779,7 @@ def test_what_is_hostile_in_the_zip_is_not_taken_and_is_named(course, export, co
 
 def test_where_there_is_not_room_for_all_models_each_run_has_its_likeliest(
     course, export, code, monkeypatch
-):  # noqa: F811
+):
     files = run_files(
         code,
         {method: {f"step_{step}.pkl": os.urandom(4000) for step in range(5)} for method in METHODS},
@@ -795,7 +795,7 @@ def test_where_there_is_not_room_for_all_models_each_run_has_its_likeliest(
 
 def test_collecting_that_was_cut_off_before_its_record_takes_the_next_such_hand_in(
     course, export, code
-):  # noqa: F811
+):
     collected(course, export, whole(code), hour=10)
     (course.folder / "repairs/ann.json").unlink()
     assert collected(course, export, whole(code), hour=11).parts == {"part4_flow": "newer"}
@@ -896,18 +896,18 @@ def test_of_a_folder_with_several_runs_one_is_packed_and_nothing_of_another(tmp_
 
 def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(
     course, export, code, monkeypatch
-):  # noqa: F811
+):
     collected(course, export, whole(code))
-    shared = types.SimpleNamespace(settings={"part4_flow": b""}, seeds="")
-    key = notebook.task_key(b"", "", class_run._submission(course, "ann", "part4_flow"))
+    plan = class_run._plan(course)
+    key = plan._key("part4_flow", plan._submission("ann", "part4_flow"))
     for level in (levels.LEVELS[0], levels.LEVELS[-1]):
         results.save(
-            replace(notebook.ungraded("ann", "part4_flow", "", key), box=level.name),
+            replace(results.ungraded("ann", "part4_flow", "", key), sandbox=level.name),
             course.folder / "results",
         )
         for now in (levels.LEVELS[-1], levels.LEVELS[1]):
             monkeypatch.setattr(levels, "strictest", lambda now=now: now)
-            assert class_run._stale(course, shared, "ann", "part4_flow") == (
+            assert plan.is_stale("ann", "part4_flow") == (
                 level is levels.LEVELS[-1] and now is levels.LEVELS[1]
             )
 
@@ -916,9 +916,7 @@ def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(
 
 
 def outcome(files, level=LEVEL, episodes=2, seconds=120):
-    """{"mse": `Verdict`'s dict, "flow": …} of the rollouts of such a hand-in, by the course's own
-    Execute.
-    """
+    """The verdicts on the rollouts of such a hand-in, by method."""
     notebook = hw1_notebook.notebook(build.student_notebook(rubric.PARTS["part4_flow"]))
     imports = nbformat.v4.new_code_cell("import score\nstate_dim, action_dim, chunk_size = 5, 2, 8")
     needed = ("part4-script", "part4-rollouts_mse", "part4-rollouts_flow")
@@ -926,22 +924,12 @@ def outcome(files, level=LEVEL, episodes=2, seconds=120):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o711)
         hand_in(Path(folder), files)
-        execute = Execute(
-            first_seed=20_000,
-            episodes=episodes,
-            notebook_seconds=seconds,
-            timeout=seconds,
-            level=level,
-            filmed=0,
-        )
-        _, resources = execute.preprocess(
-            notebook, {"metadata": {"path": folder}, "nbgrader": {"notebook": "part4_flow"}}
-        )
-    assert resources["pusht"]["stopped"] == ""
-    return {
-        method: resources["pusht"]["ledger"][f"part4-rollouts_{method}"]["verdict"]
-        for method in METHODS
-    }
+        limits = Limits(cell_seconds=seconds, notebook_seconds=seconds)
+        settings = RunSettings(20_000, episodes, filmed=0, limits=limits)
+        part = rubric.PARTS["part4_flow"]
+        execution = execute(notebook, part, Path(folder), settings, level=level)
+    assert execution.stopped == ""
+    return {method: execution.cells[f"part4-rollouts_{method}"] for method in METHODS}
 
 
 def boxed(level):
@@ -999,8 +987,8 @@ def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the
         got = outcome(files, episodes=10)
         with pytest.raises(BlockingIOError):
             listener.accept()
-    assert got["mse"]["points"] > 1 and "over 10 episodes" in got["mse"]["sentence"]
-    assert (got["flow"]["points"], got["flow"]["sentence"]) == (
+    assert got["mse"].points > 1 and "over 10 episodes" in got["mse"].sentence
+    assert (got["flow"].points, got["flow"].sentence) == (
         0,
         "exp/flow/m.pkl raised ValueError: it ran, and did 0 things.",
     )
@@ -1011,10 +999,10 @@ def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the
 def test_without_a_box_nothing_is_loaded_and_safetensors_are_asked_for(code):
     got = outcome(whole(code), level=boxed(levels.LEVELS[-1]))
     for method in METHODS:
-        assert got[method]["points"] == 0
+        assert got[method].points == 0
         assert (
             f"hand in your {method} policy's weights as exp/{method}/policy.safetensors"
-            in got[method]["sentence"]
+            in got[method].sentence
         )
 
 
@@ -1030,7 +1018,7 @@ def test_at_every_level_with_a_box_whole_models_are_rolled_out(code, level):
         },
     )
     got = outcome(files, level=boxed(level), episodes=10)
-    assert got["mse"]["points"] > 1 and got["flow"]["points"] > 2
+    assert got["mse"].points > 1 and got["flow"].points > 2
 
 
 def as_hw1(code, model):
@@ -1085,22 +1073,23 @@ def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(
     (base / "export.zip").write_bytes(zipped({"ann.zip": path.read_bytes(), "bo.zip": other}))
     collect.collect(course, base / "export.zip")
     grades = {
-        (found.student, found.cell): found for found in grade_course(course, parts=["part4_flow"])
+        (student, cell): verdict
+        for (student, _, cell), verdict in grade_course(course, parts=["part4_flow"]).items()
     }
     for student in ("ann", "bo"):
         for question in ("q4_1", "q4_2", "q4_3", "q4_4"):
             assert grades[student, f"part4-{question}"].points == 0
             assert (
                 "a hand-in of the script assignment, whose rollouts are graded"
-                in grades[student, f"part4-{question}"].reason
+                in grades[student, f"part4-{question}"].sentence
             )
         for method in METHODS:
-            assert "over 3 episodes" in grades[student, f"part4-rollouts_{method}"].reason
-        assert "to be read by a person" in grades[student, "part4-report_curves"].reason
+            assert "over 3 episodes" in grades[student, f"part4-rollouts_{method}"].sentence
+        assert "to be read by a person" in grades[student, "part4-report_curves"].sentence
     assert (
-        "0.42 earns all points" in grades["ann", "part4-rollouts_mse"].reason
+        "0.42 earns all points" in grades["ann", "part4-rollouts_mse"].sentence
     )  # the shipped demonstrations' bar
-    assert "0.44 earns all points" in grades["bo", "part4-rollouts_mse"].reason
+    assert "0.44 earns all points" in grades["bo", "part4-rollouts_mse"].sentence
     page = (course.folder / "feedback/bo/pusht/feedback.html").read_text()
     assert (
         "a hand-in of the script assignment, whose rollouts are graded here and whose report a"

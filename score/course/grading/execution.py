@@ -26,7 +26,6 @@ from score.course.settings import RunSettings
 from score.hw1.layout import PACKED, graded_files
 from score.verdict import MIME, Verdict
 
-_LEFT_OUT = ("practice", "extension")  # kinds of cells that are for the student alone
 _OUTPUT_LINES, _TRACEBACK_LINES = 1000, 100  # of a cell in the graded notebook
 
 
@@ -68,8 +67,7 @@ def execute(
         kernel = SandboxedKernel(notebook, private, level, settings.limits)
         with server, kernel.started():
             for index, cell in enumerate(notebook.cells):
-                marker = read_marker(cell.source)
-                if kernel.stopped or (marker and marker.kind in _LEFT_OUT):
+                if kernel.stopped or not is_run(cell):
                     continue
                 with server.expecting(check_id(cell)):
                     kernel.run(cell, index)
@@ -85,6 +83,12 @@ def execute(
         {"cells": seconds} | server.seconds,
         flags,
     )
+
+
+def is_run(cell: NotebookNode) -> bool:
+    """Say whether a cell is run when graded: not what is for the student alone."""
+    marker = read_marker(cell.source)
+    return marker is None or marker.kind not in ("practice", "extension")
 
 
 def usable_files(folder: Path, part: rubric.Part) -> list[Path]:
