@@ -26,7 +26,7 @@ def configure(config: Config, path: str) -> None:
     config.CourseDirectory.course_id = course.folder.name
     config.CourseDirectory.db_url = course.gradebook
     config.GenerateAssignment.preprocessors = [
-        "score.course.notebooks.build.LockCells",
+        "score.course.nbgrader.preprocessors.LockCells",
         "score.course.nbgrader.preprocessors.ClearNamedSolutions",
         "nbgrader.preprocessors.ClearOutput",
         "nbgrader.preprocessors.CheckCellMetadata",

@@ -11,7 +11,7 @@ from nbgrader import preprocessors as stock
 from traitlets import Integer
 
 from score import rubric
-from score.cells import clear_solutions
+from score.cells import clear_solutions, read_marker
 from score.course.grading.execution import Execution, execute, show_verdict
 from score.course.grading.question_server import checks
 from score.course.grading.sanitise import check_id
@@ -28,6 +28,21 @@ class ClearNamedSolutions(stock.NbGraderPreprocessor):
         self, cell: NotebookNode, resources: dict[str, Any], cell_index: int
     ) -> tuple[NotebookNode, dict[str, Any]]:
         cell.source = clear_solutions(cell.source)
+        return cell, resources
+
+
+class LockCells(stock.LockCells):
+    """nbgrader's step, except that practice cells can be edited: students start a training over
+    there, or choose demonstrations.
+    """
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: dict[str, Any], cell_index: int
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        cell, resources = super().preprocess_cell(cell, resources, cell_index)
+        marker = read_marker(cell.source)
+        if marker and marker.kind == "practice":
+            cell.metadata.pop("editable", None)
         return cell, resources
 
 

@@ -28,7 +28,6 @@ from urllib.parse import quote
 
 import jupytext
 import nbformat
-from nbgrader import preprocessors as stock
 
 from score import rubric
 
@@ -124,19 +123,6 @@ def _mark(cell, part):
     cell.metadata = nbformat.from_dict({"nbgrader": metadata})
 
 
-class LockCells(stock.LockCells):
-    """nbgrader's step, except that practice cells can be edited: students start a training over
-    there, or choose demonstrations.
-    """
-
-    def preprocess_cell(self, cell, resources, cell_index):
-        cell, resources = super().preprocess_cell(cell, resources, cell_index)
-        marker = MARKER.match(cell.source)
-        if marker and marker["kind"] == "practice":
-            cell.metadata.pop("editable", None)
-        return cell, resources
-
-
 def _points(part, cell):
     for entry in part.graded():
         if entry.cell == cell:
@@ -161,12 +147,17 @@ def clear_solution(source):
 
 def student_notebook(part, bundle=""):
     """The notebook that students open: no solutions, no outputs."""
+    # Imported here: grading runs the solutions, and needs no nbgrader for that.
+    from nbgrader.preprocessors import ComputeChecksums
+
+    from score.course.nbgrader.preprocessors import LockCells
+
     notebook = source_notebook(part, bundle)
     for cell in notebook.cells:
         cell.source = clear_solution(cell.source)
         if "SOLUTION" in cell.source:
             raise ValueError(f"{part.name}: a solution of cell {cell.id} has a BEGIN or END only.")
-    for step in (LockCells, stock.ComputeChecksums):
+    for step in (LockCells, ComputeChecksums):
         notebook, _ = step().preprocess(notebook, {})
     return notebook
 
