@@ -46,6 +46,7 @@ GRADING_CODE = (
     "score/course/grading/notebook.py",
     "score/course/grading/sanitise.py",
     "score/course/sandbox/*.py",
+    "score/course/notebooks/build.py",
     "score/course/tools/reference.py",
     "notebooks/source/*.py",
 )

@@ -231,7 +231,7 @@ class QuestionServer:
                 video.write_video(str(self._folder / film_name), frames)
         with self._timed("audit"):
             try:
-                flags = audit.findings(policy, checkpoint, score, infer)
+                flags = audit.flags(policy, checkpoint, score, infer)
             except (AnswerError, ProtocolError) as error:  # the episodes are earned already
                 flags = [
                     f"{policy.title}: after its episodes the policy could not be asked for more:"
