@@ -16,10 +16,9 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
-import nbformat
-
 from score import rubric
 from score.cells import read_marker
+from score.course.grading.sanitise import read_notebook
 from score.course.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -159,7 +158,7 @@ def _rules(part: str) -> str:
 def _released_code(released: bytes) -> bytes:
     """Return what a result depends on of a released notebook."""
     kept = []
-    for cell in nbformat.reads(released.decode("utf-8"), as_version=4).cells:
+    for cell in read_notebook(released).cells:
         marker = read_marker(cell.source)
         if marker and marker.kind in _DECIDING:
             content = cell.source if marker.kind == "written" else syntax(cell.source)
@@ -170,10 +169,10 @@ def _released_code(released: bytes) -> bytes:
 def _code_cells(content: bytes) -> bytes:
     """Return the code cells of a notebook that was handed in."""
     try:
-        cells = nbformat.reads(content.decode("utf-8"), as_version=4).cells
-        return json.dumps([cell.source for cell in cells if cell.cell_type == "code"]).encode()
-    except (ValueError, AttributeError, nbformat.ValidationError):  # it will not be run
+        cells = read_notebook(content).cells
+    except ValueError:  # it will not be run
         return content
+    return json.dumps([cell.source for cell in cells if cell.cell_type == "code"]).encode()
 
 
 def _named(files: Mapping[str, bytes]) -> list[bytes]:

@@ -14,7 +14,14 @@ def read_notebook(content: bytes) -> NotebookNode:
         notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
         _, notebook = nbformat.validator.normalize(notebook)
         nbformat.validate(notebook, relax_add_props=True)
-    except (ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
+    except (
+        ValueError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        nbformat.ValidationError,
+    ) as error:
         raise ValueError(str(error)) from error
     return notebook
 
