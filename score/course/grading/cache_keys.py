@@ -118,30 +118,32 @@ def _is_text(node: ast.stmt) -> bool:
     )
 
 
-def files_of(patterns: Iterable[str]) -> list[Path]:
-    """Return the kit's files that patterns name; ValueError for a pattern that names none."""
-    found: set[Path] = set()
+def files_of(patterns: Iterable[str]) -> dict[str, Path]:
+    """Return the kit's files that patterns name, by their names in the repository; ValueError for a
+    pattern that names none.
+    """
+    found: dict[str, Path] = {}
     for pattern in patterns:
-        matched = set(ROOT.glob(pattern))
+        matched = {path.relative_to(ROOT).as_posix(): path for path in ROOT.glob(pattern)}
         if not matched:
             raise ValueError(f"{pattern} names no file of the kit: a key would not depend on it.")
         found |= matched
-    return sorted(found)
+    return dict(sorted(found.items()))
 
 
 @functools.cache
 def _code_of_kit(patterns: tuple[str, ...]) -> bytes:
     contents = []
-    for path in files_of(patterns):
-        contents += [str(path.relative_to(ROOT)).encode(), syntax(path.read_text("utf-8")).encode()]
+    for name, path in files_of(patterns).items():
+        contents += [name.encode(), syntax(path.read_text("utf-8")).encode()]
     return _digest(*contents).encode()
 
 
 @functools.cache
 def _digest_of_kit() -> str:
     contents = []
-    for path in files_of(("pusht/**/*.py", "score/**/*.py")):
-        contents += [str(path.relative_to(ROOT)).encode(), path.read_bytes()]
+    for name, path in files_of(("pusht/**/*.py", "score/**/*.py")).items():
+        contents += [name.encode(), path.read_bytes()]
     return _digest(*contents)
 
 
