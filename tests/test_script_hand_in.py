@@ -21,6 +21,7 @@ import pytest
 import safetensors.torch
 import torch
 from test_collect import course, export, record, submitted, tree, zipped  # noqa: F401
+from traitlets.config import Config
 
 from pusht import Logger, Normalizer, demos, evaluate_policy
 from pusht.checkpoint import MOMENTS, Checkpoint, load_checkpoint
@@ -898,7 +899,8 @@ def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(
     course, export, code, monkeypatch
 ):
     collected(course, export, whole(code))
-    plan = class_run._plan(course)
+    released = {"part4_flow": course.released("part4_flow").read_bytes()}
+    plan = class_run._Plan(course, RunSettings(20_000, 1), released, Config())
     key = plan._key("part4_flow", plan._submission("ann", "part4_flow"))
     for level in (levels.LEVELS[0], levels.LEVELS[-1]):
         results.save(
