@@ -38,7 +38,7 @@ from score.verdict import AnswerError, Verdict
 
 QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
 STAGES = ("questions", "rollouts", "audit", "film")
-_ONCE = "In class a check is judged once, in its own cell."
+_ONCE = "When graded, a check is judged once, in its own cell."
 _NOTHING = Verdict("", 0.0, 0.0, _ONCE)  # for a kernel that asks between the test cells
 _CALLS = 1000  # of a question; the longest calls the answer some dozens of times
 _LOSSES = 10_000  # of a curve, to be shown: more than any training of the course has epochs

@@ -53,7 +53,7 @@ class _KernelManager(AsyncKernelManager):
         command = super().format_kernel_cmd(extra_arguments)
         if self._level.own_user:
             os.chown(self.connection_file, levels.user_id(), levels.user_id())
-        return levels.boxed(
+        return levels.sandboxed(
             command, self._private, self._level, {"NBGRADER_EXECUTION": "autograde"}
         )
 
