@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from pusht import Logger, loss_view
-from pusht.run_mode import RunMode, set_run_mode
 from pusht.checkpoint import MOMENTS, Checkpoint, load_checkpoint
 from pusht.demos import Demonstrations
+from pusht.run_mode import RunMode, set_run_mode
 from pusht.tracking import run_directory
 
 
