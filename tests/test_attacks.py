@@ -121,10 +121,13 @@ def test_points_earned_before_the_kernel_died_count(level):
         level,
         checkpoint=attacks.untrained,
     )
-    assert (
-        outcome.points == {"part1-q1_1": 1, "part1-q1_2": 2, "part1-q1_3": 0}
-        and outcome.stopped == "the kernel died"
-    )
+    assert outcome.stopped == "the kernel died"
+    assert outcome.points == {
+        "part1-q1_1": 1,
+        "part1-q1_2": 2,
+        "part1-q1_3": 0,
+        "part1-rollouts": 0,
+    }
 
 
 def test_hard_coded_actions_are_right_for_the_practice_seeds():

@@ -274,7 +274,7 @@ def _grading(graded: Graded, used: Iterable[rubric.Part]) -> dict[str, Any]:
     return {
         "rerun": [policy.label for policy in policies if policy.method in audit.AGAIN],
         "free": [policy.label for policy in policies if policy.method not in audit.AGAIN],
-        "boxes": Counter(result.box or "nothing was run" for _, result in graded),
+        "boxes": Counter(result.sandbox or "nothing was run" for _, result in graded),
         "kits": Counter(result.kit for _, result in graded),
         "stages": _stages(graded),
     }
