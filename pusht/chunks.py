@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FIRST_SEED = 500
 
 
-class PushtChunkDataset(torch.utils.data.Dataset):
+class PushtChunkDataset(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """States and the chunks that follow them.
 
     `dataset[i]` is (state (5,), chunk (K, 2)), float32, normalised.

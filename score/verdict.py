@@ -43,7 +43,7 @@ class Verdict:
 
     @property
     def mark(self) -> str:
-        """One character: right ✓, right in part ◐, wrong ✗, not yet read …"""
+        """One character: ✓ for right, ◐ for right in part, ✗ for wrong, … for not yet read."""
         if self.unread:
             return "…"
         right = self.points == self.max_points > 0 if self.right is None else self.right

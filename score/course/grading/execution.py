@@ -126,12 +126,12 @@ def _put_verdicts(
             continue
         entry = ledger.get(name)
         verdict = entry.verdict if entry else of_part[name].failed(_why_not_judged(cell, stopped))
-        for claim in sorted(set(_claims(cell))):
-            if claim > verdict.points + 1e-6:
-                flags.append(
-                    f"{name}: the notebook's own output claims {claim:g} points, the ledger has"
-                    f" {verdict.points:g}."
-                )
+        flags += [
+            f"{name}: the notebook's own output claims {claim:g} points, the ledger has"
+            f" {verdict.points:g}."
+            for claim in sorted(set(_claims(cell)))
+            if claim > verdict.points + 1e-6
+        ]
         flags += entry.flags if entry else []
         cells[name] = verdict
         show_verdict(cell, verdict)

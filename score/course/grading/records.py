@@ -1,4 +1,4 @@
-"""What grading leaves in a course's folder:
+"""Write what grading leaves in a course's folder.
 
 results/STUDENT/PART.json   what everything else here is made from
 autograded/STUDENT/pusht/   the graded notebooks and films, for nbgrader's pages
