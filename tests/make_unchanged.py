@@ -161,15 +161,15 @@ def modules(course=False):
 
 def patterns():
     """({what is packed by it: globs of the kit's files}, beginnings of names left out)."""
-    from score.course.gradescope import autograder
+    from score.course.gradescope import build as gradescope
     from score.course.notebooks import release
 
-    return {"bundle": release._BUNDLED, "gradescope": autograder._KIT}, release._LEFT_OUT
+    return {"bundle": release._BUNDLED, "gradescope": gradescope._KIT}, release._LEFT_OUT
 
 
 def files_of(course, folder):
     """{place: the sorted names of all files there} of a course that has been released."""
-    from score.course.gradescope import autograder
+    from score.course.gradescope import build as gradescope
     from score.course.settings import ASSIGNMENT
 
     bundle = course.folder / "bundle" / "pusht-kit.zip"
@@ -178,7 +178,7 @@ def files_of(course, folder):
         "bundle": names_in(bundle),
         "release": _below(release),
         "box": kit_in_box(folder / "box"),
-        "gradescope": names_in(autograder.build(course, folder / "gradescope.zip")),
+        "gradescope": names_in(gradescope.build(course, folder / "gradescope.zip")),
         "hand-in": names_in(handed_in(folder / "hand_in")),
     }
 
@@ -202,7 +202,7 @@ def kit_in_box(folder):
     from score.course.sandbox import levels
 
     folder.mkdir(parents=True)
-    levels._copy_for_all(ROOT, folder / "kit")
+    levels._copy_for_all(folder / "kit")
     return _below(folder / "kit")
 
 

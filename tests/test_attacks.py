@@ -8,10 +8,10 @@ import attacks
 import psutil
 import pytest
 
-from pusht.chunks import as_range
 from score import rubric
 from score.course.sandbox import levels
-from score.rollouts.evaluate import called, score_policy
+from score.rollouts.evaluate import score_policy
+from score.rollouts.policies import guarded_inference
 
 ATTACKS = {**attacks.FORGING, **attacks.STOPPING, **attacks.REACHING}
 # In the short run, at the strictest level and at the others.
@@ -121,19 +121,22 @@ def test_points_earned_before_the_kernel_died_count(level):
         level,
         checkpoint=attacks.untrained,
     )
-    assert (
-        outcome.points == {"part1-q1_1": 1, "part1-q1_2": 2, "part1-q1_3": 0}
-        and outcome.stopped == "the kernel died"
-    )
+    assert outcome.stopped == "the kernel died"
+    assert outcome.points == {
+        "part1-q1_1": 1,
+        "part1-q1_2": 2,
+        "part1-q1_3": 0,
+        "part1-rollouts": 0,
+    }
 
 
 def test_hard_coded_actions_are_right_for_the_practice_seeds():
     policy, names = rubric.POLICIES["part1_mlp"], {}
     exec(attacks.hard_coded(), names)
-    ask = called(
+    ask = guarded_inference(
         policy, lambda nobs, batch_size: names["mlp_inference"](None, batch_size, nobs, 16, 2)
     )
-    assert score_policy(policy, ask, as_range(attacks.stats()), attacks.PRACTICE_SEEDS).mean > 0.3
+    assert score_policy(policy, ask, attacks.stats(), attacks.PRACTICE_SEEDS).mean > 0.3
 
 
 @each_level
@@ -143,7 +146,7 @@ import subprocess, sys
 from score.course.sandbox import levels
 level = levels.LEVELS[{levels.LEVELS.index(level)}]
 command = [sys.executable, "-S", "-c", "import time; print('started', flush=True); time.sleep(60)"]
-subprocess.run(levels.boxed(command, levels.prepare({private!r}, level), level))
+subprocess.run(levels.sandboxed(command, levels.prepare({private!r}, level), level))
 """
     with subprocess.Popen(
         [sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, cwd=attacks.ROOT
@@ -172,8 +175,12 @@ for child in children:
     os.waitpid(child, 0)
 print(len(children))
 """
-    boxed = levels.boxed([sys.executable, "-S", "-c", count], levels.prepare(private, level), level)
-    assert 100 < int(subprocess.run(boxed, capture_output=True, text=True, check=True).stdout) < 260
+    command = levels.sandboxed(
+        [sys.executable, "-S", "-c", count], levels.prepare(private, level), level
+    )
+    assert (
+        100 < int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) < 260
+    )
 
 
 @each_level
@@ -184,8 +191,10 @@ def test_what_a_kernel_left_behind_is_gone_before_the_next_starts(level, private
         "import os, time\nif not os.fork():\n    os.setsid()\n    os.closerange(0, 3)\n   "
         " time.sleep(60)"
     )
-    boxed = levels.boxed([sys.executable, "-S", "-c", leave], levels.prepare(private, level), level)
-    subprocess.run(boxed, capture_output=True, check=True)
+    command = levels.sandboxed(
+        [sys.executable, "-S", "-c", leave], levels.prepare(private, level), level
+    )
+    subprocess.run(command, capture_output=True, check=True)
     left = [
         process
         for process in psutil.process_iter(["uids"])

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from nbgrader.preprocessors import CheckCellMetadata
 
+from pusht import resources
 from score.cells import read_marker
 from score.course.notebooks import build
 from score.course.notebooks.release import bundle_bytes, bundled_files
@@ -217,7 +218,7 @@ def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
     assert not [
         name
         for name in names
-        if "source" in name or name.startswith(("score/course", "tests", "data/reference"))
+        if "source/" in name or name.startswith(("score/course", "tests", "data/reference"))
     ]
     assert not [
         name for name, text in texts.items() if re.search(r"^\W*### BEGIN SOLUTION", text, re.M)
@@ -234,7 +235,9 @@ def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
         ("score/course/settings.py", "score/course/"),
     ],
 )
-def test_a_pattern_of_the_bundle_that_matches_nothing_is_an_error(moved, pattern, tmp_path):
+def test_a_pattern_of_the_bundle_that_matches_nothing_is_an_error(
+    moved, pattern, tmp_path, monkeypatch
+):
     kit = [
         "pusht/__init__.py",
         "pusht/player.js",
@@ -251,9 +254,11 @@ def test_a_pattern_of_the_bundle_that_matches_nothing_is_an_error(moved, pattern
     for name in kit:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert {*bundled_files(tmp_path)} == {
+    monkeypatch.setattr(resources, "PACKAGES", tmp_path)
+    monkeypatch.setattr(resources, "ROOT", tmp_path)
+    assert {*bundled_files()} == {
         name for name in kit if "course" not in name and "reference" not in name
     }
     (tmp_path / moved).unlink()
     with pytest.raises(CourseError, match=pattern):
-        bundled_files(tmp_path)
+        bundled_files()

@@ -30,8 +30,11 @@ from pusht.checkpoint import MOMENTS
 from score import rubric
 from score.hw1 import FORMAT
 from score.hw1.policy import ScriptPolicy
-from score.rollouts.evaluate import called, handed_in
-from score.rollouts.policies import asked
+from score.rollouts.policies import (
+    guarded_inference,
+    inference_of,
+    load_submission_checkpoint,
+)
 from score.verdict import AnswerError
 
 
@@ -50,8 +53,8 @@ def answers(folder, method):
     """
     entry = rubric.POLICIES[f"part4_{method}"]
     checkpoint, (model, infer) = (
-        handed_in(entry, folder),
-        asked(entry, [ScriptPolicy(entry.name, 5, 2, 8, folder=folder)]),
+        load_submission_checkpoint(entry, folder),
+        inference_of(entry, [ScriptPolicy(entry.name, 5, 2, 8, folder=folder)]),
     )
     try:
         checkpoint.restore(model)
@@ -59,7 +62,7 @@ def answers(folder, method):
         raise AnswerError(str(error)) from None
     graded = Normalizer(checkpoint.stats)
     torch.manual_seed(3)
-    chunks = called(entry, infer)(graded.normalize_state(STATES)[:, None], len(STATES))
+    chunks = guarded_inference(entry, infer)(graded.normalize_state(STATES)[:, None], len(STATES))
     if chunks.shape[-1] != 2:
         raise AnswerError(f"returned shape {tuple(chunks.shape)}")
     return graded.denormalize_action(chunks)
@@ -228,9 +231,9 @@ def test_a_file_of_the_kits_brings_its_statistics_its_losses_and_what_it_was_tra
         tmp_path, run_files(code, {"mse": {"policy.safetensors": kit_checkpoint(model)}})
     )
     assert torch.allclose(answers(folder, "mse"), expected(model, Normalizer(OWN)), atol=0.05)
-    checkpoint = handed_in(rubric.POLICIES["part4_mse"], folder)
+    checkpoint = load_submission_checkpoint(rubric.POLICIES["part4_mse"], folder)
     assert checkpoint.losses == [0.5, 0.4] and demos.name_of(checkpoint.demonstrations) == "shipped"
-    other = handed_in(rubric.POLICIES["part4_flow"], folder)
+    other = load_submission_checkpoint(rubric.POLICIES["part4_flow"], folder)
     assert (
         other.weights == {}
         and other.losses == []

@@ -91,9 +91,7 @@ def flat(value):
 def drawn(name, seed):
     rng = np.random.default_rng(seed)
     return [
-        number
-        for challenge in range(3)
-        for number in flat(QUESTIONS[name].inputs(rng, challenge))
+        number for challenge in range(3) for number in flat(QUESTIONS[name].inputs(rng, challenge))
     ]
 
 
@@ -139,8 +137,7 @@ def test_the_divergence_is_judged_by_what_torch_makes_of_it():
     rng = np.random.default_rng(1)
     for challenge in range(3):
         mu, logvar = (
-            torch.from_numpy(array).double()
-            for array in KL.inputs(rng, challenge).values()
+            torch.from_numpy(array).double() for array in KL.inputs(rng, challenge).values()
         )
         expected = torch.distributions.kl_divergence(
             Normal(mu, torch.exp(logvar / 2)), Normal(0.0, 1.0)

@@ -284,12 +284,12 @@ score.check("Q1.2", bc_loss).points
 # %% [markdown]
 # ### Training
 #
-# 300 epochs take about five minutes on a laptop's processor. `TrainingRun` does the bookkeeping: it
-# plots your loss beside the reference, and saves as training goes on. If the runtime is
-# interrupted, run the training cell again and it continues where it stopped. (In Colab, pass a
-# folder of your Google Drive as `resume_folder`, and it can continue in a new runtime as well.) To
-# start over, for example because the loss was wrong, run the cell above that creates the network,
-# and pass `resume=False` to `TrainingRun` that one time.
+# Training takes 300 epochs, about five minutes on a laptop's processor. `TrainingRun` does the
+# bookkeeping: it plots your loss beside the reference, and saves as training goes on. If the
+# runtime is interrupted, run the training cell again and it continues where it stopped. (In Colab,
+# pass a folder of your Google Drive as `resume_folder`, and it can continue in a new runtime as
+# well.) To start over, for example because the loss was wrong, run the cell above that creates the
+# network, and pass `resume=False` to `TrainingRun` that one time.
 #
 # A curve inside the band is what we expect; one that leaves it early tells you long before the end
 # that something is wrong. (The first five epochs do not count.)
@@ -346,8 +346,8 @@ def mlp_inference(
 ) -> torch.Tensor:
     """Predict chunks of actions.
 
-    nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim),
-    both scaled
+    nobs (batch_size, obs_horizon, obs_dim)
+    -> naction (batch_size, pred_horizon, action_dim), both scaled
     """
     ### BEGIN SOLUTION
     with torch.no_grad():

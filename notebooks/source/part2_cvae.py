@@ -65,8 +65,8 @@ figures.two_ways(dataset)
 # policy: [ACT, Zhao et al., 2023](https://arxiv.org/abs/2304.13705)) consists of two networks:
 #
 # - the **encoder** $q_\phi(z \mid \mathbf{A}, \mathbf{O})$ sees the observations *and* what the
-#   demonstrator did, and outputs which $z$ this was: a normal distribution with mean $\mu$ and
-#   variance $\sigma^2$, each of 32 numbers;
+#   demonstrator did, and outputs a distribution over $z$: a normal one with mean $\mu$ and variance
+#   $\sigma^2$, each of 32 numbers;
 # - the **decoder** $\pi_\theta(\mathbf{A} \mid \mathbf{O}, z)$ is the policy: it maps the
 #   observations and $z$ to the actions.
 #
@@ -339,8 +339,8 @@ def cvae_inference(
 ) -> torch.Tensor:
     """Predict chunks of actions.
 
-    nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim),
-    both scaled
+    nobs (batch_size, obs_horizon, obs_dim)
+    -> naction (batch_size, pred_horizon, action_dim), both scaled
     """
     ### BEGIN SOLUTION
     with torch.no_grad():

@@ -329,8 +329,8 @@ def ddpm_inference(
 ) -> torch.Tensor:
     """Predict chunks of actions.
 
-    nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim),
-    both scaled
+    nobs (batch_size, obs_horizon, obs_dim)
+    -> naction (batch_size, pred_horizon, action_dim), both scaled
     """
     ### BEGIN SOLUTION
     with torch.no_grad():
@@ -462,12 +462,12 @@ def ddim_step(
 score.check("E3.1", ddim_step).right
 
 # %% [markdown]
-# With ten DDIM steps, $k$ is 90, 80, …, 0, and the last step ends at −1. It is not 99, 89, …: after
-# the hundredth step only $\bar\alpha_{99} = 2 \cdot 10^{-7}$ is left, and dividing by its root
-# makes the smallest error of the prediction two thousand times as large. `score.try_out` rolls the
-# policy out with each number of steps from the thirty practice starts, and prints its score and the
-# time per chunk. The line for the hundred steps of `denoise` is the result of the check in section
-# 5, from the same thirty starts.
+# Ten DDIM steps begin at $k$ = 90, 80, …, 0, and the last one ends at −1. They do not begin at 99,
+# 89, …: after the hundredth step only $\bar\alpha_{99} = 2 \cdot 10^{-7}$ is left, and dividing by
+# its root makes the smallest error of the prediction two thousand times as large. `score.try_out`
+# rolls the policy out with each number of steps from the thirty practice starts, and prints its
+# score and the time per chunk. The line for the hundred steps of `denoise` is the result of the
+# check in section 5, from the same thirty starts.
 
 # %%
 # [part3/e3_1_table] practice

@@ -182,9 +182,9 @@ score.check("Q4.2", train).points
 # %% [markdown]
 # ### Training
 #
-# 400 epochs take about five minutes. (For a quick look, set `PUSHT_MAX_EPOCHS`: `max_epochs` then
-# reduces their number.) Each run writes to a directory of its own under `exp/`: the settings, the
-# log, and the weights and films of each evaluation.
+# Training takes 400 epochs, about five minutes. (For a quick look, set `PUSHT_MAX_EPOCHS`:
+# `max_epochs` then reduces their number.) Each run writes to a directory of its own under `exp/`:
+# the settings, the log, and the weights and films of each evaluation.
 #
 # During training, the mean of the losses that you logged in each epoch is plotted beside the
 # reference, which averages over the chunk: a loss that sums over it runs parallel on the
@@ -339,8 +339,9 @@ flow_logger.hand_in("part4_flow")
 print(score.compare_losses("part4_flow", flow_logger.epoch_losses(len(loader)), demonstrations))
 
 # %% [markdown]
-# How noise moves to chunks, in the state where the demonstrations split most clearly: the position
-# of the last action of each chunk as $\tau$ goes from 0 to 1, and the velocity field that moves it.
+# How noise turns into chunks, in the state where the demonstrations split most clearly: the
+# position of the last action of each chunk as $\tau$ goes from 0 to 1, and the velocity field that
+# moves it.
 
 # %%
 # [part4/field] practice
@@ -367,8 +368,8 @@ score.grade_rollouts("part4_flow", FlowMatchingPolicy(state_dim, action_dim, chu
 # ### Q4.5 · Report (45 min)
 #
 # Plot the curves yourself and answer the questions below. Training copied the logs into this
-# folder, and you hand them in too. `read_log("part4_mse_log.csv")` returns a log as a list of rows,
-# each a dict with `step` and what was logged at that step.
+# folder, and they are handed in too. `read_log("part4_mse_log.csv")` returns a log as a list of
+# rows, each a dict with `step` and what was logged at that step.
 
 # %%
 # [part4/curves] answer Q4.5
@@ -412,10 +413,10 @@ plt.show()
 # %% [markdown]
 # ## 6 · The policies side by side
 #
-# From what your own notebooks saved in this folder: the practice scores with their intervals, and
-# the time that each policy takes for one chunk; then the same four starts under all of the
-# policies, in a player and as a film. Stop at the moment when the policies begin to differ. (Those
-# of Parts I to III have 500 steps, those of this part 300.)
+# The next cells compare the policies that your own notebooks saved in this folder: first the
+# practice scores with their intervals, and the time that each policy takes for one chunk; then the
+# same four starts under all of the policies, in a player and as a film. Pause at the moment when
+# the policies begin to differ. (Those of Parts I to III have 500 steps, those of this part 300.)
 
 # %%
 # [part4/compare] practice

@@ -18,7 +18,7 @@ from torch import nn
 
 from pusht import chunks
 from pusht.chunks import BasePolicy, Normalizer
-from pusht.rollout import reproducible, rollout
+from pusht.episodes import reproducible, rollout
 from pusht.tracking import Logger
 from pusht.train import TrainConfig
 from score.questions.base import as_array

@@ -21,7 +21,7 @@ from pusht.checkpoint import MOMENTS, SUFFIX, CheckpointError, load_checkpoint
 from pusht.tracking import read_log
 from score import rubric
 from score.rollouts.loss_curves import epoch_losses
-from score.student.progress import trained
+from score.student.progress import training_extent
 from score.submission import formats
 from score.submission.archive import (
     MB,
@@ -198,11 +198,11 @@ def check_checkpoint(policy: rubric.Policy, name: str, content: bytes, report: P
         return
     known = demos.name_of(checkpoint.demonstrations)
     report.facts.append(
-        f"{name}: {trained(checkpoint)} on {f'the {known}' if known else 'other'} demonstrations."
+        f"{name}: {training_extent(checkpoint)} on {f'the {known}' if known else 'other'} demonstrations."
     )
     if len(epoch_losses(checkpoint)) < checkpoint.num_epochs:
         report.notes.append(
-            f"{policy.name} was trained for {trained(checkpoint)}: run its training cell again, and"
+            f"{policy.name} was trained for {training_extent(checkpoint)}: run its training cell again, and"
             " it goes on."
         )
     if not known:

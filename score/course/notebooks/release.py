@@ -4,11 +4,10 @@ import shutil
 import tomllib
 from pathlib import Path
 
+from pusht import resources
 from pusht.files import write_whole, zip_bytes
-from score.course.grading.class_run import nbgrader_api
-from score.course.nbgrader import gradebook
+from score.course.nbgrader import configuration, gradebook
 from score.course.notebooks.build import (
-    ROOT,
     parts_with_source,
     source_notebook,
     student_notebook,
@@ -57,7 +56,7 @@ def _generate(course: Course) -> None:
         copy.rename(before)
     result = {"success": False}
     try:
-        result = nbgrader_api(course).generate_assignment(ASSIGNMENT)
+        result = configuration.api(course).generate_assignment(ASSIGNMENT)
     finally:  # also when Ctrl-C stops it
         if not result["success"] and before.is_dir():
             shutil.rmtree(made, ignore_errors=True)
@@ -76,38 +75,36 @@ def bundle_bytes(notebooks: Path) -> bytes:
     notebooks: folder of the students' notebooks.
     """
     files = {
-        f"notebooks/{path.name}": path.read_bytes() for path in _matching(notebooks, "*.ipynb")
+        f"notebooks/{path.name}": path.read_bytes() for path in sorted(notebooks.glob("*.ipynb"))
     }
-    files |= {name: path.read_bytes() for name, path in bundled_files(ROOT).items()}
+    if not files:
+        raise CourseError(f"There is no notebook in {notebooks}.")
+    files |= {name: path.read_bytes() for name, path in bundled_files().items()}
     files["requirements.txt"] = _student_requirements()
     return zip_bytes(files)
 
 
-def bundled_files(root: Path) -> dict[str, Path]:
-    """Return the files of the kit in `root` that go into the bundle, by their names in it.
+def bundled_files() -> dict[str, Path]:
+    """Return the kit's files that go into the bundle, by their names in it.
 
     CourseError when a pattern matches nothing, or leaves nothing out: then the kit has changed and
     the pattern has not, so that something would be missing, or a solution handed out.
     """
-    paths = [path for pattern in _BUNDLED for path in _matching(root, pattern)]
-    found = {path.relative_to(root).as_posix(): path for path in paths}
+    found: dict[str, Path] = {}
+    for pattern in _BUNDLED:
+        matching = dict(resources.find(pattern))
+        if not matching:
+            raise CourseError(f"The bundle's pattern {pattern} matches nothing in the kit.")
+        found |= matching
     for beginning in _LEFT_OUT:
         left_out = [name for name in found if name.startswith(beginning)]
         if not left_out:
-            raise CourseError(f"The bundle leaves out {beginning}, which is not in {root}.")
+            raise CourseError(f"The bundle leaves out {beginning}, which is not in the kit.")
         for name in left_out:
             del found[name]
     return found
 
 
-def _matching(root: Path, pattern: str) -> list[Path]:
-    """Return the files that a pattern matches, sorted; CourseError when there are none."""
-    found = [path for path in sorted(root.glob(pattern)) if path.is_file()]
-    if not found:
-        raise CourseError(f"The bundle's pattern {pattern} matches nothing in {root}.")
-    return found
-
-
 def _student_requirements() -> bytes:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads(resources.path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     return ("\n".join(project["dependencies"]) + "\n").encode()

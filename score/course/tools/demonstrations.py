@@ -22,14 +22,13 @@ from numcodecs import Blosc
 
 from pusht import demos
 from pusht.checkpoint import load_checkpoint
-from pusht.chunks import as_range
+from pusht.episodes import receding_horizon, rollout
 from pusht.figures import sheet
 from pusht.files import replacing, write_whole
-from pusht.rollout import receding_horizon, rollout
 from pusht.sim import WINDOW
 from score import rubric
 from score.course.tools.reference import answer_of, reference_path, run_solution
-from score.rollouts.policies import asked
+from score.rollouts.policies import inference_of
 
 SEED = 1
 # Far above every range that grades use (a course draws its own below 1,000,010,000).
@@ -90,11 +89,11 @@ def _human_policy() -> Callable[[np.ndarray], np.ndarray]:
     checkpoint = load_checkpoint(reference_path(policy, "human"), policy.normalisation)
     with tempfile.TemporaryDirectory() as folder:
         names = run_solution(rubric.PARTS["part4_flow"], folder, train=False)
-    model, infer = asked(policy, answer_of(names, policy))
+    model, infer = inference_of(policy, answer_of(names, policy))
     checkpoint.restore(model)
     act = receding_horizon(
         lambda nobs: infer(nobs, len(nobs)),
-        as_range(checkpoint.stats),
+        checkpoint.stats,
         obs_horizon=policy.obs_horizon,
         action_horizon=policy.action_horizon,
     )

@@ -14,20 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pusht import demos
+from pusht import demos, resources
 from pusht.checkpoint import SUFFIX, load_checkpoint
-from pusht.chunks import as_range
 from pusht.files import write_whole
 from score import rubric
 from score.cells import Marker, read_marker
 from score.course.notebooks.build import ROOT, parts_with_source, source_notebook
-from score.rollouts.evaluate import Score, called, score_policy
+from score.rollouts.evaluate import Score, score_policy
 from score.rollouts.loss_curves import epoch_losses, loss_path
-from score.rollouts.policies import asked
+from score.rollouts.policies import guarded_inference, inference_of
 from score.rubric import Part, Policy
 
 # The trained references, in half precision; no release carries them.
-REFERENCE = ROOT / "data" / "reference"
+REFERENCE = resources.path("data/reference")
 # Both sets together would take 26 MB. The largest two of the human set are left out; their loss
 # curves and scores are kept.
 _NOT_KEPT = {("human", "part2_cvae"), ("human", "part3_ddpm")}
@@ -67,7 +66,7 @@ def _is_run(marker: Marker, part: Part, train: bool) -> bool:
     return marker.kind != "practice" or (train and needed)
 
 
-def answer_of(names: dict[str, Any], policy: Policy) -> tuple:
+def answer_of(names: dict[str, Any], policy: Policy) -> tuple[Any, ...]:
     """Return what the notebook's test cell passes to `grade_rollouts` after a policy's name.
 
     names: as `run_solution` returned them.
@@ -88,10 +87,10 @@ def score_reference(policy: Policy, names: dict[str, Any], path: Path, episodes:
     the rubric's first graded seed.
     """
     checkpoint = load_checkpoint(path, policy.normalisation)
-    model, infer = asked(policy, answer_of(names, policy))
+    model, infer = inference_of(policy, answer_of(names, policy))
     checkpoint.restore(model)
     seeds = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + episodes)
-    return score_policy(policy, called(policy, infer), as_range(checkpoint.stats), seeds)
+    return score_policy(policy, guarded_inference(policy, infer), checkpoint.stats, seeds)
 
 
 def write_expected_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
@@ -101,7 +100,10 @@ def write_expected_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
     checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
     if not checkpoint.losses:
         return None
-    path = loss_path(policy, demos.name_of(checkpoint.demonstrations))
+    known = demos.name_of(checkpoint.demonstrations)
+    if known is None:
+        raise ValueError(f"{checkpoint_path} was trained on demonstrations that have no name.")
+    path = loss_path(policy, known)
     write_whole(path, pickle.dumps(epoch_losses(checkpoint), protocol=4))
     return path
 

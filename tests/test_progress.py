@@ -1,4 +1,4 @@
-"""Where a student stands: what checks leave in a folder, and what is told of it."""
+"""A student's progress: what checks keep in a folder, and what is shown of it."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +13,9 @@ from pusht.checkpoint import Checkpoint
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.course.notebooks import build
-from score.rollouts import evaluate
 from score.student import check as student_check
-from score.student import progress
-from score.student.progress import KEPT, keep_verdict, show_standing, standing_in
+from score.student import progress, rollouts
+from score.student.progress import KEPT, keep_verdict, read_progress, show_standing
 from score.verdict import Verdict
 
 PART1 = ["part1_mlp"]
@@ -37,7 +36,7 @@ def widths(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
 
 
 def rows(*parts):
-    return {row.title: row for row in standing_in(".", parts or PART1).rows}
+    return {row.title: row for row in read_progress(".", parts or PART1).rows}
 
 
 def checkpoint(losses, num_epochs=300, fingerprint=demos.SHIPPED_FINGERPRINT, weights=None):
@@ -57,14 +56,14 @@ def test_each_question_is_passed_failed_with_its_hint_or_not_tried():
     found = rows()
     assert [row.state for row in found.values()] == ["passed", "failed", "not tried", "not tried"]
     assert (
-        found["Q1.1 layer widths"].said.startswith("Right. (Checked 2")
+        found["Q1.1 layer widths"].message.startswith("Right. (Checked 2")
         and found["Q1.1 layer widths"].earned == "1 of 1"
     )
-    assert "Hint: this is the sum of the squares" in found["Q1.2 loss"].said
-    text = str(standing_in(".", PART1))
+    assert "Hint: this is the sum of the squares" in found["Q1.2 loss"].message
+    text = str(read_progress(".", PART1))
     assert (
         "Points so far: 1 of 10." in text
-        and "The grade asks your answers with other inputs" in text
+        and "The grade checks your answers with other inputs" in text
         and "other seeds" in text
     )
 
@@ -92,18 +91,18 @@ def test_the_rollouts_are_kept_with_their_interval(monkeypatch):
     assert (row.points, row.max_points) == (
         verdict.points,
         5,
-    ) and "over 2 episodes (95 % interval" in row.said
+    ) and "over 2 episodes (95 % interval" in row.message
     progress.Path("part1_mlp.safetensors").unlink()
     score.grade_rollouts("part1_mlp", infer, model)
     assert (
         rows()["Part I rollouts"].state == "failed"
-        and "There is no part1_mlp.safetensors" in rows()["Part I rollouts"].said
+        and "There is no part1_mlp.safetensors" in rows()["Part I rollouts"].message
     )
 
 
-def test_in_class_nothing_is_kept_or_shown(monkeypatch, capsys):
+def test_when_graded_nothing_is_kept_or_shown(monkeypatch, capsys):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
-    for module in (student_check, evaluate):
+    for module in (student_check, rollouts):
         monkeypatch.setattr(module, "converse", lambda *_: None)
     score.check("Q1.1", widths)
     score.grade_rollouts("part1_mlp", None, None)
@@ -130,7 +129,7 @@ def test_notebooks_at_work_in_one_folder_lose_none_of_each_others_verdicts():
         '{"Q1.1": {"points": 1, "sentence": "Right.", "time": 1e300}}',
     ],
 )
-def test_damaged_memory_is_no_verdict_and_the_next_check_is_kept(content):
+def test_a_damaged_file_is_no_verdict_and_the_next_check_is_kept(content):
     progress.Path(KEPT).write_text(content)
     assert {row.state for row in rows().values()} == {"not tried"}
     score.check("Q1.1", widths)
@@ -142,7 +141,7 @@ def test_a_folder_that_cannot_be_written_to_costs_no_check(monkeypatch, capsys):
         raise PermissionError("read-only")
 
     keep_verdict("Q1.2", Verdict("Q1.2", 2.0, 2.0, "Right."))
-    monkeypatch.setattr(progress.os, "replace", refuse)
+    monkeypatch.setattr(progress, "write_whole", refuse)
     assert score.check("Q1.1", widths).points == 1 and "Right." in capsys.readouterr().out
     assert rows()["Q1.2 loss"].state == "passed"
 
@@ -161,20 +160,20 @@ def test_the_loss_is_held_against_the_reference_and_what_still_needs_training_is
     if losses:
         reference = score.reference_loss("part1_mlp", demonstrations).losses
         checkpoint([losses * loss for loss in reference]).save("part1_mlp.safetensors")
-    found = standing_in(".", PART1)
+    found = read_progress(".", PART1)
     assert sentence in found.training[0] and found.to_train == to_train
 
 
-def test_a_short_training_and_unknown_demonstrations_are_told():
+def test_a_short_training_and_unknown_demonstrations_are_reported():
     checkpoint([0.1] * 20, fingerprint="mine").save("part1_mlp.safetensors")
-    found = standing_in(".", PART1)
+    found = read_progress(".", PART1)
     assert (
         found.to_train == ["part1_mlp (20 of 300 epochs)"]
         and "demonstrations that the kit does not know" in found.training[0]
     )
 
 
-def test_outside_a_notebook_all_parts_are_told_as_text(capsys):
+def test_outside_a_notebook_all_parts_are_printed_as_text(capsys):
     show_standing()
     text = capsys.readouterr().out
     assert (
@@ -211,14 +210,14 @@ def test_in_a_notebook_its_own_part_is_a_table_in_which_no_text_is_markup(monkey
     )
 
 
-def test_a_part_that_there_is_not_is_told_in_one_sentence():
-    for ask in (show_standing, score.submit):
+def test_an_unknown_part_is_an_error_that_names_the_parts():
+    for call in (show_standing, score.submit):
         with pytest.raises(ValueError, match="There is no part 'part9': name one of part1_mlp"):
-            ask("part9")
+            call("part9")
 
 
 @pytest.mark.parametrize("part", build.parts_with_source(), ids=lambda part: part.name)
-def test_each_notebook_but_for_its_extensions_ends_in_the_standing_and_the_hand_in_which_are_not_run_in_class(
+def test_each_notebook_ends_in_its_progress_and_submission_and_then_extensions(
     part,
 ):
     code = [cell.source for cell in build.student_notebook(part).cells if cell.cell_type == "code"]

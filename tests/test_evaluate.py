@@ -1,5 +1,5 @@
-"""Rollouts are graded fairly and reproducibly, and what a policy does wrong costs its points with a
-sentence, nothing else.
+"""Rollouts are graded fairly and reproducibly; a policy that fails loses its points, hears why, and
+loses nothing else.
 """
 
 import json
@@ -16,7 +16,9 @@ from pusht import PushTEnv
 from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.rollouts import evaluate
-from score.rollouts.evaluate import Score, bootstrap_interval, called, rollout_points, score_policy
+from score.rollouts.evaluate import Score, bootstrap_interval, rollout_points, score_policy
+from score.rollouts.policies import guarded_inference
+from score.student import rollouts
 from score.verdict import AnswerError
 
 POLICY = rubric.POLICIES["part1_mlp"]
@@ -28,8 +30,8 @@ STEPS = 40
 
 
 def network(outputs=32):
-    """A policy that rams the block: every action lies beyond it, as seen from the agent. So what it
-    does shows in its scores.
+    """A policy that rams the block, so that what it does shows in its scores: every action lies
+    beyond the block, as seen from the agent.
     """
     model = nn.utils.skip_init(nn.Linear, 10, outputs)
     nn.init.zeros_(model.weight)
@@ -47,8 +49,8 @@ def model():
 
 
 @pytest.fixture
-def handed_in(tmp_path, model):
-    """A folder with the hand-in file of `model`."""
+def submission(tmp_path, model):
+    """A folder with the checkpoint of `model`."""
     Checkpoint(model.state_dict(), STATS, [0.1], 1, "none", 0, {}).save(
         tmp_path / "part1_mlp.safetensors"
     )
@@ -57,7 +59,7 @@ def handed_in(tmp_path, model):
 
 @pytest.fixture
 def short(monkeypatch):
-    """Part I's policy with short episodes, few of them."""
+    """Part I's policy, with few and short episodes."""
     policy = replace(POLICY, max_steps=STEPS)
     monkeypatch.setitem(rubric.POLICIES, "part1_mlp", policy)
     monkeypatch.setattr(rubric, "PRACTICE_SEEDS", range(500, 503))  # three of the thirty
@@ -100,9 +102,7 @@ def raising(error):
 
 
 def of_output(change):
-    """The answer whose model's output (B, 16, 2) is changed on the way out; it insists on a batch
-    dimension.
-    """
+    """An answer that changes the model's output (B, 16, 2); it needs a batch dimension."""
 
     @torch.no_grad()
     def infer(model, batch_size, nobs, pred_horizon, action_dim):
@@ -165,8 +165,8 @@ FAILING = [
 
 
 @pytest.mark.parametrize("infer, phrase", FAILING)
-def test_a_failing_policy_earns_nothing_and_is_told_why(short, handed_in, capsys, infer, phrase):
-    verdict = grade(infer, network(), handed_in)
+def test_a_failing_policy_earns_nothing_and_hears_why(short, submission, capsys, infer, phrase):
+    verdict = grade(infer, network(), submission)
     assert verdict.points == 0
     assert type(verdict.points) is float
     assert verdict.max_points == POLICY.points
@@ -177,53 +177,55 @@ def test_a_failing_policy_earns_nothing_and_is_told_why(short, handed_in, capsys
     assert err == ""
 
 
-def test_a_failing_policy_costs_the_other_questions_nothing(short, handed_in, model):
-    assert grade(raising(ValueError("no")), model, handed_in).points == 0
+def test_a_failing_policy_costs_the_other_questions_nothing(short, submission, model):
+    assert grade(raising(ValueError("no")), model, submission).points == 0
     assert score.check("Q1.3", batched).points == 2
-    assert grade(batched, model, handed_in).sentence.startswith("Score ")
+    assert grade(batched, model, submission).sentence.startswith("Score ")
 
 
-def test_a_policy_that_fails_on_the_way_is_told_why(short, handed_in, model):
-    asked = []
+def test_a_policy_that_fails_on_the_way_hears_why(short, submission, model):
+    calls = []
 
     def tires(**kwargs):
-        asked.append(1)
-        if len(asked) > 2:
+        calls.append(1)
+        if len(calls) > 2:
             raise ValueError("tired")
         return batched(**kwargs)
 
-    verdict = grade(tires, model, handed_in)
+    verdict = grade(tires, model, submission)
     assert verdict.points == 0
     assert "ValueError: tired" in verdict.sentence
 
 
-def test_a_policy_that_changes_its_observations_in_place_gets_what_it_gave(short, handed_in, model):
+def test_a_policy_that_changes_its_observations_in_place_gets_what_it_gave(
+    short, submission, model
+):
     def spoils(nobs, **kwargs):
         naction = batched(nobs=nobs, **kwargs)
         nobs.zero_()
         return naction
 
-    assert grade(spoils, model, handed_in) == grade(batched, model, handed_in)
+    assert grade(spoils, model, submission) == grade(batched, model, submission)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_floats_of_any_kind_are_served(short, handed_in, model, dtype):
-    verdict = grade(of_output(lambda a: a.to(dtype)), model, handed_in)
+def test_floats_of_any_kind_are_served(short, submission, model, dtype):
+    verdict = grade(of_output(lambda a: a.to(dtype)), model, submission)
     assert verdict.sentence.startswith("Score ")
 
 
 def test_actions_far_beyond_the_table_are_cut_off_before_they_break_the_physics(
-    short, handed_in, model
+    short, submission, model
 ):
-    verdict = grade(of_output(lambda a: torch.full_like(a, 1e38)), model, handed_in)
+    verdict = grade(of_output(lambda a: torch.full_like(a, 1e38)), model, submission)
     assert "Score 0." in verdict.sentence and "finite" not in verdict.sentence
 
 
-def test_gradients_left_on_do_not_cost_the_rollouts(short, handed_in, model):
+def test_gradients_left_on_do_not_cost_the_rollouts(short, submission, model):
     def left_on(model, batch_size, nobs, pred_horizon, action_dim):
         return model(nobs.flatten(1)).view(batch_size, pred_horizon, action_dim)
 
-    assert grade(left_on, model, handed_in) == grade(batched, model, handed_in)
+    assert grade(left_on, model, submission) == grade(batched, model, submission)
 
 
 # One observation at a time.
@@ -231,24 +233,26 @@ def test_gradients_left_on_do_not_cost_the_rollouts(short, handed_in, model):
 
 @pytest.mark.parametrize("infer", [with_batch_of_one, as_published])
 def test_a_function_for_one_observation_scores_as_the_batched_one(model, infer):
-    def ask(function):
-        return called(POLICY, lambda nobs, batch_size: function(model, batch_size, nobs, 16, 2))
+    def inference(function):
+        return guarded_inference(
+            POLICY, lambda nobs, batch_size: function(model, batch_size, nobs, 16, 2)
+        )
 
-    together = score_policy(replace(POLICY, max_steps=60), ask(batched), STATS, range(4))
-    single = score_policy(replace(POLICY, max_steps=60), ask(infer), STATS, range(4))
+    together = score_policy(replace(POLICY, max_steps=60), inference(batched), STATS, range(4))
+    single = score_policy(replace(POLICY, max_steps=60), inference(infer), STATS, range(4))
     assert not together.one_by_one
     assert single.one_by_one
     np.testing.assert_allclose(single.per_episode, together.per_episode, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("infer", [with_batch_of_one, as_published])
-def test_one_observation_at_a_time_is_noticed(short, handed_in, model, infer):
-    verdict = grade(infer, model, handed_in)
+def test_one_observation_at_a_time_is_noticed(short, submission, model, infer):
+    verdict = grade(infer, model, submission)
     assert "one observation at a time" in verdict.sentence
-    assert verdict.points == pytest.approx(grade(batched, model, handed_in).points, abs=1e-3)
+    assert verdict.points == pytest.approx(grade(batched, model, submission).points, abs=1e-3)
 
 
-def test_a_batched_function_is_asked_for_all_at_once(model):
+def test_a_batched_function_is_called_once_for_all(model):
     sizes = []
 
     def infer(nobs, batch_size):
@@ -259,7 +263,7 @@ def test_a_batched_function_is_asked_for_all_at_once(model):
     assert sizes == [((4, 2, 5), torch.float32, 4)] * (STEPS // 8)
 
 
-# The hand-in file.
+# The checkpoint.
 
 
 def test_without_a_checkpoint_the_rollouts_earn_nothing(short, tmp_path, model):
@@ -269,16 +273,16 @@ def test_without_a_checkpoint_the_rollouts_earn_nothing(short, tmp_path, model):
 
 
 @pytest.mark.parametrize("length", [0, 4, 100, -1])
-def test_a_truncated_checkpoint_earns_nothing(short, handed_in, model, length):
-    path = handed_in / "part1_mlp.safetensors"
+def test_a_truncated_checkpoint_earns_nothing(short, submission, model, length):
+    path = submission / "part1_mlp.safetensors"
     path.write_bytes(path.read_bytes()[:length])
-    verdict = grade(batched, model, handed_in)
+    verdict = grade(batched, model, submission)
     assert verdict.points == 0
     assert "part1_mlp.safetensors is not a whole safetensors file" in verdict.sentence
 
 
-def test_a_checkpoint_of_another_architecture_earns_nothing(short, handed_in):
-    verdict = grade(batched, network(outputs=34), handed_in)
+def test_a_checkpoint_of_another_architecture_earns_nothing(short, submission):
+    verdict = grade(batched, network(outputs=34), submission)
     assert verdict.points == 0
     assert "belongs to another architecture than the Linear" in verdict.sentence
 
@@ -296,10 +300,10 @@ def test_a_checkpoint_of_another_make_earns_nothing(short, tmp_path, model):
     assert "was not written by a TrainingRun" in verdict.sentence
 
 
-def test_graded_are_the_weights_of_the_file(short, handed_in, model):
+def test_graded_are_the_weights_of_the_file(short, submission, model):
     stranger = network()
     nn.init.zeros_(stranger.weight)
-    assert grade(batched, stranger, handed_in) == grade(batched, model, handed_in)
+    assert grade(batched, stranger, submission) == grade(batched, model, submission)
     torch.testing.assert_close(stranger.weight, model.weight)
 
 
@@ -359,20 +363,20 @@ def test_equal_scores_leave_no_doubt():
 
 
 @pytest.fixture
-def seeds_asked(monkeypatch):
-    asked, original = [], evaluate.rollout
+def seeds_used(monkeypatch):
+    calls, original = [], evaluate.rollout
 
     def recorded(policy, seeds, **options):
-        asked.append(list(seeds))
+        calls.append(list(seeds))
         return original(policy, seeds, **options)
 
     monkeypatch.setattr(evaluate, "rollout", recorded)
-    return asked
+    return calls
 
 
-def test_a_students_own_run_uses_practice_episodes(short, handed_in, model, seeds_asked):
-    verdict = grade(batched, model, handed_in)
-    assert seeds_asked == [[500, 501, 502]]
+def test_a_students_own_run_uses_practice_episodes(short, submission, model, seeds_used):
+    verdict = grade(batched, model, submission)
+    assert seeds_used == [[500, 501, 502]]
     assert "The grade uses other episodes" in verdict.sentence
 
 
@@ -394,27 +398,27 @@ def sampled(source):
         pytest.param(sampled(lambda shape: np.random.normal(size=shape)), id="numpy noise"),
     ],
 )
-def test_the_same_submission_gets_the_same_verdict_twice(short, handed_in, model, infer):
+def test_the_same_submission_gets_the_same_verdict_twice(short, submission, model, infer):
     torch.manual_seed(1)
     np.random.seed(1)
-    first = grade(infer, model, handed_in)
+    first = grade(infer, model, submission)
     torch.manual_seed(2)
     np.random.seed(2)
-    assert grade(infer, model, handed_in) == first
+    assert grade(infer, model, submission) == first
 
 
-def test_these_policies_differ_in_what_they_score(short, handed_in, model):
-    still = grade(of_output(torch.zeros_like), model, handed_in)
-    ramming = grade(batched, model, handed_in)
-    noisy = grade(of_output(lambda a: a + 0.3 * torch.randn_like(a)), model, handed_in)
+def test_these_policies_differ_in_what_they_score(short, submission, model):
+    still = grade(of_output(torch.zeros_like), model, submission)
+    ramming = grade(batched, model, submission)
+    noisy = grade(of_output(lambda a: a + 0.3 * torch.randn_like(a)), model, submission)
     assert len({still.sentence, ramming.sentence, noisy.sentence}) == 3
 
 
-def test_a_grade_leaves_torchs_generator_alone(short, handed_in, model):
+def test_a_grade_leaves_torchs_generator_alone(short, submission, model):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    grade(of_output(lambda a: a + torch.randn_like(a)), model, handed_in)
+    grade(of_output(lambda a: a + torch.randn_like(a)), model, submission)
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
 
 
@@ -424,8 +428,7 @@ def test_a_grade_leaves_torchs_generator_alone(short, handed_in, model):
 @pytest.fixture
 def small_film(monkeypatch):
     """Ten episodes side by side are filmed small here."""
-    film = evaluate.film
-    monkeypatch.setattr(evaluate, "film", lambda rolled: film(rolled, size=32))
+    monkeypatch.setattr(rollouts, "film", lambda rolled: evaluate.film(rolled, size=32))
 
 
 def test_the_published_call_prints_scores_and_the_published_grade_films_and_returns(
