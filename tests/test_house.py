@@ -29,7 +29,6 @@ LONG_MODULES: set[str] = {
 LONG_FUNCTIONS: set[str] = {
     "score/course/grading/notebook.py:_graded",
     "score/course/grading/notebook.py:grade_part",
-    "score/course/report/class_page.py:class_page",
     "score/course/sandbox/levels.py:_walls",
     "score/questions/ddpm.py:_diffuse_judge",
     "score/questions/ddpm.py:_loss_value_judge",
