@@ -25,7 +25,6 @@ LONG_MODULES: set[str] = {
     "score/questions/flow.py",
 }
 LONG_FUNCTIONS: set[str] = {
-    "score/course/report/class_page.py:class_page",
     "score/questions/ddpm.py:_diffuse_judge",
     "score/questions/ddpm.py:_loss_value_judge",
     "score/questions/ddpm.py:_mean_judge",
