@@ -58,6 +58,15 @@ def test_wrong_answers_are_refused_with_the_hint_that_names_the_mistake(name, an
     assert "\n" not in checked.sentence and len(checked.sentence) < 1000
 
 
+def test_a_step_that_is_wrong_beyond_the_notebooks_schedule_alone_is_refused():
+    def wrong_from_100_on(pred_epsilon, k, k_prev, a_k, alpha_bar):
+        return ddim_step(pred_epsilon, k, min(k_prev, 99), a_k, alpha_bar)
+
+    checked = score.check("E3.1", wrong_from_100_on)
+    assert not checked.right
+    assert checked.sentence.startswith("The step from k = ")
+
+
 @pytest.mark.parametrize(
     "part",
     [part for part in build.parts_with_source() if part.extensions],
