@@ -7,10 +7,13 @@ from score.questions import (
     cvae,
     cvae_agent,
     cvae_loss,
-    ddpm,
+    ddpm_inference,
+    ddpm_loss,
+    diffusion,
     extensions,
     flow,
     mlp,
+    schedule,
 )
 from score.questions.base import Arrays, Question, Rng
 from score.verdict import Verdict
@@ -38,7 +41,10 @@ _MODULES = (
     cvae_agent,
     cvae,
     cvae_loss,
-    ddpm,
+    schedule,
+    diffusion,
+    ddpm_loss,
+    ddpm_inference,
     flow,
 )  # in the order of the parts
 QUESTIONS: dict[str, Question] = {
