@@ -50,9 +50,7 @@ _MODULES = (
 QUESTIONS: dict[str, Question] = {
     question.name: question for module in _MODULES for question in _questions(module.QUESTIONS)
 }
-EXTENSIONS: dict[str, Question] = {
-    question.name: question for question in _questions(extensions.EXTENSIONS)
-}
+EXTENSIONS: dict[str, Question] = {extension.name: extension for extension in extensions.EXTENSIONS}
 
 
 def judged(name: str, call: Callable[[Arrays], Arrays], rng: Rng) -> Verdict:

@@ -161,7 +161,7 @@ def flow_noise_hint(noise: np.ndarray) -> str | None:
 # Shapes.
 
 
-def chunk_shape_hint(shape: tuple, right: tuple, output: str, flat: str) -> str:
+def chunk_shape_hint(shape: tuple[int, ...], right: tuple[int, ...], output: str, flat: str) -> str:
     """Return what to do about inference that returns another shape than (B, steps, coordinates).
 
     output, flat: what the question calls the model's output where it is viewed and reshaped.
