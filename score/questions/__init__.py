@@ -11,6 +11,7 @@ from score.questions import (
     extensions,
     flow,
     mlp,
+    mse_policy,
 )
 from score.questions.base import Arrays, Question, Rng
 from score.verdict import Verdict
@@ -39,6 +40,7 @@ _MODULES = (
     cvae,
     cvae_loss,
     ddpm,
+    mse_policy,
     flow,
 )  # in the order of the parts
 QUESTIONS: dict[str, Question] = {
