@@ -12,6 +12,7 @@ from score.questions import (
     flow,
     mlp,
     mse_policy,
+    training_loop,
 )
 from score.questions.base import Arrays, Question, Rng
 from score.verdict import Verdict
@@ -41,6 +42,7 @@ _MODULES = (
     cvae_loss,
     ddpm,
     mse_policy,
+    training_loop,
     flow,
 )  # in the order of the parts
 QUESTIONS: dict[str, Question] = {

@@ -252,3 +252,9 @@ def judge_unreached(names: list[str], start: str) -> None:
     if names:
         hint = f"nothing on the way from {start} to the loss may be detached."
         raise wrong(f"No gradient reaches {', '.join(names[:3])}.", hint)
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Return the first twelve values, with commas between them."""
+    first = [str(value) for value in values]
+    return ", ".join(first if len(first) <= 12 else [*first[:12], "…"])
