@@ -33,7 +33,6 @@ LONG_MODULES: set[str] = {
     "score/course/report/similarity.py",
     "score/questions/ddpm.py",
     "score/questions/extensions.py",
-    "score/questions/flow.py",
     "score/rollouts/evaluate.py",
     "score/rubric.py",
     "score/student/progress.py",
@@ -71,13 +70,6 @@ LONG_FUNCTIONS: set[str] = {
     "score/questions/ddpm.py:_tables_judge",
     "score/questions/ddpm.py:_variance_judge",
     "score/questions/extensions.py:_ddim_mistakes",
-    "score/questions/flow.py:_draw_judge",
-    "score/questions/flow.py:_euler_call",
-    "score/questions/flow.py:_flow_call",
-    "score/questions/flow.py:_mse_judge",
-    "score/questions/flow.py:_train_call",
-    "score/questions/flow.py:_train_evaluations_judge",
-    "score/questions/flow.py:_train_weights_judge",
     "score/rollouts/loss_curves.py:compare_losses",
 }
 CROWDED: set[str] = {

@@ -8,8 +8,9 @@ from score.questions import (
     cvae_agent,
     cvae_loss,
     ddpm,
+    euler,
     extensions,
-    flow,
+    flow_loss,
     mlp,
     mse_policy,
     training_loop,
@@ -43,7 +44,8 @@ _MODULES = (
     ddpm,
     mse_policy,
     training_loop,
-    flow,
+    flow_loss,
+    euler,
 )  # in the order of the parts
 QUESTIONS: dict[str, Question] = {
     question.name: question for module in _MODULES for question in _questions(module.QUESTIONS)

@@ -47,30 +47,26 @@ class MSEPolicy(Question):
         with isolated(inputs["seed"]):
             policy = make_policy(answer, inputs)
 
-            def sample(state: np.ndarray = states, **options: int) -> np.ndarray:
+            def sample(state: np.ndarray = states, **options: Any) -> np.ndarray:
                 chunks = call_method(
                     inputs, "sample_actions", policy.sample_actions, state, **options
                 )
                 return chunk_array(inputs, "sample_actions", len(state), chunks)
 
-            outputs = {"chunks": sample(), "again": sample(), "three_steps": sample(num_steps=3)}
+            outputs: Arrays = {
+                "chunks": sample(),
+                "again": sample(),
+                "three_steps": sample(num_steps=3),
+            }
             (outputs["felt"],), _, outputs["alone"] = sensitivity(sample, states)
-            loss = call_method(
-                inputs,
-                "compute_loss",
-                policy.compute_loss,
-                states,
-                inputs["chunk"],
-                hint=_MEET,
-            )
-            outputs["loss"] = loss_value(loss)
+            outputs["loss"] = loss_value(inputs, policy, _MEET)
             gradients = {p: p.grad for p in policy.parameters() if p.grad is not None}
-            slope = float(sum(g.double().square().sum() for g in gradients.values()) ** 0.5)
+            slope = sum(float(g.double().square().sum()) for g in gradients.values()) ** 0.5
             outputs |= {"slope": slope, "unreached": unreached(policy, sample)}
-            for name, along in (("uphill", 1), ("downhill", -2)) if slope > 0 else ():
-                with torch.no_grad():
+            with torch.no_grad():
+                for name, along in (("uphill", 1), ("downhill", -2)) if slope > 0 else ():
                     for parameter, gradient in gradients.items():
-                        parameter += along * _STRIDE / slope * gradient
+                        parameter.add_(along * _STRIDE / slope * gradient)
                     outputs[name] = sample()
         return outputs
 

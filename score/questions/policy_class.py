@@ -204,8 +204,13 @@ def unreached(policy: nn.Module, function: Callable[[], np.ndarray]) -> list[str
     return names
 
 
-def loss_value(loss: Any) -> float:
-    """Return what compute_loss returned as a number, after its gradients are taken."""
+def loss_value(inputs: Arrays, policy: BasePolicy, hint: str) -> float:
+    """Return a policy's loss for the inputs' states and chunks, after its gradients are taken.
+
+    hint: for shapes that do not fit.
+    """
+    batch = inputs["state"], inputs["chunk"]
+    loss = call_method(inputs, "compute_loss", policy.compute_loss, *batch, hint=hint)
     hint = "return the loss as a tensor; .item() and numpy cut the path that the gradient takes."
     require_tensor("compute_loss", loss, hint)
     if loss.numel() != 1:
