@@ -22,9 +22,9 @@ from wire import checked
 import score
 from score import rubric
 from score.questions import QUESTIONS
-from score.questions.ddpm_networks import _Scheduler
+from score.questions.ddpm.networks import _Scheduler
+from score.questions.ddpm.schedule import cosine_schedule
 from score.questions.mistakes import diffusion_noise_hint
-from score.questions.schedule import cosine_schedule
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 

@@ -13,7 +13,10 @@ from answers.flow import MSE, RIGHT, WRONG, Flow, loop, of_self
 
 import score
 from score import questions, rubric
-from score.questions import flow
+from score.questions.flow import training_loop
+from score.questions.flow.loss import tau_hint
+from score.questions.flow.velocity import MANY
+from score.questions.mistakes import flow_noise_hint
 
 # torch warns of the shapes that some of the wrong losses bring together.
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")
@@ -167,14 +170,14 @@ def test_no_later_challenge_shares_a_size_with_the_notebook():
 # What is drawn.
 
 
-def normal(seed, batch=flow._MANY):
+def normal(seed, batch=MANY):
     return np.random.default_rng(seed).standard_normal((batch, 4, 3))
 
 
 def test_normal_noise_and_uniform_tau_are_not_suspected():
     for seed in range(300):
-        assert flow._noise_mistake(normal(seed)) is None
-        assert flow._tau_mistake(np.random.default_rng(seed).uniform(size=flow._MANY)) is None
+        assert flow_noise_hint(normal(seed)) is None
+        assert tau_hint(np.random.default_rng(seed).uniform(size=MANY)) is None
 
 
 def test_normal_noise_stays_far_from_the_bounds():
@@ -295,7 +298,7 @@ def test_the_check_of_the_loop_leaves_no_file_and_no_patch_behind(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv("WANDB_MODE", "offline")
-    rollout = flow.chunks.rollout
+    rollout = training_loop.chunks.rollout
     for answer in (loop(), loop(fresh="batch"), raises(OSError("disk full"))):
         score.check("Q4.2", answer)
     # What the checks said, and a folder that torch makes when it is first asked for a gradient.
@@ -303,7 +306,7 @@ def test_the_check_of_the_loop_leaves_no_file_and_no_patch_behind(tmp_path, monk
         "standing.json" in path.name or path.name.startswith("torchinductor")
         for path in tmp_path.iterdir()
     )
-    assert flow.chunks.rollout is rollout and not hasattr(flow.chunks, "print")
+    assert training_loop.chunks.rollout is rollout and not hasattr(training_loop.chunks, "print")
 
 
 def test_the_judges_see_arrays_and_plain_values_only():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from answers import table, unanswered
-from score.questions.schedule import cosine_schedule
+from score.questions.ddpm.schedule import cosine_schedule
 
 not_answered = unanswered("E1.1")
 

@@ -39,7 +39,7 @@ GRADING_CODE = (
     "score/cells.py",
     "score/graded.py",
     "score/verdict.py",
-    "score/questions/*.py",
+    "score/questions/**/*.py",
     "score/rollouts/*.py",
     "score/student/*.py",
     "score/course/grading/audit.py",

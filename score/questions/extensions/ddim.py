@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from score.questions.base import Arrays, Question, Rng, as_array, wrong
-from score.questions.ddpm_networks import seeded
+from score.questions.ddpm.networks import seeded
+from score.questions.ddpm.schedule import cosine_schedule
 from score.questions.mistakes import Mistake, hint_of
-from score.questions.schedule import cosine_schedule
 from score.verdict import call_answer
 
 _NOTEBOOK_STEPS = 100  # the length of the notebook's own schedule

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from score.questions.base import Arrays, Rng, wrong
-from score.questions.ddpm_networks import (
+from score.questions.ddpm.networks import (
     _Scheduler,
     call_twice,
     judge_condition,
     network_inputs,
 )
+from score.questions.ddpm.schedule import STEPS
 from score.questions.kinds import NumberQuestion
 from score.questions.mistakes import (
     Mistake,
@@ -21,7 +22,6 @@ from score.questions.mistakes import (
     mean_squared_error_hints,
     squared_error,
 )
-from score.questions.schedule import STEPS
 
 _ENOUGH = 1000  # samples, to judge how their steps and noise are distributed
 

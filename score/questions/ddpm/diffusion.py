@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from score.questions.base import Arrays, Question, Rng, as_array, wrong
-from score.questions.ddpm_networks import call_with_hints, draw_seeds, seeded
-from score.questions.diffusion_steps import Tables, judge_diffuse, judge_mean, judge_noise
+from score.questions.ddpm.networks import call_with_hints, draw_seeds, seeded
+from score.questions.ddpm.schedule import STEPS, cosine_schedule, is_schedule
+from score.questions.ddpm.steps import Tables, judge_diffuse, judge_mean, judge_noise
 from score.questions.mistakes import Mistake, alike, hint_of
-from score.questions.schedule import STEPS, cosine_schedule, is_schedule
 from score.verdict import AnswerError, call_answer
 
 _TABLES = "beta_k", "alpha_k", "alpha_k_cumprod"

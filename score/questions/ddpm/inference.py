@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from score.questions.base import Arrays, Question, Rng, as_array, require_tensor, wrong
-from score.questions.ddpm_networks import (
+from score.questions.ddpm.networks import (
     call_twice,
     judge_condition,
     network_inputs,

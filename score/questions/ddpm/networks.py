@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from score.questions.base import Arrays, Rng, plain, with_hint, wrong
+from score.questions.ddpm.schedule import cosine_schedule
 from score.questions.mistakes import Mistake, nearest_hint
-from score.questions.schedule import cosine_schedule
 from score.verdict import AnswerError, call_answer
 
 
