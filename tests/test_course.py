@@ -319,7 +319,9 @@ def test_what_students_get_holds_the_demonstrations_and_no_solution(course):
         "pusht/part1_mlp.ipynb",
     } <= files.keys()
     assert not [
-        name for name in files if name.endswith((".safetensors", ".pt")) or "source" in name
+        name
+        for name in files
+        if name.endswith((".safetensors", ".pt")) or "notebooks/source" in name
     ]
     for name, content in files.items():
         if name.endswith(".ipynb"):
