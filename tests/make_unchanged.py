@@ -73,7 +73,7 @@ def verdict_on(question, answer, seed):
         verdict = checked(question, answer, None if seed == PRACTICE else seed)
     finally:
         torch.set_grad_enabled(True)
-    points = verdict.points if hasattr(verdict, "points") else float(verdict.right)
+    points = verdict.points if verdict.right is None else float(verdict.right)
     return [points, verdict.sentence]
 
 
@@ -219,7 +219,7 @@ def kit_seen_in_box(folder):
         "for at, _, names in os.walk(kit):\n"
         "    for name in names: print(os.path.relpath(os.path.join(at, name), kit))"
     )
-    command = levels.boxed([sys.executable, "-c", look], levels.prepare(folder, level), level)
+    command = levels.sandboxed([sys.executable, "-c", look], levels.prepare(folder, level), level)
     told = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True).stdout
     return sorted(name for name in told.splitlines() if "__pycache__" not in name)
 

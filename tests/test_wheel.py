@@ -61,7 +61,7 @@ level = levels.strictest()
 assert level.bubblewrap, level
 with tempfile.TemporaryDirectory() as private:
     private = levels.prepare(private, level)
-    command = levels.boxed([sys.executable, "-c", {IN_THE_BOX!r}], private, level)
+    command = levels.sandboxed([sys.executable, "-c", {IN_THE_BOX!r}], private, level)
     sys.exit(subprocess.run(command, cwd="/").returncode)
 """
 
