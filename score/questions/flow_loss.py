@@ -71,8 +71,9 @@ class FlowLoss(Question):
                 "draws": [self.draw(policy, velocity, inputs) for _ in range(2)],
                 "unreached": unreached(policy, lambda: infer(*sample)),
             }
-            for call in outputs["draws"][1]["calls"][:1]:
-                a_tau, tau = (call[name].astype(np.float32) for name in ("a_tau", "tau"))
+            calls = outputs["draws"][1]["calls"]
+            if len(calls) == 1:
+                a_tau, tau = (calls[0][name].astype(np.float32) for name in ("a_tau", "tau"))
                 if tau.size == MANY and a_tau.shape == inputs["chunk"].shape:
                     outputs["by_vector"] = infer(inputs["state"], a_tau, tau.reshape(-1))
         return outputs
