@@ -29,7 +29,7 @@ from pusht.episodes import reproducible
 from score import rubric
 from score.course.collect.collect import run_collect
 from score.course.grading import audit, results, workers
-from score.course.grading.notebook import kit_version
+from score.course.grading.cache_keys import kit_version
 from score.course.grading.results import PartResult
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course, create
@@ -42,7 +42,7 @@ _SIZES = (10, 20, 40, 60)
 # costs besides its rollouts.
 _NEAR = 27_935
 _WANTED = {100: 240, 10: 60}  # s
-_STAGES = ("cells", "questions", "rollouts", "evidence", "film", "nbgrader")
+_STAGES = ("cells", "questions", "rollouts", "audit", "film", "other")
 
 
 # Grading, as the command does it.

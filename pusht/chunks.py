@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FIRST_SEED = 500
 
 
-class PushtChunkDataset(torch.utils.data.Dataset):
+class PushtChunkDataset(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """States and the chunks that follow them.
 
     `dataset[i]` is (state (5,), chunk (K, 2)), float32, normalised.
@@ -204,8 +204,8 @@ def _film(episodes: Episodes, video_size: tuple[int, int]) -> np.ndarray:
     width, height = video_size
     if width != height:
         raise ValueError(
-            f"The picture of Push-T is a square: a video_size of {width} by {height} has no place"
-            " for it."
+            f"A film of Push-T is square: video_size needs two equal numbers, not {width} by"
+            f" {height}."
         )
     return render.grid(
         [

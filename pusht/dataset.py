@@ -16,7 +16,7 @@ from pusht import demos
 from pusht.normalisation import get_data_stats, normalize_data
 
 
-class PushTStateDataset(torch.utils.data.Dataset):
+class PushTStateDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
     """Windows over demonstrations.
 
     `dataset[i]` is {"obs": (obs_horizon, 5), "action": (pred_horizon, 2)}, float32 in [-1, 1].
@@ -100,7 +100,7 @@ class WindowLoader:
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
         self.windows = _map_tensors(dataset[:], lambda windows: windows.to(device))
-        self._indices: torch.utils.data.DataLoader = torch.utils.data.DataLoader(
+        self._indices: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
             range(len(dataset)),  # type: ignore[arg-type]
             batch_size,
             shuffle=True,

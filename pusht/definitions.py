@@ -34,7 +34,9 @@ def load_definitions(path: str | os.PathLike[str]) -> types.ModuleType:
             tree.body = [node for node in tree.body if _is_definition(node)]
             exec(compile(tree, where, "exec", dont_inherit=True), module.__dict__)
         except SyntaxError as error:
-            raise SetupError(f"{where}, line {error.lineno}, is no Python: {error.msg}.") from None
+            raise SetupError(
+                f"{where}, line {error.lineno}, is not valid Python: {error.msg}."
+            ) from None
         except Exception as error:  # a student's code may raise anything
             hint = (
                 " (only imports, definitions and plain constants are executed)"
@@ -71,7 +73,7 @@ def _sources(path: Path) -> list[tuple[str, str]]:
         ]
     except (ValueError, LookupError, TypeError) as error:
         raise SetupError(
-            f"{path} is no notebook ({type(error).__name__}: {one_line(error)})."
+            f"{path} is not a notebook ({type(error).__name__}: {one_line(error)})."
         ) from None
     return [
         (f"{path}, code cell {i}", TransformerManager().transform_cell(cell))

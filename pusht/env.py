@@ -44,7 +44,7 @@ class TeleopAgent(NamedTuple):
     act: Callable[[Any], np.ndarray | None]
 
 
-class PushTEnv(gym.Env):
+class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     """Push a T-shaped block onto a fixed goal pose with a round agent.
 
     ## Observation: `Box(5,)` float64

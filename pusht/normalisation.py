@@ -1,7 +1,7 @@
 """Normalising states and actions, feature by feature, in two conventions.
 
 By its range, a feature is brought to [-1, 1] (Parts I to III); by its moments, to mean 0 and
-standard deviation 1 (Part IV). Which of them is meant is told by the names of the statistics.
+standard deviation 1 (Part IV). The names of the statistics tell the two apart.
 """
 
 from collections.abc import Iterable, Mapping

@@ -153,7 +153,8 @@ def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
         raise SetupError(
-            f"{function.__name__} takes other arguments than those it is given: {one_line(error)}."
+            f"{function.__name__} is called with arguments that it does not take:"
+            f" {one_line(error)}."
         ) from None
     return function(*args, **kwargs)
 

@@ -278,7 +278,7 @@ class TrainingRun:
             pickle.UnpicklingError,
         ):
             raise RuntimeError(
-                f"{self.resume_path} is damaged or no state of a training run: pass resume=False to"
-                " TrainingRun to start over."
+                f"{self.resume_path} is damaged, or not the state of a training run: pass"
+                " resume=False to TrainingRun to start over."
             ) from None
         return state

@@ -132,7 +132,9 @@ def _writer() -> Any:
         def _getSupportedEncoders(self) -> Any:
             return NotImplemented
 
-        def _createProcess(self, inputdict: dict, outputdict: dict, verbosity: int) -> None:
+        def _createProcess(
+            self, inputdict: dict[str, str], outputdict: dict[str, str], verbosity: int
+        ) -> None:
             self._cmd = [
                 imageio_ffmpeg.get_ffmpeg_exe(),
                 *("-y", "-loglevel", "error"),

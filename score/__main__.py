@@ -232,19 +232,20 @@ def _collect(options: Namespace) -> None:
 
 
 def _grade(options: Namespace) -> None:
-    from score.course.grading.class_run import grade_course, reasons, remarks, table
+    from score.course.grading.class_run import grade_course
+    from score.course.report.tables import reasons, remarks, table
     from score.course.settings import open_course
 
     course = open_course(options.folder)
     try:
-        grades = grade_course(
+        verdicts = grade_course(
             course, options.student, options.part, jobs=options.jobs, scheduler=options.scheduler
         )
     except KeyboardInterrupt:
         sys.exit("Stopped. What was graded is kept: the same command goes on from here.")
-    print(table(grades))
-    if len({grade.student for grade in grades}) <= _LISTED_STUDENTS:
-        print(reasons(grades))
+    print(table(verdicts))
+    if len({student for student, _, _ in verdicts}) <= _LISTED_STUDENTS:
+        print(reasons(verdicts))
         for student, notebook, sentence in remarks(course, options.student):
             print(f"Look at {student}, {notebook}: {sentence}")
     print(

@@ -1,16 +1,15 @@
-"""The same questions across a process boundary: a student's kernel on one side, the grader on the
-other, a local socket between.
+"""Messages between a student's kernel and the process that grades it, over a local socket.
 
 A message is plain data (None, bool, int, float, str, list, tuple, dict) with numpy arrays in it. It
 crosses as a length, a JSON text in which each array is a number, and the arrays' raw bytes; nothing
-that arrives is ever executed. In class the kernel opens the conversation with what it wants judged;
-from then on it answers, until the verdict comes:
+that arrives is ever executed. When a notebook is graded, the kernel begins by saying which check it
+has reached; from then on it answers, until the verdict comes:
 
-    kernel                                       grader
+    kernel                                       question server
     {"question": "Q1.2"} or {"rollouts": name}
-                                                 {"given": …}     inputs
-    {"got": …} or {"refused": sentence}
-                                                 {"verdict": {name, points, max_points, sentence}}
+                                                 {"inputs": …}
+    {"outputs": …} or {"refused": sentence}
+                                                 {"verdict": the fields of a Verdict}
 """
 
 import json
@@ -19,30 +18,34 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 import numpy as np
 
 from score.verdict import AnswerError, Verdict
 
-SOCKET = "PUSHT_GRADER"  # the environment variable that names the grader's socket
-MAX_BYTES = 2**26
+SOCKET = "PUSHT_GRADER"  # the environment variable that names the question server's socket
+MAX_BYTES = 2**26  # of a message
 _MAX_ARRAYS = 10_000
 _DTYPES = {
     dtype: np.dtype(dtype)
     for dtype in ("<f2", "<f4", "<f8", "<i1", "<i2", "<i4", "<i8", "|b1", "|i1", "|u1", "<u1")
 }
 _HEAD = struct.Struct("<IQ")  # bytes of JSON, bytes of arrays
+_Result = TypeVar("_Result")
 
 
 class ProtocolError(Exception):
-    """The other side sent what is no message, said nothing in time, or is gone; the message says
-    which.
+    """The other side sent no valid message, did not answer in time, or is gone: the text says
+    which, to follow "The notebook …".
     """
 
 
-def pack(message):
-    """The bytes of a message; TypeError for what is not plain data."""
-    arrays = []
+def pack(message: Any) -> bytes:
+    """Return the bytes of a message; TypeError for anything but plain data."""
+    arrays: list[np.ndarray] = []
     text = json.dumps(_encode(message, arrays)).encode()
     return b"".join(
         [
@@ -53,13 +56,13 @@ def pack(message):
     )
 
 
-def unpack(text, raw):
-    """The message whose JSON and arrays these bytes are; ProtocolError when they are none."""
+def unpack(text: bytes, raw: bytes) -> Any:
+    """Return the message of a JSON text and its arrays' bytes; ProtocolError for invalid ones."""
     try:
         whole = json.loads(text)
         arrays, start = [], 0
-        for dtype, shape in whole["arrays"][:_MAX_ARRAYS]:
-            dtype = _DTYPES[dtype]
+        for dtype_name, shape in whole["arrays"][:_MAX_ARRAYS]:
+            dtype = _DTYPES[dtype_name]
             if not all(type(length) is int and 0 <= length <= MAX_BYTES for length in shape):
                 raise ValueError(f"shape {shape}")
             size = math.prod(shape) * dtype.itemsize
@@ -67,7 +70,7 @@ def unpack(text, raw):
                 raise ValueError("fewer bytes than its arrays have")
             arrays.append(np.frombuffer(raw, dtype, math.prod(shape), start).reshape(shape).copy())
             start += size
-        return _decode(whole["message"], arrays)
+        return _from_json(whole["message"], arrays)
     except (
         ValueError,
         KeyError,
@@ -80,22 +83,30 @@ def unpack(text, raw):
         raise ProtocolError(f"sent what is no message ({type(error).__name__})") from None
 
 
-def _encode(message, arrays):
-    encoded = _plain(message, arrays)
+def one_line(text: object) -> str:
+    """Return at most 600 characters of a text as one line of printable ones: a student's process
+    may have written it.
+    """
+    printable = "".join(c if c.isprintable() else " " for c in str(text)[:600])
+    return " ".join(printable.split())
+
+
+def _encode(message: Any, arrays: list[np.ndarray]) -> dict[str, Any]:
+    encoded = _to_json(message, arrays)
     return {
         "message": encoded,
         "arrays": [[array.dtype.str, list(array.shape)] for array in arrays],
     }
 
 
-def _plain(value, arrays):
-    """JSON for a value: dicts, tuples and arrays are marked, so that nothing else can be taken for
-    them.
+def _to_json(value: Any, arrays: list[np.ndarray]) -> Any:
+    """Return JSON for a value. Dicts, tuples and arrays are marked, so that no dict of the message
+    can be taken for a mark.
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, np.generic):
-        return _plain(value.item(), arrays)
+        return _to_json(value.item(), arrays)
     if isinstance(value, np.ndarray):
         value = np.asarray(value, order="C")  # ascontiguousarray would make one dimension of none
         if value.dtype.str not in _DTYPES:
@@ -103,65 +114,82 @@ def _plain(value, arrays):
         arrays.append(value)
         return {"array": len(arrays) - 1}
     if isinstance(value, tuple):
-        return {"tuple": [_plain(v, arrays) for v in value]}
+        return {"tuple": [_to_json(v, arrays) for v in value]}
     if isinstance(value, list):
-        return [_plain(v, arrays) for v in value]
+        return [_to_json(v, arrays) for v in value]
     if isinstance(value, dict):
-        return {"dict": [[_plain(k, arrays), _plain(v, arrays)] for k, v in value.items()]}
+        return {"dict": [[_to_json(k, arrays), _to_json(v, arrays)] for k, v in value.items()]}
     raise TypeError(f"A {type(value).__name__} cannot cross.")
 
 
-def _decode(value, arrays):
+def _from_json(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, list):
-        return [_decode(v, arrays) for v in value]
+        return [_from_json(v, arrays) for v in value]
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
     if kind == "array":
         return arrays[content]
     if kind == "tuple":
-        return tuple(_decode(v, arrays) for v in content)
+        return tuple(_from_json(v, arrays) for v in content)
     if kind == "dict":
-        return {_decode(k, arrays): _decode(v, arrays) for k, v in content}
+        return {_from_json(k, arrays): _from_json(v, arrays) for k, v in content}
     raise ValueError(kind)
 
 
-class Line:
-    """One end of a conversation over a connected socket."""
+class Connection:
+    """One end of a conversation over a connected socket.
 
-    def __init__(self, connection, deadline=None):
-        self.connection, self.deadline = connection, deadline
+    deadline: on the clock of `time.monotonic`, in seconds; None for no deadline.
+    """
 
-    def send(self, message):
+    def __init__(self, connected: socket.socket, deadline: float | None = None) -> None:
+        self._socket, self._deadline = connected, deadline
+
+    def send(self, message: Any) -> None:
         """Send a message; ProtocolError when the other side is gone or does not read in time."""
-        self._until_deadline(lambda: self.connection.sendall(pack(message)))
+        self._before_deadline(self._socket.sendall, pack(message))
 
-    def receive(self):
-        """The next message; ProtocolError for anything else, and when the deadline has passed."""
-        text_bytes, raw_bytes = _HEAD.unpack(self._exactly(_HEAD.size))
+    def receive(self) -> Any:
+        """Return the next message; ProtocolError for an invalid one, or at the deadline."""
+        text_bytes, raw_bytes = _HEAD.unpack(self._read(_HEAD.size))
         if text_bytes + raw_bytes > MAX_BYTES:
             raise ProtocolError(
                 f"sent a message of {text_bytes + raw_bytes:,} bytes, more than {MAX_BYTES:,}"
             )
-        return unpack(self._exactly(text_bytes), self._exactly(raw_bytes))
+        return unpack(self._read(text_bytes), self._read(raw_bytes))
 
-    def _exactly(self, count):
+    def send_verdict(self, verdict: Verdict) -> None:
+        """Send the message that ends a conversation."""
+        self.send({"verdict": asdict(verdict)})
+
+    def infer(self, inputs: Any) -> Any:
+        """Return the outputs of the student's code; AnswerError with its reason without any."""
+        self.send({"inputs": inputs})
+        reply = self.receive()
+        if not isinstance(reply, dict) or reply.keys() not in ({"outputs"}, {"refused"}):
+            raise ProtocolError("sent something else than an answer")
+        if "refused" in reply:
+            raise AnswerError(one_line(reply["refused"]) or "The answer was refused.")
+        return reply["outputs"]
+
+    def _read(self, count: int) -> bytes:
         parts = []
         while count:
-            part = self._until_deadline(lambda: self.connection.recv(min(count, 2**20)))
+            part = self._before_deadline(self._socket.recv, min(count, 2**20))
             if not part:
                 raise ProtocolError("ended in the middle of the question")
             parts.append(part)
             count -= len(part)
         return b"".join(parts)
 
-    def _until_deadline(self, act):
-        left = None if self.deadline is None else self.deadline - time.monotonic()
+    def _before_deadline(self, act: Callable[[Any], _Result], argument: Any) -> _Result:
+        left = None if self._deadline is None else self._deadline - time.monotonic()
         if left is not None and left <= 0:
             raise ProtocolError("did not answer in time")
-        self.connection.settimeout(left)
+        self._socket.settimeout(left)
         try:
-            return act()
+            return act(argument)
         except TimeoutError:
             raise ProtocolError("did not answer in time") from None
         except OSError as error:
@@ -170,12 +198,14 @@ class Line:
             ) from None
 
 
-def converse(request, answer, name, max_points):
-    """In a graded kernel: ask for a verdict, answer what the grader wants to know, show and return
-    the `Verdict`.
+def converse(
+    request: dict[str, str], answer: Callable[[Any], Any], name: str, max_points: float
+) -> Verdict:
+    """Have a check judged by the question server, from a graded kernel; show and return the
+    `Verdict`.
 
-    request: what is to be judged. answer: function from the grader's inputs to what the student's
-    code makes of them. Where no grader listens nothing is judged, and nothing earned.
+    request: which check this is. answer: function from the server's inputs to the outputs of the
+    student's code. Where no server listens nothing is judged, and nothing earned.
     """
     path = os.environ.get(SOCKET)
     if not path:
@@ -183,20 +213,20 @@ def converse(request, answer, name, max_points):
             name,
             0.0,
             float(max_points),
-            "No grader listens: this notebook was run without the course's "
-            "configuration, so nothing was judged.",
+            "No grader listens: this notebook was run without the course's configuration, so"
+            " nothing was judged.",
         ).show()
-    with socket.socket(socket.AF_UNIX) as connection:
+    with socket.socket(socket.AF_UNIX) as connected:
         try:
-            connection.connect(path)
-            line = Line(connection)
-            line.send(request)
-            while "verdict" not in (message := line.receive()):
+            connected.connect(path)
+            connection = Connection(connected)
+            connection.send(request)
+            while "verdict" not in (message := connection.receive()):
                 try:
-                    reply = {"got": answer(message["given"])}
+                    reply = {"outputs": answer(message["inputs"])}
                 except AnswerError as error:
                     reply = {"refused": str(error)}
-                line.send(reply)
+                connection.send(reply)
         except (OSError, ProtocolError) as error:
             return Verdict(name, 0.0, float(max_points), f"The grader was lost: {error}.").show()
     return Verdict(**message["verdict"]).show()

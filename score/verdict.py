@@ -1,10 +1,16 @@
-"""What comes out of a check: points, one sentence, and a hint that names the likely mistake."""
+"""The outcome of a check: points, one sentence, and a hint that names the likely mistake.
 
-from dataclasses import asdict, dataclass
+A verdict is made once, by the check, and stays as it is in the grader's ledger, the result file,
+the gradebook's rows, the tables and the pages.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from pusht.progress import in_notebook
 
-MIME = "application/vnd.pusht.verdict+json"
+MIME = "application/vnd.pusht.verdict+json"  # of a verdict among a cell's outputs
 
 
 class AnswerError(Exception):
@@ -13,63 +19,66 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one question or of one part's rollouts. `points` is a plain float in [0,
-    max_points].
+    """The outcome of one question, of a policy's rollouts, or of an extension.
+
+    points: between 0 and `max_points`. An extension is worth no points, so `right` says whether its
+    answer is right; elsewhere it is None, and the points say so. unread: the answer is written in
+    words, and a person has yet to read it.
     """
 
     name: str
     points: float
     max_points: float
     sentence: str
+    right: bool | None = None
+    unread: bool = False
 
-    def __str__(self):
-        mark = "✓" if self.points == self.max_points else "✗" if self.points == 0 else "◐"
+    def __str__(self) -> str:
+        if not self.max_points:
+            return f"{self.mark} {self.name}: {self.sentence}"
         return (
-            f"{mark} {self.name}: {self.points:.4g} of {self.max_points:.4g} points."
+            f"{self.mark} {self.name}: {self.points:.4g} of {self.max_points:.4g} points."
             f" {self.sentence}"
         )
 
-    def show(self):
-        """Put it before the reader: under the cell in a notebook, where grading finds it too, on
-        stdout elsewhere.
-        """
-        return _shown(self, {MIME: asdict(self)})
+    @property
+    def mark(self) -> str:
+        """One character: ✓ for right, ◐ for right in part, ✗ for wrong, … for not yet read."""
+        if self.unread:
+            return "…"
+        right = self.points == self.max_points > 0 if self.right is None else self.right
+        return "✓" if right else "◐" if self.points else "✗"
+
+    def show(self) -> "Verdict":
+        """Display the verdict under the cell of a notebook, or print it elsewhere; return it."""
+        if in_notebook():
+            from IPython.display import publish_display_data
+
+            publish_display_data(self.display())
+        else:
+            print(self)
+        return self
+
+    def display(self) -> dict[str, Any]:
+        """Return the verdict by MIME type: as text and, where it is worth points, as data."""
+        return {"text/plain": str(self)} | ({MIME: asdict(self)} if self.max_points else {})
+
+    def worth(self, max_points: float) -> "Verdict":
+        """Return the verdict with its share of the points where all of them are `max_points`."""
+        if max_points == self.max_points or not self.max_points:
+            return self
+        share = self.points / self.max_points
+        return replace(self, points=share * max_points, max_points=float(max_points))
 
 
-@dataclass(frozen=True)
-class Checked:
-    """The outcome of an extension's check, which is worth no points."""
-
-    name: str
-    right: bool
-    sentence: str
-
-    def __str__(self):
-        return f"{'✓' if self.right else '✗'} {self.name}: {self.sentence}"
-
-    def show(self):
-        """Put it before the reader: under the cell in a notebook, on stdout elsewhere."""
-        return _shown(self, {})
-
-
-def _shown(outcome, more):
-    if in_notebook():
-        from IPython.display import publish_display_data
-
-        publish_display_data({"text/plain": str(outcome), **more})
-    else:
-        print(outcome)
-    return outcome
-
-
-def call_answer(what, function, *args, **kwargs):
+def call_answer(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call the student's function; AnswerError with one sentence when it raises."""
     try:
         return function(*args, **kwargs)
     except KeyboardInterrupt:  # the person at the keyboard
         raise
     except BaseException as error:  # whatever a student's code may raise, sys.exit included
-        text = _text(error)
+        text = _message(error)
         first = text.splitlines()[0].rstrip(".")[:300] if text else ""
         # torch raises NotImplementedError too, for what it cannot do.
         if isinstance(error, NotImplementedError) and (
@@ -77,19 +86,18 @@ def call_answer(what, function, *args, **kwargs):
         ):
             raise AnswerError(f"Not answered yet{f' ({first})' if first else ''}.") from None
         raise AnswerError(
-            f"{what} raised {type(error).__name__}:"
-            f" {first or 'no message'}.{_error_hint(error, text)}"
+            f"{what} raised {type(error).__name__}: {first or 'no message'}.{_hint(error, text)}"
         ) from error
 
 
-def _text(error):
+def _message(error: BaseException) -> str:
     try:
         return str(error).strip()
     except Exception:  # its __str__ is a student's code as well
         return ""
 
 
-def _error_hint(error, text):
+def _hint(error: BaseException, text: str) -> str:
     if "shapes cannot be multiplied" in text or "size mismatch" in text:
         return (
             " Hint: the model takes one flat row per sample, (B, obs_horizon * obs_dim): flatten"
@@ -102,8 +110,8 @@ def _error_hint(error, text):
         )
     if "must match the size of tensor" in text or "must match the existing size" in text:
         return (
-            " Hint: two arrays of different shapes meet: bring the model's output to (B,"
-            " pred_horizon, action_dim)."
+            " Hint: two arrays of different shapes meet: bring the model's output to"
+            " (B, pred_horizon, action_dim)."
         )
     if isinstance(error, TypeError) and "argument" in text:
         return " Hint: leave the function's name and arguments as they were given."

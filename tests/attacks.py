@@ -27,9 +27,10 @@ from pusht.dataset import get_data_stats, normalize_data
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.course.grading import audit
-from score.course.nbgrader.preprocessors import Execute
+from score.course.grading.execution import execute
 from score.course.notebooks import build
 from score.course.sandbox import levels
+from score.course.settings import Limits, RunSettings
 from score.course.tools.reference import answer_of, reference_path
 from score.rollouts.evaluate import score_policy
 from score.rollouts.policies import guarded_inference, inference_of
@@ -82,7 +83,7 @@ def _instead_of_converse(body):
         _WIRE
         + f"""
 import score, score.student.check, score.student.rollouts
-from score.protocol import Line
+from score.protocol import Connection
 from score.verdict import Verdict
 def converse(request, answer, name, max_points):
 {body}
@@ -239,27 +240,27 @@ for part in score.rubric.PARTS.values():
     "claims to have skipped what it cannot answer": _instead_of_converse("""
     s = connect(); say(s, message(d(**request)))
     while heard(s) and True:
-        try: say(s, message(d(got=d(dims=None, skipped=True, loss=0.0, gradient=None, naction=0.0, requires_grad=False))))
+        try: say(s, message(d(outputs=d(dims=None, skipped=True, loss=0.0, gradient=None, naction=0.0, requires_grad=False))))
         except OSError: break"""),
     "answers null, true and text to everything": _instead_of_converse("""
     s = connect(); say(s, message(d(**request)))
     for junk in [None, True, "Right.", [], 5.0] * 10:
         try:
             if not heard(s): break
-            say(s, message(d(got=junk)))
+            say(s, message(d(outputs=junk)))
         except OSError: break"""),
     "asks a hundred times until it is right by luck": _instead_of_converse("""
     for i in range(100):
         s = connect(); say(s, message(d(**request)))
         text = heard(s)
-        while text and '"given"' in text:
-            say(s, message(d(got=d(dims=[10, 256, 32], skipped=False)))); text = heard(s)"""),
+        while text and '"inputs"' in text:
+            say(s, message(d(outputs=d(dims=[10, 256, 32], skipped=False)))); text = heard(s)"""),
     "a right practice run replayed: its answers by their count, then its verdict": (
         f"""
 import os
 import numpy as np
 import score, score.questions, score.student.check, score.student.rollouts
-from score.protocol import Line
+from score.protocol import Connection
 {HONEST}
 grading = os.environ.pop("NBGRADER_EXECUTION")
 _right = {{"Q1.1": (mlp_dims, []), "Q1.2": (bc_loss, []), "Q1.3": (mlp_inference, [])}}
@@ -273,11 +274,11 @@ assert all(v["points"] for v in _verdicts.values())
 def converse(request, answer, name, max_points):
     import socket
     s = socket.socket(socket.AF_UNIX); s.connect(os.environ["PUSHT_GRADER"])
-    line = Line(s); line.send(request)
+    line = Connection(s); line.send(request)
     recorded = iter(_right.get(name, (None, []))[1])
     while "verdict" not in line.receive():
         got = next(recorded, None)
-        line.send({{"verdict": _verdicts["Q1.2"]}} if got is None else {{"got": got}})
+        line.send({{"verdict": _verdicts["Q1.2"]}} if got is None else {{"outputs": got}})
     line.send({{"verdict": _verdicts["Q1.2"]}})
 score.student.check.converse = score.student.rollouts.converse = converse"""
     ),
@@ -293,13 +294,13 @@ threading.Thread(target=early).start(); time.sleep(0.5)""",
     "an array that claims more bytes than it has": _instead_of_converse(
         """
     s = connect(); say(s, message(d(**request))); heard(s)
-    say(s, json.dumps({"message": {"dict": [["got", {"array": 0}]]}, "arrays": [["<f8", [1000000, 1000000]]]}), b"x")"""
+    say(s, json.dumps({"message": {"dict": [["outputs", {"array": 0}]]}, "arrays": [["<f8", [1000000, 1000000]]]}), b"x")"""
     ),
     "an array of negative length, and one of objects": _instead_of_converse(
         """
     for arrays in ([["<f8", [-1]]], [["|O", [1]]]):
         s = connect(); say(s, message(d(**request))); heard(s)
-        say(s, json.dumps({"message": {"dict": [["got", {"array": 0}]]}, "arrays": arrays}), b"x" * 8)"""
+        say(s, json.dumps({"message": {"dict": [["outputs", {"array": 0}]]}, "arrays": arrays}), b"x" * 8)"""
     ),
     "arrays of wrong shapes, kinds and keys": _instead_of_converse("""
     import numpy as np
@@ -309,15 +310,15 @@ threading.Thread(target=early).start(); time.sleep(0.5)""",
              {"naction": np.zeros((1,) * 30, np.float32), "requires_grad": "no"}, np.zeros((2, 16, 3), np.float32),
              np.zeros((0, 16, 2)), {}, {(1, 2): None}, 2 ** 400, True]
     for got in wrong:
-        line = Line(connect()); line.send(request)
-        while "verdict" not in line.receive(): line.send({"got": got})"""),
+        line = Connection(connect()); line.send(request)
+        while "verdict" not in line.receive(): line.send({"outputs": got})"""),
     "answers of 60 MB, again and again": _instead_of_converse("""
     import numpy as np
     huge = np.zeros(3_700_000)
     got = {"dims": [1] * 10 ** 6, "skipped": False, "loss": huge, "gradient": None, "naction": huge, "requires_grad": False}
     for i in range(3):
-        line = Line(connect()); line.send(request)
-        while "verdict" not in line.receive(): line.send({"got": got})"""),
+        line = Connection(connect()); line.send(request)
+        while "verdict" not in line.receive(): line.send({"outputs": got})"""),
     "a header that announces an exabyte": _instead_of_converse("""
     s = connect(); s.sendall(struct.pack("<IQ", 2**32 - 1, 2**60))"""),
     "JSON nested a hundred thousand deep": _instead_of_converse("""
@@ -557,9 +558,7 @@ class Outcome:
 
 
 def run(source, level, *, checkpoint=None, seconds=40, course="/nowhere", port=9):
-    """The `Outcome` of a notebook whose answers are this source, run by the course's own Execute at
-    an isolation level.
-    """
+    """The `Outcome` of a notebook whose answers are this source, graded at an isolation level."""
     notebook = build.student_notebook(PART)
     source = (
         f"ROOT, COURSE, PORT = {str(ROOT)!r}, {str(course)!r},"
@@ -576,27 +575,18 @@ def run(source, level, *, checkpoint=None, seconds=40, course="/nowhere", port=9
     with tempfile.TemporaryDirectory() as folder:
         if checkpoint:
             checkpoint(Path(folder) / "part1_mlp.safetensors")
-        execute = Execute(
-            first_seed=20_000,
-            episodes=2,
-            notebook_seconds=seconds,
-            timeout=10,
-            memory_bytes=2**31,
-            level=level,
-        )
-        graded, resources = execute.preprocess(
-            notebook, {"metadata": {"path": folder}, "nbgrader": {"notebook": PART.name}}
-        )
-    told = resources["pusht"]
+        limits = Limits(cell_seconds=10, notebook_seconds=seconds, memory_bytes=2**31)
+        settings = RunSettings(20_000, 2, limits=limits)
+        execution = execute(notebook, PART, Path(folder), settings, level=level)
     printed = "".join(
         o.get("text", "") for o in attack.get("outputs", ()) if o.output_type == "stream"
     )
     leaks = [line[5:] for line in printed.splitlines() if line.startswith("LEAK ")]
     return Outcome(
-        {cell: entry["verdict"]["points"] for cell, entry in told["ledger"].items()},
-        told["stopped"],
+        {cell: verdict.points for cell, verdict in execution.cells.items()},
+        execution.stopped,
         leaks + ["life after its notebook"] * _left_behind(),
-        [flag for entry in told["ledger"].values() for flag in entry["flags"]],
+        execution.flags,
     )
 
 
@@ -743,7 +733,7 @@ def main():
     for group, title in _TITLES.items():
         rows = [["attack", *(level.name for level in working)], ["---"] * (len(working) + 1)]
         rows += [
-            [name, *(effect(name, tables[level][name]) for level in levels)]
+            [name, *(effect(name, tables[level][name]) for level in working)]
             for name in globals()[group]
         ]
         lines += ["", f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows)]

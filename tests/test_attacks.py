@@ -121,10 +121,13 @@ def test_points_earned_before_the_kernel_died_count(level):
         level,
         checkpoint=attacks.untrained,
     )
-    assert (
-        outcome.points == {"part1-q1_1": 1, "part1-q1_2": 2, "part1-q1_3": 0}
-        and outcome.stopped == "the kernel died"
-    )
+    assert outcome.stopped == "the kernel died"
+    assert outcome.points == {
+        "part1-q1_1": 1,
+        "part1-q1_2": 2,
+        "part1-q1_3": 0,
+        "part1-rollouts": 0,
+    }
 
 
 def test_hard_coded_actions_are_right_for_the_practice_seeds():
@@ -143,7 +146,7 @@ import subprocess, sys
 from score.course.sandbox import levels
 level = levels.LEVELS[{levels.LEVELS.index(level)}]
 command = [sys.executable, "-S", "-c", "import time; print('started', flush=True); time.sleep(60)"]
-subprocess.run(levels.boxed(command, levels.prepare({private!r}, level), level))
+subprocess.run(levels.sandboxed(command, levels.prepare({private!r}, level), level))
 """
     with subprocess.Popen(
         [sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True, cwd=attacks.ROOT
@@ -172,8 +175,12 @@ for child in children:
     os.waitpid(child, 0)
 print(len(children))
 """
-    boxed = levels.boxed([sys.executable, "-S", "-c", count], levels.prepare(private, level), level)
-    assert 100 < int(subprocess.run(boxed, capture_output=True, text=True, check=True).stdout) < 260
+    command = levels.sandboxed(
+        [sys.executable, "-S", "-c", count], levels.prepare(private, level), level
+    )
+    assert (
+        100 < int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) < 260
+    )
 
 
 @each_level
@@ -184,8 +191,10 @@ def test_what_a_kernel_left_behind_is_gone_before_the_next_starts(level, private
         "import os, time\nif not os.fork():\n    os.setsid()\n    os.closerange(0, 3)\n   "
         " time.sleep(60)"
     )
-    boxed = levels.boxed([sys.executable, "-S", "-c", leave], levels.prepare(private, level), level)
-    subprocess.run(boxed, capture_output=True, check=True)
+    command = levels.sandboxed(
+        [sys.executable, "-S", "-c", leave], levels.prepare(private, level), level
+    )
+    subprocess.run(command, capture_output=True, check=True)
     left = [
         process
         for process in psutil.process_iter(["uids"])

@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from urllib.parse import quote
 
 import nbformat
 import pytest
@@ -171,7 +172,9 @@ def test_a_solution_that_does_not_end_is_refused(part, tmp_path, monkeypatch):
         ),
         (
             "https://example.edu/course/pusht-kit.zip",
-            "https://colab.research.google.com/#fileId=https%3A%2F%2Fexample.edu%2Fcourse%2Fnotebooks%2F{name}.ipynb",
+            "https://colab.research.google.com/#fileId="
+            + quote("https://example.edu/course/notebooks/", safe="")
+            + "{name}.ipynb",
         ),
     ],
 )

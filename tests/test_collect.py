@@ -517,7 +517,8 @@ def test_a_mangled_submission_earns_what_the_clean_one_earns(tmp_path, export):
     ] == [False, True]
     grades = {
         student: [
-            (grade.cell, grade.points, grade.reason) for grade in grade_course(course, [student])
+            (cell, verdict.points, verdict.sentence)
+            for (_, _, cell), verdict in grade_course(course, [student]).items()
         ]
         for student in files
     }

@@ -20,8 +20,9 @@ from pusht.networks import ResidualMLP
 from score import rubric
 from score.__main__ import main
 from score.course.grading import workers
-from score.course.grading.class_run import grade_course, reasons, remarks, table
+from score.course.grading.class_run import grade_course
 from score.course.notebooks import build, release
+from score.course.report.tables import reasons, remarks, table
 from score.course.settings import ASSIGNMENT, CourseError, create, open_course
 
 PART = rubric.PARTS["part1_mlp"]
@@ -67,27 +68,27 @@ def hand_in(course, student, notebook, *files):
 
 
 def grades_of(course, student):
-    """The grades of the notebook that was handed in, by test cell; the others were not, and earn
+    """The verdicts on the notebook that was handed in, by test cell; the others were not, and earn
     nothing for that reason.
     """
-    grades = grade_course(course, [student])
-    others = [grade for grade in grades if grade.notebook != PART.name]
-    assert all(
-        grade.points == 0 and f"{grade.notebook}.ipynb was not handed in" in grade.reason
-        for grade in others
-    )
-    return {grade.cell.split("-")[1]: grade for grade in grades if grade.notebook == PART.name}
+    own = {}
+    for (_, part, cell), verdict in grade_course(course, [student]).items():
+        if part == PART.name:
+            own[cell.split("-")[1]] = verdict
+        else:
+            assert (verdict.points, verdict.sentence) == (0, f"{part}.ipynb was not handed in.")
+    return own
 
 
 def points(grades):
-    return {cell: grade.points for cell, grade in grades.items()}
+    return {cell: verdict.points for cell, verdict in grades.items()}
 
 
 def test_an_answered_submission_earns_its_points_without_training(course, checkpoint):
     hand_in(course, "answered", build.answered_notebook(PART), checkpoint)
     grades = grades_of(course, "answered")
     assert [grades[q].points for q in ("q1_1", "q1_2", "q1_3")] == [1, 2, 2]
-    assert "over 2 episodes" in grades["rollouts"].reason
+    assert "over 2 episodes" in grades["rollouts"].sentence
     executed = nbformat.read(
         course.folder / "autograded/answered/pusht/part1_mlp.ipynb", as_version=4
     )
@@ -97,22 +98,22 @@ def test_an_answered_submission_earns_its_points_without_training(course, checkp
         course.folder / "autograded/answered/pusht/part1_mlp_rollouts.mp4"
     ).stat().st_size > 1000
     page = (course.folder / "feedback/answered/pusht/feedback.html").read_text()
-    assert "video/mp4" in page and grades["rollouts"].reason[:12] in page
+    assert "video/mp4" in page and grades["rollouts"].sentence[:12] in page
 
 
 def test_an_untouched_submission_earns_nothing_and_hears_why(course):
     hand_in(course, "untouched", build.student_notebook(PART))
     grades = grades_of(course, "untouched")
     assert set(points(grades).values()) == {0}
-    assert all("Not answered yet" in grades[q].reason for q in ("q1_1", "q1_2", "q1_3"))
-    assert "earlier cell failed" in grades["rollouts"].reason
+    assert all("Not answered yet" in grades[q].sentence for q in ("q1_1", "q1_2", "q1_3"))
+    assert "earlier cell failed" in grades["rollouts"].sentence
 
 
 def test_a_missing_checkpoint_costs_the_rollouts_and_nothing_else(course):
     hand_in(course, "no_checkpoint", build.answered_notebook(PART))
     grades = grades_of(course, "no_checkpoint")
     assert points(grades) == {"q1_1": 1, "q1_2": 2, "q1_3": 2, "rollouts": 0}
-    assert "There is no part1_mlp.safetensors" in grades["rollouts"].reason
+    assert "There is no part1_mlp.safetensors" in grades["rollouts"].sentence
 
 
 def test_a_wrong_answer_costs_its_own_points_and_names_the_mistake(course, checkpoint):
@@ -125,7 +126,7 @@ def test_a_wrong_answer_costs_its_own_points_and_names_the_mistake(course, check
     hand_in(course, "summed", notebook, checkpoint)
     grades = grades_of(course, "summed")
     assert (grades["q1_1"].points, grades["q1_2"].points, grades["q1_3"].points) == (1, 0, 2)
-    assert "sum of the squares" in grades["q1_2"].reason
+    assert "sum of the squares" in grades["q1_2"].sentence
 
 
 def test_what_a_notebook_prints_to_stderr_or_as_a_number_changes_no_points(course, checkpoint):
@@ -155,7 +156,9 @@ score.check = score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5
     )
     hand_in(course, "forger", notebook, checkpoint)
     grades = grades_of(course, "forger")
-    assert set(points(grades).values()) == {0} and "did not ask the grader" in grades["q1_1"].reason
+    assert (
+        set(points(grades).values()) == {0} and "did not ask the grader" in grades["q1_1"].sentence
+    )
     flags = [sentence for _, _, sentence in remarks(course, ["forger"])]
     assert len({flag for flag in flags if "claims 5 points, the ledger has 0" in flag}) == 4
 
@@ -167,7 +170,7 @@ def test_a_kernel_that_dies_keeps_what_was_earned_and_the_reason_is_told(course,
     hand_in(course, "died", notebook, checkpoint)
     grades = grades_of(course, "died")
     assert points(grades) == {"q1_1": 1, "q1_2": 2, "q1_3": 0, "rollouts": 0}
-    assert "stopped before this check: the kernel died" in grades["rollouts"].reason
+    assert "stopped before this check: the kernel died" in grades["rollouts"].sentence
     assert ("died", PART.name, "The notebook was stopped: the kernel died.") in remarks(
         course, ["died"]
     )
@@ -213,7 +216,7 @@ def test_a_submission_that_nbgrader_cannot_read_keeps_no_old_points(course, chec
     hand_in(course, "broken", build.answered_notebook(PART), checkpoint)
     assert sum(points(grades_of(course, "broken")).values()) >= 5
     (course.folder / "submitted/broken/pusht/part1_mlp.ipynb").write_text("{ not a notebook")
-    assert {grade.points for grade in grade_course(course, ["broken"])} == {0}
+    assert {verdict.points for verdict in grade_course(course, ["broken"]).values()} == {0}
 
 
 def test_the_table_has_a_row_a_student_and_lost_points_a_reason(course, checkpoint):
@@ -252,8 +255,8 @@ def test_a_release_that_fails_or_is_stopped_leaves_the_last_one(tmp_path, monkey
         return end()
 
     monkeypatch.setattr(
-        release,
-        "nbgrader_api",
+        release.configuration,
+        "api",
         lambda course: types.SimpleNamespace(generate_assignment=generate_assignment),
     )
     with pytest.raises(error):
@@ -268,8 +271,8 @@ def test_a_release_that_was_killed_is_not_taken_for_the_last_one(tmp_path, monke
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "part1_mlp.ipynb").write_text(text)
     monkeypatch.setattr(
-        release,
-        "nbgrader_api",
+        release.configuration,
+        "api",
         lambda course: types.SimpleNamespace(
             generate_assignment=lambda _: {"success": False, "log": "no"}
         ),
@@ -316,7 +319,9 @@ def test_what_students_get_holds_the_demonstrations_and_no_solution(course):
         "pusht/part1_mlp.ipynb",
     } <= files.keys()
     assert not [
-        name for name in files if name.endswith((".safetensors", ".pt")) or "source" in name
+        name
+        for name in files
+        if name.endswith((".safetensors", ".pt")) or "notebooks/source" in name
     ]
     for name, content in files.items():
         if name.endswith(".ipynb"):

@@ -101,7 +101,7 @@ def kept(cache: Path) -> list[str]:
 
 
 def refusal(*words: str) -> str:
-    """The one sentence with which the human set is refused: it holds `words`, and says what to do."""
+    """The one sentence that refuses the human set: it holds `words`, and says what to do."""
     with pytest.raises(demos.DemosError) as caught:
         demos.open("human")
     message = str(caught.value)

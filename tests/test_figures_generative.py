@@ -23,7 +23,7 @@ STEPS = 26
 
 
 def _demonstrations(sides):
-    """Episodes from one start, around the block on this side: -1 left, 1 right, 0 straight through."""
+    """Episodes from one start, around the block on a side: -1 left, 1 right, 0 straight through."""
     t = np.linspace(0, 1, STEPS)
     states, actions = [], []
     for i, side in enumerate(sides):

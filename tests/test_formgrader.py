@@ -16,9 +16,9 @@ from nbgrader.utils import is_grade
 from playwright.sync_api import expect
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
-from score.course.nbgrader.preprocessors import cell_verdict
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, create
+from score.verdict import MIME
 
 # nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice
 # cells as well.
@@ -30,7 +30,16 @@ def made(tmp_path_factory):
     return create(tmp_path_factory.mktemp("formgrader") / "course", first_seed=20_000, episodes=2)
 
 
-@pytest.fixture(params=["whole", "raises", "no such class"])
+# In the place of the course's steps, nbgrader's own.
+_STEPS = """
+import nbgrader.preprocessors as stock
+from score.course.nbgrader import preprocessors as own
+steps = [{execute}.Execute, {save}.SaveAutoGrades]
+get_config().Autograde.autograde_preprocessors = steps  # noqa: F821
+"""
+
+
+@pytest.fixture(params=["whole", "raises", "no such class", "nbgrader's steps"])
 def course(request, made, checkpoint, monkeypatch):  # noqa: F811
     """A course with one answered submission, its configuration whole or broken."""
     hand_in(made, "ann", build.answered_notebook(PART), checkpoint)
@@ -41,6 +50,7 @@ def course(request, made, checkpoint, monkeypatch):  # noqa: F811
             "whole": whole,
             "raises": "raise ValueError\n",
             "no such class": whole.replace("score.course ", "score.gone "),
+            "nbgrader's steps": whole + _STEPS.format(execute="stock", save="stock"),
         }[request.param]
     )
     monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
@@ -67,7 +77,9 @@ def earned(kind, course):
         course.folder / "autograded" / "ann" / ASSIGNMENT / f"{PART.name}.ipynb", as_version=4
     )
     verdicts = {
-        cell.metadata.nbgrader["grade_id"]: cell_verdict(cell)
+        cell.metadata.nbgrader["grade_id"]: next(
+            output.data[MIME] for output in cell.outputs if MIME in output.get("data", {})
+        )
         for cell in notebook.cells
         if is_grade(cell)
     }
@@ -83,16 +95,41 @@ def earned(kind, course):
     return grades
 
 
-def test_the_command_gives_the_ledgers_points_or_none(course):
-    kind, made = course
+def autograde(course):
     done = subprocess.run(
         [sys.executable, "-m", "nbgrader", "autograde", ASSIGNMENT, "--student", "ann", "--create"],
-        cwd=made.folder,
+        cwd=course.folder,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_command_gives_the_ledgers_points_or_none(course):
+    kind, made = course
+    autograde(made)
     earned(kind, made)
+
+
+@pytest.mark.parametrize("course", ["whole"], indirect=True)
+@pytest.mark.parametrize(
+    "execute, save, points", [("own", "stock", [1, 0]), ("stock", "own", [0, 0])]
+)
+def test_one_of_the_courses_steps_alone_gives_the_ledgers_points_or_none(
+    course, execute, save, points
+):
+    made = course[1]
+    notebook = build.answered_notebook(PART)
+    forged = next(cell for cell in notebook.cells if cell.id == "part1-bc_loss")
+    forged.source += "\nscore.check = lambda name, answer: score.Verdict(name, 2.0, 2.0, 'Right.')"
+    hand_in(made, "ann", notebook)
+    config = made.folder / "nbgrader_config.py"
+    config.write_text(config.read_text() + _STEPS.format(execute=execute, save=save))
+    autograde(made)
+    with Gradebook(made.gradebook) as gradebook:
+        submission = gradebook.find_submission_notebook(PART.name, ASSIGNMENT, "ann")
+        grades = {grade.name: grade.auto_score for grade in submission.grades}
+    assert [grades[f"part1-{question}"] for question in ("q1_1", "q1_2")] == points
 
 
 @needs_chromium

@@ -21,7 +21,7 @@ from nbgrader.api import Gradebook
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
 from score import rubric
-from score.course.grading import class_run, notebook, results
+from score.course.grading import class_run, results, workers
 from score.course.grading.class_run import grade_course
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, CourseError, create
@@ -35,7 +35,8 @@ QUICK = textwrap.dedent("""
     from dataclasses import replace
     from score.course.settings import open_course
     from score.course.grading import class_run
-    from score.course.grading.notebook import Graded, ungraded
+    from score.course.grading.notebook import Graded
+    from score.course.grading.results import ungraded
 
     def quick(task):
         time.sleep(0.02)
@@ -65,10 +66,11 @@ def course(tmp_path_factory, checkpoint):  # noqa: F811
 
 
 @pytest.fixture
-def threads():
-    """An executor that is no pool of processes."""
+def threads(monkeypatch):
+    """Notebooks are graded by an executor that is no pool of processes."""
     with ThreadPoolExecutor(1) as executor:
-        yield executor
+        monkeypatch.setattr(workers, "processes", lambda *_: contextlib.nullcontext(executor))
+        yield
 
 
 def gradebook_of(course):
@@ -212,39 +214,67 @@ def result(course):
 
 
 def test_what_has_not_changed_is_not_graded_again_and_what_has_is(course, threads, monkeypatch):
-    grade_course(course, executor=threads)
+    grade_course(course)
     first = result(course)
     assert first.rollouts and first.seconds["rollouts"] > 0
     stamp = (course.folder / "results/ann/part1_mlp.json").stat().st_mtime_ns
-    grade_course(course, executor=threads)
+    grade_course(course)
     assert (course.folder / "results/ann/part1_mlp.json").stat().st_mtime_ns == stamp
 
-    whole = notebook._kit
-    monkeypatch.setattr(
-        notebook,
-        "_kit",
-        lambda *patterns: (
-            whole(*patterns) + (b" rubric changed" if patterns == ("**/*.py",) else b"")
-        ),
-    )
-    monkeypatch.setitem(
-        rubric.POLICIES,
-        PART.name,
-        replace(rubric.POLICIES[PART.name], targets={"shipped": 0.91, "human": 0.91}),
-    )
-    grade_course(course, executor=threads)
+    before = rubric.POLICIES[PART.name]
+    policy = replace(before, targets={"shipped": 0.91, "human": 0.91})
+    monkeypatch.setitem(rubric.POLICIES, PART.name, policy)
+    monkeypatch.setitem(rubric.PARTS, PART.name, replace(PART, policies=(policy,)))
+    grade_course(course)
     again = result(course)
-    assert (
-        again.key != first.key
-        and again.seconds["rollouts"] == 0
-        and again.rollouts == first.rollouts
-    )
+    assert again.key != first.key
+    assert again.seconds["rollouts"] == 0 and again.rollouts == first.rollouts
     assert "0.91 earns all points" in again.cells["part1-rollouts"].sentence
-    monkeypatch.undo()
+    monkeypatch.setitem(rubric.POLICIES, PART.name, before)
+    monkeypatch.setitem(rubric.PARTS, PART.name, PART)
 
     change(course, "ann", "part1-mlp_inference", "naction", "naction ")
-    grade_course(course, executor=threads)
+    grade_course(course)
     assert result(course).seconds["rollouts"] > 0
+
+
+def test_other_points_in_the_rubric_change_points_and_grade_nobody_again(
+    course, threads, monkeypatch
+):
+    before = grade_course(course)
+    stamp = (course.folder / "results/ann/part1_mlp.json").stat().st_mtime_ns
+    dear = replace(PART, questions=tuple(replace(q, points=10 * q.points) for q in PART.questions))
+    monkeypatch.setitem(rubric.PARTS, PART.name, dear)
+    after = grade_course(course)
+    assert (course.folder / "results/ann/part1_mlp.json").stat().st_mtime_ns == stamp
+    for key, verdict in before.items():
+        factor = 10 if key[2] in ("part1-q1_1", "part1-q1_2", "part1-q1_3") else 1
+        assert (after[key].points, after[key].max_points) == (
+            factor * verdict.points,
+            factor * verdict.max_points,
+        )
+    monkeypatch.setitem(rubric.PARTS, PART.name, PART)
+    assert grade_course(course) == before
+
+
+def test_results_that_an_earlier_kit_wrote_are_read_and_what_is_damaged_is_graded_again(
+    course, threads
+):
+    before, path = grade_course(course), course.folder / "results/ann/part1_mlp.json"
+    values = json.loads(path.read_text())
+    del values["format"]
+    values["box"] = values.pop("sandbox")
+    values["cells"] = {
+        cell: {name: fields[name] for name in ("name", "points", "max_points", "sentence")}
+        | {"seconds": 1.0, "written": fields["unread"]}
+        for cell, fields in values["cells"].items()
+    }
+    path.write_text(json.dumps(values))
+    stamp = path.stat().st_mtime_ns
+    assert grade_course(course) == before and path.stat().st_mtime_ns == stamp
+    path.write_text(path.read_text()[:500])
+    assert PART.name not in results.load(course.folder / "results", "ann")
+    assert grade_course(course) == before and result(course).cells
 
 
 def test_one_part_of_one_student_is_graded_by_itself(course, threads):
@@ -254,15 +284,15 @@ def test_one_part_of_one_student_is_graded_by_itself(course, threads):
         course.folder / "submitted/bob" / ASSIGNMENT / "part2_cvae.ipynb",
     )
     reasons = {
-        grade.notebook: grade.reason
-        for grade in grade_course(course, ["bob"], ["part2_cvae"], executor=threads)
+        part: verdict.sentence
+        for (_, part, _), verdict in grade_course(course, ["bob"], ["part2_cvae"]).items()
     }
     assert (
         reasons["part1_mlp"] == "It has not been graded yet."
         and reasons["part2_cvae"] != reasons["part1_mlp"]
     )
     with pytest.raises(CourseError, match="Nothing of cem"):
-        grade_course(course, ["cem"], executor=threads)
+        grade_course(course, ["cem"])
     shutil.rmtree(course.folder / "submitted/bob")
 
 
@@ -284,7 +314,7 @@ def test_what_a_person_entered_and_late_penalties_stay_and_no_old_points_do(cour
         get_config().AssignLatePenalties.plugin_class = AlwaysOne  # noqa: F821
     """)
     )
-    grade_course(course, executor=threads)
+    grade_course(course)
     with Gradebook(course.gradebook) as gradebook:
         gradebook.update_or_create_assignment(ASSIGNMENT, duedate=datetime(2026, 3, 1))
         entry = gradebook.find_grade("part1-q1_2", PART.name, ASSIGNMENT, "ann")
@@ -295,7 +325,7 @@ def test_what_a_person_entered_and_late_penalties_stay_and_no_old_points_do(cour
         gradebook.db.commit()
     change(course, "ann", "part1-mlp_dims", "mlp_dims", "mlp_dims ")
     change(course, "ann", "part1-mlp_inference", "return", "raise ValueError  # return")
-    got = {grade.cell: grade for grade in grade_course(course, executor=threads)}
+    got = {cell: verdict for (_, _, cell), verdict in grade_course(course).items()}
     assert (
         got["part1-q1_2"].points == 1.75
         and got["part1-q1_3"].points == 0 == got["part1-rollouts"].points
@@ -395,16 +425,40 @@ def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path, cluster, c
     assert sorted(points.values()) == [1.0] * 3 + [2.0] * 6
 
 
-def test_a_configuration_that_takes_other_steps_grades_nobody_and_says_so(course, threads, capsys):
-    config = course.folder / "nbgrader_config.py"
-    whole = config.read_text()
-    config.write_text(
-        whole + "\nget_config().Autograde.autograde_preprocessors = []  # noqa: F821\n"
-    )
-    grades = grade_course(course, executor=threads)
-    config.write_text(whole)
-    assert sum(grade.points for grade in grades if grade.cell != "part1-q1_2") == 0
-    assert "make nbgrader_config.py as `course create` writes it" in capsys.readouterr().out
-    assert not [
-        grade for grade in grades if "nbgrader_config" in grade.reason
-    ]  # students are not told of it
+@contextlib.contextmanager
+def configured(course, more):
+    """The course with something at the end of its nbgrader_config.py."""
+    path = course.folder / "nbgrader_config.py"
+    before = path.read_text()
+    path.write_text(f"{before}\n{more}  # noqa: F821\n")
+    yield
+    path.write_text(before)
+
+
+def test_nbgraders_steps_are_not_the_courses_own_and_the_limits_set_there_hold(course, threads):
+    before = grade_course(course)
+    with configured(course, "get_config().Autograde.autograde_preprocessors = []"):
+        shutil.rmtree(course.folder / "results")
+        assert grade_course(course) == before
+    with configured(course, "get_config().Execute.notebook_seconds = 1"):
+        stopped = grade_course(course)["ann", PART.name, "part1-q1_1"]
+    assert stopped.points == 0 and "it took longer than 1 s" in stopped.sentence
+
+
+@pytest.mark.parametrize(
+    "broken, sentence",
+    [
+        ("raise ValueError('no')", "raises ValueError: no"),
+        ("import score.gone", "raises ModuleNotFoundError"),
+        ("get_config().Execute.timeout = 'long'", "sets a limit that cannot be used"),
+        (None, "is missing"),
+    ],
+)
+def test_a_broken_configuration_grades_nobody_and_says_so(course, threads, broken, sentence):
+    path = course.folder / "nbgrader_config.py"
+    before, graded = path.read_text(), gradebook_of(course)
+    path.write_text(broken) if broken else path.unlink()
+    with pytest.raises(CourseError, match=sentence):
+        grade_course(course)
+    path.write_text(before)
+    assert gradebook_of(course) == graded

@@ -31,6 +31,7 @@ from hw1_files import (
     student_modules,
     whole,
 )
+from traitlets.config import Config
 
 from pusht import Logger, evaluate_policy
 from pusht.checkpoint import MOMENTS, load_checkpoint
@@ -42,13 +43,13 @@ from score.course.collect.repair import repair
 from score.course.collect.substitute import substitute
 from score.course.gradescope import run
 from score.course.gradescope.build import build as build_autograder
-from score.course.grading import class_run, notebook, results
+from score.course.grading import class_run, results
 from score.course.grading.class_run import grade_course
-from score.course.nbgrader.preprocessors import Execute
+from score.course.grading.execution import execute
 from score.course.notebooks import build
 from score.course.report import similarity
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, create
+from score.course.settings import ASSIGNMENT, Limits, RunSettings, create
 from score.course.tools.reference import reference_path
 from score.hw1 import FORMAT
 from score.submission.check import check
@@ -443,16 +444,17 @@ def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(
     course, export, code, monkeypatch
 ):
     collected(course, export, whole(code))
-    shared = types.SimpleNamespace(settings={"part4_flow": b""}, seeds="")
-    key = notebook.task_key(b"", "", class_run._submission(course, "ann", "part4_flow"))
+    released = {"part4_flow": course.released("part4_flow").read_bytes()}
+    plan = class_run._Plan(course, RunSettings(20_000, 1), released, Config())
+    key = plan._key("part4_flow", plan._submission("ann", "part4_flow"))
     for level in (levels.LEVELS[0], levels.LEVELS[-1]):
         results.save(
-            replace(notebook.ungraded("ann", "part4_flow", "", key), box=level.name),
+            replace(results.ungraded("ann", "part4_flow", "", key), sandbox=level.name),
             course.folder / "results",
         )
         for now in (levels.LEVELS[-1], levels.LEVELS[1]):
             monkeypatch.setattr(levels, "strictest", lambda now=now: now)
-            assert class_run._stale(course, shared, "ann", "part4_flow") == (
+            assert plan.is_stale("ann", "part4_flow") == (
                 level is levels.LEVELS[-1] and now is levels.LEVELS[1]
             )
 
@@ -461,9 +463,7 @@ def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(
 
 
 def outcome(files, level=LEVEL, episodes=2, seconds=120):
-    """{"mse": `Verdict`'s dict, "flow": …} of the rollouts of such a hand-in, by the course's own
-    Execute.
-    """
+    """The verdicts on the rollouts of such a hand-in, by method."""
     notebook = substitute(build.student_notebook(rubric.PARTS["part4_flow"]), FORMAT)
     imports = nbformat.v4.new_code_cell("import score\nstate_dim, action_dim, chunk_size = 5, 2, 8")
     needed = ("part4-script", "part4-rollouts_mse", "part4-rollouts_flow")
@@ -471,22 +471,12 @@ def outcome(files, level=LEVEL, episodes=2, seconds=120):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o711)
         hand_in(Path(folder), files)
-        execute = Execute(
-            first_seed=20_000,
-            episodes=episodes,
-            notebook_seconds=seconds,
-            timeout=seconds,
-            level=level,
-            filmed=0,
-        )
-        _, resources = execute.preprocess(
-            notebook, {"metadata": {"path": folder}, "nbgrader": {"notebook": "part4_flow"}}
-        )
-    assert resources["pusht"]["stopped"] == ""
-    return {
-        method: resources["pusht"]["ledger"][f"part4-rollouts_{method}"]["verdict"]
-        for method in METHODS
-    }
+        limits = Limits(cell_seconds=seconds, notebook_seconds=seconds)
+        settings = RunSettings(20_000, episodes, filmed=0, limits=limits)
+        part = rubric.PARTS["part4_flow"]
+        execution = execute(notebook, part, Path(folder), settings, level=level)
+    assert execution.stopped == ""
+    return {method: execution.cells[f"part4-rollouts_{method}"] for method in METHODS}
 
 
 def boxed(level):
@@ -544,8 +534,8 @@ def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the
         got = outcome(files, episodes=10)
         with pytest.raises(BlockingIOError):
             listener.accept()
-    assert got["mse"]["points"] > 1 and "over 10 episodes" in got["mse"]["sentence"]
-    assert (got["flow"]["points"], got["flow"]["sentence"]) == (
+    assert got["mse"].points > 1 and "over 10 episodes" in got["mse"].sentence
+    assert (got["flow"].points, got["flow"].sentence) == (
         0,
         "exp/flow/m.pkl raised ValueError: it ran, and did 0 things.",
     )
@@ -556,10 +546,10 @@ def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the
 def test_without_a_box_nothing_is_loaded_and_safetensors_are_asked_for(code):
     got = outcome(whole(code), level=boxed(levels.LEVELS[-1]))
     for method in METHODS:
-        assert got[method]["points"] == 0
+        assert got[method].points == 0
         assert (
             f"hand in your {method} policy's weights as exp/{method}/policy.safetensors"
-            in got[method]["sentence"]
+            in got[method].sentence
         )
 
 
@@ -575,7 +565,7 @@ def test_at_every_level_with_a_box_whole_models_are_rolled_out(code, level):
         },
     )
     got = outcome(files, level=boxed(level), episodes=10)
-    assert got["mse"]["points"] > 1 and got["flow"]["points"] > 2
+    assert got["mse"].points > 1 and got["flow"].points > 2
 
 
 def as_hw1(code, model):
@@ -630,22 +620,23 @@ def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(
     (base / "export.zip").write_bytes(zipped({"ann.zip": path.read_bytes(), "bo.zip": other}))
     collect(course, base / "export.zip")
     grades = {
-        (found.student, found.cell): found for found in grade_course(course, parts=["part4_flow"])
+        (student, cell): verdict
+        for (student, _, cell), verdict in grade_course(course, parts=["part4_flow"]).items()
     }
     for student in ("ann", "bo"):
         for question in ("q4_1", "q4_2", "q4_3", "q4_4"):
             assert grades[student, f"part4-{question}"].points == 0
             assert (
                 "a hand-in of the script assignment, whose rollouts are graded"
-                in grades[student, f"part4-{question}"].reason
+                in grades[student, f"part4-{question}"].sentence
             )
         for method in METHODS:
-            assert "over 3 episodes" in grades[student, f"part4-rollouts_{method}"].reason
-        assert "to be read by a person" in grades[student, "part4-report_curves"].reason
+            assert "over 3 episodes" in grades[student, f"part4-rollouts_{method}"].sentence
+        assert "to be read by a person" in grades[student, "part4-report_curves"].sentence
     assert (
-        "0.42 earns all points" in grades["ann", "part4-rollouts_mse"].reason
+        "0.42 earns all points" in grades["ann", "part4-rollouts_mse"].sentence
     )  # the shipped demonstrations' bar
-    assert "0.44 earns all points" in grades["bo", "part4-rollouts_mse"].reason
+    assert "0.44 earns all points" in grades["bo", "part4-rollouts_mse"].sentence
     page = (course.folder / "feedback/bo/pusht/feedback.html").read_text()
     assert (
         "a hand-in of the script assignment, whose rollouts are graded here and whose report a"

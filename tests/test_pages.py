@@ -12,11 +12,12 @@ from browser import chromium_page, needs_chromium
 
 from pusht import demos
 from score import rubric
-from score.course.grading.results import CellResult, PartResult, RolloutResult
+from score.course.grading.results import PartResult, RolloutResult
 from score.course.report.class_page import class_page
 from score.course.report.feedback import feedback as feedback_page
 from score.course.report.points import ManualGrade, part_points
 from score.rollouts.loss_curves import load_losses, loss_path
+from score.verdict import Verdict
 
 HOSTILE = (
     "</title></style><script>alert(1)</script><img src=x onerror='alert(2)'>"
@@ -41,13 +42,12 @@ def graded(part, student="ada", sentence="Right.", points=1.0, losses=None, film
     cells, rollouts = {}, {}
     for entry in part.graded():
         written = isinstance(entry, rubric.ManualQuestion)
-        cells[part.cell_id(entry)] = CellResult(
+        cells[part.cell_id(entry)] = Verdict(
             entry.name,
             0.0 if written else points * entry.points,
             float(entry.points),
             sentence,
-            1.0,
-            written,
+            unread=written,
         )
     for policy in part.policies:
         curve = load_losses(loss_path(policy, "shipped")) if losses is None else losses
@@ -66,7 +66,7 @@ def graded(part, student="ada", sentence="Right.", points=1.0, losses=None, film
         part=part.name,
         key="a key of results",
         kit="kit 1",
-        box="namespaces",
+        sandbox="namespaces",
         stopped="",
         missing="",
         seconds={"rollouts": 90.0, "questions": 2.0},
@@ -120,7 +120,7 @@ def hostile():
         "part2_cvae",
         missing=HOSTILE,
         kit=HOSTILE,
-        box=HOSTILE,
+        sandbox=HOSTILE,
         flags=[HOSTILE],
         seconds={HOSTILE: 1.0},
     )
@@ -403,7 +403,9 @@ def test_the_report_says_once_what_to_look_at():
     )
     results = {
         "ada": {"part1_mlp": stopped},
-        "bob": {"part1_mlp": graded("part1_mlp", "bob", box="processes", kit="kit 2", flags=[])},
+        "bob": {
+            "part1_mlp": graded("part1_mlp", "bob", sandbox="processes", kit="kit 2", flags=[])
+        },
     }
     pair = SimpleNamespace(
         kind="weights",

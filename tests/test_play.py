@@ -308,7 +308,7 @@ def test_a_notebook_does_not_grow_with_what_is_played(table):
     assert len(before["first"]) < 20_000 and len(before["_esm"]) < 10_000
     answers = []
     widget.send = lambda answer, buffers: answers.append((answer, buffers))
-    for step in range(30):
+    for _ in range(30):
         widget._handle_custom_msg({"push": [1, 0]}, [])
     assert len(answers) == 30 and answers[-1][0]["status"] and answers[-1][1][0][:4] == b"\x89PNG"
     assert widget.get_state() == before

@@ -14,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import crossed
 
-from score.protocol import _HEAD, MAX_BYTES, SOCKET, Line, ProtocolError, converse, pack, unpack
+from score.protocol import (
+    _HEAD,
+    MAX_BYTES,
+    SOCKET,
+    Connection,
+    ProtocolError,
+    converse,
+    pack,
+    unpack,
+)
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -62,7 +71,7 @@ def test_plain_data_arrives_as_it_was_sent(message):
     ids=str,
 )
 def test_arrays_arrive_with_their_type_and_shape(array):
-    assert same({"got": [array, (array,)]}, crossed({"got": [array, (array,)]}))
+    assert same({"outputs": [array, (array,)]}, crossed({"outputs": [array, (array,)]}))
 
 
 def test_numbers_of_numpy_arrive_as_plain_ones():
@@ -74,7 +83,7 @@ def test_numbers_of_numpy_arrive_as_plain_ones():
 )
 def test_nothing_else_is_sent(value):
     with pytest.raises(TypeError, match="cannot cross"):
-        pack({"got": value})
+        pack({"outputs": value})
 
 
 @pytest.mark.parametrize(
@@ -115,21 +124,21 @@ def ends():
 def test_a_message_that_announces_too_much_is_refused_before_it_is_read(ends):
     ends[0].sendall(_HEAD.pack(MAX_BYTES, 1))
     with pytest.raises(ProtocolError, match="more than"):
-        Line(ends[1]).receive()
+        Connection(ends[1]).receive()
 
 
 def test_who_says_nothing_in_time_or_hangs_up_is_told_apart(ends):
     ends[0].sendall(b"\x01")
     with pytest.raises(ProtocolError, match="in time"):
-        Line(ends[1], time.monotonic() + 0.05).receive()
+        Connection(ends[1], time.monotonic() + 0.05).receive()
     ends[0].close()
     with pytest.raises(ProtocolError, match="ended in the middle"):
-        Line(ends[1]).receive()
+        Connection(ends[1]).receive()
 
 
 def test_without_a_grader_nothing_is_judged_and_nothing_earned(monkeypatch, capsys):
     monkeypatch.delenv(SOCKET, raising=False)
-    verdict = converse({"question": "Q1.1"}, lambda given: {}, "Q1.1", 5)
+    verdict = converse({"question": "Q1.1"}, lambda inputs: {}, "Q1.1", 5)
     assert (
         verdict.points == 0.0
         and "without the course's configuration" in verdict.sentence
@@ -145,12 +154,12 @@ def test_a_kernel_answers_until_the_verdict_comes(tmp_path, monkeypatch, capsys)
     def grader():
         connection, _ = listener.accept()
         with connection:
-            line = Line(connection)
-            heard.append(line.receive())
-            for given_ in (np.arange(3), "last"):
-                line.send({"given": given_})
-                heard.append(line.receive())
-            line.send(
+            end = Connection(connection)
+            heard.append(end.receive())
+            for inputs in (np.arange(3), "last"):
+                end.send({"inputs": inputs})
+                heard.append(end.receive())
+            end.send(
                 {"verdict": {"name": "Q", "points": 1.0, "max_points": 2.0, "sentence": "So so."}}
             )
 
@@ -159,9 +168,9 @@ def test_a_kernel_answers_until_the_verdict_comes(tmp_path, monkeypatch, capsys)
         listener.listen()
         thread = threading.Thread(target=grader)
         thread.start()
-        verdict = converse({"question": "Q"}, lambda given_: given_, "Q", 2)
+        verdict = converse({"question": "Q"}, lambda inputs: inputs, "Q", 2)
         thread.join()
-    assert same(heard, [{"question": "Q"}, {"got": np.arange(3)}, {"got": "last"}])
+    assert same(heard, [{"question": "Q"}, {"outputs": np.arange(3)}, {"outputs": "last"}])
     assert (verdict.points, verdict.sentence) == (
         1.0,
         "So so.",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from answers import cvae, mlp
+from answers import cvae, ddpm, mlp
 
 from score.questions import EXTENSIONS, QUESTIONS
 from score.questions.base import TRIALS, as_array, gradients, with_hint, wrong
@@ -11,7 +11,7 @@ from score.questions.kinds import InferenceQuestion, NumberQuestion
 from score.questions.mistakes import Mistake, alike, hint_of, nearest_hint, squared_error
 from score.verdict import AnswerError
 
-RIGHT = {**mlp.RIGHT, **cvae.RIGHT}
+RIGHT = {**mlp.RIGHT, **cvae.RIGHT, **ddpm.RIGHT}
 KINDS = [
     name
     for name, question in QUESTIONS.items()

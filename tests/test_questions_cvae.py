@@ -28,7 +28,7 @@ from wire import checked
 
 import score
 from score.questions import QUESTIONS
-from score.questions.cvae_agent import judge_noise
+from score.questions.cvae.agent import judge_noise
 
 # torch warns of the shapes that some of the wrong losses bring together, and numpy of roots and logarithms that are none.
 pytestmark = pytest.mark.filterwarnings(

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import nbformat
 import numpy as np
@@ -22,13 +23,13 @@ import score
 from score import questions, rubric
 from score.cells import read_marker
 from score.course.collect.repair import repair
-from score.course.nbgrader.preprocessors import Execute
+from score.course.grading.execution import is_run
 from score.course.notebooks import build
 from score.course.report.similarity.answers import answer_cells
 from score.questions import EXTENSIONS
 from score.student.comparison import recall, try_out
 from score.student.progress import KEPT, read_progress
-from score.verdict import Checked
+from score.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name, answer", all_of(RIGHT))
 def test_right_answers_pass_however_they_are_written(name, answer):
-    assert score.check(name, answer) == Checked(name, True, "Right.")
+    assert score.check(name, answer) == Verdict(name, 0.0, 0.0, "Right.", right=True)
 
 
 @pytest.mark.parametrize("name, answer", all_of(RIGHT))
@@ -55,6 +56,15 @@ def test_wrong_answers_are_refused_with_the_hint_that_names_the_mistake(name, an
     assert not checked.right
     assert phrase in checked.sentence
     assert "\n" not in checked.sentence and len(checked.sentence) < 1000
+
+
+def test_a_step_that_is_wrong_beyond_the_notebooks_schedule_alone_is_refused():
+    def wrong_from_100_on(pred_epsilon, k, k_prev, a_k, alpha_bar):
+        return ddim_step(pred_epsilon, k, min(k_prev, 99), a_k, alpha_bar)
+
+    checked = score.check("E3.1", wrong_from_100_on)
+    assert not checked.right
+    assert checked.sentence.startswith("The step from k = ")
 
 
 @pytest.mark.parametrize(
@@ -204,11 +214,10 @@ def test_a_repair_asks_for_no_extension(answered):
 
 
 def test_in_class_an_extensions_cell_is_not_run(answered):
-    execute = Execute()
-    execute._stopped, execute._grader = "", None  # the grader would be told of any cell that runs
-    for cell in answered.cells:
-        if " extension E" in cell.source:
-            assert execute.preprocess_cell(cell, {}, 0) == (cell, {})
+    cells = [cell for cell in answered.cells if cell.cell_type == "code"]
+    for cell in cells:
+        assert is_run(cell) == (not re.match("# .* (practice|extension)", cell.source))
+    assert any(" extension E" in cell.source for cell in cells)
 
 
 def test_an_extension_is_not_compared_with_others():

@@ -13,10 +13,10 @@ from answers.flow import MSE, RIGHT, WRONG, Flow, loop, of_self
 
 import score
 from score import questions, rubric
-from score.questions import training_loop
-from score.questions.flow_loss import tau_hint
+from score.questions.flow import training_loop
+from score.questions.flow.loss import tau_hint
+from score.questions.flow.velocity import MANY
 from score.questions.mistakes import flow_noise_hint
-from score.questions.velocity import MANY
 
 # torch warns of the shapes that some of the wrong losses bring together.
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")

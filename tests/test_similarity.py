@@ -290,8 +290,19 @@ def test_a_reference_handed_in_is_found(course, demonstrations, change):
     [pair] = find(course)
     assert pair.students == ("ann", f"the kit's reference, {demonstrations}")
     assert change is noisy or (
-        pair.likeness == 1 and "those of ann are in half precision" in pair.sentence
+        pair.likeness == 1 and "the student's are in half precision" in pair.sentence
     )
+
+
+def test_a_class_that_hands_in_a_reference_makes_two_lines(course):
+    reference = load_checkpoint(reference_path(PART.policies[0], "shipped"))
+    train(course, **{f"student{i:02}": reference for i in range(5)})
+    with_each_other, with_kit = find(course)
+    assert with_each_other.students == ("student00", "student01")
+    assert "both are in half precision" in with_each_other.sentence
+    assert with_kit.students == ("student00", "the kit's reference, shipped")
+    for pair in (with_each_other, with_kit):
+        assert pair.sentence.endswith("student03, student04.")
 
 
 def test_a_class_with_the_notebooks_seed_makes_one_line_in_which_a_changed_copy_stands_out(course):

@@ -174,7 +174,7 @@ def test_dataclasses_of_a_notebook_work(tmp_path):
 @pytest.mark.parametrize(
     "cells, message",
     [
-        (["x = 1", "def f(:\n    pass"], r"a\.ipynb, code cell 2, line 1, is no Python: "),
+        (["x = 1", "def f(:\n    pass"], r"a\.ipynb, code cell 2, line 1, is not valid Python: "),
         (
             ["import no_such_module"],
             r"code cell 1 cannot be loaded, ModuleNotFoundError: .*no_such_module",
@@ -275,11 +275,11 @@ def test_what_is_still_to_be_written_is_named(whole, tmp_path):
         ([TRAIN], r"^MSEPolicy is not defined"),
         (
             [POLICIES, "def train(policy, loader):\n    pass"],
-            r"^train takes other arguments .*too many positional",
+            r"^train is called with arguments that it does not take: .*too many positional",
         ),
         (
             [POLICIES.replace("hidden_dims=", "widths="), TRAIN],
-            r"^MSEPolicy takes other arguments .*hidden_dims",
+            r"^MSEPolicy is called with arguments that it does not take: .*hidden_dims",
         ),
     ],
 )

@@ -141,7 +141,7 @@ def test_a_course_is_created_and_built_for_gradescope(installed):
     assert bundle == bundle_bytes(course / "bundle" / "notebooks"), "the checkout's is another"
     with zipfile.ZipFile(course / "gradescope.zip") as archive:
         kit = {name for name in archive.namelist() if name.startswith("kit/")}
-    assert {"kit/pusht/demos.py", "kit/requirements.lock", "kit/losses/expected_mlp_loss.pkl"} < kit
+    assert {"kit/pusht/sim.py", "kit/requirements.lock", "kit/losses/expected_mlp_loss.pkl"} < kit
 
 
 def test_in_the_box_nothing_of_the_instructors_is_seen(installed):

@@ -6,6 +6,7 @@ import struct
 import warnings
 import zlib
 from lzma import LZMAError
+from typing import Any
 
 import numpy as np
 import zarr
@@ -120,7 +121,7 @@ def _check_kind(name: str, shape: tuple[int, ...], dtype: np.dtype, where: str) 
         raise DemosError(f"{where} claims shape {shape} for {name}, no real set: {FETCH_AGAIN}.")
 
 
-def _check_chunks(array: zarr.Array, name: str, files: dict[str, bytes], where: str) -> None:
+def _check_chunks(array: zarr.Array[Any], name: str, files: dict[str, bytes], where: str) -> None:
     """Refuse what an interrupted copy leaves and zarr would decode all the same: chunks that are
     missing, and Blosc chunks that were cut short.
     """

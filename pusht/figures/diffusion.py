@@ -56,8 +56,8 @@ def noise_schedule(betas: np.ndarray | torch.Tensor) -> Picture:
         (np.sqrt(1 - left), ORANGE, "√(1 − ᾱ)", "times noise"),
         (np.sqrt(left), BLUE, "√ᾱ", "times signal"),
     ]
-    _curves(page, 44, "Spoiling, step by step", noise)
-    _curves(page, 408, "What stands in the formula", factors)
+    _curves(page, 44, "Adding noise, step by step", noise)
+    _curves(page, 408, "The factors in the formula", factors)
     return page.image(
         f"Two plots over the steps k from 0 to {last}. Left: beta, the noise added in step k, from"
         f" {betas[0]:.2g} to {betas[-1]:.2g}, and alpha-bar, the share of the signal left, from"
@@ -126,7 +126,7 @@ def denoising(model: Any, scheduler: Any, dataset: PushTStateDataset, samples: i
     samples: B, at least 1.
     """
     if samples < 1:
-        raise ValueError(f"{samples} samples are none to draw.")
+        raise ValueError(f"{samples} samples: at least 1 is needed.")
     total = scheduler.num_timesteps
     window = find_crossroads(dataset).windows[0]
     state = in_pixels(dataset, window)[0][-1]
@@ -139,9 +139,9 @@ def denoising(model: Any, scheduler: Any, dataset: PushTStateDataset, samples: i
         page = Page(424)
         _dots(page.scene(8, 8, 408, state, limits), chunks[i], second)
         page.heading(442, 34, names[i])
-        lines = ["The step that is taken back next.", "The fewer are left, the less noise."]
+        lines = ["The step that is undone next.", "The fewer are left, the less noise."]
         if i == total:
-            lines = ["All noise is taken away: these are", "the chunks."]
+            lines = ["All noise is removed: these are", "the chunks."]
         page.notes(442, 62, lines)
         return page.image(f"{samples} chunks over the scene, {names[i]}.")
 

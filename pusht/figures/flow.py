@@ -85,7 +85,7 @@ def velocity(
             f"A state is five finite numbers, not {np.array2string(state, threshold=9)}."
         )
     if min(samples, steps) < 1:
-        raise ValueError(f"{samples} samples in {steps} steps are nothing to draw.")
+        raise ValueError(f"{samples} samples in {steps} steps: at least 1 of each is needed.")
     flow = _Flow(policy, normalizer, state, samples, range(policy.chunk_size)[index], steps)
     return Moving(flow.still(), "τ", [f"{tau:.2f}" for tau in flow.taus], 0, flow.frame)
 

@@ -105,7 +105,7 @@ def cvae() -> Picture:
 
 def _cvae_in_training(page: Page) -> None:
     page.heading(8, 22, "Training")
-    page.notes(84, 22, ["the encoder sees what the demonstrator did, and says which z that was"])
+    page.notes(84, 22, ["the encoder sees what the demonstrator did, and encodes it as z"])
     _block(page, 8, 48, 112, 36, "actions A", _ACTIONS)
     _block(page, 8, 126, 112, 36, "observations O", PALE)
     _block(page, 152, 48, 96, 114, "encoder", _NORM)
@@ -136,7 +136,7 @@ def _cvae_in_training(page: Page) -> None:
 
 def _cvae_acting(page: Page) -> None:
     page.heading(8, 246, "Acting")
-    page.notes(84, 246, ["there are no actions to look at: the decoder alone, z = 0"])
+    page.notes(84, 246, ["there are no actions to encode: the decoder alone, with z = 0"])
     for x, y, width, height, name in [
         (8, 276, 112, 36, "actions A"),
         (152, 276, 96, 74, "encoder"),
@@ -160,7 +160,7 @@ def chunk_policies(state_dim: int, chunk_size: int, action_dim: int) -> Picture:
     """
     page, flat = Page(330), chunk_size * action_dim
     page.heading(8, 22, "MSE policy")
-    page.notes(112, 22, ["one look, one answer"])
+    page.notes(112, 22, ["called once for each chunk"])
     _block(page, 8, 48, 150, 36, "state", PALE)
     _block(page, 290, 42, 130, 48, "MLP", _LINEAR)
     _block(page, 554, 48, 150, 36, "chunk", _ACTIONS)
@@ -171,7 +171,7 @@ def chunk_policies(state_dim: int, chunk_size: int, action_dim: int) -> Picture:
 
     page.axes.plot([8, WIDTH - 8], [124, 124], color=GREY, lw=0.7, ls=(0, (3, 3)))
     page.heading(8, 152, "Flow matching")
-    page.notes(134, 152, ["asked again at every step from noise to chunk"])
+    page.notes(134, 152, ["called again at every step from noise to chunk"])
     for y, name, width, fill in [
         (178, "state", state_dim, PALE),
         (228, "chunk at time τ", flat, _LATENT),
@@ -193,7 +193,7 @@ def chunk_policies(state_dim: int, chunk_size: int, action_dim: int) -> Picture:
         f"Two networks. The MSE policy: an MLP from the state, {state_dim} numbers, to a chunk of"
         f" {chunk_size} actions. Flow matching: an MLP from the state, the chunk at time tau and"
         " tau itself to a velocity of the chunk's shape, which moves the chunk along before the"
-        " network is asked again."
+        " network is called again."
     )
 
 
@@ -216,7 +216,7 @@ def unet(down_dims: Sequence[int], pred_horizon: int) -> Picture:
     steps = [pred_horizon // 2**level for level in range(len(dims))]
     outermost = _unet_levels(page, dims, steps)
     _block(page, outermost[1] - 48, 59, 96, 38, "convolution", _LINEAR)
-    for x, name in zip(outermost, ("noisy actions", "noise, guessed"), strict=True):
+    for x, name in zip(outermost, ("noisy actions", "predicted noise"), strict=True):
         page.text(x, 46, f"{name}  2 × {pred_horizon}", weight="bold")
     _unet_legend(page)
     sizes = ", ".join(f"{c} channels of {t} steps" for c, t in zip(dims, steps, strict=True))

@@ -58,8 +58,8 @@ class Player(Live):
             raise ValueError("There is no episode to play.")
         if len(policies) > len(STYLES):
             raise ValueError(
-                f"{len(policies)} policies find no place side by side: choose {len(STYLES)} of"
-                " them."
+                f"{len(policies)} policies are too many to show side by side: choose"
+                f" {len(STYLES)} of them."
             )
         if len(set(counts.values())) > 1:
             listed = " and ".join(f"{count} of {name}" for name, count in counts.items())

@@ -54,7 +54,7 @@ def task() -> Picture:
         text = f"{value:.2f} rad" if i == 4 else f"{value:.0f} px"
         page.entry(left, 80 + 27 * i, name, text, colour)
     page.heading(left, 250, "action")
-    page.notes(left, 270, ["what it answers: 2 numbers"])
+    page.notes(left, 270, ["what the policy returns: 2 numbers"])
     for i, (name, value) in enumerate(zip(["target_x", "target_y"], action, strict=True)):
         page.entry(left, 288 + 27 * i, name, f"{value:.0f} px", VERMILION)
     page.heading(left, 377, "goal")

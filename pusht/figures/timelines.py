@@ -49,8 +49,8 @@ def receding_horizon(
         ("actions predicted", range(pred_horizon), PALE),
         ("actions executed", range(first, last), ORANGE),
     ]
-    _round(page, "first look", 60, _LEFT, cell, rows)
-    _round(page, "next look", 212, _LEFT + action_horizon * cell, cell, rows)
+    _round(page, "first call", 60, _LEFT, cell, rows)
+    _round(page, "next call", 212, _LEFT + action_horizon * cell, cell, rows)
     belongs = "chunk[0] belongs to the time of obs[0], the first observation"
     part = f"chunk[{first}:{last}]  =  chunk[To − 1 : To − 1 + Ta]"
     for column, y, note, color in [(obs_horizon, 73, belongs, VERMILION), (last, 145, part, INK)]:
@@ -58,7 +58,7 @@ def receding_horizon(
         page.text(x, y, note, ha="left", path_effects=RIM, color=color)
     legend = (
         f"observations To = {obs_horizon}     predicted Tp = {pred_horizon}     executed before the"
-        f" next look Ta = {action_horizon}"
+        f" next call Ta = {action_horizon}"
     )
     page.notes(_LEFT, 332, [legend])
     return page.image(
@@ -82,7 +82,7 @@ def _round(
     now = left + executed.start * cell
     line: dict[str, Any] = {"color": GREY, "lw": 1, "ls": (0, (2, 2)), "zorder": 0}
     page.axes.plot([now + cell / 2] * 2, [30, top - 4], **line)
-    page.text(now + cell / 2 + 6, top - 14, "the policy is asked", color=GREY, ha="left")
+    page.text(now + cell / 2 + 6, top - 14, "the policy is called", color=GREY, ha="left")
     page.text(_LEFT - 12, top - 14, name, size=HEAD, weight="bold", ha="right")
     for row, (title, places, fill) in enumerate(rows):
         y = top + row * 36

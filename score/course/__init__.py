@@ -1,11 +1,13 @@
 """The instructor's part: notebooks, collection, grading, reports. Needs the extra `instructor`."""
 
+from typing import Any
 
-def configure(config, path):
-    """Fill nbgrader's configuration `config` for the course in the folder of `path`.
+
+def configure(config: Any, path: str) -> None:
+    """Fill nbgrader's configuration `config` for the course in the folder of the file `path`.
 
     A course's nbgrader_config.py calls it, so that an update of the kit reaches every course.
     """
-    from score.course import settings
+    from score.course.nbgrader import configuration
 
-    settings.configure(config, path)
+    configuration.configure(config, path)

@@ -1,12 +1,9 @@
-"""The instructor's part: notebooks from their sources, a course for nbgrader, grading. Needs the
-extra `instructor`.
-"""
+"""A course: its folder, its settings, and how one is made."""
 
 import os
 import secrets
-import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from score import rubric
@@ -14,8 +11,9 @@ from score import rubric
 _SETTINGS = """\
 # Settings of the course. After a change: python -m score course release {folder}
 
-# Where students get the kit: the address at which you put bundle/pusht-kit.zip. It goes into each notebook's set-up cell
-# and badge. For the badge to open the notebook in Colab, put bundle/notebooks/ beside it, best in a GitHub repository
+# Where students get the kit: the address at which you put bundle/pusht-kit.zip. It goes into each
+# notebook's set-up cell and badge. For the badge to open the notebook in Colab, put
+# bundle/notebooks/ beside it, best in a GitHub repository
 # (https://raw.githubusercontent.com/OWNER/REPO/BRANCH/pusht-kit.zip).
 bundle = "{bundle}"
 
@@ -24,7 +22,7 @@ first_seed = {first_seed}
 episodes = {episodes}
 """
 _CONFIG = """\
-# nbgrader reads this wherever it runs in this folder; what the course is stands in course.toml and in the kit.
+# nbgrader reads this file when it runs in this folder. The course's settings are in course.toml.
 from score.course import configure
 
 configure(get_config(), __file__)  # noqa: F821
@@ -46,15 +44,25 @@ class Course:
     episodes: int
 
     @property
-    def source(self):
+    def source(self) -> Path:
+        """The notebooks with solutions, as nbgrader makes the release from them."""
         return self.folder / "source" / ASSIGNMENT
 
     @property
-    def gradebook(self):
+    def gradebook(self) -> str:
+        """The address of nbgrader's database."""
         return f"sqlite:///{self.folder}/gradebook.db"
 
-    def students(self):
-        """Who has handed in, in alphabetical order."""
+    def released(self, part: str) -> Path:
+        """Return the path of a part's released notebook."""
+        return self.folder / "release" / ASSIGNMENT / f"{part}.ipynb"
+
+    def submission(self, student: str) -> Path:
+        """Return the folder of what a student has handed in."""
+        return self.folder / "submitted" / student / ASSIGNMENT
+
+    def students(self) -> list[str]:
+        """Return who has handed in, in alphabetical order."""
         return sorted(
             path.parent.name
             for path in (self.folder / "submitted").glob(f"*/{ASSIGNMENT}")
@@ -62,8 +70,32 @@ class Course:
         )
 
 
-def open_course(folder):
-    """The `Course` in a folder; CourseError when there is none."""
+@dataclass(frozen=True)
+class Limits:
+    """What a graded notebook may take: seconds a cell and altogether, bytes of memory of all its
+    processes together, bytes of outputs.
+    """
+
+    cell_seconds: int = 1800  # the slowest policy's hundred episodes take minutes
+    notebook_seconds: int = 3600
+    memory_bytes: int = 4 * 2**30
+    output_bytes: int = 10 * 2**20
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a course has notebooks graded: the held-out episodes, how many of each policy's are
+    filmed, and the limits.
+    """
+
+    first_seed: int
+    episodes: int
+    filmed: int = 10
+    limits: Limits = field(default_factory=Limits)
+
+
+def open_course(folder: str | os.PathLike[str]) -> Course:
+    """Return the `Course` in a folder; CourseError when there is none."""
     folder = Path(folder).resolve()
     settings = folder / "course.toml"
     try:
@@ -81,9 +113,17 @@ def open_course(folder):
         ) from None
 
 
-def create(folder, *, bundle="", first_seed=None, episodes=rubric.GRADED_EPISODES):
-    """Make a course in an empty or new folder: settings, nbgrader's configuration, sources,
-    release, gradebook.
+def create(
+    folder: Path | str,
+    *,
+    bundle: str = "",
+    first_seed: int | None = None,
+    episodes: int = rubric.GRADED_EPISODES,
+) -> Course:
+    """Make a course in an empty or new folder and return it: its settings, nbgrader's
+    configuration, the notebooks' sources, their release and the gradebook.
+
+    first_seed: of the held-out episodes; drawn for this course when None.
     """
     from score.course.notebooks.release import release
 
@@ -105,40 +145,3 @@ def create(folder, *, bundle="", first_seed=None, episodes=rubric.GRADED_EPISODE
     course = open_course(folder)
     release(course)
     return course
-
-
-def configure(config, path):
-    """Fill nbgrader's configuration `config` for the course in the folder of `path`."""
-    course = open_course(Path(path).parent)
-    config.CourseDirectory.root = str(course.folder)
-    config.CourseDirectory.course_id = course.folder.name
-    config.CourseDirectory.db_url = course.gradebook
-    config.GenerateAssignment.preprocessors = [
-        "score.course.notebooks.build.LockCells",
-        "score.course.nbgrader.preprocessors.ClearNamedSolutions",
-        "nbgrader.preprocessors.ClearOutput",
-        "nbgrader.preprocessors.CheckCellMetadata",
-        "nbgrader.preprocessors.ComputeChecksums",
-        "nbgrader.preprocessors.SaveCells",
-    ]
-    config.Autograde.autograde_preprocessors = [
-        "score.course.nbgrader.preprocessors.Execute",
-        "nbgrader.preprocessors.IgnorePattern",
-        "nbconvert.preprocessors.ClearMetadataPreprocessor",
-        "nbgrader.preprocessors.LimitOutput",
-        "score.course.nbgrader.preprocessors.SaveAutoGrades",
-        "nbgrader.preprocessors.AssignLatePenalties",
-        "nbgrader.preprocessors.CheckCellMetadata",
-    ]
-    config.Execute.first_seed = course.first_seed
-    config.Execute.episodes = course.episodes
-    # a hundred episodes of the slowest policy take minutes; nbgrader's 30 s are for exercises
-    config.Execute.timeout = 1800
-    # What a submission writes to stderr would otherwise score its test cell 0.
-    config.IgnorePattern.enabled = True
-    config.IgnorePattern.pattern = r"(?s)."
-    # nbgrader calls alembic by its bare name. A Jupyter server loads this at every request: the
-    # path is not to grow each time.
-    scripts, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
-    if path.split(os.pathsep)[0] != scripts:
-        os.environ["PATH"] = os.pathsep.join([scripts, path])

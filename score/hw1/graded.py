@@ -4,6 +4,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from pusht import demos
 from pusht.checkpoint import MOMENTS, SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from pusht.files import zip_bytes
@@ -13,10 +15,13 @@ from score.hw1.layout import METHODS, PACKED
 # these and do not keep them.
 HUMAN_STATS = {
     "obs": {
-        "mean": [229.11102, 293.31125, 246.49615, 272.36215, 1.8194934],
-        "std": [101.854706, 96.48949, 63.869595, 65.88839, 1.7861023],
+        "mean": np.array([229.11102, 293.31125, 246.49615, 272.36215, 1.8194934]),
+        "std": np.array([101.854706, 96.48949, 63.869595, 65.88839, 1.7861023]),
     },
-    "action": {"mean": [228.23965, 293.98907], "std": [101.59958, 96.03929]},
+    "action": {
+        "mean": np.array([228.23965, 293.98907]),
+        "std": np.array([101.59958, 96.03929]),
+    },
 }
 
 

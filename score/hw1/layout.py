@@ -10,6 +10,7 @@ Files are named and counted here, and nothing in them is opened.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pusht.checkpoint import SUFFIX
 from score import rubric
@@ -54,7 +55,7 @@ def find(format: Format, members: Sequence[ArchiveMember]) -> Found | None:
     if not whole:
         return None
 
-    def worth(root: str) -> tuple:
+    def worth(root: str) -> tuple[Any, ...]:
         methods = {match["method"] for match, _ in whole[root]}
         return len(methods), max(member.received for _, member in whole[root]), root
 
@@ -88,7 +89,7 @@ def ranked_models(names: Iterable[str]) -> list[str]:
     """
     models = [name for name in names if name.endswith(SUFFIX) or is_pickle(name)]
 
-    def rank(name: str) -> tuple:
+    def rank(name: str) -> tuple[Any, ...]:
         return not name.endswith(SUFFIX), not name.endswith(f"/policy{SUFFIX}"), -_step(name), name
 
     return sorted(models, key=rank)

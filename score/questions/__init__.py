@@ -5,54 +5,24 @@ from collections.abc import Callable
 from score import rubric
 from score.questions import (
     cvae,
-    cvae_agent,
-    cvae_loss,
     ddpm,
-    euler,
     extensions,
-    flow_loss,
+    flow,
     mlp,
-    mse_policy,
-    training_loop,
 )
 from score.questions.base import Arrays, Question, Rng
 from score.verdict import Verdict
 
-
-# -- ADAPTER, to go when no module is left whose QUESTIONS is a dict of (inputs, call, judge) -----
-class _OldQuestion(Question):
-    def __init__(self, name, functions):
-        self.name = name
-        self.inputs, self.call, self.judge = functions  # type: ignore[method-assign]
-
-    inputs = call = judge = None  # type: ignore[assignment]
-
-
-def _questions(questions):
-    if isinstance(questions, dict):
-        return tuple(_OldQuestion(name, functions) for name, functions in questions.items())
-    return questions
-
-
-# -- end of the adapter ---------------------------------------------------------------------------
-
 _MODULES = (
     mlp,
-    cvae_agent,
     cvae,
-    cvae_loss,
     ddpm,
-    mse_policy,
-    training_loop,
-    flow_loss,
-    euler,
+    flow,
 )  # in the order of the parts
 QUESTIONS: dict[str, Question] = {
-    question.name: question for module in _MODULES for question in _questions(module.QUESTIONS)
+    question.name: question for module in _MODULES for question in module.QUESTIONS
 }
-EXTENSIONS: dict[str, Question] = {
-    question.name: question for question in _questions(extensions.EXTENSIONS)
-}
+EXTENSIONS: dict[str, Question] = {extension.name: extension for extension in extensions.EXTENSIONS}
 
 
 def judged(name: str, call: Callable[[Arrays], Arrays], rng: Rng) -> Verdict:

@@ -161,7 +161,7 @@ def flow_noise_hint(noise: np.ndarray) -> str | None:
 # Shapes.
 
 
-def chunk_shape_hint(shape: tuple, right: tuple, output: str, flat: str) -> str:
+def chunk_shape_hint(shape: tuple[int, ...], right: tuple[int, ...], output: str, flat: str) -> str:
     """Return what to do about inference that returns another shape than (B, steps, coordinates).
 
     output, flat: what the question calls the model's output where it is viewed and reshaped.
@@ -178,8 +178,3 @@ def chunk_shape_hint(shape: tuple, right: tuple, output: str, flat: str) -> str:
     if (batch > 1 and shape == (1, steps, dims)) or shape == (steps, dims):
         return "it has to serve a whole batch, not one observation at a time."
     return f"view {output} as (batch_size, pred_horizon, action_dim)."
-
-
-# ADAPTER, to go when no module gives mistakes as {hint: value}.
-def old_mistake(value, candidates, rtol=1e-5):
-    return hint_of(value, (Mistake(v, hint) for hint, v in candidates.items()), rtol)

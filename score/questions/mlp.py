@@ -73,11 +73,16 @@ class LayerWidths(Question):
             )
 
     def expected(
-        self, obs_horizon: int, obs_dim: int, pred_horizon: int, action_dim: int, hidden_dims: list
-    ) -> list:
+        self,
+        obs_horizon: int,
+        obs_dim: int,
+        pred_horizon: int,
+        action_dim: int,
+        hidden_dims: list[int],
+    ) -> list[int]:
         return [obs_horizon * obs_dim, *hidden_dims, pred_horizon * action_dim]
 
-    def hint(self, dims: list, inputs: Arrays) -> str:
+    def hint(self, dims: list[Any], inputs: Arrays) -> str:
         right = self.expected(**inputs)
         width_in, *hidden, width_out = right
         if dims == [10, 256, 256, 256, 256, 256, 32]:

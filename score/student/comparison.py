@@ -26,6 +26,8 @@ from score.rollouts.policies import Inference
 if TYPE_CHECKING:
     from IPython.display import Image
 
+    from pusht.figures.comparison import Result
+
 _FILMED = 4
 _TIMED = 5
 _NO_SCORE = "No policy has been scored here yet: run the last check of a part first."
@@ -170,9 +172,17 @@ def compare_policies(folder: Folder = ".") -> "Image | None":
             f"{rubric.POLICIES[name].label:<22} {score['mean']:.3f} (95 % interval {low:.2f} to"
             f" {high:.2f}), solved {score['success']:.0%}, {score['ms']:.1f} ms a chunk"
         )
-    return figures.compare(
-        [{"name": rubric.POLICIES[name].label, **score} for name, score in kept.items()]
-    )
+    return figures.compare([_result(name, score) for name, score in kept.items()])
+
+
+def _result(name: str, score: dict[str, Any]) -> "Result":
+    return {
+        "name": rubric.POLICIES[name].label,
+        "mean": score["mean"],
+        "interval": score["interval"],
+        "success": score["success"],
+        "ms": score["ms"],
+    }
 
 
 def compare_episodes(folder: Folder = ".") -> dict[str, Episodes]:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from pusht.checkpoint import MAX_BYTES, MOMENTS, SUFFIX
 from score import rubric
@@ -130,7 +131,7 @@ def ranked(members: Iterable[ArchiveMember]) -> dict[str, list[ArchiveMember]]:
         if not member.rejection and (taken := taken_name(member.path)):
             found.setdefault(taken[0], []).append((taken[1], member))
 
-    def worth(row: tuple[Rank, ArchiveMember]) -> tuple:
+    def worth(row: tuple[Rank, ArchiveMember]) -> tuple[Any, ...]:
         rank, member = row
         return rank, member.received, member.modified, member.size
 

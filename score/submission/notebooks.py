@@ -79,8 +79,8 @@ def _missing(part: rubric.Part, name: str, cells: list[tuple[Marker, str]]) -> l
 
 def _answers(part: rubric.Part, cells: list[tuple[Marker, str]]) -> dict[str, dict[str, list[str]]]:
     """Return {question: {id of an answer cell: its bodies, as there may be copies of it}}."""
-    entries = (*part.questions, *part.written)
-    answers: dict[str, dict[str, list[str]]] = {entry.name: {} for entry in entries}
+    names = [*(each.name for each in part.questions), *(each.name for each in part.written)]
+    answers: dict[str, dict[str, list[str]]] = {name: {} for name in names}
     for marker, body in cells:
         for question in marker.questions if marker.kind == "answer" else ():
             answers.get(question, {}).setdefault(marker.id, []).append(body)

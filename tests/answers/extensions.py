@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from answers import table, unanswered
-from score import questions
+from score.questions.ddpm.schedule import cosine_schedule
 
 not_answered = unanswered("E1.1")
 
@@ -295,7 +295,7 @@ def ddpm_mean(pred_epsilon, k, k_prev, a_k, alpha_bar):
 
 
 def of_the_notebook(pred_epsilon, k, k_prev, a_k, alpha_bar):
-    own = torch.tensor(np.cumprod(1 - questions.ddpm.cosine_schedule(100)), dtype=torch.float32)
+    own = torch.tensor(np.cumprod(1 - cosine_schedule(100)), dtype=torch.float32)
     return ddim_step(pred_epsilon, min(k, 99), k_prev, a_k, own)
 
 

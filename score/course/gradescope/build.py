@@ -12,7 +12,6 @@ from pusht import resources
 from pusht.files import write_whole, zip_bytes
 from score import rubric
 from score.course.gradescope.run import SETTINGS, SHARES
-from score.course.nbgrader import gradebook
 from score.course.settings import ASSIGNMENT, Course, CourseError
 
 # Minutes and megabytes are Gradescope's own defaults.
@@ -81,7 +80,6 @@ def _course(course: Course, episodes: int, limits: dict[str, int]) -> dict[str, 
     files = {
         "course/course.toml": settings.encode(),
         "course/nbgrader_config.py": (course.folder / "nbgrader_config.py").read_bytes(),
-        "course/gradebook.db": gradebook.without_students(course),
         f"course/{SETTINGS}": json.dumps(limits).encode(),
     }
     for part in rubric.PARTS:

@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 import traceback
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,14 @@ from score import rubric
 from score.course.collect.collect import collect
 from score.course.collect.plan import plan
 from score.course.grading import results
-from score.course.grading.notebook import Task, grade_part, kit_version, ungraded
-from score.course.grading.results import CellResult, PartResult
+from score.course.grading.cache_keys import kit_version
+from score.course.grading.notebook import Task, grade_part
+from score.course.grading.results import PartResult, ungraded
+from score.course.nbgrader import configuration
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, CourseError, open_course
+from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings, open_course
 from score.submission.formats import graded_files
+from score.verdict import Verdict
 
 # The parts in run_autograder's order, with their shares of the time that is left.
 SHARES = {
@@ -153,32 +156,32 @@ def _grade(folder: Path, student: str, part: str, record: Record) -> None:
             "Nothing keeps students' code from what grades it: can others than root start"
             f" {sys.executable}?"
         )
-    course = _course_files(folder, seconds, settings["megabytes"])
+    course = open_course(folder)
+    run_settings = _run_settings(course, seconds, settings["megabytes"])
     found = folder / "submitted" / student / ASSIGNMENT
     files = {
         name: (found / name).read_bytes()
         for name in (f"{part}.ipynb", *graded_files(rubric.PARTS[part]))
         if (found / name).is_file()
     }
+    released = course.released(part).read_bytes()
+    keys = {policy.name: "" for policy in rubric.PARTS[part].policies}  # nothing is graded again
+    task = Task(student, part, files, released, run_settings, kit_version(), "", keys, {})
     try:
-        graded = grade_part(Task(student, part, files, course, "", kit_version(), "", {}))
+        graded = grade_part(task)
         results.save(graded.result, folder / "results")
     finally:
         levels.end_what_was_left(level)  # the next part's process gives its kernel another user
 
 
-def _course_files(folder: Path, seconds: int, megabytes: int) -> dict[str, bytes]:
-    """Return the course's files for a notebook, its limits in nbgrader's configuration."""
+def _run_settings(course: Course, seconds: int, megabytes: int) -> RunSettings:
+    """Return the settings of one notebook's run, within its share of time and memory."""
     own = psutil.Process().memory_info()
     # The kernel counts the pages that are shared, torch's code above all, as the notebook's.
     free = (megabytes << 20) - (own.rss - own.shared) - _GROWTH
-    limits = {"notebook_seconds": seconds, "memory_bytes": free, "filmed": 0}
-    names = ("gradebook.db", "nbgrader_config.py", "course.toml")
-    course = {name: (folder / name).read_bytes() for name in names}
-    course["nbgrader_config.py"] += "".join(
-        f"\nget_config().Execute.{name} = {value}" for name, value in limits.items()
-    ).encode()
-    return course
+    limits = configuration.limits(configuration.read(course.folder))
+    limits = replace(limits, notebook_seconds=seconds, memory_bytes=free)
+    return RunSettings(course.first_seed, course.episodes, filmed=0, limits=limits)
 
 
 # results.json.
@@ -218,13 +221,13 @@ def _hidden_sentences(found: dict[str, PartResult]) -> list[str]:
     sentences = []
     for part, result in found.items():
         sentences += [f"{part}: {flag}" for flag in result.flags]
-        if result.box:
+        if result.sandbox:
             stages = [f"{stage} {seconds:.0f} s" for stage, seconds in result.seconds.items()]
-            sentences.append(f'{part}: kept apart by "{result.box}"; {", ".join(stages)}.')
+            sentences.append(f'{part}: kept apart by "{result.sandbox}"; {", ".join(stages)}.')
     return sentences
 
 
-def _test(part: rubric.Part, entry: rubric.Graded, cell: CellResult) -> dict[str, Any]:
+def _test(part: rubric.Part, entry: rubric.Graded, cell: Verdict) -> dict[str, Any]:
     """Return the entry of a test cell.
 
     It has no score where a person is to give it, so that the total is the autograder's own.

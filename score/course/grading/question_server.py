@@ -1,214 +1,253 @@
-"""The grader: draws the inputs, drives the simulators and keeps the points; of a submission it gets
-arrays over a socket.
+"""The process that judges: it draws the inputs, drives the simulators and keeps the points. Of a
+submission it gets arrays, over a socket.
 """
 
 import contextlib
 import os
-import re
 import select
 import socket
 import threading
 import time
 import traceback
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from pusht import video
+from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.course.grading import audit
-from score.protocol import Line, ProtocolError
+from score.course.grading.results import RolloutResult, entries_by_cell
+from score.course.settings import RunSettings
+from score.protocol import Connection, ProtocolError, one_line
 from score.questions import judged
-from score.rollouts.evaluate import film, no_rollouts, rollouts_verdict, score_policy
+from score.rollouts.evaluate import (
+    film,
+    no_rollouts,
+    rollouts_verdict,
+    score_policy,
+)
 from score.rollouts.loss_curves import epoch_losses
 from score.rollouts.policies import load_submission_checkpoint
 from score.verdict import AnswerError, Verdict
 
 QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
-STAGES = ("questions", "rollouts", "evidence", "film")
-_CALLS = 1000  # of a question; the longest asks some dozens of times
-FILMED = 10
+STAGES = ("questions", "rollouts", "audit", "film")
+_ONCE = "When graded, a check is judged once, in its own cell."
+_NOTHING = Verdict("", 0.0, 0.0, _ONCE)  # for a kernel that asks between the test cells
+_CALLS = 1000  # of a question; the longest calls the answer some dozens of times
 _LOSSES = 10_000  # of a curve, to be shown: more than any training of the course has epochs
 
 
-@dataclass
-class Entry:
-    """What the ledger says of one test cell. flags: for the instructor alone, what speaks against
-    it or wants a look.
+@dataclass(frozen=True)
+class Check:
+    """What a test cell has judged.
+
+    kind: of its request. title: of its verdict. seconds: that it may take.
     """
 
-    verdict: dict
+    kind: Literal["question", "rollouts"]
+    name: str
+    title: str
+    points: float
     seconds: float
-    flags: list
+
+    def failed(self, reason: str) -> Verdict:
+        """Return the verdict of no points, for a reason."""
+        return Verdict(self.title, 0.0, self.points, reason)
 
 
-@dataclass
-class Grader:
+def checks(part: rubric.Part) -> dict[str, Check]:
+    """Return the checks of a part by the id of their test cell."""
+    found = {}
+    for cell, entry in entries_by_cell(part).items():
+        points = float(entry.points)
+        if isinstance(entry, rubric.Question):
+            found[cell] = Check("question", entry.name, entry.name, points, QUESTION_SECONDS)
+        elif isinstance(entry, rubric.Policy):
+            title = entry.rollouts_title
+            found[cell] = Check("rollouts", entry.name, title, points, ROLLOUT_SECONDS)
+    return found
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """The verdict on one test cell, the seconds it took, and for the instructor alone what speaks
+    against it or wants a look.
+    """
+
+    verdict: Verdict
+    seconds: float
+    flags: list[str]
+
+
+class QuestionServer:
     """Judges one notebook's answers, each while its own test cell runs, and once.
 
-    socket_path: where the kernel reaches it. submission: folder with the hand-in files, to which
-    films are added.
-    first_seed, episodes: the held-out episodes; questions draw from the same seed. known: policy's
-    name -> what rolling it out came to before, where nothing has changed that it depends on.
-    filmed: of a policy's episodes, how many. ledger: test cell -> `Entry`; rollouts: policy's name
-    -> what becomes a `RolloutResult`; seconds: by stage.
+    socket_path: where the kernel reaches it. part: the notebook's. folder: where the hand-in files
+    are, and films go. known: results of rollouts by policy's name that need not be done again.
+
+    ledger: `LedgerEntry` by test cell. rollouts: `RolloutResult` by policy's name, a new one
+    without its key. seconds: by stage.
     """
 
-    socket_path: str
-    submission: Path
-    first_seed: int
-    episodes: int
-    known: dict = field(default_factory=dict)
-    filmed: int = FILMED
-    ledger: dict = field(default_factory=dict)
-    rollouts: dict = field(default_factory=dict)
-    seconds: dict = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    def __init__(
+        self,
+        socket_path: Path,
+        part: rubric.Part,
+        folder: Path,
+        settings: RunSettings,
+        known: dict[str, RolloutResult],
+    ) -> None:
+        self.ledger: dict[str, LedgerEntry] = {}
+        self.rollouts: dict[str, RolloutResult] = {}
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self._path, self._folder, self._settings, self._known = socket_path, folder, settings, known
+        self._checks = checks(part)
+        self._cell: str | None = None
 
-    def __enter__(self):
-        self._cell = None
-        self._end, self._ended = (
-            socket.socketpair()
-        )  # not a connection to the path: a kernel may have put another socket there
+    def __enter__(self) -> "QuestionServer":
+        # The end is not a connection to the path: a kernel may have put another socket there.
+        self._end, self._ended = socket.socketpair()
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.socket_path)
-        os.chmod(self.socket_path, 0o666)  # the folder around it says who gets here
+        self._listener.bind(str(self._path))
+        os.chmod(self._path, 0o666)  # the folder around it decides who gets here
         self._listener.listen(8)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._end.close()
         self._thread.join()
         self._ended.close()
         self._listener.close()
 
-    def expect(self, cell):
-        """From now on judge what the test cell of this id asks for; None: nothing."""
+    @contextlib.contextmanager
+    def expecting(self, cell: str | None) -> Iterator[None]:
+        """Judge the check of the test cell with this id, and no other; with None, none."""
         self._cell = cell
-
-    def _serve(self):
-        while self._ended not in select.select([self._listener, self._ended], [], [])[0]:
-            connection, _ = self._listener.accept()
-            with connection:
-                self._converse(connection, self._cell)
-
-    def _converse(self, connection, cell):
-        asked, name, title, points, limit = expected(cell)
-        started = time.monotonic()
-        line = Line(connection, started + limit)
-        flags = []
         try:
-            request = line.receive()
-            if cell is None or cell in self.ledger or request != {asked: name}:
-                line.send(
-                    {
-                        "verdict": asdict(
-                            Verdict(
-                                title,
-                                0.0,
-                                points,
-                                "In class a check is judged once, in its own cell.",
-                            )
-                        )
-                    }
-                )
+            yield
+        finally:
+            self._cell = None
+
+    def _serve(self) -> None:
+        while self._ended not in select.select([self._listener, self._ended], [], [])[0]:
+            accepted, _ = self._listener.accept()
+            with accepted:
+                self._converse(accepted, self._cell)
+
+    def _converse(self, accepted: socket.socket, cell: str | None) -> None:
+        check, started = self._checks.get(cell or ""), time.monotonic()
+        seconds = check.seconds if check else QUESTION_SECONDS
+        connection = Connection(accepted, started + seconds)
+        flags: list[str] = []
+        with contextlib.suppress(ProtocolError):  # a kernel that is gone needs no answer
+            if check is None or cell is None or cell in self.ledger:
+                connection.receive()
+                connection.send_verdict(check.failed(_ONCE) if check else _NOTHING)
                 return
-            verdict = (
-                self._question(name, line)
-                if asked == "question"
-                else self._rollouts(rubric.POLICIES[name], line, flags)
-            )
+            verdict = self._judge(check, connection, flags)
+            if verdict:
+                self.ledger[cell] = LedgerEntry(verdict, time.monotonic() - started, flags)
+            connection.send_verdict(verdict or check.failed(_ONCE))
+
+    def _judge(self, check: Check, connection: Connection, flags: list[str]) -> Verdict | None:
+        """Return the verdict on a check; None where the kernel does not begin by naming it."""
+        try:
+            if connection.receive() != {check.kind: check.name}:
+                return None
+            if check.kind == "question":
+                return self._question(check.name, connection)
+            return self._rollouts(rubric.POLICIES[check.name], connection, flags)
         except ProtocolError as error:
-            if cell is None or cell in self.ledger:
-                return
-            verdict = Verdict(title, 0.0, points, f"The notebook {error}.")
-        except Exception as error:  # a forged answer can make a judge raise anything: it earns nothing, and is shown to a person
-            verdict = Verdict(
-                title,
-                0.0,
-                points,
-                "The notebook answered what the question does not ask for"
-                f" ({type(error).__name__}).",
-            )
+            return check.failed(f"The notebook {error}.")
+        except Exception as error:  # a forged answer can make a judge raise anything
             where = traceback.extract_tb(error.__traceback__)[-1]
             flags.append(
-                f"{title}: the judge stopped at the answer: {type(error).__name__}:"
-                f" {_sentence(error)} ({Path(where.filename).name}, line {where.lineno})"
+                f"{check.title}: the judge stopped at the answer: {type(error).__name__}:"
+                f" {one_line(error)} ({Path(where.filename).name}, line {where.lineno})"
             )
-        self.ledger[cell] = Entry(asdict(verdict), time.monotonic() - started, flags)
-        try:
-            line.send({"verdict": asdict(verdict)})
-        except ProtocolError:
-            return  # the verdict is in the ledger; a kernel that is gone needs no answer
+            return check.failed(
+                "The notebook answered what the question does not ask for"
+                f" ({type(error).__name__})."
+            )
 
-    def _question(self, name, line):
-        rng = np.random.default_rng([self.first_seed, *name.encode()])
-        left = iter(range(_CALLS))
+    def _question(self, name: str, connection: Connection) -> Verdict:
+        rng = np.random.default_rng([self._settings.first_seed, *name.encode()])
+        calls_left = iter(range(_CALLS))
 
-        def called(given):
-            next(left)
-            return _asked(line, given)
+        def infer(inputs: Any) -> Any:
+            next(calls_left)
+            return connection.infer(inputs)
 
         with self._timed("questions"):
-            return judged(name, called, rng)
+            return judged(name, infer, rng)
 
-    def _rollouts(self, policy, line, flags):
+    def _rollouts(self, policy: rubric.Policy, connection: Connection, flags: list[str]) -> Verdict:
         try:
-            checkpoint = load_submission_checkpoint(policy, self.submission)
-            _asked(line, True)  # the weights are loaded in the kernel
-            record = self.known.get(policy.name) or self._roll_out(policy, checkpoint, line)
+            checkpoint = load_submission_checkpoint(policy, self._folder)
+            connection.infer(True)  # the kernel loads the weights
+            result = self._known.get(policy.name) or self._roll_out(policy, checkpoint, connection)
         except AnswerError as error:
             return no_rollouts(policy, error)
-        self.rollouts[policy.name] = record
-        flags += record["flags"]
-        low, high = record["interval"]
+        self.rollouts[policy.name] = result
+        flags += result.flags
+        low, high = result.interval
         if low < policy.target(checkpoint.demonstrations) < high:
             flags.append(
                 f"{policy.title}: the score's interval, {low:.2f} to {high:.2f}, holds the bar for"
                 " all points: other episodes could decide otherwise."
             )
-        return rollouts_verdict(policy, checkpoint, record["per_episode"], record["one_by_one"])
+        return rollouts_verdict(policy, checkpoint, result.per_episode, result.one_by_one)
 
-    def _roll_out(self, policy, checkpoint, line):
-        def ask(nobs, batch_size):
-            return _actions(line, policy, nobs, batch_size)
+    def _roll_out(
+        self, policy: rubric.Policy, checkpoint: Checkpoint, connection: Connection
+    ) -> RolloutResult:
+        def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
+            return _actions(connection, policy, nobs, batch_size)
 
+        first, filmed = self._settings.first_seed, self._settings.filmed
+        seeds = range(first, first + self._settings.episodes)
         with self._timed("rollouts"):
-            score = score_policy(
-                policy,
-                ask,
-                checkpoint.stats,
-                range(self.first_seed, self.first_seed + self.episodes),
-            )
-        film_name = f"{policy.name}_rollouts.mp4" if self.filmed else ""
-        if self.filmed:
+            score = score_policy(policy, infer, checkpoint.stats, seeds)
+        film_name = f"{policy.name}_rollouts.mp4" if filmed else ""
+        if filmed:
             with self._timed("film"):
-                video.write_video(
-                    str(self.submission / film_name), film(score.episodes.first(self.filmed))
-                )
-        with self._timed("evidence"):
+                frames = film(score.episodes.first(filmed))
+                video.write_video(str(self._folder / film_name), frames)
+        with self._timed("audit"):
             try:
-                flags = audit.findings(policy, checkpoint, score, ask)
-            except (AnswerError, ProtocolError) as error:  # the episodes have been earned already
+                flags = audit.flags(policy, checkpoint, score, infer)
+            except (AnswerError, ProtocolError) as error:  # the episodes are earned already
                 flags = [
                     f"{policy.title}: after its episodes the policy could not be asked for more:"
-                    f" {_sentence(error)}"
+                    f" {one_line(error)}"
                 ]
-        return {
-            "per_episode": score.per_episode,
-            "interval": score.interval,
-            "one_by_one": score.one_by_one,
-            "losses": epoch_losses(checkpoint)[:_LOSSES],
-            "demonstrations": checkpoint.demonstrations,
-            "film": film_name,
-            "flags": flags,
-        }
+        return RolloutResult(
+            key="",
+            per_episode=score.per_episode,
+            interval=score.interval,
+            one_by_one=score.one_by_one,
+            losses=epoch_losses(checkpoint)[:_LOSSES],
+            demonstrations=checkpoint.demonstrations,
+            film=film_name,
+            flags=flags,
+        )
 
     @contextlib.contextmanager
-    def _timed(self, stage):
+    def _timed(self, stage: str) -> Iterator[None]:
         started = time.monotonic()
         try:
             yield
@@ -216,52 +255,11 @@ class Grader:
             self.seconds[stage] += time.monotonic() - started
 
 
-def expected(cell):
-    """(what a test cell asks for, its name, title, points, seconds) from the cell's id; nothing is
-    expected of other cells.
-    """
-    for part in rubric.PARTS.values():
-        for question in part.questions:
-            if cell == f"part{part.number}-{question.cell}":
-                return (
-                    "question",
-                    question.name,
-                    question.name,
-                    float(question.points),
-                    QUESTION_SECONDS,
-                )
-        for policy in part.policies:
-            if cell == f"part{part.number}-{policy.cell}":
-                return (
-                    "rollouts",
-                    policy.name,
-                    f"{policy.title} rollouts",
-                    float(policy.points),
-                    ROLLOUT_SECONDS,
-                )
-    return "nothing", "", "", 0.0, QUESTION_SECONDS
-
-
-def _asked(line, given):
-    line.send({"given": given})
-    reply = line.receive()
-    if not isinstance(reply, dict) or reply.keys() not in ({"got"}, {"refused"}):
-        raise ProtocolError("sent something else than an answer")
-    if "refused" in reply:
-        raise AnswerError(_sentence(reply["refused"]))
-    return reply["got"]
-
-
-def _actions(line, policy, nobs, batch_size):
-    got = _asked(line, {"nobs": nobs.numpy(), "batch_size": batch_size})
-    if not isinstance(got, np.ndarray) or got.dtype != np.float32:
+def _actions(
+    connection: Connection, policy: rubric.Policy, nobs: torch.Tensor, batch_size: int
+) -> torch.Tensor:
+    """Return the kernel's actions (B, pred_horizon, 2) for observations (B, obs_horizon, 5)."""
+    actions = connection.infer({"nobs": nobs.numpy(), "batch_size": batch_size})
+    if not isinstance(actions, np.ndarray) or actions.dtype != np.float32:
         raise AnswerError(f"{policy.function} gave no array of float32.")
-    return torch.from_numpy(got)
-
-
-def _sentence(text):
-    """A student's process wrote it: one line of printable text, at most 600 characters."""
-    return (
-        re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in str(text)[:600])).strip()
-        or "The answer was refused."
-    )
+    return torch.from_numpy(actions)

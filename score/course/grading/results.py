@@ -1,122 +1,152 @@
-"""What grading a student's notebook came to: a JSON file each in the course's results/, from which
-everything else is made.
+"""The result of a graded notebook: one JSON file each in the course's results/, from which the
+gradebook, the tables and the pages are made.
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from pusht.files import write_whole
 from score import rubric
+from score.course.grading.cache_keys import kit_version
+from score.verdict import Verdict
 
-
-@dataclass(frozen=True)
-class CellResult:
-    """One test cell: points by the ledger, why, and how long it took. written: answered in words,
-    and graded by a person.
-    """
-
-    name: str
-    points: float
-    max_points: float
-    sentence: str
-    seconds: float = 0.0
-    written: bool = False
+_FORMAT = 2  # of the files; those of the first have no number
 
 
 @dataclass(frozen=True)
 class RolloutResult:
-    """A policy's graded episodes: the largest reward of each, and what the hand-in file said of its
-    training.
+    """A policy's graded episodes, and what the hand-in file says of its training.
 
-    key: of all that the episodes depend on; with the same key they are not rolled out again.
-    interval: 95 %, of the mean.
-    film: file name beside the graded notebook, "" for none. demonstrations: their fingerprint, as
-    the hand-in file states it.
+    key: of everything that the episodes depend on; while it stays the same they are not rolled out
+    again. per_episode: the largest reward of each. interval: 95 %, of their mean. losses: one an
+    epoch. demonstrations: their fingerprint, as the hand-in file states it. film: file name beside
+    the graded notebook, "" for none. flags: for the instructor alone.
     """
 
     key: str
-    per_episode: list
-    interval: tuple
+    per_episode: list[float]
+    interval: tuple[float, float]
     one_by_one: bool
-    losses: list
+    losses: list[float]
     demonstrations: str
     film: str
-    flags: list
+    flags: list[str]
 
     @property
-    def score(self):
+    def score(self) -> float:
+        """The mean over the episodes."""
         return sum(self.per_episode) / len(self.per_episode)
 
 
 @dataclass(frozen=True)
 class PartResult:
-    """One notebook of one student, graded.
+    """One graded notebook of one student.
 
-    key: of all that the result depends on. kit: the kit's version. box: name of the isolation
-    level, "" where nothing ran.
-    stopped: why the notebook was stopped, "" if it was not. missing: why there was nothing to run,
-    "" if there was.
-    seconds: by stage. flags: for the instructor alone. late_penalty: points, by nbgrader's rule; it
-    stands in the gradebook, and here where a page is made. cells: by test cell's id.
-    rollouts: by policy's name.
+    key: of everything that the result depends on. kit: the kit's version. sandbox: name of the
+    isolation level, "" where nothing ran. stopped: why the notebook was stopped, "" if it was not.
+    missing: why there was nothing to run, "" if there was. seconds: by stage. flags: for the
+    instructor alone. late_penalty: points, by nbgrader's rule; it is kept in the gradebook, and
+    filled in here where a page is made. cells: by test cell's id. rollouts: by policy's name.
     """
 
     student: str
     part: str
     key: str
     kit: str
-    box: str
+    sandbox: str
     stopped: str
     missing: str
-    seconds: dict
-    flags: list
+    seconds: dict[str, float]
+    flags: list[str]
     late_penalty: float
-    cells: dict
-    rollouts: dict
+    cells: dict[str, Verdict]
+    rollouts: dict[str, RolloutResult]
 
     @property
-    def max_points(self):
+    def max_points(self) -> float:
+        """What the part is worth."""
         return float(rubric.PARTS[self.part].points)
 
 
-def save(result, folder):
-    """Write a `PartResult` to FOLDER/STUDENT/PART.json."""
-    put(
-        Path(folder) / result.student / f"{result.part}.json",
-        json.dumps(asdict(result), indent=1).encode(),
+Entry = rubric.Question | rubric.Policy | rubric.ManualQuestion
+
+
+def entries_by_cell(part: rubric.Part) -> dict[str, Entry]:
+    """Return what earns points in a part by the id of its cell, in the rubric's order."""
+    return {f"part{part.number}-{entry.cell}": entry for entry in part.graded()}
+
+
+def ungraded(student: str, part: str, missing: str, key: str = "") -> PartResult:
+    """Return the result where there is nothing to grade, and why: no points."""
+    cells = {
+        cell: Verdict(_title(entry), 0.0, float(entry.points), missing)
+        for cell, entry in entries_by_cell(rubric.PARTS[part]).items()
+    }
+    return PartResult(student, part, key, kit_version(), "", "", missing, {}, [], 0.0, cells, {})
+
+
+def _title(entry: Entry) -> str:
+    """Return the name of a verdict on an entry of the rubric."""
+    if isinstance(entry, rubric.Policy):
+        return f"{entry.title} rollouts"
+    return (
+        f"{entry.name}, {entry.title}" if isinstance(entry, rubric.ManualQuestion) else entry.name
     )
 
 
-def put(path, content):
-    """Write a file whole or not at all, even where the machine stops: beside its place, then
-    renamed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part_file = path.with_name(path.name + ".part")
-    with open(part_file, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part_file.replace(path)
+def save(result: PartResult, folder: Path) -> None:
+    """Write a result to FOLDER/STUDENT/PART.json."""
+    text = json.dumps({"format": _FORMAT} | asdict(result), indent=1)
+    write_whole(folder / result.student / f"{result.part}.json", text)
 
 
-def load(folder, student):
-    """{part: `PartResult`} of a student, in the rubric's order; without those that were never
-    graded.
+def load(folder: Path, student: str) -> dict[str, PartResult]:
+    """Return a student's results by part, in the rubric's order, their points as the rubric stands.
+
+    Parts that were never graded are not in it, nor are those whose file cannot be read: they are
+    graded again.
     """
     found = {}
     for part in rubric.PARTS:
-        path = Path(folder) / student / f"{part}.json"
-        if path.exists():
-            found[part] = _read(json.loads(path.read_text(encoding="utf-8")))
+        path = folder / student / f"{part}.json"
+        if path.exists() and (result := _read(path.read_text(encoding="utf-8"))):
+            found[part] = result
     return found
 
 
-def _read(values):
-    cells = {cell: CellResult(**entry) for cell, entry in values["cells"].items()}
-    rollouts = {
-        name: RolloutResult(**entry | {"interval": tuple(entry["interval"])})
-        for name, entry in values["rollouts"].items()
+def _read(text: str) -> PartResult | None:
+    try:
+        values = json.loads(text)
+        if values.pop("format", 1) == 1:
+            values = _from_first_format(values)
+        worth = entries_by_cell(rubric.PARTS[values["part"]])
+        cells = {
+            cell: Verdict(**fields).worth(float(worth[cell].points))
+            for cell, fields in values["cells"].items()
+            if cell in worth
+        }
+        rollouts = {
+            name: RolloutResult(**fields | {"interval": tuple(fields["interval"])})
+            for name, fields in values["rollouts"].items()
+        }
+        return PartResult(**values | {"cells": cells, "rollouts": rollouts})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _from_first_format(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a file that an earlier version of the kit wrote, as they are now."""
+    cells = {
+        cell: {
+            "name": fields["name"],
+            "points": fields["points"],
+            "max_points": fields["max_points"],
+            "sentence": fields["sentence"],
+            "unread": fields["written"],
+        }
+        for cell, fields in values["cells"].items()
     }
-    return PartResult(**values | {"cells": cells, "rollouts": rollouts})
+    sandbox = values.pop("box")
+    return values | {"sandbox": sandbox, "cells": cells}

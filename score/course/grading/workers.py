@@ -1,34 +1,55 @@
-"""Where notebooks are graded: processes on this machine, or a Dask cluster; anything with
-`concurrent.futures`' submit.
+"""Where notebooks are graded: processes on this machine, or the workers of a Dask cluster. Any
+executor of `concurrent.futures` will do.
 """
 
+import contextlib
 import itertools
 import multiprocessing
 import os
 import tempfile
 import threading
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from contextlib import AbstractContextManager
+from multiprocessing.connection import Connection
+from typing import TypeVar
 
 import torch
 
 from score.course.settings import CourseError
 
+_Task = TypeVar("_Task")
+_Outcome = TypeVar("_Outcome")
 
-def completed(function, tasks, open_executor, width):
-    """Yield (task, function(task) or the exception it ended with) as they end, at most `width` of
-    them under way.
 
-    open_executor: makes the executor, and another where its processes were killed: what was under
-    way then is done again, one after the other, so that what kills its process takes nothing else
-    along.
+def completed(
+    function: Callable[[_Task], _Outcome],
+    tasks: Iterable[_Task],
+    open_executor: Callable[[], AbstractContextManager[Executor]],
+    width: int,
+) -> Iterator[tuple[_Task, _Outcome | BaseException]]:
+    """Yield (task, function(task) or the exception that it raised) as tasks are done, at most
+    `width` at a time.
+
+    open_executor: makes the executor. Where its processes were killed it makes another one, which
+    does again what was under way, one task after the other: a task that kills its process takes
+    nothing else along.
     """
-    tasks, again, running = iter(tasks), [], {}
-    while True:
+    left, again = iter(tasks), list[_Task]()
+    running: dict[Future[_Outcome], _Task] = {}
+    broken = True
+    while broken:
+        broken = False
         with open_executor() as executor:
-            broken = False
             while not broken:
-                for task in itertools.islice(tasks, width - len(running)):
+                for task in itertools.islice(left, width - len(running)):
                     running[executor.submit(function, task)] = task
                 if not running:
                     break
@@ -39,21 +60,19 @@ def completed(function, tasks, open_executor, width):
                         yield running.pop(future), future.exception() or future.result()
         again += running.values()
         running = {}
-        if not broken:
-            break
     for task in again:
         with open_executor() as executor:
             future = executor.submit(function, task)
             yield task, future.exception() or future.result()
 
 
-@contextmanager
-def processes(jobs, scratch):
-    """An executor of `jobs` processes, one torch thread each, that put temporary files into the
-    folder `scratch`.
+@contextlib.contextmanager
+def processes(jobs: int, scratch: str | os.PathLike[str]) -> Iterator[Executor]:
+    """Yield an executor of `jobs` processes with one torch thread each, which put temporary files
+    into the folder `scratch`.
 
-    They end when this process does, however it ends, and not when a terminal's Ctrl-C reaches all
-    that runs in it.
+    They end when this process does, however it ends. A terminal's Ctrl-C reaches this process
+    alone.
     """
     ours, theirs = multiprocessing.Pipe()
     executor = ProcessPoolExecutor(
@@ -70,21 +89,21 @@ def processes(jobs, scratch):
         ours.close()
 
 
-def _begin(line, scratch):
+def _begin(parent: Connection, scratch: str) -> None:
     os.setsid()
     torch.set_num_threads(1)
     tempfile.tempdir = scratch
-    threading.Thread(target=_end_with, args=(line,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _end_with(line):
-    line.poll(None)  # nothing is ever sent: it returns when the other end is closed
+def _end_with(parent: Connection) -> None:
+    parent.poll(None)  # nothing is ever sent: it returns when the other end is closed
     os._exit(1)
 
 
-@contextmanager
-def cluster(address):
-    """(executor, workers' threads) of a Dask cluster, by its scheduler's address."""
+@contextlib.contextmanager
+def cluster(address: str) -> Iterator[tuple[Executor, int]]:
+    """Yield the executor of the Dask cluster of a scheduler, and the number of its threads."""
     try:
         from distributed import Client
     except ImportError:

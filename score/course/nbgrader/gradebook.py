@@ -1,61 +1,51 @@
-"""The course's gradebook: what goes in from results, one transaction a student, and what people
-changed there by hand.
+"""nbgrader's gradebook of a course: results are written into it, one transaction a student, and
+what people entered there by hand is read from it.
 """
 
-import sqlite3
-import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from nbgrader import api
 from nbgrader.preprocessors import AssignLatePenalties
+from nbgrader.utils import parse_utc
+from sqlalchemy.orm import Session
 from traitlets.config import Config
 
+from score.course.grading.results import PartResult
 from score.course.report.points import ManualGrade
-from score.course.settings import ASSIGNMENT
+from score.course.settings import ASSIGNMENT, Course
+from score.verdict import Verdict
 
 
-def add_notebooks(course, names):
+def open_gradebook(course: Course) -> api.Gradebook:
+    """Return the course's gradebook; it closes as a context manager."""
+    return api.Gradebook(course.gradebook)
+
+
+def add_notebooks(course: Course, names: Iterable[str]) -> None:
     """Enter the notebooks of these names where they are new: nbgrader itself takes none once
     somebody has been graded.
     """
     if (course.folder / "gradebook.db").exists():
-        with api.Gradebook(course.gradebook) as gradebook:
+        with open_gradebook(course) as gradebook:
             gradebook.update_or_create_assignment(ASSIGNMENT)
             for name in names:
                 gradebook.update_or_create_notebook(name, ASSIGNMENT)
 
 
-def without_students(course):
-    """The gradebook with the assignment alone, as the bytes of its file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "gradebook.db"
-        source, copy = sqlite3.connect(course.folder / "gradebook.db"), sqlite3.connect(path)
-        source.backup(copy)
-        source.close()
-        copy.close()
-        with api.Gradebook(f"sqlite:///{path}") as gradebook:
-            for table in (
-                api.Grade,
-                api.Comment,
-                api.SubmittedNotebook,
-                api.SubmittedAssignment,
-                api.Student,
-            ):
-                gradebook.db.query(table).delete()
-            gradebook.db.commit()
-        copy = sqlite3.connect(path)
-        copy.execute("vacuum")
-        copy.close()
-        return path.read_bytes()
+def merge(
+    gradebook: api.Gradebook,
+    student: str,
+    results: Mapping[str, PartResult],
+    handed_in: datetime | None,
+    config: Config,
+) -> None:
+    """Set a student's automatic scores and late penalties from results by part, in one transaction.
 
-
-def merge(gradebook, student, results, timestamp, config):
-    """Set a student's automatic scores and late penalties from results, {part: `PartResult`}, in
-    one transaction.
-
-    timestamp: when it was handed in, None where that is not known. What a person entered stays;
-    where there is such a score, nbgrader asks for another look. config: nbgrader's, with the rule
-    for late penalties.
+    handed_in: when, None where that is not known. config: nbgrader's, with the rule for late
+    penalties. What a person entered stays; where there is such a score, nbgrader asks for another
+    look.
     """
     db = gradebook.db
     try:
@@ -64,48 +54,63 @@ def merge(gradebook, student, results, timestamp, config):
         if db.get(api.Student, student) is None:
             db.add(api.Student(id=student))
             db.flush()
-        submission = _new(gradebook, student)
-    if timestamp:
-        submission.timestamp = timestamp
+        submission = _add_submission(gradebook, student)
+    if handed_in:
+        submission.timestamp = handed_in
     for notebook in submission.notebooks:
-        cells = results[notebook.name].cells
         for grade in notebook.grades:
-            cell = cells.get(grade.name)
-            grade.auto_score = None if cell and cell.written else cell.points if cell else 0.0
-            grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+            set_score(grade, results[notebook.name].cells.get(grade.name))
     db.flush()
-    penalties = AssignLatePenalties(config=Config(config))
-    penalties.init_plugin()
+    _set_penalties(submission, student, config)
+    db.commit()
+
+
+def set_score(grade: api.Grade, verdict: Verdict | None) -> None:
+    """Set the automatic score of nbgrader's row for a cell; without a verdict it is 0."""
+    points = verdict.points if verdict else 0.0
+    grade.auto_score = None if verdict and verdict.unread else points
+    grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+
+
+def _set_penalties(submission: api.SubmittedAssignment, student: str, config: Config) -> None:
+    """Set each notebook's late penalty as nbgrader's own step does, from 0 to its score."""
+    rule = AssignLatePenalties(config=Config(config))
+    rule.init_plugin()
     for notebook in submission.notebooks:
         penalty = None
         if submission.total_seconds_late > 0:
-            penalty = penalties.plugin_inst.late_submission_penalty(
+            penalty = rule.plugin_inst.late_submission_penalty(
                 student, notebook.score, submission.total_seconds_late
             )
         notebook.late_submission_penalty = (
             penalty if penalty is None else min(max(penalty, 0), notebook.score)
         )
-    db.commit()
 
 
-def _new(gradebook, student):
-    """As `Gradebook.add_submission`, without its commit."""
+def handed_in_at(folder: Path) -> datetime | None:
+    """Return when a submission's folder was handed in, by its timestamp.txt; None without one."""
+    stamp = folder / "timestamp.txt"
+    return parse_utc(stamp.read_text().strip()) if stamp.exists() else None
+
+
+def _add_submission(gradebook: api.Gradebook, student: str) -> api.SubmittedAssignment:
+    """Add a submission as `Gradebook.add_submission` does, without its commit; return it."""
     db, assignment = gradebook.db, gradebook.find_assignment(ASSIGNMENT)
     with db.no_autoflush:
         submission = api.SubmittedAssignment(assignment=assignment, student_id=student)
-        _hand_in(db, submission, assignment.notebooks)
+        _enter_notebooks(db, submission, assignment.notebooks)
         db.add(submission)
     db.flush()
     return submission
 
 
-def complete(gradebook):
-    """Give the submissions that are in it what they lack: notebooks that were released since."""
+def complete(gradebook: api.Gradebook) -> None:
+    """Enter the notebooks that were released since into the submissions that are there."""
     assignment = gradebook.find_assignment(ASSIGNMENT)
     with gradebook.db.no_autoflush:
         for submission in assignment.submissions:
             there = {entry.notebook_id for entry in submission.notebooks}
-            _hand_in(
+            _enter_notebooks(
                 gradebook.db,
                 submission,
                 [notebook for notebook in assignment.notebooks if notebook.id not in there],
@@ -113,7 +118,9 @@ def complete(gradebook):
     gradebook.db.commit()
 
 
-def _hand_in(db, submission, notebooks):
+def _enter_notebooks(
+    db: Session, submission: api.SubmittedAssignment, notebooks: Iterable[api.Notebook]
+) -> None:
     """Enter notebooks as a submission's, ungraded."""
     for notebook in notebooks:
         entry = api.SubmittedNotebook(notebook=notebook, assignment=submission)
@@ -124,16 +131,16 @@ def _hand_in(db, submission, notebooks):
         db.add(entry)  # and with it what it holds
 
 
-def has(gradebook, student):
-    """Whether anything of a student is in it."""
+def has(gradebook: api.Gradebook, student: str) -> bool:
+    """Say whether anything of a student is in it."""
     try:
         return bool(gradebook.find_submission(ASSIGNMENT, student))
     except api.MissingEntry:
         return False
 
 
-def by_hand(gradebook, student):
-    """{(part, cell): `ManualGrade`} of what a person entered in nbgrader for a student."""
+def by_hand(gradebook: api.Gradebook, student: str) -> dict[tuple[str, str], ManualGrade]:
+    """Return what a person entered in nbgrader for a student, by part and cell."""
     found = {}
     for notebook in gradebook.find_submission(ASSIGNMENT, student).notebooks:
         comments = {comment.name: comment.manual_comment or "" for comment in notebook.comments}
@@ -146,8 +153,12 @@ def by_hand(gradebook, student):
     return found
 
 
-def scores(gradebook, student):
-    """({(part, cell): points as nbgrader counts them}, {part: late penalty}) of a student."""
+def scores(
+    gradebook: api.Gradebook, student: str
+) -> tuple[dict[tuple[str, str], float], dict[str, float]]:
+    """Return a student's points as nbgrader counts them, by part and cell, and late penalties by
+    part.
+    """
     notebooks = gradebook.find_submission(ASSIGNMENT, student).notebooks
     return (
         {

@@ -18,7 +18,6 @@ from urllib.parse import quote
 import jupytext
 import nbformat
 from nbformat import NotebookNode
-from nbgrader import preprocessors as stock
 
 from pusht import resources
 from pusht.files import write_whole
@@ -108,29 +107,19 @@ def _points(part: Part, cell: str) -> float:
     raise ValueError(f"{part.name}: the rubric has no points for the test cell {cell!r}.")
 
 
-class LockCells(stock.LockCells):
-    """nbgrader's preprocessor, except that practice cells stay editable: there students start a
-    training over, or choose demonstrations.
-    """
-
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: dict, cell_index: int
-    ) -> tuple[NotebookNode, dict]:
-        cell, resources = super().preprocess_cell(cell, resources, cell_index)
-        marker = read_marker(cell.source)
-        if marker and marker.kind == "practice":
-            cell.metadata.pop("editable", None)
-        return cell, resources
-
-
 def student_notebook(part: Part, bundle: str = "") -> NotebookNode:
     """Return the notebook that students open: no solutions, no outputs."""
+    # Imported here: grading runs the solutions, and needs no nbgrader for that.
+    from nbgrader.preprocessors import ComputeChecksums
+
+    from score.course.nbgrader.preprocessors import LockCells
+
     notebook = source_notebook(part, bundle)
     for cell in notebook.cells:
         cell.source = clear_solutions(cell.source)
         if "SOLUTION" in cell.source:
             raise ValueError(f"{part.name}: a solution of cell {cell.id} has a BEGIN or END only.")
-    for step in (LockCells, stock.ComputeChecksums):
+    for step in (LockCells, ComputeChecksums):
         notebook, _ = step().preprocess(notebook, {})
     return notebook
 

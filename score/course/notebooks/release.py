@@ -6,8 +6,7 @@ from pathlib import Path
 
 from pusht import resources
 from pusht.files import write_whole, zip_bytes
-from score.course.grading.class_run import nbgrader_api
-from score.course.nbgrader import gradebook
+from score.course.nbgrader import configuration, gradebook
 from score.course.notebooks.build import (
     parts_with_source,
     source_notebook,
@@ -57,7 +56,7 @@ def _generate(course: Course) -> None:
         copy.rename(before)
     result = {"success": False}
     try:
-        result = nbgrader_api(course).generate_assignment(ASSIGNMENT)
+        result = configuration.api(course).generate_assignment(ASSIGNMENT)
     finally:  # also when Ctrl-C stops it
         if not result["success"] and before.is_dir():
             shutil.rmtree(made, ignore_errors=True)

@@ -19,6 +19,7 @@ from score.course.grading.results import PartResult
 from score.course.report.charts import Dot, class_chart
 from score.course.report.page import MARKS, printable, render
 from score.course.report.points import ManualGrades, Row, part_points, part_rows
+from score.course.report.similarity import SimilarPair
 from score.course.settings import ASSIGNMENT
 
 _MISTAKES = 3  # of a question, the most common
@@ -41,14 +42,13 @@ def class_page(
     results: Mapping[str, Mapping[str, PartResult]],
     manual: Mapping[str, ManualGrades],
     repairs: Mapping[str, Any],
-    similar: Iterable[Any],
+    similar: Sequence[SimilarPair],
     remarks: Iterable[Remark],
 ) -> str:
     """Return the HTML page on a class.
 
     results, manual: by student, as for `feedback.feedback`. repairs: the content of
-    repairs/STUDENT.json, by student. similar: similar submissions, objects with kind, what,
-    students, likeness (0 to 1) and sentence. remarks: what else to know.
+    repairs/STUDENT.json, by student. remarks: what else to know.
     """
     results = {student: results[student] for student in sorted(results)}
     manual = {student: manual.get(student, {}) for student in results}
@@ -71,19 +71,13 @@ def class_page(
         waiting=sum(row.mark == "waits" for _, row in rows),
         near=[flag for flag in flags if _CLOSE in flag[2]],
         flags=[flag for flag in flags if _CLOSE not in flag[2]],
-        stopped=[(s, r.part, printable(r.stopped)) for s, r in graded if r.stopped],
-        missing=[
-            (student, result.part, printable(result.missing))
-            for student, result in graded
-            if result.missing and rubric.PARTS[result.part] in used
-        ],
-        stops=Counter(_kind_of_stop(result.stopped) for _, result in graded if result.stopped),
         repairs=repaired,
         refused=refused,
-        similar=list(similar),
+        similar=similar,
         questions=_questions(used, [row for _, row in rows]),
         mistakes=_mistakes(used, rows),
         policies=[_policy(policy, graded) for part in used for policy in part.policies],
+        **_not_run(graded, used),
         **_totals(students, used),
         **_grading(graded, used),
     )
@@ -129,6 +123,21 @@ def _flags(graded: Graded, remarks: Iterable[Remark], refused: Collection[Remark
         (student, part, printable(sentence)) for student, part, sentence in [*found, *remarks]
     )
     return [flag for flag in flags if flag not in stopped and flag not in refused]
+
+
+def _not_run(graded: Graded, used: Collection[rubric.Part]) -> dict[str, Any]:
+    """Return the notebooks that were stopped, with how many of each kind, and those missing."""
+    return {
+        "stopped": [
+            (s, result.part, printable(result.stopped)) for s, result in graded if result.stopped
+        ],
+        "stops": Counter(_kind_of_stop(result.stopped) for _, result in graded if result.stopped),
+        "missing": [
+            (student, result.part, printable(result.missing))
+            for student, result in graded
+            if result.missing and rubric.PARTS[result.part] in used
+        ],
+    }
 
 
 def _kind_of_stop(sentence: str) -> str:
@@ -219,7 +228,8 @@ def _mistakes(
     for student, row in rows:
         # What the page shows elsewhere is left out.
         elsewhere = row.written or row.rolled_out or row.mark == "missing"
-        if row.automatic < row.max_points and not elsewhere and not _unreached(row):
+        elsewhere = elsewhere or row.sentence.startswith(_UNREACHED)
+        if row.automatic < row.max_points and not elsewhere:
             by_reason = groups.setdefault(row.cell, {})
             by_reason.setdefault(_without_numbers(row.hint or row.sentence), []).append(
                 (student, row)
@@ -231,10 +241,6 @@ def _mistakes(
         if questions:
             found.append((part, questions))
     return found
-
-
-def _unreached(row: Row) -> bool:
-    return row.sentence.startswith(_UNREACHED)
 
 
 def _without_numbers(sentence: str) -> str:
@@ -274,7 +280,7 @@ def _grading(graded: Graded, used: Iterable[rubric.Part]) -> dict[str, Any]:
     return {
         "rerun": [policy.label for policy in policies if policy.method in audit.AGAIN],
         "free": [policy.label for policy in policies if policy.method not in audit.AGAIN],
-        "boxes": Counter(result.box or "nothing was run" for _, result in graded),
+        "boxes": Counter(result.sandbox or "nothing was run" for _, result in graded),
         "kits": Counter(result.kit for _, result in graded),
         "stages": _stages(graded),
     }

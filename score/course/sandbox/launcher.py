@@ -1,9 +1,10 @@
-"""What becomes a student's kernel: it gives up what is not needed, then turns into the command it
-is given.
+"""The program that becomes a student's kernel: it gives up rights and limits itself, and then turns
+into the command that it was given.
 
     python -I -S launcher.py SETTINGS COMMAND…
 
-It is run as a bare file, in a box where none of the grader's code is: the standard library alone.
+It is run as a bare file, in a sandbox without the grader's code, and uses the standard library
+alone.
 """
 
 import ctypes
@@ -15,6 +16,7 @@ import signal
 import socket
 import struct
 import sys
+from typing import Any
 
 _DEATH_SIGNAL, _FILTER_CALLS, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 22, 36, 38  # prctl's PR_SET_…
 # By machine: its name in the kernel's records of calls, and its number of the call socket;
@@ -26,9 +28,11 @@ _IO_URING_SETUP, _FOREIGN_CALLS = 425, 0x40000000
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EOPNOTSUPP
 
 
-def enter(settings, command):
-    """Become `command`. settings: limits by rlimit's name, uid or None, the process to die with or
-    None, folder, environment.
+def enter(settings: dict[str, Any], command: list[str]) -> None:
+    """Become `command`.
+
+    settings: limits by rlimit's name, uid or None, the process to die with or None, folder,
+    environment.
     """
     for name, most in settings["limits"].items():
         kind = getattr(resource, name, None)
@@ -47,9 +51,9 @@ def enter(settings, command):
     os.execve(command[0], command, settings["environment"])
 
 
-def _do_without_walls(parent):
-    """On Linux, what bubblewrap sees to elsewhere: the kernel ends with its parent, nothing in it
-    gains rights, there is no network.
+def _do_without_walls(parent: int) -> None:
+    """Do on Linux what bubblewrap does where it is used: the kernel ends with its parent, nothing
+    in it gains rights, there is no network.
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is None:
@@ -58,9 +62,8 @@ def _do_without_walls(parent):
     prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("The process that asked for a kernel is gone.")
-    prctl(
-        _SUBREAPER, 1, 0, 0, 0
-    )  # what is split off stays below the kernel, where the watchdog counts it
+    # Processes that are split off stay below the kernel, where the watchdog counts them.
+    prctl(_SUBREAPER, 1, 0, 0, 0)
     prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     if os.uname().machine in _CALLS:
         calls = _local_sockets_only(*_CALLS[os.uname().machine])
@@ -71,9 +74,9 @@ def _do_without_walls(parent):
         prctl(_FILTER_CALLS, 2, ctypes.addressof(program), 0, 0)
 
 
-def _local_sockets_only(machine, socket_call):
-    """A program for the kernel's filter of calls (seccomp): it refuses sockets but AF_UNIX, and
-    calls that go round the filter.
+def _local_sockets_only(machine: int, socket_call: int) -> bytes:
+    """Return a program for the kernel's filter of calls (seccomp). It refuses all sockets but
+    AF_UNIX, and calls that go round the filter.
     """
     load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06
     program = [

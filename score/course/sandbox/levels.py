@@ -1,8 +1,8 @@
-"""The box that a student's kernel runs in: as strict as the machine allows, and which it was.
+"""The sandbox that a student's kernel runs in, as strict as the machine allows.
 
-In the box there are the interpreter with its packages, the students' part of the kit, a folder of
-its own with copies of what was handed in, gone afterwards, and a folder with the sockets to the
-notebook's runner and to the grader: no network, no other process, none of the course.
+In the sandbox there are the interpreter with its packages, the students' part of the kit, a folder
+of its own with copies of what was handed in, gone afterwards, and a folder with the sockets to the
+notebook's runner and to the question server: no network, no other process, none of the course.
 """
 
 import functools
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import psutil
 from pusht import resources
 from score.protocol import SOCKET
 
-_KIT, _WORK, _BOXED_LAUNCHER = "/kit", "/home/student", "/launch.py"
+_KIT, _WORK, _LAUNCHER_INSIDE = "/kit", "/home/student", "/launch.py"
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _STUDENTS_PART = ("pusht", "score", "losses")  # of the kit; but not score/course
 # Of the system, what an interpreter needs; of /etc nothing that tells of people or machines.
@@ -53,14 +54,16 @@ _UID = 61_184  # with the 4,000 above it, of users that no system gives out
 
 @dataclass(frozen=True)
 class Level:
-    """How far a kernel is kept apart: its name in reports, and what it does not keep out."""
+    """How strictly a kernel is isolated: the level's name in reports, and what it does not keep
+    out.
+    """
 
     name: str
     lacks: str
     bubblewrap: bool
     own_user: bool
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name + (f"; not kept out: {self.lacks}" if self.lacks else "")
 
 
@@ -84,8 +87,8 @@ LEVELS = (
 )
 
 
-def strictest():
-    """The strictest `Level` that works on this machine, found by trying."""
+def strictest() -> Level:
+    """Return the strictest `Level` that works on this machine, found by trying."""
     for level in LEVELS:
         if works(level):
             return level
@@ -93,24 +96,20 @@ def strictest():
 
 
 @functools.cache
-def works(level):
-    """Whether a kernel starts at this level on this machine."""
+def works(level: Level) -> bool:
+    """Say whether a kernel starts at this level on this machine."""
     if (level.own_user and os.geteuid() != 0) or (level.bubblewrap and not shutil.which("bwrap")):
         return False
-    with tempfile.TemporaryDirectory(prefix="pusht-") as private:
-        private = prepare(private, level)
-        command = boxed([sys.executable, "-c", "import zmq, torch"], private, level)
-        return (
-            subprocess.run(
-                command, capture_output=True, cwd="/", stdin=subprocess.DEVNULL
-            ).returncode
-            == 0
-        )
+    with tempfile.TemporaryDirectory(prefix="pusht-") as folder:
+        private = prepare(folder, level)
+        command = sandboxed([sys.executable, "-c", "import zmq, torch"], private, level)
+        done = subprocess.run(command, capture_output=True, cwd="/", stdin=subprocess.DEVNULL)
+        return done.returncode == 0
 
 
-def prepare(private, level, files=()):
-    """Lay out a private folder for one kernel: copies of `files` in work/, s/ for the sockets;
-    return its `Path`.
+def prepare(private: str | Path, level: Level, files: Iterable[Path] = ()) -> Path:
+    """Lay out a private folder for one kernel and return it: copies of `files` in work/, and s/ for
+    the sockets.
     """
     private = Path(private).resolve()
     private.chmod(0o711)
@@ -129,20 +128,20 @@ def prepare(private, level, files=()):
     return private
 
 
-def _copy_for_all(to):
-    """The students' part of the kit where every user can read it: the kit itself may be the
-    grader's alone.
+def _copy_for_all(to: Path) -> None:
+    """Copy the students' part of the kit to where every user can read it: the kit itself may be
+    readable for the grader alone.
     """
     for name in _STUDENTS_PART:
-        source = resources.path(name)
-        shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("course"))
+        ignored = shutil.ignore_patterns("course")
+        shutil.copytree(resources.path(name), to / name, ignore=ignored)
     for path in [to, *to.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def end_what_was_left(level):
-    """End what kernels of this process have left behind, where they have a user of their own: it
-    could reach the next one's.
+def end_what_was_left(level: Level) -> None:
+    """End the processes that this process's kernels have left behind, where kernels have a user of
+    their own: they could reach the next kernel.
     """
     if level.own_user and not level.bubblewrap:
         running = psutil.process_iter(["ppid", "uids"])
@@ -154,27 +153,53 @@ def end_what_was_left(level):
             subprocess.run([sys.executable, "-I", "-S", "-c", end], stderr=subprocess.DEVNULL)
 
 
-def user_id():
-    """The user that this process's kernels run as where they have one of their own."""
+def user_id() -> int:
+    """Return the user that this process's kernels run as where they have one of their own."""
     return _UID + os.getpid() % 4000
 
 
-def boxed(command, private, level, variables=None):
-    """The command that runs `command` in the box of the private folder; variables: for its
-    environment, beside the usual.
+def sandboxed(
+    command: list[str], private: Path, level: Level, variables: dict[str, str] | None = None
+) -> list[str]:
+    """Return the command that runs `command` in the sandbox of a private folder.
+
+    variables: for its environment, beside the usual ones.
     """
-    home, kit = (
-        (_WORK, _KIT)
-        if level.bubblewrap
-        else (str(private / "work"), str((private / "kit").resolve()))
-    )
-    environment = {
+    limits = dict(_LIMITS)
+    if not (level.bubblewrap or level.own_user):
+        del limits["RLIMIT_NPROC"]  # it would count whatever else the person who grades has running
+    settings = {
+        "environment": _environment(private, level) | (variables or {}),
+        "limits": limits,
+        "uid": user_id() if level.own_user else None,
+        "folder": _home(private, level),
+        "parent": None if level.bubblewrap else os.getpid(),
+    }
+    program = _LAUNCHER_INSIDE if level.bubblewrap else _LAUNCHER
+    launcher = [sys.executable, "-I", "-S", program, json.dumps(settings)]
+    if not level.bubblewrap:
+        return launcher + command
+    # bubblewrap's own environment could be read in the sandbox, where it is process 1: it is to
+    # have none.
+    env, bwrap = shutil.which("env") or "env", shutil.which("bwrap") or "bwrap"
+    return [env, "-i", bwrap, *_walls(private, level), *launcher, *command]
+
+
+def _home(private: Path, level: Level) -> str:
+    """Return the folder that a kernel runs in, by its name for the kernel."""
+    return _WORK if level.bubblewrap else str(private / "work")
+
+
+def _environment(private: Path, level: Level) -> dict[str, str]:
+    """Return a kernel's whole environment."""
+    home = _home(private, level)
+    return {
         "HOME": home,
         "USER": "student",
         "LOGNAME": "student",
         "LANG": "C.UTF-8",
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-        "PYTHONPATH": kit,
+        "PYTHONPATH": _KIT if level.bubblewrap else str((private / "kit").resolve()),
         "PYTHONSAFEPATH": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
@@ -182,112 +207,42 @@ def boxed(command, private, level, variables=None):
         "OMP_WAIT_POLICY": "PASSIVE",
         "TMPDIR": "/tmp" if level.bubblewrap else home,
         SOCKET: str(private / "s" / "grader"),
-        **(variables or {}),
     }
-    limits = dict(_LIMITS)
-    if not (level.bubblewrap or level.own_user):
-        del limits["RLIMIT_NPROC"]  # it would count whatever else the person who grades has running
-    settings = {
-        "environment": environment,
-        "limits": limits,
-        "uid": user_id() if level.own_user else None,
-        "folder": home,
-        "parent": None if level.bubblewrap else os.getpid(),
-    }
-    launcher = [
-        sys.executable,
-        "-I",
-        "-S",
-        _BOXED_LAUNCHER if level.bubblewrap else _LAUNCHER,
-        json.dumps(settings),
-    ]
-    # bubblewrap's own environment could be read in the box, where it is process 1: it is to have
-    # none.
-    walls = (
-        [shutil.which("env"), "-i", shutil.which("bwrap"), *_walls(private, level)]
-        if level.bubblewrap
-        else []
-    )
-    return walls + launcher + command
 
 
-def _walls(private, level):
-    """bubblewrap's options. A user of its own is taken on inside, since that one could not reach
-    what is bound.
+def _walls(private: Path, level: Level) -> list[str]:
+    """Return bubblewrap's options. The kernel's own user is taken on inside: from outside that user
+    could not reach what is bound.
     """
-    options = [
-        "--die-with-parent",
-        "--new-session",
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--hostname",
-        "box",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--perms",
-        "1777",
-        "--size",
-        str(_SCRATCH_BYTES),
-        "--tmpfs",
-        "/tmp",
-    ]
+    scratch = f"--perms 1777 --size {_SCRATCH_BYTES} --tmpfs"
+    options = ["--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
+    options += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    options += ["--hostname", "sandbox", *f"{scratch} /tmp".split()]
     if not level.own_user:
         options += ["--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
-    # Folders on the way to what is bound are bubblewrap's own: open to the box's user, not to root
-    # alone.
-    prefixes = {
-        os.path.realpath(prefix)
-        for prefix in (
-            sys.prefix,
-            sys.base_prefix,
-            sys.exec_prefix,
-            os.path.dirname(sys.executable),
-        )
-    }
-    prefixes = sorted(prefix for prefix in prefixes if not prefix.startswith("/usr"))
-    for path in sorted(
-        {
-            str(parent)
-            for path in [*prefixes, f"{_KIT}/x", _WORK, str(private / "s")]
-            for parent in Path(path).parents
-        }
-    ):
+    # Folders on the way to what is bound are bubblewrap's own: open to the sandbox's user, not to
+    # root alone.
+    interpreter = os.path.dirname(sys.executable)
+    used = (sys.prefix, sys.base_prefix, sys.exec_prefix, interpreter)
+    prefixes = sorted(
+        path
+        for path in {os.path.realpath(prefix) for prefix in used}
+        if not path.startswith("/usr")
+    )
+    bound = [*prefixes, f"{_KIT}/x", _WORK, str(private / "s")]
+    for path in sorted({str(parent) for name in bound for parent in Path(name).parents}):
         options += ["--perms", "0755", "--dir", path]
     for path in [*_SYSTEM, *prefixes]:
         options += ["--ro-bind-try", path, path]
     if resources.ROOT != resources.PACKAGES:  # installed from a wheel, inside one of the prefixes
-        for path in (resources.ROOT, resources.path("score/course")):
-            options += ["--tmpfs", str(path)]
+        for path in (str(resources.ROOT), str(resources.path("score/course"))):
+            options += ["--tmpfs", path]
     for name in _STUDENTS_PART:
         options += ["--ro-bind", str(resources.path(name)), f"{_KIT}/{name}"]
-    options += [
-        "--tmpfs",
-        f"{_KIT}/score/course",
-        "--perms",
-        "1777",
-        "--size",
-        str(_SCRATCH_BYTES),
-        "--tmpfs",
-        _WORK,
-        "--ro-bind",
-        _LAUNCHER,
-        _BOXED_LAUNCHER,
-    ]
+    options += f"--tmpfs {_KIT}/score/course {scratch} {_WORK}".split()
+    options += ["--ro-bind", _LAUNCHER, _LAUNCHER_INSIDE]
     for file in sorted((private / "work").iterdir()):
         options += ["--ro-bind", str(file), f"{_WORK}/{file.name}"]
-    return [
-        *options,
-        "--bind",
-        str(private / "s"),
-        str(private / "s"),
-        "--remount-ro",
-        "/",
-        "--remount-ro",
-        "/dev",
-        "--chdir",
-        _WORK,
-    ]
+    sockets = str(private / "s")
+    options += ["--bind", sockets, sockets]
+    return [*options, *f"--remount-ro / --remount-ro /dev --chdir {_WORK}".split()]

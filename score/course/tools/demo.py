@@ -15,13 +15,14 @@ from pusht import demos
 from score import rubric
 from score.cells import read_marker
 from score.course.collect.collect import run_collect
-from score.course.grading.class_run import grade_course, reasons, remarks, table
+from score.course.grading.class_run import grade_course
 from score.course.notebooks.build import (
     answered_notebook,
     parts_with_source,
     student_notebook,
     write,
 )
+from score.course.report.tables import reasons, remarks, table
 from score.course.sandbox.levels import strictest
 from score.course.settings import ASSIGNMENT, create
 from score.course.tools.reference import reference_path
@@ -70,8 +71,8 @@ def demo(folder: str | os.PathLike[str]) -> None:
     )
 
     grading = time.monotonic()
-    grades = grade_course(course, jobs=os.cpu_count() or 1)
-    print(table(grades), reasons(grades), sep="\n")
+    verdicts = grade_course(course, jobs=os.cpu_count() or 1)
+    print(table(verdicts), reasons(verdicts), sep="\n")
     for student, notebook, sentence in remarks(course):
         print(f"Look at {student}, {notebook}: {sentence}")
     print(f"Isolation: {strictest()}.")

@@ -66,7 +66,7 @@ def _is_run(marker: Marker, part: Part, train: bool) -> bool:
     return marker.kind != "practice" or (train and needed)
 
 
-def answer_of(names: dict[str, Any], policy: Policy) -> tuple:
+def answer_of(names: dict[str, Any], policy: Policy) -> tuple[Any, ...]:
     """Return what the notebook's test cell passes to `grade_rollouts` after a policy's name.
 
     names: as `run_solution` returned them.
@@ -100,7 +100,10 @@ def write_expected_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
     checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
     if not checkpoint.losses:
         return None
-    path = loss_path(policy, demos.name_of(checkpoint.demonstrations))
+    known = demos.name_of(checkpoint.demonstrations)
+    if known is None:
+        raise ValueError(f"{checkpoint_path} was trained on demonstrations that have no name.")
+    path = loss_path(policy, known)
     write_whole(path, pickle.dumps(epoch_losses(checkpoint), protocol=4))
     return path
 

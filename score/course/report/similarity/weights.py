@@ -105,9 +105,10 @@ def _remark(one: _Network, other: _Network) -> str:
         return "both files carry the id of one training run, so one is a copy"
     half = [network.owner for network in (one, other) if network.half and not network.kit]
     if half:
+        whose = "the student's" if other.kit else "both" if half[1:] else f"those of {half[0]}"
         return (
-            f"those of {' and '.join(half)} are in half precision, like the kit's references and"
-            " unlike what the notebooks train"
+            f"{whose} are in half precision, like the kit's references and unlike what the"
+            " notebooks train"
         )
     if one.numbers != other.numbers:
         return (

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from score.questions.base import Arrays, Rng, wrong
-from score.questions.cvae import TENSOR_HINT, KLDivergence
+from score.questions.cvae.divergence import TENSOR_HINT, KLDivergence
 from score.questions.kinds import NumberQuestion
 from score.questions.mistakes import Mistake, alike, squared_error
 from score.questions.networks import Probe, random_weights

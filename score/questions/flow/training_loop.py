@@ -20,9 +20,9 @@ from pusht.episodes import Episodes, Policy, rollout
 from pusht.tracking import Logger
 from pusht.train import TrainConfig
 from score.questions.base import Arrays, Question, Rng, wrong
+from score.questions.flow.policy_class import call_method, isolated
+from score.questions.flow.training_judge import judge_evaluations, judge_log, judge_weights
 from score.questions.mistakes import Mistake
-from score.questions.policy_class import call_method, isolated
-from score.questions.training_judge import judge_evaluations, judge_log, judge_weights
 from score.verdict import AnswerError
 
 _STATS = {

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from score.questions.base import Arrays, Question, Rng, plain, wrong
-from score.questions.mistakes import Mistake, flow_noise_hint, hint_of, squared_error
-from score.questions.policy_class import (
+from score.questions.flow.policy_class import (
     FELT,
     LOSS_HINTS,
     call_method,
@@ -28,13 +27,14 @@ from score.questions.policy_class import (
     unreached,
     wrong_loss,
 )
-from score.questions.velocity import (
+from score.questions.flow.velocity import (
     MANY,
     TAU_HINT,
     judge_call,
     record_velocity,
     wrong_question,
 )
+from score.questions.mistakes import Mistake, flow_noise_hint, hint_of, squared_error
 
 
 class FlowLoss(Question):

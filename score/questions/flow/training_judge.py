@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from score.questions.base import Arrays, wrong
+from score.questions.flow.policy_class import listed
 from score.questions.mistakes import Mistake
-from score.questions.policy_class import listed
 
 _LOOP = (
     "for each batch: loss, gradients reset, gradients computed, one step of"

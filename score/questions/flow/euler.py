@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from score.questions.base import Arrays, Question, Rng, plain, wrong
-from score.questions.mistakes import Mistake, alike, flow_noise_hint, hint_of
-from score.questions.policy_class import (
+from score.questions.flow.policy_class import (
     call_method,
     chunk_array,
     draw_states,
@@ -18,7 +17,8 @@ from score.questions.policy_class import (
     make_policy,
     policy_sizes,
 )
-from score.questions.velocity import MANY, TAU_HINT, judge_call, record_velocity
+from score.questions.flow.velocity import MANY, TAU_HINT, judge_call, record_velocity
+from score.questions.mistakes import Mistake, alike, flow_noise_hint, hint_of
 from score.verdict import AnswerError, call_answer
 
 _MISFIT = f"noise, velocity and chunk are all (B, chunk_size, action_dim); {TAU_HINT}"

@@ -24,7 +24,7 @@ def trained():
     return load_checkpoint(reference_path(POLICY, "shipped"), POLICY.normalisation)
 
 
-def ask_of(policy, trained):
+def infer_of(policy, trained):
     """The kit's own inference with trained weights."""
     part = next(part for part in rubric.PARTS.values() if policy in part.policies)
     model, infer = inference_of(policy, answer_of(audit.solution(part.name), policy))
@@ -34,11 +34,11 @@ def ask_of(policy, trained):
 
 @pytest.fixture(scope="module")
 def score(trained):
-    return score_policy(POLICY, ask_of(POLICY, trained), trained.stats, range(10_000, 10_006))
+    return score_policy(POLICY, infer_of(POLICY, trained), trained.stats, range(10_000, 10_006))
 
 
 def test_a_run_of_the_notebook_raises_no_question(trained, score):
-    assert audit.findings(POLICY, trained, score, None) == []
+    assert audit.flags(POLICY, trained, score, None) == []
 
 
 def test_acting_better_than_the_weights_is_flagged(trained, score):
@@ -47,7 +47,7 @@ def test_acting_better_than_the_weights_is_flagged(trained, score):
         weights={name: weight * 0.01 for name, weight in trained.weights.items()},
         demonstrations="0" * 64,
     )
-    (sentence,) = audit.findings(POLICY, untaught, score, None)
+    (sentence,) = audit.flags(POLICY, untaught, score, None)
     assert (
         "something else than the network may be acting" in sentence
         and f"{score.mean:.2f}" in sentence
@@ -57,12 +57,12 @@ def test_acting_better_than_the_weights_is_flagged(trained, score):
 @pytest.mark.parametrize("factor", [0.2, 5])
 def test_a_loss_curve_that_the_weights_do_not_bear_out_is_flagged(trained, score, factor):
     other = replace(trained, losses=[loss * factor for loss in trained.losses])
-    (sentence,) = audit.findings(POLICY, other, score, None)
+    (sentence,) = audit.flags(POLICY, other, score, None)
     assert "the curve may be another run's" in sentence and "shipped demonstrations" in sentence
 
 
 def test_weights_of_another_network_are_flagged(trained, score):
-    (sentence,) = audit.findings(POLICY, replace(trained, weights={}), score, None)
+    (sentence,) = audit.flags(POLICY, replace(trained, weights={}), score, None)
     assert "not of the notebook's network" in sentence
 
 
@@ -78,7 +78,7 @@ def test_of_a_free_architecture_the_chunks_tell_the_loss(factor, flagged, of_man
     other = replace(
         trained, losses=[loss * factor for loss in trained.losses]
     )  # 16: summed over the chunk
-    assert len(audit.findings(policy, other, of_many, ask_of(policy, trained))) == flagged
+    assert len(audit.flags(policy, other, of_many, infer_of(policy, trained))) == flagged
 
 
 def test_a_policy_that_answers_with_other_shapes_is_told_of_that(trained, of_many):
@@ -89,16 +89,16 @@ def test_a_policy_that_answers_with_other_shapes_is_told_of_that(trained, of_man
         },
     )
     with pytest.raises(AnswerError, match="returned shape"):
-        audit.findings(rubric.POLICIES["part4_mse"], other, of_many, lambda nobs, batch_size: nobs)
+        audit.flags(rubric.POLICIES["part4_mse"], other, of_many, lambda nobs, batch_size: nobs)
 
 
 def test_of_a_free_architecture_that_samples_nothing_is_said(trained, score):
-    assert audit.findings(rubric.POLICIES["part4_flow"], trained, score, None) == []
+    assert audit.flags(rubric.POLICIES["part4_flow"], trained, score, None) == []
 
 
 def test_losses_on_demonstrations_that_are_not_at_hand_are_left_alone(trained, score):
     assert (
-        audit.findings(POLICY, replace(trained, losses=[9.0], demonstrations="0" * 64), score, None)
+        audit.flags(POLICY, replace(trained, losses=[9.0], demonstrations="0" * 64), score, None)
         == []
     )
 

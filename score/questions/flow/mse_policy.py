@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from score.questions.base import Arrays, Question, Rng, wrong
-from score.questions.mistakes import Mistake, hint_of, squared_error
-from score.questions.policy_class import (
+from score.questions.flow.policy_class import (
     FELT,
     LOSS_HINTS,
     call_method,
@@ -26,6 +25,7 @@ from score.questions.policy_class import (
     unreached,
     wrong_loss,
 )
+from score.questions.mistakes import Mistake, hint_of, squared_error
 
 # So far uphill and downhill is the loss compared with what its gradient promises.
 _STRIDE = 1e-2

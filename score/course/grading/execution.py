@@ -1,0 +1,192 @@
+"""Runs one notebook in the sandbox, has its checks judged outside, and puts the verdicts under its
+test cells. The course's own grading and nbgrader's steps both call `execute`.
+"""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from pusht.checkpoint import MAX_BYTES
+from score import rubric
+from score.cells import read_marker
+from score.course.grading import audit
+from score.course.grading.question_server import LedgerEntry, QuestionServer, checks
+from score.course.grading.results import RolloutResult
+from score.course.grading.sanitise import check_id
+from score.course.sandbox import levels
+from score.course.sandbox.kernel import SandboxedKernel, folder_for_sockets
+from score.course.settings import RunSettings
+from score.submission.formats import graded_files, needs_sandbox
+from score.verdict import MIME, Verdict
+
+_OUTPUT_LINES, _TRACEBACK_LINES = 1000, 100  # of a cell in the graded notebook
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What running a notebook came to.
+
+    cells: verdicts by test cell. rollouts: by policy's name, new ones without their key. sandbox:
+    name of the isolation level. stopped: why the notebook was stopped, "" if it was not. seconds:
+    by stage. flags: for the instructor alone.
+    """
+
+    cells: dict[str, Verdict]
+    rollouts: dict[str, RolloutResult]
+    sandbox: str
+    stopped: str
+    seconds: dict[str, float]
+    flags: list[str]
+
+
+def execute(
+    notebook: NotebookNode,
+    part: rubric.Part,
+    folder: Path,
+    settings: RunSettings,
+    known: dict[str, RolloutResult] | None = None,
+    level: levels.Level | None = None,
+) -> Execution:
+    """Run a part's notebook and change it in place to the graded one.
+
+    folder: of the hand-in files; films are added to it. known: results of rollouts by policy's name
+    that need not be done again. level: of isolation, the strictest that works when None.
+    """
+    level, started = level or levels.strictest(), time.monotonic()
+    audit.solution(part.name)  # loaded now: it changes the folder, which a thread must not do
+    with tempfile.TemporaryDirectory(prefix="pusht-", dir=folder_for_sockets()) as folder_name:
+        private = levels.prepare(folder_name, level, _files(folder, part, level))
+        server = QuestionServer(private / "s" / "grader", part, folder, settings, known or {})
+        kernel = SandboxedKernel(notebook, private, level, settings.limits)
+        with server, kernel.started():
+            for index, cell in enumerate(notebook.cells):
+                if kernel.stopped or not is_run(cell):
+                    continue
+                with server.expecting(check_id(cell)):
+                    kernel.run(cell, index)
+        levels.end_what_was_left(level)
+    cells, flags = _put_verdicts(notebook, part, server.ledger, kernel.stopped)
+    _tidy_outputs(notebook)
+    seconds = time.monotonic() - started - sum(server.seconds.values())
+    return Execution(
+        cells,
+        server.rollouts,
+        level.name,
+        kernel.stopped,
+        {"cells": seconds} | server.seconds,
+        flags,
+    )
+
+
+def is_run(cell: NotebookNode) -> bool:
+    """Say whether a cell is run when graded: not what is for the student alone."""
+    marker = read_marker(cell.source)
+    return marker is None or marker.kind not in ("practice", "extension")
+
+
+def usable_files(folder: Path, part: rubric.Part) -> list[Path]:
+    """Return the hand-in files of a part that are in a folder, without links and files that are
+    larger than any of the kit's.
+    """
+    paths = [folder / name for name in graded_files(part)]
+    return [
+        path
+        for path in paths
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_BYTES
+    ]
+
+
+def _files(folder: Path, part: rubric.Part, level: levels.Level) -> list[Path]:
+    """Return what is copied into the sandbox. Where there is none, the code and the pickles of a
+    script assignment are not.
+    """
+    files = usable_files(folder, part)
+    return [
+        file for file in files if level is not levels.LEVELS[-1] or not needs_sandbox(file.name)
+    ]
+
+
+def _put_verdicts(
+    notebook: NotebookNode, part: rubric.Part, ledger: dict[str, LedgerEntry], stopped: str
+) -> tuple[dict[str, Verdict], list[str]]:
+    """Put the ledger's verdicts under the test cells, in place of what the notebook printed there;
+    return them by cell, with flags on the ledger's entries and on what a notebook claims beyond it.
+    """
+    cells, flags, of_part = {}, [], checks(part)
+    for cell in notebook.cells:
+        name = check_id(cell)
+        if name is None or name not in of_part:
+            continue
+        entry = ledger.get(name)
+        verdict = entry.verdict if entry else of_part[name].failed(_why_not_judged(cell, stopped))
+        flags += [
+            f"{name}: the notebook's own output claims {claim:g} points, the ledger has"
+            f" {verdict.points:g}."
+            for claim in sorted(set(_claims(cell)))
+            if claim > verdict.points + 1e-6
+        ]
+        flags += entry.flags if entry else []
+        cells[name] = verdict
+        show_verdict(cell, verdict)
+    return cells, flags
+
+
+def show_verdict(cell: NotebookNode, verdict: Verdict) -> None:
+    """Put a verdict under a test cell, in place of everything but errors."""
+    errors = [output for output in cell.outputs if output.output_type == "error"]
+    cell.outputs = [nbformat.v4.new_output("display_data", verdict.display()), *errors]
+
+
+def _why_not_judged(cell: NotebookNode, stopped: str) -> str:
+    if stopped:
+        return f"The notebook was stopped before this check: {stopped}."
+    for output in cell.outputs:
+        if output.output_type == "error":
+            return (
+                f"The check stopped with {output.ename}: {output.evalue}. An earlier cell failed or"
+                " is missing."
+            )
+    return "The check did not ask the grader."
+
+
+def _claims(cell: NotebookNode) -> Iterator[float]:
+    """Yield the points that a test cell's outputs claim: by a verdict, or by a number as its
+    result.
+    """
+    for output in cell.outputs:
+        data = output.get("data", {})
+        claimed: Any = data[MIME].get("points") if isinstance(data.get(MIME), dict) else None
+        if claimed is None and output.output_type == "execute_result":
+            claimed = data.get("text/plain")
+        with contextlib.suppress(TypeError, ValueError):
+            yield float(claimed)  # a student's notebook may claim anything
+
+
+def _tidy_outputs(notebook: NotebookNode) -> None:
+    """Leave out what cells wrote to stderr, and shorten long outputs and tracebacks."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        kept, lines_left = [], _OUTPUT_LINES
+        for output in cell.outputs:
+            if output.output_type == "error" and len(output.traceback) > _TRACEBACK_LINES:
+                half = _TRACEBACK_LINES // 2
+                cut = ["... Traceback truncated ..."]
+                output.traceback = output.traceback[:half] + cut + output.traceback[1 - half :]
+            if output.output_type == "stream":
+                lines = output.text.split("\n")
+                if output.name == "stderr" or not lines_left:
+                    continue
+                if len(lines) > lines_left:
+                    lines = [*lines[: lines_left - 1], "... Output truncated ..."]
+                lines_left -= len(lines)
+                output.text = "\n".join(lines)
+            kept.append(output)
+        cell.outputs = kept

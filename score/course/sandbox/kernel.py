@@ -1,0 +1,147 @@
+"""Runs a notebook's cells in a kernel in the sandbox, within limits."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+from score.course.sandbox import levels
+from score.course.sandbox.watchdog import Watchdog
+from score.course.settings import Limits
+
+_TIMEOUT = {
+    "ename": "CellTimeoutError",
+    "evalue": "",
+    "traceback": ["CellTimeoutError: No reply from kernel before timeout"],
+}
+
+
+class _KernelManager(AsyncKernelManager):
+    """Starts its kernel in a sandbox. Its sockets are in a folder of the run's own, and are not
+    ports that other users of the machine could listen to.
+    """
+
+    def prepare(self, private: Path, level: levels.Level) -> None:
+        self._private, self._level = private, level
+        self.transport, self.connection_file = "ipc", str(private / "s" / "kernel.json")
+        # Interrupts are sent as messages: no signal reaches into the sandbox.
+        self._kernel_spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            language="python",
+            display_name="Python 3",
+            interrupt_mode="message",
+        )
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+        # Nobody reads what it writes past IPython, which could fill the terminal or the disk.
+        await super()._async_launch_kernel(
+            kernel_cmd, **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        command = super().format_kernel_cmd(extra_arguments)
+        if self._level.own_user:
+            os.chown(self.connection_file, levels.user_id(), levels.user_id())
+        return levels.sandboxed(
+            command, self._private, self._level, {"NBGRADER_EXECUTION": "autograde"}
+        )
+
+
+class SandboxedKernel(NotebookClient):
+    """A kernel for one notebook, in the private folder that `levels.prepare` has laid out.
+
+    A cell that raises or that takes too long does not end the run. A kernel that dies, no longer
+    answers or exceeds its limits does, and `stopped` says why. See `started`.
+    """
+
+    def __init__(
+        self, notebook: NotebookNode, private: Path, level: levels.Level, limits: Limits
+    ) -> None:
+        super().__init__(
+            notebook,
+            timeout=limits.cell_seconds,
+            interrupt_on_timeout=True,
+            error_on_timeout=_TIMEOUT,
+            allow_errors=True,
+            raise_on_iopub_timeout=True,
+            on_cell_executed=_add_missing_error,
+        )
+        self._private, self._level = private, level
+        self._watchdog = Watchdog(limits, private / "s", self._pid)
+
+    @property
+    def stopped(self) -> str:
+        """Why the notebook was stopped, "" if it was not."""
+        return self._watchdog.stopped
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[None]:
+        """Start the kernel and end it afterwards. Its limits may stop it before it has started."""
+        with self._watchdog, contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.setup_kernel(cwd=str(self._private)))
+                if self.kc and (reply := self.wait_for_reply(self.kc.kernel_info())):
+                    self.nb.metadata["language_info"] = reply["content"]["language_info"]
+            except (DeadKernelError, RuntimeError):
+                if not self.stopped:
+                    raise
+            yield
+            # It has nothing left to do, and to leave in peace takes it seconds.
+            self._watchdog.end_processes()
+        self.set_widgets_metadata()
+
+    def run(self, cell: NotebookNode, index: int) -> None:
+        """Run the notebook's cell at an index, and put its outputs into it."""
+        try:
+            self.execute_cell(cell, index)
+        except DeadKernelError:
+            self._watchdog.stop("the kernel died")
+        except CellTimeoutError:
+            self._watchdog.stop("the kernel no longer answered")
+
+    def create_kernel_manager(self) -> AsyncKernelManager:
+        self.km = _KernelManager(config=self.config)
+        self.km.prepare(self._private, self._level)
+        return self.km
+
+    def process_message(
+        self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
+    ) -> NotebookNode | None:
+        within = self._watchdog.count_output(len(str(msg["content"])))
+        return super().process_message(msg, cell, cell_index) if within else None
+
+    def _pid(self) -> int | None:
+        return getattr(getattr(self.km, "provisioner", None), "pid", None)
+
+
+def _add_missing_error(cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:
+    """Add the error that ended a cell where its outputs do not show it, as after a timeout."""
+    reply = execute_reply["content"]
+    if reply["status"] == "error" and not any(
+        output.output_type == "error" and output.ename == reply["ename"] for output in cell.outputs
+    ):
+        cell.outputs.append(
+            nbformat.v4.new_output(
+                "error",
+                ename=reply["ename"],
+                evalue=reply["evalue"],
+                traceback=reply["traceback"] or ["An error occurred without a traceback."],
+            )
+        )
+
+
+def folder_for_sockets() -> str:
+    """Return where to make a private folder: a socket's path may have some 100 characters."""
+    folder = tempfile.gettempdir()
+    return "/tmp" if len(folder) >= 50 and os.path.isdir("/tmp") else folder
