@@ -24,7 +24,7 @@ from score.__main__ import main
 from score.course.gradescope import build as gradescope
 from score.course.gradescope import run
 from score.course.notebooks import build
-from score.course.settings import create, open_course
+from score.course.settings import CourseError, create, open_course
 from score.course.tools.reference import reference_path
 from score.submission.pack import pack
 
@@ -140,7 +140,7 @@ def test_the_same_course_gives_the_same_bytes(course, zipped, tmp_path, capsys):
 
 def test_a_pattern_that_no_file_of_the_kit_matches_is_an_error(course, tmp_path, monkeypatch):
     monkeypatch.setattr(gradescope, "_KIT", (*gradescope._KIT, "losses/*.csv"))
-    with pytest.raises(AssertionError, match=r"no file that matches losses/\*\.csv"):
+    with pytest.raises(CourseError, match=r"no file that matches losses/\*\.csv"):
         gradescope.build(course, tmp_path / "autograder.zip")
     assert not list(tmp_path.iterdir())
 
