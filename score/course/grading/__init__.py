@@ -1,1 +1,1 @@
-"""From a submission to a result."""
+"""Grading: one notebook, and a class."""

@@ -230,5 +230,11 @@ class _Plan:
 def _plan(course: Course) -> _Plan:
     config = configuration.read(course.folder)
     settings = RunSettings(course.first_seed, course.episodes, limits=configuration.limits(config))
-    released = {part: course.released(part).read_bytes() for part in rubric.PARTS}
+    try:
+        released = {part: course.released(part).read_bytes() for part in rubric.PARTS}
+    except FileNotFoundError as error:
+        raise CourseError(
+            f"There is no {error.filename}: run `python -m score course release {course.folder}`"
+            " first."
+        ) from None
     return _Plan(course, settings, released, config)

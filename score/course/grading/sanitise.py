@@ -3,15 +3,19 @@ is again as it was released. nbgrader's own sanitizing steps do the same from it
 """
 
 import copy
+import warnings
 
 import nbformat
 from nbformat import NotebookNode
+from nbformat.warnings import MissingIDFieldWarning
 
 
 def read_notebook(content: bytes) -> NotebookNode:
     """Return the notebook in a file's bytes; ValueError with the reason where there is none."""
     try:
-        notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
+        with warnings.catch_warnings():  # of ids that are missing: they are added here
+            warnings.simplefilter("ignore", MissingIDFieldWarning)
+            notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
         _, notebook = nbformat.validator.normalize(notebook)
         nbformat.validate(notebook, relax_add_props=True)
     except (

@@ -11,7 +11,7 @@ from traitlets import TraitError
 from traitlets.config import Config, ConfigFileNotFound
 from traitlets.config.loader import PyFileConfigLoader
 
-from score.course.settings import Course, CourseError, Limits, RunSettings, open_course
+from score.course.settings import Course, CourseError, Limits, open_course
 
 if TYPE_CHECKING:
     from nbgrader.apps import NbGraderAPI
@@ -62,15 +62,10 @@ def read(folder: Path) -> Config:
     raise CourseError(f"{folder / _FILE} {problem}: make it as `course create` writes it.")
 
 
-def run_settings(course: Course) -> RunSettings:
-    """Return how a course has notebooks graded: its held-out episodes by course.toml, its limits by
-    the options of `Execute` in nbgrader_config.py.
-    """
-    return RunSettings(course.first_seed, course.episodes, limits=limits(read(course.folder)))
-
-
 def limits(config: Config) -> Limits:
-    """Return the limits that a configuration sets; CourseError for one that is no whole number."""
+    """Return the limits that a configuration sets as options of `Execute`; CourseError for one that
+    is no whole number.
+    """
     from score.course.nbgrader.preprocessors import Execute
 
     try:
