@@ -1,13 +1,13 @@
-"""Shows that what the kit asks for can be had as wheels. Needs the network.
+"""Show that every requirement of the kit has a wheel. `make check-wheels` runs it.
 
 For CPython 3.11, 3.12 and 3.13 on manylinux x86_64, pip resolves requirements.txt
-(all of it together) and requirements.lock (pin by pin). Once more for CPython 3.12,
-the student's part alone, with the versions that Colab has already (.ci/colab.txt)
-held where they are. Prints a table; exits 1 when something has no wheel or does not fit.
+(all of it together) and requirements.lock (pin by pin). For CPython 3.12 it also resolves the
+students' requirements with Colab's own versions (.ci/colab.txt) held fixed. The script prints a
+table, and exits with 1 when a requirement has no wheel or does not fit. It needs the network.
 
-Two are looked up and not resolved: torch, whose default wheels bring gigabytes of CUDA,
-and gym, a source package, for which its own requirements stand in. pip judges environment
-markers by the Python that runs it, so what a package asks for on 3.13 only is not seen.
+torch and gym are looked up, not resolved: torch's default wheels bring gigabytes of CUDA, and gym
+is a source package, whose own requirements are resolved in its place. pip judges environment
+markers by the Python that runs it, so a requirement for 3.13 alone is not seen.
 """
 
 import json
@@ -26,7 +26,8 @@ PYTHONS = ("3.11", "3.12", "3.13")
 GYM_NEEDS = ("numpy>=1.18", "cloudpickle>=1.2", "gym-notices>=0.0.4")
 
 
-def main():
+def main() -> int:
+    """Print the table; return 1 where something has no wheel, else 0."""
     everything = read(ROOT / "requirements.txt")
     lock = read(ROOT / "requirements.lock")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -68,14 +69,17 @@ def main():
 
 
 def read(path):
-    """The requirements in a requirements file that holds nothing but names and comments."""
+    """Return the requirements of a file that has only names and comments."""
     lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
     return [Requirement(line) for line in lines if line]
 
 
 class Pip:
-    """The newest pip, in an environment of its own: older ones judge a wheel's
-    Requires-Python by the Python that runs them, whichever one they resolve for."""
+    """The newest pip, in an environment of its own.
+
+    Older ones judge a wheel's Requires-Python by the Python that runs them, whichever one they
+    resolve for.
+    """
 
     def __init__(self, folder):
         self.folder = folder
@@ -84,7 +88,7 @@ class Pip:
         subprocess.run([*self.command, "install", "-q", "-U", "pip"], check=True)
 
     def newest(self, requirement, python=None):
-        """The newest version that the requirement takes, or None; a wheel for `python` if given."""
+        """Return the newest version within the requirement, or None; `python`: of its wheels."""
         options = ["--only-binary=:all:", *target(python)] if python else []
         answer = self.run("index", "versions", requirement.name, *options)
         for line in answer.stdout.splitlines():
@@ -94,11 +98,12 @@ class Pip:
         return None
 
     def resolve(self, requirements, python, held=(), together=True):
-        """({name: version}, problems): the wheels that pip would install for `python`.
+        """Return ({name: version}, problems): the wheels that pip would install for `python`.
 
-        held: versions that must stay as they are. together=False: each requirement for
-        itself, without what it brings."""
-        found, problems, asked = {}, [], []
+        held: versions that must not change. together=False: each requirement alone, without its own
+        requirements.
+        """
+        found, problems, wanted = {}, [], []
         for requirement in requirements:
             if requirement.name == "torch":
                 version = self.newest(requirement, python)
@@ -107,17 +112,17 @@ class Pip:
                 else:
                     problems.append(str(requirement))
             elif requirement.name == "gym":
-                asked += GYM_NEEDS if together else ()
+                wanted += GYM_NEEDS if together else ()
             else:
-                asked.append(str(requirement))
-        wheels, error = self.dry_run(asked, python, held, together)
+                wanted.append(str(requirement))
+        wheels, error = self.dry_run(wanted, python, held, together)
         if wheels is None:
-            alone = [a for a in asked if self.dry_run([a], python, together=False)[0] is None]
+            alone = [w for w in wanted if self.dry_run([w], python, together=False)[0] is None]
             problems += alone or [error]
         return {**found, **(wheels or {})}, problems
 
-    def dry_run(self, asked, python, held=(), together=True):
-        """({name: version}, None), or (None, what pip said)."""
+    def dry_run(self, wanted, python, held=(), together=True):
+        """Return ({name: version}, None), or (None, what pip said)."""
         report = self.folder / "report.json"
         constraints = self.folder / "held.txt"
         constraints.write_text("".join(f"{h}\n" for h in held))
@@ -133,7 +138,7 @@ class Pip:
             "-c",
             constraints,
             *([] if together else ["--no-deps"]),
-            *asked,
+            *wanted,
         )
         if answer.returncode:
             errors = [line for line in answer.stderr.splitlines() if line.startswith("ERROR")]

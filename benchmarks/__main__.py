@@ -1,11 +1,11 @@
-"""Print the table of speeds. Each line is a ratio of CPU times, ours and the peer's measured in
-turn, medians of the rounds.
+"""Print the table of speeds beside gym-pusht: `make bench`, on a machine with nothing else to do.
 
-Run it on a machine with nothing else to do: `make bench`. The networks are untrained, so that no
-episode ends early and both sides do the same work.
+Each line is a ratio of CPU times, the medians of several rounds in which ours and the peer's take
+turns. The networks are untrained, so that no episode ends early and both sides do the same work.
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -14,7 +14,9 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,7 +27,7 @@ from pusht import (
     TrainingRun,
     WindowLoader,
     get_cosine_schedule_with_warmup,
-    training,
+    loss_view,
 )
 from pusht.demos import Demonstrations
 from pusht.ema import EMAModel
@@ -33,7 +35,7 @@ from pusht.sim import sample_start
 from score import rubric
 from score.course.tools.reference import answer_of, run_solution
 from score.rollouts.evaluate import score_policy
-from score.rollouts.policies import asked
+from score.rollouts.policies import inference_of
 
 ROOT = Path(__file__).resolve().parent.parent
 LOW, HIGH = [0, 0, 0, 0, 0], [512, 512, 512, 512, 2 * np.pi]
@@ -43,68 +45,21 @@ STATS = {
 }
 
 
-def main():
+def main() -> None:
+    """Measure everything, and print each line when it is measured."""
     torch.set_num_threads(1)
-    actions = np.random.default_rng(0).uniform(100, 400, (1000, 2)).tolist()
-    start = sample_start(3).tolist()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         solved = {
             name: run_solution(rubric.PARTS[name], folder, train=False) for name in rubric.PARTS
         }
     print(
-        f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch"
+        f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch"
         f" {torch.__version__}, one thread; medians of interleaved rounds\n\n| what | peer | ours |"
         " ratio | wanted |\n|---|---|---|---|---|"
     )
     with _Peer() as peer:
-        _row(
-            "control step with reward, µs",
-            "gym-pusht",
-            1e6 / len(actions),
-            10,
-            *_rounds(
-                7,
-                lambda: peer("steps", start=start, actions=actions),
-                lambda: _steps(start, actions),
-            ),
-        )
-        _row(
-            "frame (256 px), µs",
-            "gym-pusht render()",
-            1e6 / 200,
-            10,
-            *_rounds(
-                7, lambda: peer("frames", start=start, count=200), lambda: _frames(start, 200)
-            ),
-        )
-        for name, theirs, ours, rounds, wanted in [
-            ("part1_mlp", 10, 10, 3, 30),
-            ("part2_cvae", 3, 100, 3, 30),
-            ("part4_flow", 3, 100, 3, 30),
-            ("part3_ddpm", 1, 100, 1, 10),
-        ]:
-            policy, answer = rubric.POLICIES[name], answer_of(solved[name], rubric.POLICIES[name])
-            task = dict(
-                method=policy.method,
-                low=LOW,
-                high=HIGH,
-                max_steps=policy.max_steps,
-                starts=[sample_start(seed).tolist() for seed in range(theirs)],
-            )
-            infer = asked(policy, answer)[1]
-            times = _rounds(
-                rounds,
-                lambda: peer("episodes", **task) / theirs,
-                lambda: score_policy(policy, infer, STATS, range(ours)),
-                share=ours,
-            )
-            _row(
-                f"one of {ours} graded {policy.label} episodes, s",
-                "published manner",
-                1,
-                wanted,
-                *times,
-            )
+        _simulator(peer)
+        _policies(peer, solved)
     for name, count in [("part1_mlp", 6), ("part2_cvae", 2), ("part3_ddpm", 1)]:
         bare, ours = _epochs(solved[name], name, count)
         print(
@@ -114,7 +69,64 @@ def main():
         )
 
 
-def _row(what, peer, scale, wanted, theirs, ours):
+def _simulator(peer: "_Peer") -> None:
+    """Print the lines for a control step and for a frame."""
+    actions = np.random.default_rng(0).uniform(100, 400, (1000, 2)).tolist()
+    start = sample_start(3).tolist()
+    _row(
+        "control step with reward, µs",
+        "gym-pusht",
+        1e6 / len(actions),
+        10,
+        *_rounds(
+            7,
+            lambda: peer("steps", start=start, actions=actions),
+            lambda: _steps(start, actions),
+        ),
+    )
+    _row(
+        "frame (256 px), µs",
+        "gym-pusht render()",
+        1e6 / 200,
+        10,
+        *_rounds(7, lambda: peer("frames", start=start, count=200), lambda: _frames(start, 200)),
+    )
+
+
+def _policies(peer: "_Peer", solved: dict[str, dict[str, Any]]) -> None:
+    """Print a line for each policy's episodes. solved: what each part's solution defines."""
+    for name, theirs, ours, rounds, wanted in [
+        ("part1_mlp", 10, 10, 3, 30),
+        ("part2_cvae", 3, 100, 3, 30),
+        ("part4_flow", 3, 100, 3, 30),
+        ("part3_ddpm", 1, 100, 1, 10),
+    ]:
+        policy, answer = rubric.POLICIES[name], answer_of(solved[name], rubric.POLICIES[name])
+        task = {
+            "method": policy.method,
+            "low": LOW,
+            "high": HIGH,
+            "max_steps": policy.max_steps,
+            "starts": [sample_start(seed).tolist() for seed in range(theirs)],
+        }
+        infer = inference_of(policy, answer)[1]
+        times = _rounds(
+            rounds,
+            functools.partial(peer.each, "episodes", theirs, **task),
+            functools.partial(score_policy, policy, infer, STATS, range(ours)),
+            share=ours,
+        )
+        _row(
+            f"one of {ours} graded {policy.label} episodes, s",
+            "published manner",
+            1,
+            wanted,
+            *times,
+        )
+
+
+def _row(what: str, peer: str, scale: float, wanted: int, theirs: float, ours: float) -> None:
+    """Print a line; `scale` turns seconds into the unit that `what` names."""
     print(
         f"| {what} | {_short(theirs * scale)} ({peer}) | {_short(ours * scale)} |"
         f" {theirs / ours:.1f} | ≥ {wanted} |",
@@ -122,26 +134,35 @@ def _row(what, peer, scale, wanted, theirs, ours):
     )
 
 
-def _short(number):
-    """Three significant digits, never in powers of ten."""
+def _short(number: float) -> str:
+    """Return the number with three significant digits, never with a power of ten."""
     return f"{float(f'{number:.3g}'):g}"
 
 
-def _rounds(count, theirs, ours, share=1):
+def _rounds(
+    count: int, theirs: Callable[[], float], ours: Callable[[], Any], share: int = 1
+) -> tuple[float, float]:
+    """Return the median CPU seconds of (theirs, ours) over `count` rounds.
+
+    theirs returns its seconds itself. ours is timed here, and does `share` pieces of the work.
+    """
     pairs = [(theirs(), _timed(ours) / share) for _ in range(count)]
-    return (statistics.median(times) for times in zip(*pairs))
+    medians = [statistics.median(times) for times in zip(*pairs)]
+    return medians[0], medians[1]
 
 
-def _timed(work):
+def _timed(work: Callable[[], Any]) -> float:
     started = time.process_time()
     work()
     return time.process_time() - started
 
 
 class _Peer:
-    """A worker in .venv-peer."""
+    """A worker process in .venv-peer, where gym-pusht is: benchmarks/peer.py."""
 
-    def __enter__(self):
+    process: subprocess.Popen[str]
+
+    def __enter__(self) -> Self:
         self.process = subprocess.Popen(
             [ROOT / ".venv-peer" / "bin" / "python", ROOT / "benchmarks" / "peer.py"],
             text=True,
@@ -151,33 +172,40 @@ class _Peer:
         )
         return self
 
-    def __call__(self, work, **task):
-        self.process.stdin.write(json.dumps({"work": work, **task}) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+    def __call__(self, work: str, **task: Any) -> float:
+        """Have the worker do a task; return the CPU seconds that it took."""
+        to, back = self.process.stdin, self.process.stdout
+        assert to and back
+        print(json.dumps({"work": work, **task}), file=to, flush=True)
+        return json.loads(back.readline())
 
-    def __exit__(self, *raised):
-        self.process.stdin.close()
-        self.process.wait()
+    def each(self, work: str, count: int, **task: Any) -> float:
+        """Return the CPU seconds of a task of `count` pieces, for each piece."""
+        return self(work, **task) / count
+
+    def __exit__(self, *raised: object) -> None:
+        self.process.communicate()
 
 
-def _steps(start, actions):
+def _steps(start: list[float], actions: list[list[float]]) -> None:
     env = PushTEnv(reset_to_state=start)
     env.reset()
     for action in actions:
         env.step(action)
 
 
-def _frames(start, count):
+def _frames(start: list[float], count: int) -> None:
     env = PushTEnv(reset_to_state=start, render_size=256)
     env.reset()
     for _ in range(count):
         env.render()
 
 
-def _epochs(names, name, count):
-    """(bare, ours): seconds of an epoch of optimiser steps on tensors in memory, and of the
-    notebook's loop, live plot included.
+def _epochs(names: dict[str, Any], name: str, count: int) -> tuple[float, float]:
+    """Return the mean seconds of an epoch: (bare, ours).
+
+    bare: optimiser steps alone, on tensors in memory. ours: the notebook's loop under a
+    `TrainingRun`, which saves and draws the live plot. names: what the part's solution defines.
     """
     loader = WindowLoader(
         PushTStateDataset(_random_demonstrations(), 16, 2, 8), batch_size=256, seed=1
@@ -203,7 +231,7 @@ def _epochs(names, name, count):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if ema:
+        if ema and schedule:
             schedule.step()
             ema.step(model.parameters())
         return loss
@@ -213,7 +241,7 @@ def _epochs(names, name, count):
             optimise(batch)
 
     bare_times, our_times, started = [], [], None
-    training.in_notebook = lambda: True  # draw the live plot as a notebook would
+    loss_view.in_notebook = lambda: True  # draw the live plot as a notebook would
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         run = TrainingRun(
             "bench", model, loader, optimizer, num_epochs=count + 1, seed=1, ema=ema, folder=folder
@@ -229,8 +257,8 @@ def _epochs(names, name, count):
     return statistics.mean(bare_times), statistics.mean(our_times)
 
 
-def _random_demonstrations():
-    """As many episodes and steps as the human demonstrations have."""
+def _random_demonstrations() -> Demonstrations:
+    """Return as many episodes and steps as the human demonstrations have, at random."""
     rng = np.random.default_rng(0)
     ends = np.linspace(0, 25_650, 207).astype(np.int64)[1:]
     return Demonstrations(
@@ -240,7 +268,8 @@ def _random_demonstrations():
     )
 
 
-def _processor():
+def processor() -> str:
+    """Return the name of this machine's processor."""
     names = (
         [
             line.split(":")[1].strip()

@@ -1,8 +1,8 @@
-"""How fast a class is graded, and what that costs beyond the rollouts: `make bench-class`.
+"""Print how fast a class is graded, and what grading costs beyond the rollouts: `make bench-class`.
 
-All that is compared was measured in the same run. On two cores with nothing else to do it takes
-about half an hour, of which ten minutes go to one whole submission of a hundred episodes and to the
-same episodes bare.
+All that is compared is measured in the same run. It takes about half an hour on two cores with
+nothing else to do. Ten minutes of it go to one submission of 100 episodes and to the same episodes
+rolled out bare.
 """
 
 import argparse
@@ -16,47 +16,46 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 import torch
 from nbgrader.api import Gradebook
 
-from benchmarks.__main__ import ROOT, _processor
+from benchmarks.__main__ import ROOT, processor
 from pusht.checkpoint import SUFFIX, load_checkpoint
-from pusht.chunks import as_range
-from pusht.rollout import reproducible
+from pusht.episodes import reproducible
 from score import rubric
 from score.course.collect.collect import run_collect
 from score.course.grading import audit, results, workers
 from score.course.grading.cache_keys import kit_version
+from score.course.grading.results import PartResult
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, create
+from score.course.settings import ASSIGNMENT, Course, create
 from score.course.tools.reference import answer_of, reference_path
-from score.rollouts.evaluate import called, score_policy
-from score.rollouts.policies import asked
+from score.rollouts.evaluate import score_policy
+from score.rollouts.policies import guarded_inference, inference_of
 
 _SIZES = (10, 20, 40, 60)
-# A start from which the diffusion policy is done in 46 steps: in class what a notebook costs
-# besides its rollouts is measured.
+# From this seed's start the diffusion policy is done in 46 steps: a class measures what a notebook
+# costs besides its rollouts.
 _NEAR = 27_935
 _WANTED = {100: 240, 10: 60}  # s
 _STAGES = ("cells", "questions", "rollouts", "audit", "film", "other")
 
 
-# Grading, as the command line does it.
+# Grading, as the command does it.
 
 
-def _write(files, folder):
+def _write(files: dict[str, bytes], folder: Path) -> None:
     folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
 
 
-def _graded(course, jobs):
-    """(seconds, peak of the resident memory of all its processes together) of `score course grade`
-    from its start to its end.
-    """
+def _graded(course: Course, jobs: int) -> tuple[float, int]:
+    """Run `score course grade`; return its seconds, and its processes' peak memory in bytes."""
     command = [
         sys.executable,
         "-m",
@@ -67,10 +66,10 @@ def _graded(course, jobs):
         "--jobs",
         str(jobs),
     ]
-    with tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryFile("w+") as printed:
         started, peak = time.monotonic(), 0
         process = subprocess.Popen(
-            command, stdout=told, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT
+            command, stdout=printed, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT
         )
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -79,12 +78,12 @@ def _graded(course, jobs):
             peak = max(peak, _resident(process.pid))
         seconds = time.monotonic() - started
         if code:
-            told.seek(0)
-            sys.exit(told.read()[-2000:])
+            printed.seek(0)
+            sys.exit(printed.read()[-2000:])
     return seconds, peak
 
 
-def _resident(pid):
+def _resident(pid: int) -> int:
     total = 0
     with contextlib.suppress(psutil.Error):
         for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
@@ -93,13 +92,14 @@ def _resident(pid):
     return total
 
 
-def _results(course):
+def _results(course: Course) -> dict[str, dict[str, PartResult]]:
     return {
         student: results.load(course.folder / "results", student) for student in course.students()
     }
 
 
-def _points(course):
+def _points(course: Course) -> dict[tuple[str, str, str], tuple[float, bool]]:
+    """Return {(student, notebook, cell): (points, whether a person is to grade it)}."""
     with Gradebook(course.gradebook) as book:
         return {
             (submission.student.id, notebook.name, entry.name): (
@@ -115,10 +115,8 @@ def _points(course):
 # A class.
 
 
-def a_class(folder, students, alone, episodes):
-    """Grade `students` submissions at 2 jobs, handed in by and by, and the first `alone` of them at
-    1 job.
-    """
+def a_class(folder: Path, students: int, alone: int, episodes: int) -> None:
+    """Grade `students` submissions with 2 jobs, as they come in, and the first `alone` with 1."""
     from benchmarks.submissions import submissions
 
     kinds, spoilt = {}, {}
@@ -129,13 +127,10 @@ def a_class(folder, students, alone, episodes):
         create(folder / f"jobs{jobs}", first_seed=_NEAR, episodes=episodes) for jobs in (1, 2)
     )
     for course in (one, two):
-        with open(
-            course.folder / "nbgrader_config.py", "a"
-        ) as config:  # short, for the endless loops
-            config.write(
-                "get_config().Execute.notebook_seconds ="
-                f" {55 + 5 * episodes}\nget_config().Execute.memory_bytes = {2**31}\n"
-            )
+        with (course.folder / "nbgrader_config.py").open("a") as config:
+            # A short limit, because some notebooks loop for ever.
+            config.write(f"get_config().Execute.notebook_seconds = {55 + 5 * episodes}\n")
+            config.write(f"get_config().Execute.memory_bytes = {2**31}\n")
     started = time.monotonic()
     with contextlib.redirect_stdout(io.StringIO()):
         run_collect(
@@ -156,8 +151,8 @@ def a_class(folder, students, alone, episodes):
         "submissions per hour so far",
         "peak memory, GB",
     )
-    single = _handed_in_by_and_by(one, folder / "submitted", [min(alone, students)], 1)
-    double = _handed_in_by_and_by(
+    single = _graded_as_they_come(one, folder / "submitted", [min(alone, students)], 1)
+    double = _graded_as_they_come(
         two, folder / "submitted", [size for size in _SIZES if size < students] + [students], 2
     )
     again = _graded(two, 2)[0]
@@ -168,13 +163,23 @@ def a_class(folder, students, alone, episodes):
         f" {double[last] / double[min(double)]:.2f} times as much among {last} as among"
         f" {min(double)}. A run with nothing new: {again:.1f} s."
     )
-    told, alike = _results(two), _points(one).items() <= _points(two).items()
+    found, alike = _results(two), _points(one).items() <= _points(two).items()
     print(
         f"The gradebook at 1 job is that at 2: {'yes' if alike else 'NO'}. Notebooks without a"
-        f" result: {4 * students - sum(map(len, told.values()))} of {4 * students}.\n"
+        f" result: {4 * students - sum(map(len, found.values()))} of {4 * students}.\n"
     )
-    _stages(told.values())
+    _stages(found.values())
     print()
+    _by_kind(found, kinds, spoilt, folder / "submitted")
+
+
+def _by_kind(
+    found: dict[str, dict[str, PartResult]],
+    kinds: dict[str, str],
+    spoilt: dict[str, set[str]],
+    submitted: Path,
+) -> None:
+    """Print a line for each kind of submission. All dictionaries are by student."""
     _head(
         "kind",
         "submissions",
@@ -185,12 +190,12 @@ def a_class(folder, students, alone, episodes):
         "s each",
     )
     for kind in dict.fromkeys(kinds.values()):
-        some = {student: found for student, found in told.items() if kinds[student] == kind}
-        parts = [part for found in some.values() for part in found.values()]
+        some = {student: graded for student, graded in found.items() if kinds[student] == kind}
+        parts = [part for graded in some.values() for part in graded.values()]
         points = [_questions(part) for part in parts if part.part in spoilt[part.student]]
         right = sum(
-            _expected(found, spoilt[student], folder / "submitted" / student / ASSIGNMENT)
-            for student, found in some.items()
+            _as_expected(graded, spoilt[student], submitted / student / ASSIGNMENT)
+            for student, graded in some.items()
         )
         _row(
             kind,
@@ -203,9 +208,11 @@ def a_class(folder, students, alone, episodes):
         )
 
 
-def _handed_in_by_and_by(course, submitted, sizes, jobs):
-    """Grade each time that so many are handed in; return {how many: seconds of each so far}."""
-    total, found, students = 0, {}, sorted(submitted.iterdir())
+def _graded_as_they_come(
+    course: Course, submitted: Path, sizes: list[int], jobs: int
+) -> dict[int, float]:
+    """Grade whenever so many are handed in; return {how many: seconds for each one so far}."""
+    total, found, students = 0.0, {}, sorted(submitted.iterdir())
     for before, size in zip([0, *sizes], sizes):
         for student in students[before:size]:
             shutil.copytree(student, course.folder / "submitted" / student.name)
@@ -224,21 +231,22 @@ def _handed_in_by_and_by(course, submitted, sizes, jobs):
     return found
 
 
-def _questions(result):
-    asked_for = {
+def _questions(result: PartResult) -> float:
+    """Return the points for the questions, without those for the rollouts."""
+    cells = {
         f"part{rubric.PARTS[result.part].number}-{question.cell}"
         for question in rubric.PARTS[result.part].questions
     }
-    return sum(cell.points for name, cell in result.cells.items() if name in asked_for)
+    return sum(cell.points for name, cell in result.cells.items() if name in cells)
 
 
-def _expected(told, spoilt, files):
-    """Whether questions lost points in the spoilt parts alone, and policies were rolled out where
-    their checkpoint is whole.
+def _as_expected(graded: dict[str, PartResult], spoilt: set[str], files: Path) -> bool:
+    """Return whether only the spoilt parts lost points for questions, and every policy with a whole
+    checkpoint was rolled out.
     """
     for name, part in rubric.PARTS.items():
-        if name not in told or (
-            _questions(told[name]) == sum(question.points for question in part.questions)
+        if name not in graded or (
+            _questions(graded[name]) == sum(question.points for question in part.questions)
         ) == (name in spoilt):
             return False
         for policy in part.policies:
@@ -246,7 +254,7 @@ def _expected(told, spoilt, files):
                 files / (policy.name + SUFFIX),
                 reference_path(policy, "shipped").stat().st_size,
             )
-            if name not in spoilt and (policy.name in told[name].rollouts) != (
+            if name not in spoilt and (policy.name in graded[name].rollouts) != (
                 file.exists() and file.stat().st_size == whole
             ):
                 return False
@@ -256,9 +264,9 @@ def _expected(told, spoilt, files):
 # One submission.
 
 
-def one_submission(folder, episodes):
-    """Grade a right submission of all parts at 2 jobs for each number of episodes; roll the last
-    one's out bare.
+def one_submission(folder: Path, episodes: list[int]) -> None:
+    """Grade a right submission with 2 jobs, for each number of episodes; then roll out the last
+    number of episodes bare.
     """
     from benchmarks.submissions import right
 
@@ -280,21 +288,21 @@ def one_submission(folder, episodes):
     for count, course in courses.items():
         print(f"\nEpisodes: {count}.\n")
         _stages(_results(course).values())
-    told = _results(course)["s"]
+    graded = _results(course)["s"]
     rollouts = {
-        name: record for result in told.values() for name, record in result.rollouts.items()
+        name: record for result in graded.values() for name, record in result.rollouts.items()
     }
     slowest_first = sorted(
         rubric.POLICIES, key=lambda name: name != "part3_ddpm"
     )  # as when they are graded
     started, bare = time.monotonic(), {}
     tasks = ((name, count) for name in slowest_first)
-    for (name, _), got in workers.completed(
+    for (name, _), outcome in workers.completed(
         _bare, tasks, functools.partial(workers.processes, 2, folder), 2
     ):
-        if isinstance(got, BaseException):
-            raise got
-        bare[name] = got
+        if isinstance(outcome, BaseException):
+            raise outcome
+        bare[name] = outcome
     print(
         f"\nThe same episodes, {count} of each policy, by the kit's own inference, two processes"
         f" side by side ({time.monotonic() - started:.0f} s):\n"
@@ -307,7 +315,7 @@ def one_submission(folder, episodes):
         "over bare",
         "same scores",
     )
-    for part, result in told.items():
+    for part, result in graded.items():
         names = [policy.name for policy in rubric.PARTS[part].policies]
         seconds = sum(bare[name][0] for name in names)
         same = all(
@@ -321,31 +329,34 @@ def one_submission(folder, episodes):
             f"{_seconds({part: result}) / seconds - 1:.0%}",
             "yes" if same else "no",
         )
-    seconds = sum(got[0] for got in bare.values())
+    seconds = sum(took for took, _ in bare.values())
     _row(
         "all",
         f"{seconds:.1f}",
-        f"{sum(result.seconds['rollouts'] for result in told.values()):.1f}",
-        f"{_seconds(told):.1f}",
-        f"{_seconds(told) / seconds - 1:.0%} (wanted: under 25 %)",
+        f"{sum(result.seconds['rollouts'] for result in graded.values()):.1f}",
+        f"{_seconds(graded):.1f}",
+        f"{_seconds(graded) / seconds - 1:.0%} (wanted: under 25 %)",
         "",
     )
 
 
-def _bare(task):
-    """(seconds, largest rewards) of a policy's episodes with nothing around them."""
+def _bare(task: tuple[str, int]) -> tuple[float, list[float]]:
+    """Roll out a policy's episodes and nothing else; return the seconds and the largest rewards.
+
+    task: the policy's name, and how many episodes.
+    """
     name, count = task
     policy = rubric.POLICIES[name]
     (part,) = (part.name for part in rubric.PARTS.values() if policy in part.policies)
     checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    model, infer = asked(policy, answer_of(audit.solution(part), policy))
+    model, infer = inference_of(policy, answer_of(audit.solution(part), policy))
     checkpoint.restore(model)
     with reproducible(0):
         started = time.monotonic()
         score = score_policy(
             policy,
-            called(policy, infer),
-            as_range(checkpoint.stats),
+            guarded_inference(policy, infer),
+            checkpoint.stats,
             range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + count),
         )
         return time.monotonic() - started, score.per_episode
@@ -354,22 +365,22 @@ def _bare(task):
 # Tables.
 
 
-def _head(*names):
+def _head(*names: str) -> None:
     _row(*names)
     _row(*["---"] * len(names))
 
 
-def _row(*values):
+def _row(*values: object) -> None:
     print(f"| {' | '.join(map(str, values))} |", flush=True)
 
 
-def _stages(students):
-    """Seconds by part and stage, of a submission on average."""
+def _stages(students: Iterable[dict[str, PartResult]]) -> None:
+    """Print the mean seconds of a submission by part and stage."""
     students = list(students)
     _head("s a submission", *_STAGES, "all")
     rows = {
         part: [
-            sum(told[part].seconds.get(stage, 0.0) for told in students if part in told)
+            sum(parts[part].seconds.get(stage, 0.0) for parts in students if part in parts)
             / len(students)
             for stage in _STAGES
         ]
@@ -379,11 +390,12 @@ def _stages(students):
         _row(name, *(f"{seconds:.1f}" for seconds in times), f"{sum(times):.1f}")
 
 
-def _seconds(told):
-    return sum(sum(result.seconds.values()) for result in told.values())
+def _seconds(parts: dict[str, PartResult]) -> float:
+    return sum(sum(result.seconds.values()) for result in parts.values())
 
 
-def main():
+def main() -> None:
+    """Measure what the options ask for, and print each table as it is measured."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.grading", description="Print how fast a class is graded."
     )
@@ -417,7 +429,7 @@ def main():
     )
     options = parser.parse_args()
     print(
-        f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch"
+        f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch"
         f" {torch.__version__}; isolation: {levels.strictest().name}; kit {kit_version()}",
         flush=True,
     )

@@ -1,7 +1,7 @@
-"""The peer's side: gym-pusht in its own environment (.venv-peer), told over stdin what to do,
-answering with CPU seconds.
+"""The peer's side of `make bench`: gym-pusht, in its own environment (.venv-peer).
 
-Of the kit it has the backbones alone, run as the published notebooks run theirs, and untrained.
+It reads one task a line from stdin, as JSON, does it, and prints the CPU seconds that it took. From
+the kit it takes only the networks, untrained, and calls them as the published notebooks do.
 """
 
 import collections
@@ -9,6 +9,7 @@ import json
 import sys
 import time
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import gym_pusht  # noqa: F401  (registers the environment)
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-# The kit's networks without the rest of it, which this environment cannot import.
+# The kit's networks alone: this environment cannot import the rest of the kit.
 package = sys.modules["pusht"] = types.ModuleType("pusht")
 package.__path__ = [str(Path(__file__).resolve().parent.parent / "pusht")]
 from pusht.networks import MLP, ConditionalUnet1D, ResidualMLP  # noqa: E402
@@ -62,7 +63,7 @@ def ddpm():
     beta = torch.linspace(1e-3, 0.2, 100)
     alpha, bar = 1 - beta, torch.cumprod(1 - beta, 0)
 
-    def ask(nobs):
+    def infer(nobs):
         chunk, cond = torch.randn(1, 16, 2), nobs.flatten()[None]
         for k in reversed(range(100)):
             noise = net(sample=chunk, timestep=k, global_cond=cond)
@@ -73,7 +74,7 @@ def ddpm():
                 ).sqrt() * torch.randn_like(chunk)
         return chunk[0, 1:9]
 
-    return ask
+    return infer
 
 
 def flow():
@@ -84,7 +85,7 @@ def flow():
     ]
     net = nn.Sequential(*layers, nn.Linear(256, 16))
 
-    def ask(nobs):
+    def infer(nobs):
         chunk, state = torch.randn(1, 8, 2), nobs[-1:]
         for i in range(10):
             tau = torch.full((1, 1), i / 10)
@@ -94,22 +95,21 @@ def flow():
             )
         return chunk[0]
 
-    return ask
+    return infer
 
 
 def episodes(method, starts, low, high, max_steps):
-    """The published manner: one episode after another, one inference call a chunk, a frame drawn
-    every step.
-    """
-    env, ask = make(96), {"mlp": mlp, "cvae": cvae, "ddpm": ddpm, "flow": flow}[method]()
+    """Roll out in the published manner: one episode after another, a frame drawn at every step."""
+    env, infer = make(96), {"mlp": mlp, "cvae": cvae, "ddpm": ddpm, "flow": flow}[method]()
     low, high = np.array(low, dtype=np.float32), np.array(high, dtype=np.float32)
     for start in starts:
         obs, _ = env.reset(options={"reset_to_state": start})
-        seen, images, rewards = collections.deque([obs, obs], maxlen=2), [env.render()], []
+        seen, images = collections.deque([obs, obs], maxlen=2), [env.render()]
+        rewards: list[float] = []
         while len(rewards) < max_steps:
             nobs = torch.from_numpy((np.stack(seen) - low) / (high - low) * 2 - 1).float()
             with torch.no_grad():
-                chunk = ask(nobs).clamp(-1, 1).numpy()
+                chunk = infer(nobs).clamp(-1, 1).numpy()
             for action in (chunk + 1) / 2 * (high[:2] - low[:2]) + low[:2]:
                 obs, reward, *_ = env.step(action)
                 seen.append(obs)
@@ -119,10 +119,12 @@ def episodes(method, starts, low, high, max_steps):
                     break
 
 
+WORK: dict[str, Callable[..., object]] = {"steps": steps, "frames": frames, "episodes": episodes}
+
 torch.set_num_threads(1)
 for line in sys.stdin:
     task = json.loads(line)
-    work = {"steps": steps, "frames": frames, "episodes": episodes}[task.pop("work")]
+    work = WORK[task.pop("work")]
     started = time.process_time()
     work(**task)
     print(json.dumps(time.process_time() - started), flush=True)

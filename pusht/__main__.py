@@ -1,13 +1,16 @@
-"""The command line: python -m pusht demos, which demonstrations there are and where."""
+"""The command line: `python -m pusht demos` says which demonstrations there are, and where."""
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
-from pusht import demos, download
+from pusht import demos
+from pusht.demos import download
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; `arguments` are those of the command line when None."""
     parser = argparse.ArgumentParser(
         prog="python -m pusht", description="Push-T: the environment and its demonstrations."
     )
@@ -35,7 +38,7 @@ def main(arguments=None):
         _list()
 
 
-def _list():
+def _list() -> None:
     print("shipped:", _description(demos.SHIPPED))
     if download.cached().is_file():
         print("human:", _description(download.cached()))
@@ -46,7 +49,7 @@ def _list():
         print("PUSHT_DEMOS:", _description(named))
 
 
-def _description(path):
+def _description(path: str | os.PathLike[str]) -> str:
     try:
         found = demos.open(path)
     except demos.DemosError as error:

@@ -1,24 +1,41 @@
-"""The hand-in file of a training run: one safetensors file with the weights and, in its header,
+"""The file that a training run hands in: one safetensors file with the weights and, in its header,
 what they were trained on.
 
-Nothing in it is executed when it is read, whoever wrote it.
+Reading it executes nothing, so it may come from anyone.
 """
 
 import json
 import os
+import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from torch import nn
+
+from pusht.files import write_whole
+from pusht.normalisation import MOMENTS, RANGE, Stats
+
+__all__ = [
+    "MAX_BYTES",
+    "MOMENTS",
+    "RANGE",
+    "SUFFIX",
+    "Checkpoint",
+    "CheckpointError",
+    "describe",
+    "load_checkpoint",
+]
 
 SUFFIX = ".safetensors"
-MAX_BYTES = 64 * 2**20  # the largest network of the kit is 12 MB
+MAX_BYTES = 64 * 2**20  # the largest network of the kit takes 12 MB
 _KEY = "pusht_checkpoint"
 _SIZES = {"obs": 5, "action": 2}
-RANGE, MOMENTS = ("min", "max"), ("mean", "std")  # the two kinds of normalisation
 _DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.bool}
 
 
@@ -30,41 +47,46 @@ class CheckpointError(ValueError):
 class Checkpoint:
     """What a training run hands in.
 
-    weights: name -> tensor, those that inference uses (the averaged ones where the run kept an
-    average).
-    stats: of the normalisation, float32 arrays: {"obs": {"min", "max"}, "action": {"min", "max"}},
-    in part IV "mean" and "std".
-    losses: mean loss of each epoch so far, in part IV each loss that was logged. num_epochs: epochs
-    planned.
-    demonstrations: fingerprint of the demonstrations. seed: of the training. config: settings worth
-    knowing.
+    weights: name -> tensor, those for inference: the averaged ones where the run kept an average.
+    stats: for the normalisation, float32 arrays: {"obs": {"min", "max"}, "action": {"min", "max"}},
+        in Part IV "mean" and "std".
+    losses: the mean loss of each epoch so far, in Part IV each loss that was logged.
+    num_epochs: epochs planned.
+    demonstrations: fingerprint of the demonstrations.
+    seed: of the training.
+    config: further settings, such as those of `describe`.
+    run_id: of the training run, see `new_run_id`.
+    trained_at: when the run last saved, ISO 8601 in UTC.
+
+    The last two are "" where they are not known: older files have neither.
     """
 
-    weights: dict
-    stats: dict
-    losses: list
+    weights: dict[str, torch.Tensor]
+    stats: Stats
+    losses: list[float]
     num_epochs: int
     demonstrations: str
     seed: int
-    config: dict
+    config: dict[str, Any]
+    run_id: str = ""
+    trained_at: str = ""
 
-    def save(self, path):
-        """Write the file beside `path` and rename it, so that no half of it is ever seen."""
-        header = {
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file whole or not at all."""
+        header: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("losses", "num_epochs", "demonstrations", "seed", "config")
         }
+        header |= {n: v for n in ("run_id", "trained_at") if (v := getattr(self, n))}
         header["stats"] = {
-            what: {end: np.asarray(a).tolist() for end, a in ends.items()}
-            for what, ends in self.stats.items()
+            what: {name: np.asarray(values).tolist() for name, values in stats.items()}
+            for what, stats in self.stats.items()
         }
         weights = {name: w.detach().cpu().contiguous() for name, w in self.weights.items()}
-        part = Path(f"{path}.part")
-        part.write_bytes(safetensors.torch.save(weights, metadata={_KEY: json.dumps(header)}))
-        os.replace(part, path)
+        write_whole(path, safetensors.torch.save(weights, metadata={_KEY: json.dumps(header)}))
 
-    def restore(self, model):
-        """Load the weights into `model`; CheckpointError when they are another architecture's."""
+    def restore(self, model: nn.Module) -> None:
+        """Load the weights into `model`; CheckpointError when its architecture is another one."""
         own = model.state_dict()
         wrong = [
             name
@@ -81,10 +103,30 @@ class Checkpoint:
         model.load_state_dict(self.weights)
 
 
-def load_checkpoint(path, normalisation=RANGE):
-    """Read a `Checkpoint` whose stats are of this kind, RANGE or (part IV) MOMENTS.
+def new_run_id() -> str:
+    """Return a random id for a training run; no generator that training uses is touched."""
+    return secrets.token_hex(8)
 
-    CheckpointError when it is missing, damaged, too large or not one of the kit's.
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, such as "2026-01-19T16:15:12+00:00"."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """Return what a checkpoint's config says of a network: its class, and how many parameters."""
+    return {
+        "model": type(model).__name__,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], normalisation: tuple[str, str] = RANGE
+) -> Checkpoint:
+    """Read a `Checkpoint` whose statistics are of this convention, RANGE or (in Part IV) MOMENTS.
+
+    Raises CheckpointError when the file is missing, damaged, too large or not one of the kit's.
     """
     path = Path(path)
     if not path.is_file():
@@ -96,26 +138,7 @@ def load_checkpoint(path, normalisation=RANGE):
             f"{path.name} is larger than {MAX_BYTES >> 20} MB, which no network of this course is."
         )
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_KEY])
-            weights = {name: file.get_tensor(name) for name in file.keys()}
-        with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
-            stats = {
-                what: {
-                    name: np.array(header["stats"][what][name], dtype=np.float32)
-                    for name in normalisation
-                }
-                for what in ("obs", "action")
-            }
-        checkpoint = Checkpoint(
-            weights,
-            stats,
-            [float(loss) for loss in header["losses"]],
-            int(header["num_epochs"]),
-            str(header["demonstrations"]),
-            int(header["seed"]),
-            dict(header["config"]),
-        )
+        checkpoint = _read(path, normalisation)
     except safetensors.SafetensorError as error:
         raise CheckpointError(
             f"{path.name} is not a whole safetensors file ({error}): train again, or copy it again."
@@ -132,26 +155,50 @@ def load_checkpoint(path, normalisation=RANGE):
             f"{path.name} was not written by a TrainingRun or an evaluation of this kit "
             f"({type(error).__name__}: {error})."
         ) from None
-    for what, values in stats.items():
-        low, high = values.values() if normalisation == RANGE else (0, values["std"])
+    if problem := _problem(checkpoint):
+        raise CheckpointError(f"{path.name} holds {problem}")
+    return checkpoint
+
+
+def _read(path: Path, normalisation: tuple[str, str]) -> Checkpoint:
+    with safetensors.safe_open(path, framework="pt") as file:
+        header = json.loads((file.metadata() or {})[_KEY])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
+        stats = {
+            what: {
+                name: np.array(header["stats"][what][name], dtype=np.float32)
+                for name in normalisation
+            }
+            for what in ("obs", "action")
+        }
+    return Checkpoint(
+        weights,
+        stats,
+        [float(loss) for loss in header["losses"]],
+        int(header["num_epochs"]),
+        str(header["demonstrations"]),
+        int(header["seed"]),
+        dict(header["config"]),
+        str(header.get("run_id", "")),
+        str(header.get("trained_at", "")),
+    )
+
+
+def _problem(checkpoint: Checkpoint) -> str | None:
+    """What makes the content of a checkpoint useless, None where nothing does."""
+    for what, stats in checkpoint.stats.items():
+        low, high = stats.values() if "min" in stats else (0, stats["std"])
         if (
-            any(v.shape != (_SIZES[what],) or not np.isfinite(v).all() for v in values.values())
+            any(v.shape != (_SIZES[what],) or not np.isfinite(v).all() for v in stats.values())
             or not (low < high).all()
         ):
-            raise CheckpointError(
-                f"{path.name} holds no usable {' and '.join(normalisation)} of the {what}s: train"
-                " again."
-            )
+            return f"no usable {' and '.join(stats)} of the {what}s: train again."
     if not np.isfinite(checkpoint.losses).all():
-        raise CheckpointError(
-            f"{path.name} holds losses that are not finite: the training diverged."
-        )
-    if not all(w.dtype in _DTYPES for w in weights.values()):
-        raise CheckpointError(
-            f"{path.name} holds weights of a type that no network of this course has."
-        )
-    if not all(torch.isfinite(w).all() for w in weights.values()):
-        raise CheckpointError(
-            f"{path.name} holds weights that are not finite: the training diverged."
-        )
-    return checkpoint
+        return "losses that are not finite: the training diverged."
+    weights = checkpoint.weights.values()
+    if not all(w.dtype in _DTYPES for w in weights):
+        return "weights of a type that no network of this course has."
+    if not all(torch.isfinite(w).all() for w in weights):
+        return "weights that are not finite: the training diverged."
+    return None

@@ -1,37 +1,48 @@
-"""Demonstrations -> windows of observations and actions, scaled to [-1, 1] -> batches.
+"""Windows of observations and actions, cut from demonstrations and scaled to [-1, 1], in batches.
 
-A window starts at every step of every episode. Where it reaches beyond the episode's first or last
-step, that step is
-repeated: the robot stood still before the beginning and stays where it is after the end.
+A window starts at every step of every episode. Where it reaches beyond the first or the last step
+of its episode, that step is repeated: the robot stood still before the beginning, and stays where
+it is after the end.
 """
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from pusht import demos
+from pusht.normalisation import get_data_stats, normalize_data
 
 
-class PushTStateDataset(torch.utils.data.Dataset):
-    """Windows over demonstrations; `dataset[i]` is {"obs": (obs_horizon, 5), "action":
-    (pred_horizon, 2)}, float32 in [-1, 1].
+class PushTStateDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """Windows over demonstrations.
+
+    `dataset[i]` is {"obs": (obs_horizon, 5), "action": (pred_horizon, 2)}, float32 in [-1, 1].
 
     dataset_path: what `demos.open` takes, or what it returned.
-    pred_horizon: actions in a window; obs_horizon: observations, the first of them at the time of
-    the first action;
+    pred_horizon: actions in a window.
+    obs_horizon: observations in a window; the first is at the time of the first action.
     action_horizon: actions that will be executed, so that a window may reach action_horizon - 1
-    steps past the end.
+        steps past the end.
 
-    stats: {"obs": {"min", "max"}, "action": {"min", "max"}}, the range of each dimension over all
-    demonstrations.
+    stats: {"obs": {"min", "max"}, "action": {"min", "max"}}, the range of each feature over all
+        demonstrations.
     obs, action: all windows as tensors, (N, obs_horizon, 5) and (N, pred_horizon, 2).
     """
 
-    def __init__(self, dataset_path, pred_horizon, obs_horizon, action_horizon):
-        self.demonstrations = (
-            dataset_path
-            if isinstance(dataset_path, demos.Demonstrations)
-            else demos.open(dataset_path)
-        )
+    def __init__(
+        self,
+        dataset_path: str | os.PathLike[str] | demos.Demonstrations | None,
+        pred_horizon: int,
+        obs_horizon: int,
+        action_horizon: int,
+    ) -> None:
+        if isinstance(dataset_path, demos.Demonstrations):
+            self.demonstrations = dataset_path
+        else:
+            self.demonstrations = demos.open(dataset_path)
         states, actions = self.demonstrations.states, self.demonstrations.actions
         self.stats = {"obs": get_data_stats(states), "action": get_data_stats(actions)}
         steps = window_steps(
@@ -45,16 +56,20 @@ class PushTStateDataset(torch.utils.data.Dataset):
         )
         self.action = torch.from_numpy(normalize_data(actions, self.stats["action"])[steps])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.obs)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> dict[str, torch.Tensor]:
         return {"obs": self.obs[i], "action": self.action[i]}
 
 
-def window_steps(episode_ends, length, *, pad_before, pad_after):
-    """(N, length) int64: the step that each place of each window shows, all windows of all episodes
-    in order.
+def window_steps(
+    episode_ends: Sequence[int] | np.ndarray, length: int, *, pad_before: int, pad_after: int
+) -> np.ndarray:
+    """Return the steps (N, length) int64 that each window shows, all windows of all episodes in
+    order.
+
+    pad_before, pad_after: by how many steps a window may reach beyond its episode.
     """
     windows, start = [], 0
     for end in episode_ends:
@@ -65,22 +80,28 @@ def window_steps(episode_ends, length, *, pad_before, pad_after):
 
 
 class WindowLoader:
-    """Shuffled batches of a dataset such as `PushTStateDataset`, cut from windows that lie on
-    `device` as a whole.
+    """Shuffled batches of a dataset such as `PushTStateDataset`, whose windows all lie on `device`.
 
     The batches are those of `DataLoader(dataset, batch_size, shuffle=True, drop_last=drop_last,
     generator=torch.Generator().manual_seed(seed))`, without its cost per sample: on this dataset a
-    batch takes a twentieth of the time. `dataset[:]` has to give all windows, as a dict or a tuple
-    of tensors.
+    batch takes a twentieth of the time. `dataset[:]` has to return all windows, as a dict or a
+    tuple of tensors.
     """
 
-    def __init__(self, dataset, batch_size=256, seed=0, device="cpu", drop_last=False):
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 256,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        drop_last: bool = False,
+    ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
-        self.windows = _each(dataset[:], lambda windows: windows.to(device))
-        self._indices = torch.utils.data.DataLoader(
-            range(len(dataset)),
+        self.windows = _map_tensors(dataset[:], lambda windows: windows.to(device))
+        self._indices: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
+            range(len(dataset)),  # type: ignore[arg-type]
             batch_size,
             shuffle=True,
             generator=self.generator,
@@ -88,42 +109,15 @@ class WindowLoader:
             collate_fn=lambda indices: torch.tensor(indices, device=device),
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._indices)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         for indices in self._indices:
-            yield _each(self.windows, lambda windows: windows[indices])
+            yield _map_tensors(self.windows, lambda windows: windows[indices])  # noqa: B023
 
 
-def _each(batch, change):
+def _map_tensors(batch: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(batch, dict):
         return {name: change(tensor) for name, tensor in batch.items()}
     return tuple(change(tensor) for tensor in batch)
-
-
-def get_data_stats(data):
-    """{"min": (D,), "max": (D,)} of data (…, D), float32."""
-    data = np.asarray(data, dtype=np.float32).reshape(-1, np.shape(data)[-1])
-    return {"min": data.min(axis=0), "max": data.max(axis=0)}
-
-
-def normalize_data(data, stats):
-    """Scale data (…, D), array or tensor, from [min, max] to [-1, 1]."""
-    low, high = _range(data, stats)
-    return (data - low) / (high - low) * 2 - 1
-
-
-def unnormalize_data(ndata, stats):
-    """Undo `normalize_data`."""
-    low, high = _range(ndata, stats)
-    return (ndata + 1) / 2 * (high - low) + low
-
-
-def _range(data, stats):
-    if isinstance(data, torch.Tensor):
-        return (
-            torch.as_tensor(stats[end], dtype=data.dtype, device=data.device)
-            for end in ("min", "max")
-        )
-    return stats["min"], stats["max"]

@@ -2,39 +2,49 @@
 simulator under both.
 """
 
-import collections
 import random
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import gym_notices.notices
 import gymnasium
 import numpy as np
 
-# gym prints a notice of its own to stderr when it is imported, which nbgrader would take for a
-# failed answer; 0.25, which Colab has, also has the DeprecationWarnings of all packages shown from
-# then on.
+# gym prints a notice to stderr when it is imported, which nbgrader would take for a failed answer.
+# Its version 0.25, which Colab has, also makes Python show the DeprecationWarnings of all packages
+# from then on.
 gym_notices.notices.notices.clear()
 with warnings.catch_warnings():
-    import gym  # noqa: E402
+    import gym
 
 from pusht.render import render  # noqa: E402
-from pusht.sim import (
+from pusht.sim import (  # noqa: E402
     GOAL_POSE,
     SUCCESS_COVERAGE,
     WINDOW,
     PushTSim,
     reward,
     sample_start,
-)  # noqa: E402
-
-_LOW, _OBS_HIGH, _ACTION_HIGH = (
-    0.0,
-    np.array([WINDOW] * 4 + [2 * np.pi]),
-    np.array([WINDOW, WINDOW], dtype=np.float64),
 )
 
+_LOW = 0.0
+_OBS_HIGH = np.array([WINDOW] * 4 + [2 * np.pi])
+_ACTION_HIGH = np.array([WINDOW, WINDOW], dtype=np.float64)
 
-class PushTEnv(gym.Env):
+Info = dict[str, Any]
+
+
+class TeleopAgent(NamedTuple):
+    """An agent that is driven by hand.
+
+    act: function from an observation (5,) to an action (2,) [px], or None while it does not move.
+    """
+
+    act: Callable[[Any], np.ndarray | None]
+
+
+class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     """Push a T-shaped block onto a fixed goal pose with a round agent.
 
     ## Observation: `Box(5,)` float64
@@ -65,8 +75,8 @@ class PushTEnv(gym.Env):
     seed gives the same start at every reset.
 
     ## End
-    Terminated when more than 95 % of the goal is covered. Never truncated: how long an episode may
-    last is the caller's.
+    Terminated when more than 95 % of the goal is covered. Never truncated: the caller decides how
+    long an episode may last.
 
     ## Info
     `pos_agent` (2,), `vel_agent` (2,) [px/s], `block_pose` (3,) with the angle not wrapped,
@@ -76,11 +86,12 @@ class PushTEnv(gym.Env):
     ## Arguments
     | name | what |
     |---|---|
-    | legacy | place the block's position before its angle, as the human demonstrations were
-    recorded | | block_cog | (2,) centre of gravity of the block in its own frame; None: the T's own
-    | | damping | share of its velocity that the block keeps each second; None: 0 | | render_action
-    | draw the last action as a red cross | | render_size | side of a frame in pixels | |
-    reset_to_state | (5,) start of every episode, instead of the drawn one |
+    | legacy | set the block's position before its angle, as when the human set was recorded |
+    | block_cog | (2,) centre of gravity of the block in its own frame; None: the T's own |
+    | damping | share of its velocity that the block keeps each second; None: 0 |
+    | render_action | draw the last action as a red cross |
+    | render_size | side of a frame in pixels |
+    | reset_to_state | (5,) start of every episode, instead of the drawn one |
     """
 
     metadata = {
@@ -93,24 +104,24 @@ class PushTEnv(gym.Env):
 
     def __init__(
         self,
-        legacy=False,
-        block_cog=None,
-        damping=None,
-        render_action=True,
-        render_size=96,
-        reset_to_state=None,
-    ):
+        legacy: bool = False,
+        block_cog: Sequence[float] | None = None,
+        damping: float | None = None,
+        render_action: bool = True,
+        render_size: int = 96,
+        reset_to_state: Sequence[float] | np.ndarray | None = None,
+    ) -> None:
         self.observation_space = gym.spaces.Box(_LOW, _OBS_HIGH, shape=(5,), dtype=np.float64)
         self.action_space = gym.spaces.Box(_LOW, _ACTION_HIGH, shape=(2,), dtype=np.float64)
         self.render_action = render_action
         self.render_size = render_size
         self.reset_to_state = reset_to_state
-        self.latest_action = None
+        self.latest_action: Any = None
         self._sim = PushTSim(legacy=legacy, block_cog=block_cog, damping=damping)
         self._started = False
         self._seed = int(np.random.default_rng().integers(2**31))
 
-    def seed(self, seed=None):
+    def seed(self, seed: int | None = None) -> None:
         """Seed the starts and, as published, the global generators of `random`, `numpy` and
         `torch`.
         """
@@ -122,9 +133,12 @@ class PushTEnv(gym.Env):
         np.random.seed(self._seed)
         torch.manual_seed(self._seed)
 
-    def reset(self, *, seed=None, options=None):
-        """Start an episode; return (observation (5,), info). `seed` seeds the starts and no global
-        generator.
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, Info]:
+        """Start an episode, and return the observation (5,) and the info.
+
+        `seed` seeds the starts and no global generator.
         """
         if seed is not None:
             self._seed = int(seed)
@@ -136,9 +150,9 @@ class PushTEnv(gym.Env):
         state = self._sim.state
         return state, _info(self._sim, state)
 
-    def step(self, action):
-        """One control step towards `action` (2,) [px], None to only look; (obs, reward, terminated,
-        truncated, info).
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, Info]:
+        """Take one control step towards `action` (2,) [px], or none when it is None; return
+        observation (5,), reward, terminated, truncated and info.
         """
         self._needs_start("step")
         if action is None:
@@ -149,17 +163,17 @@ class PushTEnv(gym.Env):
         state = self._sim.state
         return state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim, state)
 
-    def set_obs(self, obs):
+    def set_obs(self, obs: Any) -> None:
         """Put agent and block, at rest, where the observation (5,), array or tensor, says; with
-        `legacy`, in its order.
+        `legacy`, the block's position first.
         """
         if not self._started:
             self.reset()
         self.latest_action = None
         self._sim.place(obs)
 
-    def render(self, mode="rgb_array"):
-        """The picture of the moment, (render_size, render_size, 3) uint8."""
+    def render(self, mode: str = "rgb_array") -> np.ndarray:  # type: ignore[override]
+        """Return a picture of the state, (render_size, render_size, 3) uint8."""
         self._needs_start("render")
         if mode != "rgb_array":
             raise ValueError(f"PushTEnv draws mode='rgb_array' only, not {mode!r}.")
@@ -169,32 +183,34 @@ class PushTEnv(gym.Env):
             size=self.render_size,
         )
 
-    def teleop_agent(self, pointer=None):
-        """A hand-driven agent: `act(obs)` gives the pointer's place as an action once it has come
-        within 30 px of the agent.
+    def teleop_agent(
+        self, pointer: Callable[[], Sequence[float] | np.ndarray] | None = None
+    ) -> TeleopAgent:
+        """Return an agent that is driven by hand: its `act(obs)` returns the pointer's position as
+        an action once the pointer has come within 30 px of the agent, and None before.
 
         pointer: function that returns (x, y) in window pixels; pygame's mouse when None.
         """
         engaged = False
 
-        def act(obs):
+        def act(obs: Any) -> np.ndarray | None:
             nonlocal engaged
             if pointer is None:
                 import pygame
 
-                at = pygame.mouse.get_pos()
+                position: Sequence[float] | np.ndarray = pygame.mouse.get_pos()
             else:
-                at = pointer()
-            at = np.asarray(at, dtype=np.float64)
+                position = pointer()
+            at = np.asarray(position, dtype=np.float64)
             engaged = engaged or np.hypot(*(at - np.asarray(obs[:2]))) < 30
             return at if engaged else None
 
-        return collections.namedtuple("TeleopAgent", ["act"])(act)
+        return TeleopAgent(act)
 
-    def close(self):
-        """Nothing to give back: no window was opened."""
+    def close(self) -> None:
+        """Do nothing: no window was opened."""
 
-    def _needs_start(self, what):
+    def _needs_start(self, what: str) -> None:
         if not self._started:
             raise RuntimeError(f"Call reset() before {what}(): the episode has not begun.")
 
@@ -206,36 +222,52 @@ class PushTGymnasiumEnv(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
 
-    def __init__(self, render_mode=None, render_size=96, legacy=False):
+    def __init__(
+        self, render_mode: str | None = None, render_size: int = 96, legacy: bool = False
+    ) -> None:
         self.observation_space = gymnasium.spaces.Box(_LOW, _OBS_HIGH, shape=(5,), dtype=np.float64)
         self.action_space = gymnasium.spaces.Box(_LOW, _ACTION_HIGH, shape=(2,), dtype=np.float64)
         self.render_mode = render_mode
         self.render_size = render_size
-        self._latest_action = None
+        self._latest_action: Any = None
         self._sim = PushTSim(legacy=legacy)
 
-    def reset(self, *, seed=None, options=None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, Info]:
+        """Start an episode, and return the observation (5,) and the info."""
         super().reset(seed=seed)
         self._latest_action = None
         self._sim.reset(sample_start(int(self.np_random.integers(2**31)) if seed is None else seed))
         state = self._sim.state
         return state, _info(self._sim, state)
 
-    def step(self, action):
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, Info]:
+        """Take one control step towards `action` (2,) [px]; return observation (5,), reward,
+        terminated, truncated and info.
+        """
         self._latest_action = action
         coverage = self._sim.step(action)
         state = self._sim.state
         return state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim, state)
 
-    def render(self):
-        if self.render_mode == "rgb_array":
-            return render(self._sim.state, action=self._latest_action, size=self.render_size)
+    def render(self) -> Any:
+        """Return a picture of the state, (render_size, render_size, 3) uint8, in the render mode
+        "rgb_array", and None in any other.
+        """
+        if self.render_mode != "rgb_array":
+            return None
+        return render(self._sim.state, action=self._latest_action, size=self.render_size)
 
 
-gymnasium.register(id="pusht/PushT-v0", entry_point=PushTGymnasiumEnv, max_episode_steps=500)
+gymnasium.register(
+    id="pusht/PushT-v0",
+    entry_point=PushTGymnasiumEnv,  # type: ignore[arg-type]
+    max_episode_steps=500,
+)
 
 
-def _info(sim, state):
+def _info(sim: PushTSim, state: np.ndarray) -> Info:
     block_pose = state[2:].copy()
     block_pose[2] = sim.block.angle
     return {

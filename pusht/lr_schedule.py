@@ -2,17 +2,20 @@
 
 import math
 
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 
-def get_cosine_schedule_with_warmup(optimizer, num_warmup_steps, num_training_steps):
-    """Rise linearly over `num_warmup_steps`, then fall to zero along half a cosine at
-    `num_training_steps`.
+def get_cosine_schedule_with_warmup(
+    optimizer: Optimizer, num_warmup_steps: int, num_training_steps: int
+) -> LambdaLR:
+    """Return a schedule that rises linearly over `num_warmup_steps`, then falls to zero along half
+    a cosine at `num_training_steps`.
 
     Step it after every batch, not after every epoch.
     """
 
-    def factor(step):
+    def factor(step: int) -> float:
         if step < num_warmup_steps:
             return step / max(1, num_warmup_steps)
         progress = (step - num_warmup_steps) / max(1, num_training_steps - num_warmup_steps)

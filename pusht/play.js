@@ -1,4 +1,5 @@
-// The table in the page (see play.py): tells the kernel where pointer or keys lead, a control step at a time, and shows its answer.
+// The table in the page (see play.py): reports pointer and keys to the kernel, a control step at a
+// time, and shows its answer.
 const BEAT = 100; // ms between two steps, or as long as an answer takes
 const BUSY = 1500; // ms without an answer until the page says so
 const WAITING = "The table waits for the kernel: it is busy, or the cell has to be run again.";
@@ -8,24 +9,28 @@ const KEYS = {
 };
 const DEEDS = { Enter: "keep", KeyR: "again", KeyN: "next" };
 
-// Around the canvas is a rim where the pointer still counts: pushing along a wall, it is easily overshot.
+// The pointer still counts in a rim around the canvas: pushing along a wall, one easily overshoots.
 const PAGE = `
 <style>
-  .pusht-play { max-width: 500px; color: var(--jp-ui-font-color1, inherit); font: 14px/1.5 system-ui, sans-serif; }
-  .pusht-play .table { padding: 20px; border: 2px solid transparent; border-radius: 6px; touch-action: none; cursor: crosshair; }
+  .pusht-play { max-width: 500px; color: var(--jp-ui-font-color1, inherit);
+    font: 14px/1.5 system-ui, sans-serif; }
+  .pusht-play .table { padding: 20px; border: 2px solid transparent; border-radius: 6px;
+    touch-action: none; cursor: crosshair; }
   .pusht-play .table:focus { outline: none; border-color: var(--jp-brand-color1, #0072b2); }
   .pusht-play canvas { display: block; width: 100%; background: white; }
   .pusht-play p { margin: 0 22px 6px; }
   .pusht-play .say { min-height: 3em; }
   .pusht-play .status { font-variant-numeric: tabular-nums; white-space: pre-wrap; }
   .pusht-play .deeds { display: flex; flex-wrap: wrap; gap: 8px; margin: 0 22px 8px; }
-  .pusht-play button { padding: 4px 12px; border: 1px solid currentColor; border-radius: 4px; background: transparent;
-    color: inherit; font: inherit; cursor: pointer; }
-  .pusht-play button:focus-visible { outline: 3px solid var(--jp-brand-color1, #0072b2); outline-offset: 2px; }
+  .pusht-play button { padding: 4px 12px; border: 1px solid currentColor; border-radius: 4px;
+    background: transparent; color: inherit; font: inherit; cursor: pointer; }
+  .pusht-play button:focus-visible { outline: 3px solid var(--jp-brand-color1, #0072b2);
+    outline-offset: 2px; }
 </style>
 <div class="pusht-play" role="group" aria-label="Push-T, to play">
   <div class="table" tabindex="0" role="application"
-    aria-label="Table. Arrow keys or W, A, S, D lead the agent; Enter keeps the episode, R begins it anew, N takes the next start.">
+    aria-label="Table. Arrow keys or W, A, S, D move the agent; Enter keeps the episode,
+      R begins it again, N goes to the next start.">
     <canvas width="512" height="512" role="img"></canvas>
   </div>
   <p class="status"></p>
@@ -39,11 +44,13 @@ const PAGE = `
 
 function render({ model, el }) {
   el.innerHTML = PAGE;
-  const [table, canvas, status, say] = [".table", "canvas", ".status", ".say"].map((name) => el.querySelector(name));
-  const deeds = []; // asked for and not yet sent
+  const [table, canvas, status, say] = [".table", "canvas", ".status", ".say"].map((name) =>
+    el.querySelector(name),
+  );
+  const deeds = []; // requested and not yet sent
   const held = new Set(); // keys that are down
   let tapped = []; // keys that went down since the last step, even if they are up again
-  let leader = null; // "pointer" or "keys"
+  let mover = null; // what moves the agent: "pointer" or "keys"
   let pointer = null; // [x, y] in window pixels, while it is over the table
   let moved = false; // has the pointer moved since the last step?
   let still = true; // would a step change nothing?
@@ -51,13 +58,13 @@ function render({ model, el }) {
 
   function message() {
     if (deeds.length) return { do: deeds.shift() };
-    if (leader === "keys") {
+    if (mover === "keys") {
       const push = [0, 0];
       for (const key of new Set([...held, ...tapped])) KEYS[key].forEach((d, i) => (push[i] += d));
       tapped = [];
       if (push[0] || push[1] || !still) return { push };
     }
-    if (leader === "pointer" && pointer && (moved || !still)) return { target: pointer };
+    if (mover === "pointer" && pointer && (moved || !still)) return { target: pointer };
   }
 
   function beat() {
@@ -70,54 +77,59 @@ function render({ model, el }) {
   }
 
   function wake() {
-    if (!waiting && timer === null) timer = setTimeout(beat, Math.max(0, sent + BEAT - performance.now()));
+    if (waiting || timer !== null) return;
+    timer = setTimeout(beat, Math.max(0, sent + BEAT - performance.now()));
   }
 
   async function show(png) {
-    canvas.getContext("2d").drawImage(await createImageBitmap(new Blob([png], { type: "image/png" })), 0, 0);
+    const picture = await createImageBitmap(new Blob([png], { type: "image/png" }));
+    canvas.getContext("2d").drawImage(picture, 0, 0);
   }
 
   async function hear(answer, buffers) {
     clearTimeout(busy);
     status.textContent = answer.status;
-    if (say.textContent !== answer.say) say.textContent = answer.say; // else it would be read out again
+    // A text that is set again would be read out again.
+    if (say.textContent !== answer.say) say.textContent = answer.say;
     canvas.setAttribute("aria-label", answer.alt);
     still = answer.still;
     try {
       await show(buffers[0]);
     } finally {
-      waiting = false; // a picture that cannot be shown stops no game
+      waiting = false; // the game continues when a picture cannot be shown
       wake();
     }
   }
 
-  function ask(deed) {
+  function request(deed) {
     deeds.push(deed);
     wake();
   }
 
   table.addEventListener("pointermove", (event) => {
     const { left, top, width } = canvas.getBoundingClientRect();
-    pointer = [event.clientX - left, event.clientY - top].map((at) => Math.min(512, Math.max(0, (at / width) * 512)));
-    [leader, moved] = ["pointer", true];
+    const place = [event.clientX - left, event.clientY - top];
+    pointer = place.map((at) => Math.min(512, Math.max(0, (at / width) * 512)));
+    [mover, moved] = ["pointer", true];
     wake();
   });
   table.addEventListener("pointerdown", () => table.focus({ preventScroll: true }));
   table.addEventListener("pointerleave", () => {
     pointer = null;
-    if (leader === "pointer") ask("release");
+    if (mover === "pointer") request("release");
   });
-  // Heard before JupyterLab hears it, which would take plain keys for its own: D pressed twice deletes the cell there.
+  // It listens before JupyterLab, where plain keys are commands: D pressed twice deletes the cell.
   function press(event) {
-    if (event.target !== table || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    const modified = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
+    if (event.target !== table || modified) return;
     event.stopPropagation();
     if (!(event.code in KEYS || event.code in DEEDS)) return;
     event.preventDefault();
     if (event.repeat) return;
-    if (event.code in DEEDS) return ask(DEEDS[event.code]);
+    if (event.code in DEEDS) return request(DEEDS[event.code]);
     held.add(event.code);
     tapped.push(event.code);
-    leader = "keys";
+    mover = "keys";
     wake();
   }
 
@@ -126,11 +138,12 @@ function render({ model, el }) {
   table.addEventListener("blur", () => held.clear());
   for (const button of el.querySelectorAll("button")) {
     button.addEventListener("click", () => {
-      ask(button.dataset.do);
+      request(button.dataset.do);
       table.focus({ preventScroll: true });
     });
   }
-  // In JupyterLab, the still picture, which is the output before this one, makes room for the table; in the file it stays.
+  // In JupyterLab the table takes the place of the still picture, the output before it; in the file
+  // the picture stays.
   const shown = new IntersectionObserver(() => {
     const still = el.closest(".jp-OutputArea-child")?.previousElementSibling;
     if (still?.querySelector("img[alt]")) still.style.display = "none";
@@ -138,7 +151,7 @@ function render({ model, el }) {
   shown.observe(el);
   model.on("msg:custom", hear);
   show(model.get("first"));
-  ask("look");
+  request("look");
 
   return () => {
     window.removeEventListener("keydown", press, true);

@@ -1,69 +1,73 @@
-"""A table to play on in a notebook: the agent follows a mouse, a finger or keys, and what is worth
-keeping is a demonstration.
+"""A table to play Push-T on in a notebook: the agent follows a mouse, a finger or keys, and
+episodes can be kept as demonstrations.
 
-`Table` is the game; what stands in the page is `play.js`, which asks for a control step ten times a
-second at most, and for the next one only when the picture of the last has come. A slow connection
-or a busy kernel slows the game and changes no recording.
+`Table` is the game. Its part in the page, `play.js`, requests at most ten control steps a second,
+and the next one only when the picture of the last has come. So a slow connection or a busy kernel
+slows the game down, and changes no recording.
 """
 
 import functools
 import io
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
-import zarr
-from zarr.storage import ZipStore
 
 from pusht import demos
 from pusht.env import PushTEnv
-from pusht.progress import grading, in_notebook
+from pusht.progress import in_notebook
 from pusht.render import render
+from pusht.run_mode import run_mode
 from pusht.sim import WINDOW
 
-FIRST_SEED = 3_000_000_000  # far from what is practised on, graded with, or demonstrated
+if TYPE_CHECKING:
+    from pusht.figures.page import Picture
+
+FIRST_SEED = 3_000_000_000  # far from the seeds of practice, of grades and of demonstrations
 SHORTEST = 16  # steps of an episode worth keeping: as many as a chunk of Parts I to III has
-_NUDGE, _HASTE, _TOP = (
-    4,
-    3,
-    14,
-)  # px a step under a held arrow key: the first one's, what each adds, the most
-_HOW = "Lead the pointer onto the round agent, or press an arrow key."
+# How far a step under an arrow key goes, in px: the first, what each further one adds, the most.
+_FIRST, _MORE, _MOST = 4, 3, 14
+_START = "Move the pointer onto the round agent, or press an arrow key."
+_PAUSED = f"The game is paused. {_START}"
 _PUSH = "Push the T onto the green mark. Enter keeps the episode."
+_DONE = "Solved: more than 95 % of the mark are covered. Enter keeps the episode, R throws it away."
 _ALONE = (
     "Before you train on these alone, keep one more, with movements up and down as well as left and"
     " right."
 )
-_DONE = "Solved: more than 95 % of the mark are covered. Enter keeps the episode, R throws it away."
 
 
 class Table:
-    """Push-T to play: at the end of a cell it is shown, and what is kept is added to the
-    demonstrations in the file `path`.
+    """Push-T to play: a cell that ends with it shows it, and the episodes that are kept are added
+    to the demonstrations in the file `path`.
 
-    The pointer leads once it has come within 30 px of the agent, as with the environment's
-    `teleop_agent`, until it leaves the table; arrow keys or W, A, S, D lead at once. Time stands
-    still while nobody leads, and while agent and target rest. Enter keeps the episode and goes on
-    to the next start, R begins it anew, N takes the next start; there is a button for each.
+    The agent follows the pointer once that has come within 30 px of it, as with the environment's
+    `teleop_agent`, until the pointer leaves the table; it follows arrow keys or W, A, S, D at once.
+    The game pauses while nobody moves the agent, and while agent and target rest. Enter keeps the
+    episode and goes on to the next start, R begins the episode again, N goes to the next start;
+    there is a button for each.
 
-    path: a file that ends in .zarr.zip. It is written anew, beside and then renamed, with each
-        episode that is kept, and is what `demos.open` opens: in the human demonstrations' manner,
-        the state before each step and the action taken. None of its episodes is ever lost: where it
-        exists already, what is kept is added.
-    seed: of the first start; each next start has the next number. A file's episodes are counted in,
-    so that playing goes on.
+    path: a file that ends in .zarr.zip, which `demos.open` opens. As in the human set, it
+        holds the state before each step and the action taken. It is written anew with each episode
+        that is kept, and never loses one: the episodes of a file that exists are kept too.
+    seed: of the first start; each further start has the next number. The episodes in the file are
+        counted, so that playing continues where it ended.
 
     A page without widgets (a PDF, GitHub, an nbgrader feedback) shows a still picture, and so does
     a notebook that is opened again and has not been run. In Colab, anywidget switches on the custom
     widgets that Colab leaves off (`google.colab.output.enable_custom_widget_manager`) and fetches
     its own part from a CDN; a round trip through it takes around 0.1 s, so the game runs slower
-    than the clock there, and what is recorded is the same.
+    than the clock there, and the recording is the same.
 
-    Raises ValueError for another ending, `demos.DemosError` where `path` holds no demonstrations.
+    Raises ValueError for another ending, `demos.DemosError` when `path` holds no demonstrations.
     """
 
-    def __init__(self, path="my_demos.zarr.zip", seed=FIRST_SEED):
+    def __init__(
+        self, path: str | os.PathLike[str] = "my_demos.zarr.zip", seed: int = FIRST_SEED
+    ) -> None:
         self.path = Path(path)
         if not self.path.name.endswith(".zarr.zip"):
             raise ValueError(
@@ -72,27 +76,30 @@ class Table:
             )
         self.num_kept = demos.open(self.path).num_episodes if self.path.exists() else 0
         self._env = PushTEnv(render_size=WINDOW)
+        # What moves the agent, "pointer" or "keys", and the function that follows it.
+        self._mover: str | None = None
+        self._follow: Callable[[np.ndarray], np.ndarray | None] | None = None
         self._start(seed + self.num_kept)
 
-    def receive(self, message):
-        """Obey a message of the page; what it is answered, and the picture of the moment as PNG.
+    def receive(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Act on a message of the page; return the answer, and the picture of the moment as PNG.
 
-        message: {"target": [x, y]}, where the pointer is [window px]; {"push": [dx, dy]}, the
-            direction that keys ask for, each -1, 0 or 1; {"do": "look"}, "release" (the pointer is
-            gone), "keep", "again" or "next".
-        answer: {"status", "say", "alt"}, texts, and {"still"}: the same message once more would
-        change nothing.
+        message: {"target": [x, y]}, the place of the pointer [window px]; {"push": [dx, dy]}, the
+            direction of the keys, each -1, 0 or 1; {"do": "look"}, "release" (the pointer has
+            left), "keep", "again" or "next".
+        answer: {"status", "say", "alt"}, texts, and {"still"}: whether the same message once more
+            would change nothing.
         """
         self._still = True
         match message:
             case {"target": [x, y]}:
-                self._lead("pointer", [x, y])
+                self._move("pointer", [x, y])
             case {"push": [dx, dy]}:
                 self._push(np.array([dx, dy], dtype=np.float64))
             case {"do": "release"}:
-                self._hand = None
+                self._follow = None
                 if self._states and not self.solved:
-                    self._say = f"Time stands still. {_HOW}"
+                    self._say = _PAUSED
             case {"do": "again"}:
                 self._start(self.seed)
             case {"do": "next"}:
@@ -115,36 +122,34 @@ class Table:
         }
         return answer, _png(self._env.render())
 
-    def _start(self, seed):
+    def _start(self, seed: int) -> None:
         self.seed = seed
         self._obs, info = self._env.reset(seed=seed)
         self._velocity = info["vel_agent"]
-        self._states, self._actions = [], []
-        self._hand = self._leader = None
-        self._held = 0  # steps for which keys have asked for a direction
-        self.solved, self._say = False, _HOW
+        self._states: list[np.ndarray] = []
+        self._actions: list[np.ndarray] = []
+        self._mover = self._follow = None
+        self._held = 0  # steps for which a key has been held
+        self.solved, self._say = False, _START
         self.reward = self.best = self._env.step(None)[1]
 
-    def _push(self, direction):
-        """One step of a target that runs ahead of the agent, the faster the longer a key is held."""
-        leads = self._leader == "keys" and self._hand is not None
-        length = min(_NUDGE + _HASTE * self._held, _TOP) if leads else _NUDGE
-        self._held = (self._held * leads + 1) * bool(direction.any())
-        self._lead(
-            "keys",
-            (self._target if leads else self._obs[:2])
-            + length * direction / max(np.hypot(*direction), 1),
-        )
+    def _push(self, direction: np.ndarray) -> None:
+        """Take one step towards a target ahead of the agent, farther the longer a key is held."""
+        moves = self._mover == "keys" and self._follow is not None
+        length = min(_FIRST + _MORE * self._held, _MOST) if moves else _FIRST
+        self._held = (self._held * moves + 1) * bool(direction.any())
+        start = self._target if moves else self._obs[:2]
+        self._move("keys", start + length * direction / max(np.hypot(*direction), 1))
 
-    def _lead(self, leader, target):
-        """One control step towards `target`, if it is taken up and there is something to move."""
+    def _move(self, mover: str, target: Sequence[float] | np.ndarray) -> None:
+        """Take one control step towards `target`, if the agent follows and anything is to move."""
         if self.solved:
             return
-        if leader != self._leader or self._hand is None:
-            self._leader, self._hand = leader, self._env.teleop_agent(lambda: self._target)
+        if mover != self._mover or self._follow is None:
+            self._mover, self._follow = mover, self._env.teleop_agent(lambda: self._target).act
         # What is recorded, in single precision, is what is executed.
         self._target = np.clip(target, 0, WINDOW).astype(np.float32)
-        action = self._hand.act(self._obs)
+        action = self._follow(self._obs)
         if action is None:
             return
         if np.hypot(*(action - self._obs[:2])) < 0.5 and np.hypot(*self._velocity) < 2:
@@ -152,57 +157,51 @@ class Table:
         self._states.append(self._obs)
         self._actions.append(action)
         self._obs, self.reward, self.solved, _, info = self._env.step(action)
-        self._velocity, self.best, self._still = (
-            info["vel_agent"],
-            max(self.best, self.reward),
-            self.solved,
-        )
+        self._velocity, self._still = info["vel_agent"], self.solved
+        self.best = max(self.best, self.reward)
         self._say = _DONE if self.solved else _PUSH
 
-    def _keep(self):
+    def _keep(self) -> None:
         steps = len(self._states)
         if steps < SHORTEST:
             self._say = (
                 f"Not kept: {steps} steps are too few, an episode has at least {SHORTEST}. Go on"
                 " pushing."
             )
-        elif np.ptp([*(state[2:] for state in self._states), self._obs[2:]], axis=0).max() < 1e-3:
+            return
+        if np.ptp([*(state[2:] for state in self._states), self._obs[2:]], axis=0).max() < 1e-3:
             self._say = "Not kept: the T has not moved. Go on and push it."
-        else:
-            kept = demos.Demonstrations(
-                *np.float32([self._states]), *np.float32([self._actions]), np.array([steps])
+            return
+        states, actions = np.array(self._states, np.float32), np.array(self._actions, np.float32)
+        kept = demos.Demonstrations(states, actions, np.array([steps]))
+        try:
+            if self.path.exists():
+                kept = demos.joined(demos.open(self.path), kept)
+            demos.save(kept, self.path)
+        except (OSError, demos.DemosError) as error:
+            self._say = (
+                f"Not kept, and still on the table ({str(error).rstrip('.')}): put that right and"
+                " press Enter again."
             )
-            try:
-                if self.path.exists():
-                    kept = demos.joined(demos.open(self.path), kept)
-                _write(self.path, kept)
-            except (OSError, demos.DemosError) as error:
-                self._say = (
-                    f"Not kept, and still on the table ({str(error).rstrip('.')}): put that right"
-                    " and press Enter again."
-                )
-                return
-            self.num_kept = kept.num_episodes
-            self._start(self.seed + 1)
-            # Training divides by the range of each number.
-            ranges = np.ptp(np.concatenate([kept.states, kept.actions], axis=1), axis=0)
-            self._say = f"Kept in {self.path.name}. {_HOW if ranges.all() else _ALONE}"
+            return
+        self.num_kept = kept.num_episodes
+        self._start(self.seed + 1)
+        # Training divides by the range of each number.
+        ranges = np.ptp(np.concatenate([kept.states, kept.actions], axis=1), axis=0)
+        self._say = f"Kept in {self.path.name}. {_START if ranges.all() else _ALONE}"
 
-    def _ipython_display_(self):
+    def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        if grading():
+        if not run_mode().show:
             return
         display(self._picture())
         if in_notebook():
             data, metadata = self._widget._repr_mimebundle_()
-            display(
-                {**data, "text/plain": "(In a running notebook: a table to play Push-T on.)"},
-                metadata=metadata,
-                raw=True,
-            )
+            text = "(In a running notebook: a table to play Push-T on.)"
+            display({**data, "text/plain": text}, metadata=metadata, raw=True)
 
-    def _picture(self):
+    def _picture(self) -> "Picture":
         """The still picture, with how to play beside it."""
         from pusht.figures.page import BLUE, GREY, HEAD, Page
 
@@ -211,10 +210,10 @@ class Table:
         page.text(312, 40, "Push-T, to play", size=HEAD, weight="bold", ha="left")
         for y, line in [
             (72, "In a running notebook this is a table to play on."),
-            (94, "Run the cell, then lead the pointer onto"),
+            (94, "Run the cell, then move the pointer onto"),
             (116, "the round agent, or use the arrow keys."),
-            (160, "Enter keeps an episode, R begins it anew,"),
-            (182, "N takes the next start."),
+            (160, "Enter keeps an episode, R begins it again,"),
+            (182, "N goes to the next start."),
         ]:
             page.text(312, y, line, ha="left")
         page.text(312, 230, self.path.name, color=BLUE, weight="bold", ha="left")
@@ -225,21 +224,21 @@ class Table:
             f" {self._episodes()}."
         )
 
-    def _episodes(self):
+    def _episodes(self) -> str:
         return f"{self.num_kept} episode" + "s" * (self.num_kept != 1)
 
     @functools.cached_property
-    def _widget(self):
+    def _widget(self) -> Any:
         import anywidget
         import traitlets
 
-        # The picture at the start is all that a saved notebook carries: the later ones are
-        # messages, and nobody's state.
+        # A saved notebook carries the first picture alone; the later ones are messages, which are
+        # not part of the widget's state.
         first = traitlets.Bytes(_png(render(self._obs, size=WINDOW))).tag(sync=True)
         script = Path(__file__).with_name("play.js").read_text(encoding="utf-8")
         widget = type("PlayTable", (anywidget.AnyWidget,), {"_esm": script, "first": first})()
 
-        def hear(widget, message, buffers):
+        def hear(widget: Any, message: Mapping[str, Any], buffers: Any) -> None:
             answer, picture = self.receive(message)
             widget.send(answer, buffers=[picture])
 
@@ -247,28 +246,7 @@ class Table:
         return widget
 
 
-def _write(path, kept):
-    """`Demonstrations` as a zip of the published layout; what was there stays until the new file is
-    whole.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        with ZipStore(part, mode="w") as store:
-            group = zarr.open_group(store, mode="w", zarr_format=2)
-            for name, values in [
-                ("data/state", kept.states),
-                ("data/action", kept.actions),
-                ("meta/episode_ends", kept.episode_ends),
-            ]:
-                group.create_array(name, data=values, chunks=values.shape)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _png(frame):
+def _png(frame: np.ndarray) -> bytes:
     png = io.BytesIO()
     PIL.Image.fromarray(frame).save(png, "png")
     return png.getvalue()

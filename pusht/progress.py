@@ -1,45 +1,45 @@
-"""A progress bar that shows in Colab, JupyterLab and a terminal, and never writes to stderr."""
+"""Progress bars for notebooks and terminals that never write to stderr."""
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 from IPython import get_ipython
 
+from pusht.run_mode import run_mode
 
-def in_notebook():
-    """Whether a notebook's kernel runs this, Colab's included."""
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+def in_notebook() -> bool:
+    """Return whether the kernel of a notebook, Colab's included, runs this process."""
     shell = get_ipython()
     return shell is not None and hasattr(shell, "kernel")
 
 
-def grading():
-    """Whether nbgrader runs the notebook ("autograde" or "validate"), in which case nothing is
-    trained or filmed.
+def max_epochs(planned: int) -> int:
+    """Return how many of the planned epochs to train.
+
+    It is 0 where the run mode forbids training, and otherwise at most the number in the
+    environment variable PUSHT_MAX_EPOCHS.
     """
-    return "NBGRADER_EXECUTION" in os.environ
+    if not run_mode().train:
+        return 0
+    return min(planned, int(os.environ.get("PUSHT_MAX_EPOCHS", planned)))
 
 
-def max_epochs(planned):
-    """How many of the planned epochs to train: none while grading, at most PUSHT_MAX_EPOCHS where
-    that is set.
+def progress_bar(total: int | None, description: str, **options: Any) -> "tqdm":
+    """Return a tqdm bar: a widget in a notebook, one line on stdout in a terminal.
+
+    It stays invisible where stdout is not a terminal, and where the run mode shows nothing.
+    options: as tqdm takes them.
     """
-    return 0 if grading() else min(planned, int(os.environ.get("PUSHT_MAX_EPOCHS", planned)))
+    if in_notebook() and run_mode().show:
+        from tqdm.notebook import tqdm as notebook_tqdm
 
-
-def progress_bar(total, description, **options):
-    """A tqdm bar: a widget in a notebook, a line on stdout in a terminal, nothing where nobody
-    watches.
-    """
-    if in_notebook() and not grading():
-        from tqdm.notebook import tqdm
-
-        return tqdm(total=total, desc=description, **options)
+        return notebook_tqdm(total=total, desc=description, **options)
     from tqdm import tqdm
 
-    return tqdm(
-        total=total,
-        desc=description,
-        file=sys.stdout,
-        disable=grading() or not sys.stdout.isatty(),
-        **options,
-    )
+    hidden = not run_mode().show or not sys.stdout.isatty()
+    return tqdm(total=total, desc=description, file=sys.stdout, disable=hidden, **options)

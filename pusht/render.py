@@ -1,9 +1,8 @@
-"""Pictures of Push-T: recorded states become RGB frames, drawn by pygame without a window or a
-display.
+"""Pictures of Push-T: RGB frames of recorded states, drawn by pygame without a window or a display.
 
-Shapes are handed to pygame's image loader as small SVG drawings, which it rasterises anti-aliased
-with vertices at fractions of a pixel (pygame.draw and gfxdraw round them), straight at the asked
-size: a block that creeps is seen to creep, at 96 px as at 512.
+Shapes go to pygame's image loader as small SVG drawings. It draws them anti-aliased, with vertices
+at fractions of a pixel (pygame.draw and gfxdraw round them) and in the size of the frame, so that
+a block which creeps is seen to creep, at 96 px as at 512.
 """
 
 import functools
@@ -11,6 +10,7 @@ import io
 import math
 import os
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from pusht.sim import AGENT_RADIUS, GOAL_POSE, TEE, WINDOW
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 with warnings.catch_warnings():
-    # Some versions of setuptools greet pygame's import with a deprecation warning that no student
-    # can act upon.
+    # With some versions of setuptools, pygame's import shows a deprecation warning that no student
+    # can do anything about.
     warnings.simplefilter("ignore")
     import pygame
 
@@ -28,8 +28,14 @@ with warnings.catch_warnings():
 WALL, GOAL, BLOCK, AGENT, TARGET = "#d3d3d3", "#90ee90", "#778899", "#4169e1", "#ff0000"
 
 
-def render(state, *, action=None, size=96, goal=GOAL_POSE):
-    """The picture of one state, (size, size, 3) uint8 RGB.
+# Numbers of one state (5,), action (2,) or pose (3,).
+Numbers = Sequence[float] | np.ndarray
+
+
+def render(
+    state: Numbers, *, action: Numbers | None = None, size: int = 96, goal: Numbers = GOAL_POSE
+) -> np.ndarray:
+    """Return the picture of one state, (size, size, 3) uint8 RGB.
 
     state: (5,) agent x, y, block x, y [window px, y down], block angle [rad].
     action: (2,) the agent's target [window px], drawn as a red cross; None or NaN draws none.
@@ -43,30 +49,35 @@ def render(state, *, action=None, size=96, goal=GOAL_POSE):
     return frame
 
 
-def render_many(states, *, actions=None, size=96, goal=GOAL_POSE):
-    """The frames of a recorded episode, (N, size, size, 3) uint8 RGB; see `render`.
+def render_many(
+    states: np.ndarray,
+    *,
+    actions: np.ndarray | None = None,
+    size: int = 96,
+    goal: Numbers = GOAL_POSE,
+) -> np.ndarray:
+    """Return the frames of a recorded episode, (N, size, size, 3) uint8 RGB; see `render`.
 
-    states: (N, 5). actions: (N, 2), a row of NaN where no action was given, or None for none at
-    all.
+    states: (N, 5). actions: (N, 2), a row of NaN where no action is to be drawn, or None.
 
     Raises ValueError when there are not as many actions as states.
     """
-    if actions is None:
-        actions = [None] * len(states)
-    if len(actions) != len(states):
-        raise ValueError(f"{len(states)} states need as many actions, not {len(actions)}.")
+    crosses: Sequence[Numbers | None] | np.ndarray
+    crosses = [None] * len(states) if actions is None else actions
+    if len(crosses) != len(states):
+        raise ValueError(f"{len(states)} states need as many actions, not {len(crosses)}.")
     frames = np.empty((len(states), size, size, 3), np.uint8)
-    for frame, state, action in zip(frames, states, actions):
+    for frame, state, action in zip(frames, states, crosses, strict=True):
         _paint(frame, state, action, goal)
     return frames
 
 
-def grid(videos, *, columns=None, gap=4):
-    """Several episodes side by side, (T, H, W, 3) uint8: row by row, the shorter ones hold their
-    last frame.
+def grid(videos: Sequence[np.ndarray], *, columns: int | None = None, gap: int = 4) -> np.ndarray:
+    """Return several episodes side by side, row by row, (T, H, W, 3) uint8; the shorter ones hold
+    their last frame.
 
-    videos: list of (T_i, h, w, 3) uint8, T_i >= 1, all of the same h and w. columns: as near to a
-    square as it goes when None. gap: white pixels between neighbours.
+    videos: list of (T_i, h, w, 3) uint8, T_i >= 1, all of the same h and w. columns: when None, as
+    many as make it nearly square. gap: white pixels between neighbours.
 
     Raises ValueError for no videos, an empty one, or frames of different sizes.
     """
@@ -89,19 +100,17 @@ def grid(videos, *, columns=None, gap=4):
     return out
 
 
-def _paint(frame, state, action, goal):
-    """Fill `frame` (size, size, 3), contiguous uint8, in place: pygame draws right into the array's
-    memory.
-    """
+def _paint(frame: np.ndarray, state: Numbers, action: Numbers | None, goal: Numbers) -> None:
+    """Fill `frame` (size, size, 3), contiguous uint8: pygame draws into the array's own memory."""
     size = len(frame)
-    state = list(map(float, state))
-    if len(state) != 5 or not all(map(math.isfinite, state)):
+    numbers = list(map(float, state))
+    if len(numbers) != 5 or not all(map(math.isfinite, numbers)):
         raise ValueError(
-            f"A state is five finite numbers (agent x, y, block x, y, block angle), not {state}."
+            f"A state is five finite numbers (agent x, y, block x, y, block angle), not {numbers}."
         )
-    agent_x, agent_y, *block = state
+    agent_x, agent_y, *block = numbers
     frame[...] = _table(size, tuple(map(float, goal)))
-    canvas = pygame.image.frombuffer(frame, (size, size), "RGB")
+    canvas = pygame.image.frombuffer(frame, (size, size), "RGB")  # type: ignore[arg-type]
     _draw(canvas, *_tee(block, BLOCK))
     _draw(
         canvas,
@@ -112,10 +121,8 @@ def _paint(frame, state, action, goal):
     if action is not None:
         x, y = map(float, action)
         if math.isfinite(x + y):
-            arm, half = (
-                WINDOW * 4 / 96,
-                WINDOW * 0.5 / 96,
-            )  # the published marker: 8/96 of the frame wide, 1/96 thick
+            # The published marker is 8/96 of the frame wide and 1/96 thick.
+            arm, half = WINDOW * 4 / 96, WINDOW * 0.5 / 96
             _draw(
                 canvas,
                 f'<path d="M{x - arm:.3f} {y:.3f}h{2 * arm}M{x:.3f} {y - arm:.3f}v{2 * arm}"'
@@ -126,12 +133,13 @@ def _paint(frame, state, action, goal):
 
 
 @functools.lru_cache(maxsize=32)
-def _table(size, goal):
-    """What never moves, (size, size, 3) uint8: white ground, walls, goal. Shared between calls, so
-    read-only.
+def _table(size: int, goal: tuple[float, ...]) -> np.ndarray:
+    """What never moves, (size, size, 3) uint8: white ground, walls, goal.
+
+    The array is read-only, since calls share it.
     """
     frame = np.full((size, size, 3), 255, np.uint8)
-    canvas = pygame.image.frombuffer(frame, (size, size), "RGB")
+    canvas = pygame.image.frombuffer(frame, (size, size), "RGB")  # type: ignore[arg-type]
     _draw(canvas, *_tee(goal, GOAL))
     _draw(
         canvas,
@@ -144,22 +152,22 @@ def _table(size, goal):
     return frame
 
 
-def _tee(pose, colour):
-    """The T at `pose`: its SVG shape and the x and y of its corners."""
+def _tee(pose: Numbers, colour: str) -> tuple[str, list[float], list[float]]:
+    """The T at `pose`: its SVG shape, and the x and y of its corners."""
     x, y, angle = pose
     c, s = math.cos(angle), math.sin(angle)
     xs = [x + c * u - s * v for u, v in _CORNERS]
     ys = [y + s * u + c * v for u, v in _CORNERS]
-    points = " ".join([f"{x:.3f},{y:.3f}" for x, y in zip(xs, ys)])
+    points = " ".join([f"{x:.3f},{y:.3f}" for x, y in zip(xs, ys, strict=True)])
     return f'<polygon points="{points}" fill="{colour}"/>', xs, ys
 
 
 _CORNERS = TEE.tolist()  # plain floats: numpy is slower on eight corners
 
 
-def _draw(canvas, shape, xs, ys):
-    """Lay an SVG shape, given in window pixels, over the canvas; `xs` and `ys` span the part that
-    it may touch.
+def _draw(canvas: pygame.Surface, shape: str, xs: Sequence[float], ys: Sequence[float]) -> None:
+    """Draw an SVG shape, in window pixels, on the canvas; it stays within the range of `xs` and
+    `ys`.
     """
     unit = WINDOW / canvas.get_width()
     left, top = math.floor(min(xs) / unit), math.floor(min(ys) / unit)

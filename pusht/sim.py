@@ -10,6 +10,8 @@ environment's.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pymunk
@@ -33,9 +35,9 @@ TEE = np.array(
 )
 
 
-def sample_start(seed):
-    """The start that the published environment draws from `seed`: (5,) agent x, y, block x, y [px],
-    angle [rad].
+def sample_start(seed: int) -> np.ndarray:
+    """Return the start that the published environment draws from `seed`: (5,) agent x, y,
+    block x, y [px], angle [rad].
     """
     rng = np.random.RandomState(seed)
     return np.array(
@@ -56,24 +58,30 @@ class PushTSim:
         recorded. The angle turns the block about its centre of mass, so the two orders put it in
         different places.
     block_cog: (2,) centre of gravity of the block in its own frame, the T's own when None.
-    damping: fraction of its velocity that the block keeps each second; 0, a block that stops at
-    once, when None.
+    damping: fraction of its velocity that the block keeps each second; None is 0, a block that
+        stops at once.
     """
 
-    def __init__(self, *, legacy=False, block_cog=None, damping=None):
+    def __init__(
+        self,
+        *,
+        legacy: bool = False,
+        block_cog: Sequence[float] | None = None,
+        damping: float | None = None,
+    ) -> None:
         self.legacy = legacy
         self.block_cog = block_cog
         self.damping = damping
 
-    def reset(self, state):
-        """Build the world afresh and place agent and block at `state` (5,); nothing of an earlier
-        episode remains.
+    def reset(self, state: Sequence[float] | np.ndarray) -> None:
+        """Build the world afresh, so that nothing of an earlier episode remains, and place agent
+        and block at `state` (5,).
         """
         self.space = pymunk.Space()
         self.space.damping = 0 if self.damping is None else self.damping
         low, high = 5, 506
-        # Walls in the published order and bodies added at the published places: which contact is
-        # solved first, and with it the whole path after a jam against a wall, depends on both.
+        # Walls in the published order, and bodies added at the published places: both decide which
+        # contact is solved first, and so the whole path after the block jams against a wall.
         for a, b in [
             ((low, high), (low, low)),
             ((low, low), (high, low)),
@@ -86,12 +94,12 @@ class PushTSim:
         self.space.add(self.agent, pymunk.Circle(self.agent, AGENT_RADIUS))
         self.block = self._add_tee()
         if self.block_cog is not None:
-            self.block.center_of_gravity = tuple(self.block_cog)
+            self.block.center_of_gravity = self.block_cog[0], self.block_cog[1]
         self._contacts = 0
         self.space.on_collision(0, 0, post_solve=self._count_contacts)
         self.place(state)
 
-    def _add_tee(self):
+    def _add_tee(self) -> pymunk.Body:
         mass = 1
         # The published T takes the bar's moment for the stem too; trajectories depend on it.
         body = pymunk.Body(mass, 2 * pymunk.moment_for_poly(mass, _BAR))
@@ -101,14 +109,13 @@ class PushTSim:
         self.space.add(body, bar, stem)
         return body
 
-    def _count_contacts(self, arbiter, space, data):
-        self._contacts += chipmunk.cpArbiterGetCount(
-            arbiter._arbiter
-        )  # without building the points in Python
+    def _count_contacts(self, arbiter: pymunk.Arbiter, space: pymunk.Space, data: Any) -> None:
+        # Chipmunk counts without building the points in Python.
+        self._contacts += chipmunk.cpArbiterGetCount(arbiter._arbiter)
 
-    def place(self, state):
-        """Put agent and block, at rest, at `state` (5,), and let one physics step settle what
-        touches.
+    def place(self, state: Sequence[float] | np.ndarray) -> None:
+        """Put agent and block, at rest, at `state` (5,), and take one physics step, which settles
+        what touches.
         """
         x, y, block_x, block_y, angle = (float(v) for v in state)
         self.agent.position = x, y
@@ -122,9 +129,9 @@ class PushTSim:
             self.block.position = block_x, block_y
         self.space.step(PHYSICS_DT)
 
-    def step(self, action):
-        """Drive the agent towards `action` (2,) [px] for one control step; return the coverage it
-        leaves, in [0, 1].
+    def step(self, action: Sequence[float] | np.ndarray) -> float:
+        """Drive the agent towards `action` (2,) [px] for one control step, and return the coverage
+        afterwards, in [0, 1].
         """
         target_x, target_y = float(action[0]), float(action[1])
         if not (math.isfinite(target_x) and math.isfinite(target_y)):
@@ -133,12 +140,12 @@ class PushTSim:
             )
         x, y = self.agent.position
         vx, vy = self.agent.velocity
-        # Chipmunk's own calls in place of pymunk's properties, which take half of a control step:
-        # the test of `step` shows that both give the same bits.
+        # Chipmunk's own calls in place of pymunk's properties, which take half of a control step; a
+        # test shows that both give the same bits.
         agent, space = self.agent._body, self.space._space
         self._contacts = 0
         for _ in range(10):
-            # A kinematic body never feels the block, so its path needs no reading back between the
+            # A kinematic body never feels the block, so its path need not be read back between the
             # physics steps.
             vx += (K_P * (target_x - x) + K_V * (0 - vx)) * PHYSICS_DT
             vy += (K_P * (target_y - y) + K_V * (0 - vy)) * PHYSICS_DT
@@ -149,46 +156,45 @@ class PushTSim:
         return self.coverage()
 
     @property
-    def state(self):
-        """(5,) float64: agent x, y, block x, y [px], block angle in [0, 2π)."""
+    def state(self) -> np.ndarray:
+        """The state, (5,) float64: agent x, y, block x, y [px], block angle in [0, 2π)."""
         block = self.block
         return np.array([*self.agent.position, *block.position, block.angle % (2 * math.pi)])
 
     @property
-    def contacts(self):
-        """Contact points per physics step in the last control step, rounded up."""
+    def contacts(self) -> int:
+        """The number of contact points per physics step in the last control step, rounded up."""
         return math.ceil(self._contacts / 10)
 
-    def coverage(self):
-        """Share of the goal that the block covers, in [0, 1]: `coverage` of this module, worked out
-        faster.
-        """
+    def coverage(self) -> float:
+        """Return the share of the goal that the block covers, in [0, 1]."""
         return clipped_coverage(*self.block.position, self.block.angle)
 
 
-def reward(coverage):
-    """Reward for a share of the goal covered: coverage over 0.95, at most 1."""
+def reward(coverage: float) -> float:
+    """Return the reward for a share of the goal covered: coverage over 0.95, at most 1."""
     return min(coverage / SUCCESS_COVERAGE, 1.0)
 
 
-def coverage(block_pose):
-    """Share of the goal T's area that a block at `block_pose` (3,) = x, y [px], angle [rad] covers,
-    by shapely.
+def coverage(block_pose: Sequence[float] | np.ndarray) -> float:
+    """Return the share of the goal T's area that a block at `block_pose` (3,) = x, y [px], angle
+    [rad] covers, computed by shapely.
 
     This is the definition; `clipped_coverage` gives the same number 5 to 10 times faster.
     """
     return shapely.intersection(_tee(block_pose), _tee(GOAL_POSE)).area / _tee(GOAL_POSE).area
 
 
-def _tee(pose):
+def _tee(pose: Sequence[float] | np.ndarray) -> shapely.Polygon:
     x, y, angle = pose
     c, s = math.cos(angle), math.sin(angle)
     return shapely.Polygon(TEE @ np.array([[c, s], [-s, c]]) + (x, y))
 
 
-def clipped_coverage(x, y, angle):
-    """`coverage((x, y, angle))`: the block's outline clipped against the goal's two rectangles, in
-    the goal's frame.
+def clipped_coverage(x: float, y: float, angle: float) -> float:
+    """Return `coverage((x, y, angle))`.
+
+    The block's outline is clipped against the goal's two rectangles, in the goal's frame.
     """
     goal_x, goal_y, goal_angle = _GOAL
     c, s = _COS_GOAL, _SIN_GOAL
@@ -214,13 +220,14 @@ _COS_GOAL, _SIN_GOAL = math.cos(_GOAL[2]), math.sin(_GOAL[2])
 _OUTLINE = [tuple(vertex) for vertex in TEE.tolist()]
 _RECTANGLES = [(-60.0, 60.0, 0.0, 30.0), (-15.0, 15.0, 30.0, 120.0)]
 _AREA = 120.0 * 30 + 30 * 90
-_CENTRE = (
-    11025 / 240
-)  # the circle through the bar's outer and the stem's lower corners, centred at (0, _CENTRE)
+# The circle through the bar's outer and the stem's lower corners has its centre at (0, _CENTRE).
+_CENTRE = 11025 / 240
 _RADIUS = math.hypot(60, _CENTRE)
 
 
-def _clip(us, vs, low, high):
+def _clip(
+    us: list[float], vs: list[float], low: float, high: float
+) -> tuple[list[float], list[float]]:
     """Clip the polygon (us, vs) to low <= u <= high (Sutherland and Hodgman, 1974)."""
     if min(us) < low:
         us, vs = _clip_below(us, vs, low)
@@ -230,12 +237,13 @@ def _clip(us, vs, low, high):
     return us, vs
 
 
-def _clip_below(us, vs, low):
+def _clip_below(us: list[float], vs: list[float], low: float) -> tuple[list[float], list[float]]:
     if max(us) <= low:
         return [], []
-    out_u, out_v = [], []
+    out_u: list[float] = []
+    out_v: list[float] = []
     u0, v0 = us[-1], vs[-1]
-    for u, v in zip(us, vs):
+    for u, v in zip(us, vs, strict=True):
         if (u >= low) != (u0 >= low):
             out_u.append(low)
             out_v.append(v0 + (v - v0) * ((low - u0) / (u - u0)))
@@ -246,11 +254,11 @@ def _clip_below(us, vs, low):
     return out_u, out_v
 
 
-def _area(us, vs):
+def _area(us: list[float], vs: list[float]) -> float:
     if not us:
         return 0.0
     twice, u0, v0 = 0.0, us[-1], vs[-1]
-    for u, v in zip(us, vs):
+    for u, v in zip(us, vs, strict=True):
         twice += u0 * v - u * v0
         u0, v0 = u, v
     return abs(twice) / 2

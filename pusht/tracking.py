@@ -1,21 +1,26 @@
 """The log of a training run: a directory with its settings, every number that was logged, its
 policies and its films.
 
-    logger = Logger(run_directory("flow", seed=42), config=config)      #
-    exp/seed_42_20260119_161512_flow logger.log({"train/loss": loss}, step)
+    logger = Logger(run_directory("flow", seed=42), config=config)
+    logger.log({"train/loss": loss}, step)
     logger.dump_for_grading()
 
-==========================
-====================================================================================== config.json
-settings of the run log.csv                     one row for each `log`, a column for each name that
-was ever logged checkpoints/step_N…         the policy as it was evaluated after step N, see
-`pusht.checkpoint` videos/step_N.mp4           its first episodes policy.safetensors          the
-policy last evaluated: what is handed in   } written by `dump_for_grading` summary.json
-the last value of each column                  } wandb/                      Weights & Biases' own
-files, where it is wanted ==========================
-======================================================================================
+The directory, such as exp/seed_42_20260119_161512_flow, holds
+
+==========================  ====================================================================
+config.json                 settings of the run
+log.csv                     a row for each `log`, a column for each name that was ever logged
+checkpoints/step_N…         the policy as it was evaluated after step N (see `pusht.checkpoint`)
+videos/step_N.mp4           the first episodes of that evaluation
+policy.safetensors          the policy that was evaluated last: what is handed in
+summary.json                the last value of each column
+wandb/                      files of Weights & Biases, where it is used
+==========================  ====================================================================
+
+`dump_for_grading` writes policy.safetensors and summary.json.
 """
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -23,28 +28,34 @@ import json
 import math
 import operator
 import os
-import shutil
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from pusht.checkpoint import SUFFIX
-from pusht.training import LossView
+import numpy as np
+
+from pusht.checkpoint import SUFFIX, Checkpoint, new_run_id, now
+from pusht.demos import Demonstrations
+from pusht.files import write_whole
+from pusht.loss_view import LossCurve, LossView
 from pusht.video import write_video
 
+Row = dict[str, float]
 
-def run_directory(name, seed, folder="exp"):
-    """A path for a new run, folder/seed_42_20260119_161512_name, by the local time; nothing is
-    made.
+
+def run_directory(name: str, seed: int, folder: str | os.PathLike[str] = "exp") -> Path:
+    """Return the path for a new run, FOLDER/seed_42_20260119_161512_NAME by the local time.
+
+    Nothing is made there. ValueError when `name` is not a plain word.
     """
     if not name or Path(name).name != name:
         raise ValueError(f"A run is named by a plain word, not by {name!r}.")
     return Path(folder) / f"seed_{seed}_{time.strftime('%Y%m%d_%H%M%S')}_{name}"
 
 
-def read_log(path):
-    """The rows of a log.csv as `Logger.rows` has them: a list of {name: number}, with what was not
-    logged left out.
-    """
+def read_log(path: str | os.PathLike[str]) -> list[Row]:
+    """Return the rows of a log.csv, {name: number}, without the names that were not logged."""
     with open(path, newline="", encoding="utf-8") as file:
         return [
             {name: float(value) for name, value in row.items() if value}
@@ -57,170 +68,153 @@ class Logger:
     its last row at most.
 
     path: directory of the run, which must not exist yet; see `run_directory`.
-    config: settings worth knowing, a dataclass or a dict.
-    demonstrations: the `Demonstrations` trained on, whose fingerprint is kept; None where they are
-    not known.
-    wandb: "online" or "offline" to log to Weights & Biases as well, "disabled" not to; None: as the
-        environment variable WANDB_MODE says, and not at all where it says nothing.
-    steps_per_epoch: where it is told, a notebook shows the "train/loss" of each epoch as it goes,
-    beside
-    reference: the curve to expect, with attributes `losses`, `low`, `high` (one number an epoch);
-    or None.
+    config: settings to record, a dataclass or a dict.
+    demonstrations: the `Demonstrations` trained on, whose fingerprint is recorded; None where they
+        are not known.
+    wandb: "online" or "offline" to log to Weights & Biases as well, "disabled" not to. None: as the
+        environment variable WANDB_MODE says, and "disabled" where it is not set.
+    steps_per_epoch: where it is given, a notebook shows the mean "train/loss" of each epoch.
+    reference: the curve to show beside it, with attributes `losses`, `low`, `high` (one number an
+        epoch); or None.
 
-    path, config (dict, as in config.json), rows (list of dicts, as in log.csv).
+    config: dict, as in config.json. rows: list of dicts, as in log.csv.
     """
 
     def __init__(
         self,
-        path,
+        path: str | os.PathLike[str],
         *,
-        config=None,
-        demonstrations=None,
-        wandb=None,
-        steps_per_epoch=None,
-        reference=None,
-    ):
+        config: Any = None,
+        demonstrations: Demonstrations | None = None,
+        wandb: str | None = None,
+        steps_per_epoch: int | None = None,
+        reference: LossCurve | None = None,
+    ) -> None:
         self.path = Path(path)
         self.config = _plain(config)
         self._steps_per_epoch = steps_per_epoch
-        self._view = (
-            LossView(self.config.get("policy", self.path.name), reference)
-            if steps_per_epoch
-            else None
-        )
+        self._view = LossView(self.config.get("policy", self.path.name), reference)
         if demonstrations is not None:
             self.config["demonstrations"] = demonstrations.fingerprint
-        self.rows = []
+        self.run_id = new_run_id()
+        self.rows: list[Row] = []
         self._columns = ["step"]
-        self._checkpoint = None
+        self._checkpoint: Path | None = None
         try:
             self.path.mkdir(parents=True)
         except FileExistsError:
             raise FileExistsError(
                 f"{self.path} exists already: give each run a directory of its own."
             ) from None
-        _write(self.path / "config.json", _json(self.config))
-        self._wandb = _start_wandb(
-            wandb or os.environ.get("WANDB_MODE", "disabled"), self.path, self.config
-        )
+        write_whole(self.path / "config.json", _json(self.config))
+        mode = wandb or os.environ.get("WANDB_MODE", "disabled")
+        self._wandb = _start_wandb(mode, self.path, self.config)
 
-    def log(self, row, step):
-        """Keep the numbers of `row`, {name: number}, under the training step `step`.
+    def log(self, row: Mapping[str, Any], step: int) -> None:
+        """Record the numbers of `row`, {name: number}, under the training step `step`.
 
-        A number may be Python's, numpy's or a tensor of one element; nan and inf are kept as such.
-        ValueError for anything else, TypeError for a step that is no integer.
+        A number may be Python's, numpy's or a tensor of one element; nan and inf are kept as they
+        are. ValueError for anything else, TypeError for a step that is not an integer.
         """
-        step = _step(step)
-        row = {
-            "step": step,
-            **{_name(name): _number(name, value) for name, value in dict(row).items()},
-        }
-        self.rows.append(row)
-        new = [name for name in row if name not in self._columns]
+        numbers = {_name(name): _number(name, value) for name, value in dict(row).items()}
+        logged: Row = {"step": _step(step), **numbers}
+        self.rows.append(logged)
+        new = [name for name in logged if name not in self._columns]
         self._columns += new
         path = self.path / "log.csv"
-        if (
-            new or not path.exists()
-        ):  # the header changes: the whole file anew, put in place at once
-            _write(path, self._csv([dict(zip(self._columns, self._columns)), *self.rows]))
+        if new or not path.exists():  # the header changes, and with it every line
+            header = dict(zip(self._columns, self._columns, strict=True))
+            write_whole(path, self._csv([header, *self.rows]))
         else:
-            with open(
-                path, "ab", buffering=0
-            ) as file:  # one write to the system, so a row is there or is not
-                file.write(self._csv([row]))
+            # Without a buffer it is one write to the system: the whole row is there, or nothing.
+            with open(path, "ab", buffering=0) as file:
+                file.write(self._csv([logged]))
         if self._wandb:
-            self._wandb.log(row)
-        if "train/loss" in row:
+            self._wandb.log(logged)
+        if "train/loss" in logged:
             self._draw()
 
-    def save_checkpoint(self, checkpoint, step):
-        """Keep the policy of a step, a `pusht.checkpoint.Checkpoint`; return the path of its file."""
+    def save_checkpoint(self, checkpoint: Checkpoint, step: int) -> Path:
+        """Save the policy after a step, and return the path of its file."""
         path = self._file("checkpoints", step, SUFFIX)
-        checkpoint.save(path)
+        dataclasses.replace(checkpoint, run_id=self.run_id, trained_at=now()).save(path)
         self._checkpoint = path
         return path
 
-    def save_video(self, frames, step):
-        """Keep a film, frames (H, W, 3) uint8 at 10 a second; return its path."""
+    def save_video(self, frames: Iterable[np.ndarray], step: int) -> Path:
+        """Save a film of frames (H, W, 3) uint8, 10 a second, and return its path."""
         path = write_video(self._file("videos", step, ".mp4"), frames)
         if self._wandb:
             import wandb
 
-            self._wandb.log(
-                {"step": _step(step), "eval/video": wandb.Video(str(path), format="mp4")}
-            )
+            film = wandb.Video(str(path), format="mp4")
+            self._wandb.log({"step": _step(step), "eval/video": film})
         return path
 
-    def dump_for_grading(self):
-        """Complete the directory at the end of a training; to call it again does no harm."""
+    def dump_for_grading(self) -> None:
+        """Complete the directory at the end of a training; calling it again does no harm."""
         self._draw(final=True)
         last = {name: value for row in self.rows for name, value in row.items()}
-        _write(self.path / "summary.json", _json(last))
+        write_whole(self.path / "summary.json", _json(last))
         if self._checkpoint is None:
             print(
                 f"{self.path} holds no policy: call evaluate_policy before"
                 " logger.dump_for_grading()."
             )
         else:
-            part = self.path / f"policy{SUFFIX}.part"
-            shutil.copyfile(self._checkpoint, part)
-            os.replace(part, self.path / f"policy{SUFFIX}")
+            write_whole(self.path / f"policy{SUFFIX}", self._checkpoint.read_bytes())
         if self._wandb:
             self._wandb.finish()
             self._wandb = None
 
-    def epoch_losses(self, steps_per_epoch):
-        """The mean of the "train/loss" logged in each epoch; epochs in which none was logged are
-        left out.
+    def losses(self) -> tuple[list[int], list[float]]:
+        """Return the steps at which a "train/loss" was logged, and these losses."""
+        rows = [row for row in self.rows if "train/loss" in row]
+        return [int(row["step"]) for row in rows], [row["train/loss"] for row in rows]
+
+    def epoch_losses(self, steps_per_epoch: int) -> list[float]:
+        """Return the mean of the "train/loss" logged in each epoch, without the epochs in which
+        none was logged.
         """
-        epochs = {}
-        for row in self.rows:
-            if "train/loss" in row:
-                epochs.setdefault((row["step"] - 1) // steps_per_epoch, []).append(
-                    row["train/loss"]
-                )
+        epochs: dict[int, list[float]] = {}
+        for step, loss in zip(*self.losses(), strict=True):
+            epochs.setdefault((step - 1) // steps_per_epoch, []).append(loss)
         return [sum(losses) / len(losses) for _, losses in sorted(epochs.items())]
 
-    def hand_in(self, name, folder="."):
-        """Copy what is handed in to `folder`: the policy last evaluated as name.safetensors, the
-        log as name_log.csv.
+    def hand_in(self, name: str, folder: str | os.PathLike[str] = ".") -> None:
+        """Copy to `folder` what is handed in: the policy that was evaluated last as
+        NAME.safetensors, and the log as NAME_log.csv.
         """
-        for source, target in (
-            (self._checkpoint, f"{name}{SUFFIX}"),
-            (self.path / "log.csv", f"{name}_log.csv"),
+        for source, target, missing in (
+            (self._checkpoint, f"{name}{SUFFIX}", "evaluated"),
+            (self.path / "log.csv", f"{name}_log.csv", "logged"),
         ):
             if source is None or not source.exists():
-                print(
-                    f"{target} is not written: nothing was"
-                    f" {'evaluated' if source is None else 'logged'}."
-                )
-                continue
-            part = Path(folder) / f"{target}.part"
-            shutil.copyfile(source, part)
-            os.replace(part, Path(folder) / target)
+                print(f"{target} is not written: nothing was {missing}.")
+            else:
+                write_whole(Path(folder) / target, source.read_bytes())
 
-    def _draw(self, final=False):
-        if self._view:
-            self._view.draw(lambda: self.epoch_losses(self._steps_per_epoch), final)
+    def _draw(self, final: bool = False) -> None:
+        if steps := self._steps_per_epoch:
+            self._view.draw(lambda: self.epoch_losses(steps), final)
 
-    def _csv(self, rows):
+    def _csv(self, rows: Iterable[Mapping[str, Any]]) -> bytes:
         text = io.StringIO()
         csv.DictWriter(text, self._columns, lineterminator="\n").writerows(rows)
         return text.getvalue().encode()
 
-    def _file(self, folder, step, suffix):
-        (self.path / folder).mkdir(exist_ok=True)
+    def _file(self, folder: str, step: int, suffix: str) -> Path:
         return self.path / folder / f"step_{_step(step)}{suffix}"
 
 
-def _step(step):
+def _step(step: Any) -> int:
     try:
         return operator.index(step)
     except TypeError:
         raise TypeError(f"The step of a log is an integer, not {step!r}.") from None
 
 
-def _name(name):
+def _name(name: Any) -> str:
     if not isinstance(name, str) or not name or not name.isprintable() or name == "step":
         raise ValueError(
             f"A number is logged under a name on one line, other than 'step', not under {name!r}."
@@ -228,11 +222,10 @@ def _name(name):
     return name
 
 
-def _number(name, value):
-    try:
-        value = value.item() if hasattr(value, "item") else value  # numpy's and torch's
-    except (ValueError, RuntimeError):
-        pass  # more than one element
+def _number(name: str, value: Any) -> float:
+    # numpy's and torch's numbers; more than one element cannot be made a number
+    with contextlib.suppress(ValueError, RuntimeError):
+        value = value.item() if hasattr(value, "item") else value
     if not isinstance(value, (bool, int, float)):
         kind = (
             f"{type(value).__name__} of shape {tuple(value.shape)}"
@@ -243,31 +236,24 @@ def _number(name, value):
     return int(value) if isinstance(value, bool) else value
 
 
-def _plain(config):
-    config = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config or {})
-    return json.loads(json.dumps(config, default=str))
+def _plain(config: Any) -> dict[str, Any]:
+    """The config as JSON can hold it."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        config = dataclasses.asdict(config)
+    return json.loads(json.dumps(dict(config or {}), default=str))
 
 
-def _json(values):
-    """JSON knows neither nan nor inf: null."""
+def _json(values: Mapping[str, Any]) -> str:
+    """JSON knows neither nan nor inf, which become null."""
     finite = {
         name: None if isinstance(v, float) and not math.isfinite(v) else v
         for name, v in values.items()
     }
-    return (json.dumps(finite, indent=2) + "\n").encode()
+    return json.dumps(finite, indent=2) + "\n"
 
 
-def _write(path, content):
-    """The whole file or, wherever the run is killed, what was there before."""
-    part = Path(f"{path}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
-
-
-def _start_wandb(mode, path, config):
-    """The W&B run that accompanies the log; None where it is not wanted, or with a word on why
-    where it cannot be.
-    """
+def _start_wandb(mode: str, path: Path, config: dict[str, Any]) -> Any:
+    """The W&B run beside the log, or None; a line says why when it is wanted but does not start."""
     if mode not in ("online", "offline"):
         return None
     try:
@@ -285,7 +271,7 @@ def _start_wandb(mode, path, config):
             settings=wandb.Settings(silent=True, console="off"),
         )
         run.define_metric("*", step_metric="step")
-    except Exception as error:  # no login, no network, a service that fails: the training is worth more than its copy
+    except Exception as error:  # no login, no network: the training matters more than its copy
         print(
             f"Weights & Biases does not start ({' '.join(str(error).split())[:200]}): {path} alone"
             " keeps the log."

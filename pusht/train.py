@@ -8,73 +8,73 @@ as `Policy(state_dim, action_dim, chunk_size, hidden_dims=…)`, and the functio
     train(policy, loader, normalizer, logger, config) -> None
 
 with a `BasePolicy`, a loader of batches (state (B, 5), chunk (B, K, 2)), a `Normalizer`, a `Logger`
-and a `TrainConfig`. Of the notebook, or of a .py file, only definitions are executed: imports,
-functions, classes, and names that are given plain constants. Nothing else in it runs.
+and a `TrainConfig`. Of the notebook, or of a .py file, only the definitions are executed (see
+`pusht.definitions`).
 """
 
-import argparse
-import ast
-import dataclasses
 import inspect
-import json
-import linecache
+import os
 import sys
 import types
-import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
 from pusht import demos
-from pusht.chunks import Normalizer, PushtChunkDataset
+from pusht.chunks import PushtChunkDataset
 from pusht.dataset import WindowLoader
+from pusht.definitions import SetupError, load_definitions, one_line
+from pusht.normalisation import Normalizer
 from pusht.tracking import Logger, run_directory
 
 POLICIES = {"mse": "MSEPolicy", "flow": "FlowMatchingPolicy"}
 
 
-def _field(default, text):
-    return dataclasses.field(default=default, metadata={"help": text})
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class TrainConfig:
     """The settings of a training run; each field is an option of `python -m pusht.train`."""
 
-    policy: typing.Literal["mse", "flow"] = _field(
-        "mse", "which policy: MSEPolicy or FlowMatchingPolicy"
-    )
-    seed: int = _field(42, "of the first weights, the order of the batches and all noise")
-    chunk_size: int = _field(8, "actions in a chunk, all executed before the next observation")
-    batch_size: int = _field(128, "pairs of state and chunk in a batch")
-    lr: float = _field(3e-4, "learning rate")
-    hidden_dims: tuple[int, ...] = _field((256, 256, 256), "widths of the network's hidden layers")
-    num_epochs: int = _field(400, "passes over the demonstrations")
-    eval_interval: int = _field(10_000, "training steps from one evaluation to the next")
-    log_interval: int = _field(20, "training steps from one logged loss to the next")
-    num_video_episodes: int = _field(5, "episodes filmed in each evaluation")
-    video_size: tuple[int, int] = _field(
-        (256, 256), "width and height of a filmed episode, in pixels"
-    )
-    flow_num_steps: int = _field(10, "integration steps of the flow when it samples")
-    exp_name: str = _field(
-        "", "last part of the run directory's name; that of the policy when empty"
-    )
-    device: str = _field("cpu", "where to train, such as cpu or cuda")
-    wandb: typing.Literal["", "online", "offline", "disabled"] = _field(
-        "", "Weights & Biases beside the log; when empty, as WANDB_MODE says"
-    )
+    policy: Literal["mse", "flow"] = "mse"
+    """which policy: MSEPolicy or FlowMatchingPolicy"""
+    seed: int = 42
+    """of the first weights, the order of the batches and all noise"""
+    chunk_size: int = 8
+    """actions in a chunk, all executed before the next observation"""
+    batch_size: int = 128
+    """pairs of state and chunk in a batch"""
+    lr: float = 3e-4
+    """learning rate"""
+    hidden_dims: tuple[int, ...] = (256, 256, 256)
+    """widths of the network's hidden layers"""
+    num_epochs: int = 400
+    """passes over the demonstrations"""
+    eval_interval: int = 10_000
+    """training steps from one evaluation to the next"""
+    log_interval: int = 20
+    """training steps from one logged loss to the next"""
+    num_video_episodes: int = 5
+    """episodes filmed in each evaluation"""
+    video_size: tuple[int, int] = (256, 256)
+    """width and height of a filmed episode, in pixels"""
+    flow_num_steps: int = 10
+    """integration steps of the flow when it samples"""
+    exp_name: str = ""
+    """last part of the run directory's name; that of the policy when empty"""
+    device: str = "cpu"
+    """where to train, such as cpu or cuda"""
+    wandb: Literal["", "online", "offline", "disabled"] = ""
+    """Weights & Biases beside the log; when empty, as WANDB_MODE says"""
 
 
-class SetupError(ValueError):
-    """A training that cannot be run from this notebook or with these settings, and why, in one
-    sentence.
-    """
-
-
-def prepare(config, demonstrations=None):
-    """(loader, normalizer): the batches of a `TrainConfig`, in an order of its seed, and what they
-    were normalised with.
+def prepare(
+    config: TrainConfig,
+    demonstrations: demos.Demonstrations | str | os.PathLike[str] | None = None,
+) -> tuple[WindowLoader, Normalizer]:
+    """Return the loader of the batches of a `TrainConfig`, in an order that its seed decides, and
+    the normalizer of their states and actions.
 
     demonstrations: `Demonstrations`, or what `demos.open` takes. The loader is a `WindowLoader`
     over the `PushtChunkDataset` loader.dataset; an incomplete last batch is left out. ValueError
@@ -82,13 +82,11 @@ def prepare(config, demonstrations=None):
     """
     if not isinstance(demonstrations, demos.Demonstrations):
         demonstrations = demos.open(demonstrations)
-    states, actions, episode_ends = (
-        demonstrations.states,
-        demonstrations.actions,
-        demonstrations.episode_ends,
-    )
+    states, actions = demonstrations.states, demonstrations.actions
     normalizer = Normalizer.from_data(states, actions)
-    dataset = PushtChunkDataset(states, actions, episode_ends, config.chunk_size, normalizer)
+    dataset = PushtChunkDataset(
+        states, actions, demonstrations.episode_ends, config.chunk_size, normalizer
+    )
     loader = WindowLoader(dataset, config.batch_size, config.seed, config.device, drop_last=True)
     if len(loader) == 0:
         raise ValueError(
@@ -98,94 +96,12 @@ def prepare(config, demonstrations=None):
     return loader, normalizer
 
 
-def load_definitions(path):
-    """The definitions of a notebook (.ipynb) or a Python file, as a module; nothing else in it is
-    executed.
-
-    SetupError when the file cannot be read or one of the definitions fails.
-    """
-    path = Path(path)
-    module = types.ModuleType(f"definitions_{path.stem}")
-    sys.modules[module.__name__] = (
-        module  # where dataclasses and pickle look for what is defined in it
-    )
-    for where, source in _sources(path):
-        linecache.cache[where] = (
-            len(source),
-            None,
-            source.splitlines(keepends=True),
-            where,
-        )  # tracebacks show its lines
-        try:
-            tree = ast.parse(source, where)
-            tree.body = [node for node in tree.body if _is_definition(node)]
-            exec(compile(tree, where, "exec", dont_inherit=True), module.__dict__)
-        except SyntaxError as error:
-            raise SetupError(f"{where}, line {error.lineno}, is no Python: {error.msg}.") from None
-        except Exception as error:
-            hint = (
-                " (only imports, definitions and plain constants are executed)"
-                if isinstance(error, NameError)
-                else ""
-            )
-            raise SetupError(
-                f"{where} cannot be taken over, {type(error).__name__}: {_line(error)}{hint}."
-            ) from error
-    return module
-
-
-def _sources(path):
-    """(where, source) of each code cell, or of the whole file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"{path} cannot be read: {_line(error)}.") from None
-    if path.suffix != ".ipynb":
-        return [(str(path), text)]
-    from IPython.core.inputtransformer2 import (
-        TransformerManager,
-    )  # turns % and ! lines into calls, which are no definitions
-
-    try:
-        cells = [
-            "".join(cell["source"])
-            for cell in json.loads(text)["cells"]
-            if cell["cell_type"] == "code"
-        ]
-    except (ValueError, LookupError, TypeError) as error:
-        raise SetupError(
-            f"{path} is no notebook ({type(error).__name__}: {_line(error)})."
-        ) from None
-    return [
-        (f"{path}, code cell {i}", TransformerManager().transform_cell(cell))
-        for i, cell in enumerate(cells, 1)
-    ]
-
-
-def _is_definition(node):
-    if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return all(isinstance(target, (ast.Name, ast.Tuple)) for target in targets) and _is_literal(
-            node.value
-        )
-    return isinstance(
-        node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    )
-
-
-def _is_literal(node):
-    try:
-        ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
-
-
-def _line(error):
-    return " ".join(str(error).split()).rstrip(".")
-
-
-def run(definitions, config, demonstrations=None, folder="exp"):
+def run(
+    definitions: types.ModuleType,
+    config: TrainConfig,
+    demonstrations: demos.Demonstrations | str | os.PathLike[str] | None = None,
+    folder: str | os.PathLike[str] = "exp",
+) -> Logger:
     """Train the policy of `config` that a module (see `load_definitions`) defines, and return the
     run's `Logger`.
 
@@ -193,18 +109,14 @@ def run(definitions, config, demonstrations=None, folder="exp"):
     class or `train` is missing, takes other arguments or is still to be written, and when the
     settings do not fit.
     """
-    policy_class, train = (
-        _defined(definitions, name) for name in (POLICIES[config.policy], "train")
-    )
+    policy_class = _defined(definitions, POLICIES[config.policy])
+    train = _defined(definitions, "train")
     try:
         loader, normalizer = prepare(config, demonstrations)
         path = run_directory(config.exp_name or config.policy, config.seed, folder)
-    except (
-        ValueError,
-        RuntimeError,
-        AssertionError,
-    ) as error:  # the last two: torch's, of a device that is not there
-        raise SetupError(f"{_line(error)}.") from error
+    # Torch raises one of the last two for a device that is not there.
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise SetupError(f"{one_line(error)}.") from error
     dataset = loader.dataset
     torch.manual_seed(config.seed)
     try:
@@ -221,83 +133,58 @@ def run(definitions, config, demonstrations=None, folder="exp"):
         _call(train, policy, loader, normalizer, logger, config)
     except NotImplementedError as error:
         raise SetupError(
-            f"Something is still to be written: {_line(error) or 'NotImplementedError'}."
+            f"Something is still to be written: {one_line(error) or 'NotImplementedError'}."
         ) from error
     return logger
 
 
-def _defined(definitions, name):
+def _defined(definitions: types.ModuleType, name: str) -> Callable[..., Any]:
     if not callable(getattr(definitions, name, None)):
         raise SetupError(f"{name} is not defined at the top level of the notebook or module.")
     return getattr(definitions, name)
 
 
-def _call(function, *args, **kwargs):
-    """Call it, or say that it does not take these arguments; a TypeError from inside keeps its
-    traceback.
+def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a student's function; SetupError when it does not take these arguments.
+
+    A TypeError from inside the function keeps its traceback.
     """
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
         raise SetupError(
-            f"{function.__name__} takes other arguments than those it is given: {_line(error)}."
+            f"{function.__name__} is called with arguments that it does not take:"
+            f" {one_line(error)}."
         ) from None
     return function(*args, **kwargs)
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; `arguments` are those of the command line when None."""
+    import tyro
+
+    tyro.cli(
+        _train,
         prog="python -m pusht.train",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        description="Train a policy of part IV, with the classes and the loop of a notebook.",
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes,),  # --seed, not --config.seed
     )
-    parser.add_argument(
-        "file",
-        help=(
-            "notebook (.ipynb) or module (.py) that defines MSEPolicy, FlowMatchingPolicy and train"
-        ),
-    )
-    parser.add_argument(
-        "--demos",
-        help=(
-            "demonstrations: shipped, human, or the path of a .zarr folder or zip; as PUSHT_DEMOS"
-            " says when not given, else shipped"
-        ),
-    )
-    _add_options(parser)
-    options = vars(parser.parse_args(arguments))
-    file, where = Path(options.pop("file")), options.pop("demos")
-    config = TrainConfig(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in options.items()
-        }
-    )
-    sys.path.insert(0, str(file.resolve().parent))  # what it imports from beside it
+
+
+def _train(file: Path, /, config: TrainConfig, demos: str = "") -> None:
+    """Train a policy of Part IV, with the classes and the loop of a notebook.
+
+    Args:
+        file: notebook (.ipynb) or module (.py) that defines MSEPolicy, FlowMatchingPolicy and train
+        config: the settings
+        demos: shipped, human, or the path of a .zarr folder or zip; when empty, as PUSHT_DEMOS says
+    """
+    sys.path.insert(0, str(file.resolve().parent))  # for what it imports from beside it
     try:
-        logger = run(load_definitions(file), config, where)
+        logger = run(load_definitions(file), config, demos or None)
     except SetupError as error:
         raise SystemExit(str(error)) from None
     print(f"The run is in {logger.path}")
-
-
-def _add_options(parser):
-    """One option for each field of `TrainConfig`."""
-    types_of = typing.get_type_hints(TrainConfig)
-    for field in dataclasses.fields(TrainConfig):
-        kind, of = types_of[field.name], typing.get_args(types_of[field.name])
-        if typing.get_origin(kind) is typing.Literal:
-            options = {"choices": of}
-        elif typing.get_origin(kind) is tuple:
-            options = {"type": of[0], "nargs": "+" if of[-1] is ... else len(of)}
-        else:
-            options = {"type": kind}
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            default=field.default,
-            help=field.metadata["help"],
-            **options,
-        )
 
 
 if __name__ == "__main__":

@@ -1,36 +1,58 @@
-"""Where a student stands and what a submission earns: questions, loss curves, rollouts."""
+"""What a student's notebook calls: checks, rollouts, loss curves, progress, the submission.
 
-from score.questions import check
-from score.rollouts.evaluate import grade_rollouts
-from score.rollouts.loss_curves import compare_losses, reference_loss
-from score.student.comparison import recall, try_out
-from score.student.progress import compare_episodes, compare_policies, film_policies, show_standing
-from score.student.published_api import (
-    score_part1,
-    score_part2,
-    score_part3,
-    test_cosine_beta_schedule,
-    test_kl_divergence,
-)
-from score.submission.pack import submit
-from score.verdict import Verdict
+Each name is imported from its module when it is first used.
+"""
 
-__all__ = [
-    "Verdict",
-    "check",
-    "compare_episodes",
-    "compare_losses",
-    "compare_policies",
-    "film_policies",
-    "grade_rollouts",
-    "recall",
-    "reference_loss",
-    "score_part1",
-    "score_part2",
-    "score_part3",
-    "show_standing",
-    "submit",
-    "test_cosine_beta_schedule",
-    "test_kl_divergence",
-    "try_out",
-]
+from typing import TYPE_CHECKING
+
+from pusht.lazy import attach
+from pusht.run_mode import RunMode, set_run_mode
+from score.graded import graded
+
+if TYPE_CHECKING:
+    from score.rollouts.loss_curves import compare_losses as compare_losses
+    from score.rollouts.loss_curves import reference_loss as reference_loss
+    from score.student.check import check as check
+    from score.student.comparison import compare_episodes as compare_episodes
+    from score.student.comparison import compare_policies as compare_policies
+    from score.student.comparison import film_policies as film_policies
+    from score.student.comparison import recall as recall
+    from score.student.comparison import try_out as try_out
+    from score.student.progress import show_standing as show_standing
+    from score.student.published_api import score_part1 as score_part1
+    from score.student.published_api import score_part2 as score_part2
+    from score.student.published_api import score_part3 as score_part3
+    from score.student.published_api import test_cosine_beta_schedule as test_cosine_beta_schedule
+    from score.student.published_api import test_kl_divergence as test_kl_divergence
+    from score.student.rollouts import grade_rollouts as grade_rollouts
+    from score.submission.pack import submit as submit
+    from score.verdict import Verdict as Verdict
+else:
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "rollouts.loss_curves": ("compare_losses", "reference_loss"),
+            "student.check": ("check",),
+            "student.comparison": (
+                "compare_episodes",
+                "compare_policies",
+                "film_policies",
+                "recall",
+                "try_out",
+            ),
+            "student.progress": ("show_standing",),
+            "student.published_api": (
+                "score_part1",
+                "score_part2",
+                "score_part3",
+                "test_cosine_beta_schedule",
+                "test_kl_divergence",
+            ),
+            "student.rollouts": ("grade_rollouts",),
+            "submission.pack": ("submit",),
+            "verdict": ("Verdict",),
+        },
+    )
+
+if graded():  # a graded notebook loads what was handed in, and draws and films nothing
+    set_run_mode(RunMode(train=False, show=False))

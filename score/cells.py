@@ -13,6 +13,10 @@ The first line of a text cell that is answered in words and graded by a person:
 
     <!-- [part4/curves] written Q4.5 -->
 
+A whole marker at the beginning of a line starts a cell wherever the line is, because students merge
+cells. In the first line the marker may be a little off, and Jupyter, Colab and editors put lines of
+their own above it (`%%time`, `#@title`).
+
 In a source, a solution stands between `### BEGIN SOLUTION` and `### END SOLUTION`; in a cell with
 two questions the first of these lines names one: `### BEGIN SOLUTION Q4.3`.
 """
@@ -25,6 +29,7 @@ _MARKER = re.compile(
     r" (?P<kind>given|practice|answer|extension|test|written)\b(?P<rest>.*)"
 )
 _ID = re.compile(r"[ \t]*(?:#|<!--)[ \t]*\[(?P<id>part\d/\w+)\]")
+_ABOVE = re.compile(r"\s*(?:%%.*|#@.*|# ?%%.*)?")
 _QUESTION = re.compile(r"[QE]\d+\.\d+")
 _SOLUTION = re.compile(
     r"^(?P<indent> *)### BEGIN SOLUTION(?: (?P<name>[QE][\d.]+))?\n.*?^ *### END SOLUTION\n?",
@@ -46,12 +51,28 @@ class Marker:
     @property
     def key(self) -> str:
         """The cell's id in nbgrader and in results, such as "part1-bc_loss"."""
-        return self.id.replace("/", "-")
+        return _key(self.id)
 
     @property
     def part(self) -> str:
         """The beginning of the part's name, such as "part1"."""
         return self.id.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is in a cell's source from one marker to the next: the id that the marker names, the
+    marker's line, and the lines below it.
+    """
+
+    id: str
+    line: str
+    lines: list[str]
+
+    @property
+    def key(self) -> str:
+        """The id in nbgrader and in results, such as "part1-bc_loss"."""
+        return _key(self.id)
 
 
 def read_marker(line: str) -> Marker | None:
@@ -62,24 +83,46 @@ def read_marker(line: str) -> Marker | None:
     return Marker(found["id"], found["kind"], tuple(_QUESTION.findall(found["rest"])))
 
 
+def _key(cell_id: str) -> str:
+    return cell_id.replace("/", "-")
+
+
 def read_id(line: str) -> str | None:
     """Return the id in a first line whose marker may be a little off; None without an id."""
     found = _ID.match(line)
     return found["id"] if found else None
 
 
+def may_stand_above(line: str) -> bool:
+    """Say whether a line is one that programs put above a cell's first line, or is blank."""
+    return _ABOVE.fullmatch(line) is not None
+
+
+def cut_at_markers(source: str) -> tuple[list[str], list[Section]]:
+    """Return the lines above the first marker of a cell's source, and one section a marker."""
+    above: list[str] = []
+    sections: list[Section] = []
+    first = True  # whether no line but those of programs has been read
+    for line in source.split("\n"):
+        marker = None if line[:1].isspace() else read_marker(line)
+        cell_id = marker.id if marker else read_id(line) if first else None
+        if cell_id:
+            sections.append(Section(cell_id, line, []))
+        else:
+            (sections[-1].lines if sections else above).append(line)
+        first = first and not sections and may_stand_above(line)
+    return above, sections
+
+
 def split_cells(source: str) -> list[tuple[Marker, str]]:
     """Return (marker, body) of each marked cell in a cell's source, into which students may have
-    merged several. Text before the first marker belongs to none and is left out.
+    merged several. Text above the first marker belongs to none and is left out.
     """
-    cells: list[tuple[Marker, list[str]]] = []
-    for line in source.split("\n"):
-        marker = read_marker(line)
-        if marker:
-            cells.append((marker, []))
-        elif cells:
-            cells[-1][1].append(line)
-    return [(marker, "\n".join(lines).strip("\n")) for marker, lines in cells]
+    return [
+        (marker, "\n".join(section.lines).strip("\n"))
+        for section in cut_at_markers(source)[1]
+        if (marker := read_marker(section.line))
+    ]
 
 
 def clear_solutions(source: str) -> str:

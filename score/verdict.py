@@ -43,7 +43,7 @@ class Verdict:
 
     @property
     def mark(self) -> str:
-        """One character: right ✓, right in part ◐, wrong ✗, not yet read …"""
+        """One character: ✓ for right, ◐ for right in part, ✗ for wrong, … for not yet read."""
         if self.unread:
             return "…"
         right = self.points == self.max_points > 0 if self.right is None else self.right
@@ -86,8 +86,7 @@ def call_answer(what: str, function: Callable[..., Any], *args: Any, **kwargs: A
         ):
             raise AnswerError(f"Not answered yet{f' ({first})' if first else ''}.") from None
         raise AnswerError(
-            f"{what} raised {type(error).__name__}: {first or 'no message'}."
-            f"{_hint(error, text)}"
+            f"{what} raised {type(error).__name__}: {first or 'no message'}.{_hint(error, text)}"
         ) from error
 
 

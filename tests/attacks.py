@@ -23,7 +23,6 @@ import torch
 
 from pusht import demos
 from pusht.checkpoint import Checkpoint, load_checkpoint
-from pusht.chunks import as_range
 from pusht.dataset import get_data_stats, normalize_data
 from pusht.networks import ResidualMLP
 from score import rubric
@@ -33,8 +32,8 @@ from score.course.notebooks import build
 from score.course.sandbox import levels
 from score.course.settings import Limits, RunSettings
 from score.course.tools.reference import answer_of, reference_path
-from score.rollouts.evaluate import called, score_policy
-from score.rollouts.policies import asked
+from score.rollouts.evaluate import score_policy
+from score.rollouts.policies import guarded_inference, inference_of
 
 PART = rubric.PARTS["part1_mlp"]
 PRACTICE_SEEDS = range(3)
@@ -83,13 +82,13 @@ def _instead_of_converse(body):
     return (
         _WIRE
         + f"""
-import score, score.questions, score.rollouts.evaluate
+import score, score.student.check, score.student.rollouts
 from score.protocol import Connection
 from score.verdict import Verdict
 def converse(request, answer, name, max_points):
 {body}
     return Verdict(name, float(max_points), float(max_points), "Right.").show()
-score.questions.converse = score.rollouts.evaluate.converse = converse
+score.student.check.converse = score.student.rollouts.converse = converse
 """
     )
 
@@ -101,11 +100,11 @@ def hard_coded():
     """
     policy = rubric.POLICIES["part1_mlp"]
     checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    model, infer = asked(policy, answer_of(audit.solution(PART.name), policy))
+    model, infer = inference_of(policy, answer_of(audit.solution(PART.name), policy))
     checkpoint.restore(model)
-    own = as_range(stats())
+    own = stats()
     episodes = score_policy(
-        policy, called(policy, infer), as_range(checkpoint.stats), PRACTICE_SEEDS
+        policy, guarded_inference(policy, infer), checkpoint.stats, PRACTICE_SEEDS
     ).episodes
     known = []
     for states, actions in zip(episodes.states, episodes.actions):
@@ -220,8 +219,8 @@ def bc_loss(model, nobs, naction): return (model(nobs.flatten(1)) * 0).sum()"""
     "judges of all questions replaced": (
         """
 import score.questions
-for name, (inputs, call, judge) in list(score.questions.QUESTIONS.items()):
-    score.questions.QUESTIONS[name] = (inputs, lambda *a: {}, lambda *a: None)"""
+for question in score.questions.QUESTIONS.values():
+    question.call, question.judge = lambda *a: {}, lambda *a: None"""
     ),
     "rubric's points raised": (
         """
@@ -260,14 +259,14 @@ for part in score.rubric.PARTS.values():
         f"""
 import os
 import numpy as np
-import score, score.questions, score.rollouts.evaluate
+import score, score.questions, score.student.check, score.student.rollouts
 from score.protocol import Connection
 {HONEST}
 grading = os.environ.pop("NBGRADER_EXECUTION")
 _right = {{"Q1.1": (mlp_dims, []), "Q1.2": (bc_loss, []), "Q1.3": (mlp_inference, [])}}
 _verdicts = {{}}
 for _name, (_answer, _recorded) in _right.items():
-    _call = score.questions.QUESTIONS[_name][1]
+    _call = score.questions.QUESTIONS[_name].call
     def _keep(given): _recorded.append(_call(_answer, given)); return _recorded[-1]
     _verdicts[_name] = vars(score.questions.judged(_name, _keep, np.random.default_rng(0)))
 os.environ["NBGRADER_EXECUTION"] = grading
@@ -281,7 +280,7 @@ def converse(request, answer, name, max_points):
         got = next(recorded, None)
         line.send({{"verdict": _verdicts["Q1.2"]}} if got is None else {{"outputs": got}})
     line.send({{"verdict": _verdicts["Q1.2"]}})
-score.questions.converse = score.rollouts.evaluate.converse = converse"""
+score.student.check.converse = score.student.rollouts.converse = converse"""
     ),
     "asks for another question in this cell": _instead_of_converse("""
     for other in ("Q1.1", "Q2.2", "Q4.4"):
@@ -366,7 +365,7 @@ from score.questions import QUESTIONS
 _stored = {}
 for _name in ("Q1.1", "Q1.2", "Q1.3"):
     _rng = np.random.default_rng(0)
-    _stored[_name] = [QUESTIONS[_name][0](_rng, c) for c in range(3)]
+    _stored[_name] = [QUESTIONS[_name].inputs(_rng, c) for c in range(3)]
 def mlp_dims(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
     for given in _stored["Q1.1"]:
         if list(given.values()) == [obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims]:
@@ -462,11 +461,11 @@ while True: held.append(bytearray(b"x" * 2**26))"""
     "an output flood": "while True: print('x' * 100000)",
     "a conversation that trickles a byte at a time": _WIRE
     + """
-import score.questions
+import score.student.check
 def converse(request, answer, name, max_points):
     s = connect()
     while True: s.sendall(b"\\x01"); time.sleep(0.2)
-score.questions.converse = converse""",
+score.student.check.converse = converse""",
 }
 
 REACHING = {
@@ -744,14 +743,19 @@ def main():
 
 _INTRODUCTION = """# Attacks
 
-Hostile submissions to Part I, each run for real by `python tests/attacks.py`, which writes this page. The points are those that the
-grader's ledger holds afterwards: what a notebook prints, patches or returns is not among them. An honest submission earns 5 points
-for its questions in the same harness; hand-in files stand beside honest answers, and the points given are those of the rollouts.
+`python tests/attacks.py` runs hostile submissions to Part I and writes this page. The points are
+those in the grader's ledger after the run; what a notebook prints, patches or returns does not
+count. An honest submission earns 5 points for its questions in the same setting. Where the attack
+is a hand-in file, the answers beside it are honest, and the points shown are those of the rollouts.
 
-Levels of isolation, of which a course takes the strictest that works on its machine and names it under its table. A level without a
-column did not work where this page was written: bubblewrap is missing or forbidden there, or, for a user of its own, root does not
-grade or the interpreter lies where other users cannot reach. Here the kit, its interpreter and the course were readable by all:
-what is then got at as a user of its own, a folder that only its owner may enter (`chmod 700`) keeps out.
+A course uses the strictest level of isolation that works on its machine, and names it under its
+table. A level without a column did not work where this page was written: bubblewrap is missing or
+forbidden there, or, for a user of its own, the grader does not run as root or the interpreter is in
+a folder that other users cannot enter. In these runs every user could read the kit, its interpreter
+and the course. To protect what a kernel reaches as a user of its own, keep it in a folder that only
+its owner can enter (`chmod 700`).
+
+The levels, the strictest first:
 """
 
 

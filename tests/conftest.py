@@ -1,6 +1,4 @@
-"""What several test modules share: the demonstrations, and an environment that is the same on every
-machine.
-"""
+"""Fixtures for all tests: the demonstrations, and an environment that is the same everywhere."""
 
 import os
 from pathlib import Path
@@ -8,17 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from pusht import PushTStateDataset, demos
+from pusht import PushTStateDataset, demos, run_mode
 
 _PUSHT_DEMOS = os.environ.get("PUSHT_DEMOS")
 
-# Sums in one order, whatever the number of cores.
+# With one thread, sums are in the same order on every machine.
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def no_mode_from_outside(monkeypatch):
-    """The tests train and film, also when they are started from a graded notebook or a quick look."""
+def no_mode_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset what shortens or forbids training, so that tests run alike whoever starts them."""
     for name in (
         "NBGRADER_EXECUTION",
         "PUSHT_MAX_EPOCHS",
@@ -27,11 +25,12 @@ def no_mode_from_outside(monkeypatch):
         "WANDB_MODE",
     ):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(run_mode, "_current", run_mode.RunMode())
 
 
 @pytest.fixture(scope="session")
 def demos_path() -> str:
-    """Where the human demonstrations are: PUSHT_DEMOS, or the shared folder beside the checkout."""
+    """The path of the human demonstrations: PUSHT_DEMOS, or a folder beside the checkout."""
     if _PUSHT_DEMOS:
         return _PUSHT_DEMOS
     path = Path(__file__).resolve().parents[2] / "shared" / "human_demos" / "pusht.zip"
@@ -43,7 +42,7 @@ def demos_path() -> str:
 
 
 @pytest.fixture(scope="session")
-def human(demos_path) -> demos.Demonstrations:
+def human(demos_path: str) -> demos.Demonstrations:
     return demos.open(demos_path)
 
 
@@ -53,5 +52,5 @@ def demonstrations() -> demos.Demonstrations:
 
 
 @pytest.fixture(scope="session")
-def dataset(demonstrations) -> PushTStateDataset:
+def dataset(demonstrations: demos.Demonstrations) -> PushTStateDataset:
     return PushTStateDataset(demonstrations, pred_horizon=16, obs_horizon=2, action_horizon=8)

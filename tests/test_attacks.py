@@ -8,10 +8,10 @@ import attacks
 import psutil
 import pytest
 
-from pusht.chunks import as_range
 from score import rubric
 from score.course.sandbox import levels
-from score.rollouts.evaluate import called, score_policy
+from score.rollouts.evaluate import score_policy
+from score.rollouts.policies import guarded_inference
 
 ATTACKS = {**attacks.FORGING, **attacks.STOPPING, **attacks.REACHING}
 # In the short run, at the strictest level and at the others.
@@ -133,10 +133,10 @@ def test_points_earned_before_the_kernel_died_count(level):
 def test_hard_coded_actions_are_right_for_the_practice_seeds():
     policy, names = rubric.POLICIES["part1_mlp"], {}
     exec(attacks.hard_coded(), names)
-    ask = called(
+    ask = guarded_inference(
         policy, lambda nobs, batch_size: names["mlp_inference"](None, batch_size, nobs, 16, 2)
     )
-    assert score_policy(policy, ask, as_range(attacks.stats()), attacks.PRACTICE_SEEDS).mean > 0.3
+    assert score_policy(policy, ask, attacks.stats(), attacks.PRACTICE_SEEDS).mean > 0.3
 
 
 @each_level

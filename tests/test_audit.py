@@ -9,12 +9,11 @@ import pytest
 
 from pusht import demos
 from pusht.checkpoint import load_checkpoint
-from pusht.chunks import as_range
 from score import rubric
 from score.course.grading import audit
 from score.course.tools.reference import answer_of, reference_path
-from score.rollouts.evaluate import called, score_policy
-from score.rollouts.policies import asked
+from score.rollouts.evaluate import score_policy
+from score.rollouts.policies import guarded_inference, inference_of
 from score.verdict import AnswerError
 
 POLICY = rubric.POLICIES["part1_mlp"]
@@ -28,16 +27,14 @@ def trained():
 def infer_of(policy, trained):
     """The kit's own inference with trained weights."""
     part = next(part for part in rubric.PARTS.values() if policy in part.policies)
-    model, infer = asked(policy, answer_of(audit.solution(part.name), policy))
+    model, infer = inference_of(policy, answer_of(audit.solution(part.name), policy))
     trained.restore(model)
-    return called(policy, infer)
+    return guarded_inference(policy, infer)
 
 
 @pytest.fixture(scope="module")
 def score(trained):
-    return score_policy(
-        POLICY, infer_of(POLICY, trained), as_range(trained.stats), range(10_000, 10_006)
-    )
+    return score_policy(POLICY, infer_of(POLICY, trained), trained.stats, range(10_000, 10_006))
 
 
 def test_a_run_of_the_notebook_raises_no_question(trained, score):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import nbformat
 import pytest
 
+from pusht.resources import PACKAGES
 from score import rubric
 from score.course.grading import cache_keys
 from score.course.grading.cache_keys import GRADING_CODE, ROLLOUT_CODE, files_of, syntax
@@ -103,13 +104,13 @@ def test_what_grading_a_notebook_loads_is_in_the_key_and_nbgrader_is_not_loaded(
     """)
     loaded = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=cache_keys.ROOT,
+        cwd=PACKAGES,
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert not [path for path in loaded if "nbgrader" in path.removeprefix(str(cache_keys.ROOT))]
-    others = {path.removeprefix(f"{cache_keys.ROOT}/") for path in loaded}
+    assert not [path for path in loaded if "nbgrader" in path.removeprefix(str(PACKAGES))]
+    others = {path.removeprefix(f"{PACKAGES}/") for path in loaded}
     others -= files_of(GRADING_CODE).keys()
     assert {path for path in others if not path.startswith("score/submission/")} == apart
 

@@ -212,7 +212,7 @@ def test_evaluation_in_lock_step_equals_episodes_one_by_one(logger):
         [episode] = rollout(policy, [seed], obs_horizon=1, max_steps=40).rewards
         alone.append(episode.max())
     assert len(set(alone)) > 1
-    assert evaluate(model, logger, seeds=seeds) == pytest.approx(np.mean(alone), abs=1e-6)
+    assert evaluate(model, logger, seeds=seeds) == pytest.approx(np.mean(alone), abs=1e-4)
 
 
 def test_evaluation_asks_anew_only_after_a_whole_chunk(logger):

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pusht import demos
+from pusht.demos import stored
 
 STATE, ACTION, ENDS = "data/state", "data/action", "meta/episode_ends"
 
@@ -294,32 +295,32 @@ def with_value(name: str, i: int, value: float, dtype: type = np.float32) -> dic
 
 
 WRONG_VALUES = {
-    "text states": (dict(state=np.full((7, 5), "x")), [STATE, "<U1", "not numbers"]),
-    "boolean actions": (dict(action=np.ones((7, 2), bool)), [ACTION, "bool", "not numbers"]),
-    "complex states": (dict(state=np.ones((7, 5), complex)), [STATE, "complex128", "not numbers"]),
-    "fractional ends": (dict(episode_ends=np.array([3.0, 7.0])), [ENDS, "float64", "not integers"]),
-    "four columns of state": (dict(state=np.ones((7, 4), np.float32)), [STATE, "(7, 4)", "(N, 5)"]),
-    "flat states": (dict(state=np.ones(35, np.float32)), [STATE, "(35,)", "(N, 5)"]),
+    "text states": ({"state": np.full((7, 5), "x")}, [STATE, "<U1", "not numbers"]),
+    "boolean actions": ({"action": np.ones((7, 2), bool)}, [ACTION, "bool", "not numbers"]),
+    "complex states": ({"state": np.ones((7, 5), complex)}, [STATE, "complex128", "not numbers"]),
+    "fractional ends": ({"episode_ends": np.array([3.0, 7.0])}, [ENDS, "float64", "not integers"]),
+    "four columns of state": ({"state": np.ones((7, 4), np.float32)}, [STATE, "(7, 4)", "(N, 5)"]),
+    "flat states": ({"state": np.ones(35, np.float32)}, [STATE, "(35,)", "(N, 5)"]),
     "three columns of action": (
-        dict(action=np.ones((7, 3), np.float32)),
+        {"action": np.ones((7, 3), np.float32)},
         [ACTION, "(7, 3)", "(N, 2)"],
     ),
-    "a table of ends": (dict(episode_ends=np.array([[3, 7]])), [ENDS, "(1, 2)", "(E,)"]),
-    "no states": (dict(state=np.ones((0, 5), np.float32)), [STATE, "nothing"]),
-    "no ends": (dict(episode_ends=np.array([], np.int64)), [ENDS, "nothing"]),
+    "a table of ends": ({"episode_ends": np.array([[3, 7]])}, [ENDS, "(1, 2)", "(E,)"]),
+    "no states": ({"state": np.ones((0, 5), np.float32)}, [STATE, "nothing"]),
+    "no ends": ({"episode_ends": np.array([], np.int64)}, [ENDS, "nothing"]),
     "NaN in states": (with_value(STATE, 4, np.nan), [STATE, "NaN or infinity", "step 4"]),
     "infinity in actions": (with_value(ACTION, 2, -np.inf), [ACTION, "NaN or infinity", "step 2"]),
     "more than float32 holds": (
         with_value(STATE, 1, 1e300, np.float64),
         [STATE, "NaN or infinity", "step 1"],
     ),
-    "fewer actions": (dict(action=np.ones((6, 2), np.float32)), ["7 states", "6 actions"]),
-    "ends that fall": (dict(episode_ends=np.array([5, 3, 7])), [ENDS, "rise"]),
-    "ends that stay": (dict(episode_ends=np.array([3, 3, 7])), [ENDS, "rise"]),
-    "an end at zero": (dict(episode_ends=np.array([0, 7])), [ENDS, "rise"]),
-    "ends that wrap around": (dict(episode_ends=np.array([1, 2**63 - 1, -5, 7])), [ENDS, "rise"]),
-    "ends short of N": (dict(episode_ends=np.array([3, 6])), ["last episode at 6", "7 steps"]),
-    "ends past N": (dict(episode_ends=np.array([3, 8])), ["last episode at 8", "7 steps"]),
+    "fewer actions": ({"action": np.ones((6, 2), np.float32)}, ["7 states", "6 actions"]),
+    "ends that fall": ({"episode_ends": np.array([5, 3, 7])}, [ENDS, "rise"]),
+    "ends that stay": ({"episode_ends": np.array([3, 3, 7])}, [ENDS, "rise"]),
+    "an end at zero": ({"episode_ends": np.array([0, 7])}, [ENDS, "rise"]),
+    "ends that wrap around": ({"episode_ends": np.array([1, 2**63 - 1, -5, 7])}, [ENDS, "rise"]),
+    "ends short of N": ({"episode_ends": np.array([3, 6])}, ["last episode at 6", "7 steps"]),
+    "ends past N": ({"episode_ends": np.array([3, 8])}, ["last episode at 8", "7 steps"]),
 }
 
 
@@ -414,9 +415,9 @@ class Trap:
 @pytest.mark.parametrize(
     "changes",
     [
-        dict(compressor={"id": "pickle"}),
-        dict(compressor=None, filters=[{"id": "pickle"}]),
-        dict(dtype="|O", fill_value=None, compressor=None, filters=[{"id": "pickle"}]),
+        {"compressor": {"id": "pickle"}},
+        {"compressor": None, "filters": [{"id": "pickle"}]},
+        {"dtype": "|O", "fill_value": None, "compressor": None, "filters": [{"id": "pickle"}]},
     ],
     ids=["compressor", "filter", "objects"],
 )
@@ -511,7 +512,7 @@ def test_a_link_in_a_zip_is_refused_by_name(tmp_path):
 
 
 def patched(content: bytes, local: int, central: int, value: bytes) -> bytes:
-    """The zip with a field replaced in every local and every central header, by its offset in each."""
+    """The zip with a field replaced in each local and each central header, by its offset there."""
     content = bytearray(content)
     for signature, offset in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
         at = content.find(signature)
@@ -538,7 +539,7 @@ def test_a_zip_packed_in_an_unknown_way_is_told_so(tmp_path):
 def test_a_zip_bomb_is_refused(tmp_path):
     path = write_zip(tmp_path / "set.zip", write_set(tmp_path / "set.zarr"))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{STATE}/9.0", bytes(demos._MAX_BYTES + 1))
+        archive.writestr(f"{STATE}/9.0", bytes(stored.MAX_BYTES + 1))
     refusal(path, STATE, "64 MB")
 
 

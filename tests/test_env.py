@@ -123,7 +123,7 @@ def test_an_observation_once_returned_does_not_change(env):
     kept = obs.copy(), info["pos_agent"].copy(), info["block_pose"].copy()
     for _ in range(20):
         env.step([256, 256])
-    for now, before in zip((obs, info["pos_agent"], info["block_pose"]), kept):
+    for now, before in zip((obs, info["pos_agent"], info["block_pose"]), kept, strict=True):
         np.testing.assert_array_equal(now, before)
 
 

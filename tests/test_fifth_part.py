@@ -143,14 +143,12 @@ def nearest(distance, pick=torch.argmin):
     ],
 )
 def test_the_guides_question_tells_right_from_wrong(kit, answer, hint):
-    inputs, call, judge = runpy.run_path(str(kit / "score" / "questions" / "nearest.py"))[
-        "QUESTIONS"
-    ]["Q5.1"]
+    [question] = runpy.run_path(str(kit / "score" / "questions" / "nearest.py"))["QUESTIONS"]
     rng = np.random.default_rng(0)
     with pytest.raises(AnswerError, match=hint) if hint else contextlib.nullcontext():
-        for challenge in range(3):
-            given = inputs(rng, challenge)
-            judge(given, call(answer, given))
+        for trial in range(3):
+            inputs = question.inputs(rng, trial)
+            question.judge(inputs, question.call(answer, inputs))
 
 
 def test_the_guides_notebook_fits_the_guides_rubric(kit, monkeypatch):

@@ -15,14 +15,15 @@ from torch import nn
 
 from pusht import BasePolicy, Normalizer, PushTStateDataset, figures
 from pusht.demos import Demonstrations
-from pusht.figures import generative, moving
+from pusht.figures import modes, moving
 from pusht.networks import MLP, ConditionalUnet1D
+from pusht.run_mode import RunMode, set_run_mode
 
 STEPS = 26
 
 
 def _demonstrations(sides):
-    """Episodes from one start, around the block on this side: -1 left, 1 right, 0 straight through."""
+    """Episodes from one start, around the block on a side: -1 left, 1 right, 0 straight through."""
     t = np.linspace(0, 1, STEPS)
     states, actions = [], []
     for i, side in enumerate(sides):
@@ -185,11 +186,11 @@ def test_the_network_is_left_in_its_mode_and_without_gradients():
 
 
 def test_two_ways_are_found_where_they_part():
-    windows, second, reach = generative._crossroads(TWO)
-    assert len(windows) == len(SIDES) and sorted(generative._episodes(TWO)[windows]) == list(
+    windows, second, reach = modes.find_crossroads(TWO)
+    assert len(windows) == len(SIDES) and sorted(modes.episode_of_window(TWO)[windows]) == list(
         range(len(SIDES))
     )
-    side = np.array(SIDES)[generative._episodes(TWO)[windows]]
+    side = np.array(SIDES)[modes.episode_of_window(TWO)[windows]]
     assert (
         len(set(side[second])) == len(set(side[~second])) == 1
         and side[second][0] != side[~second][0]
@@ -210,7 +211,7 @@ def test_windows_belong_to_their_episodes(horizons):
     x = dataset.obs[
         :, -1, 0
     ].numpy()  # each episode has an x of its own at its start, so the first window of each tells
-    episode = generative._episodes(dataset)
+    episode = modes.episode_of_window(dataset)
     assert (np.bincount(episode) == len(x) // len(SIDES)).all() and (np.diff(episode) >= 0).all()
 
 
@@ -221,17 +222,17 @@ def test_a_turn_by_a_whole_circle_is_no_distance():
     dataset = PushTStateDataset(
         Demonstrations(states, turned.actions, turned.episode_ends), 16, 2, 8
     )
-    assert generative._crossroads(dataset)[2] < 20
+    assert modes.find_crossroads(dataset)[2] < 20
 
 
 def test_chunks_divide_into_their_ways():
     rng = np.random.default_rng(0)
     ways = np.array([False, True, True, False, False, True, True, True])
     chunks = 100.0 * ways[:, None, None] * [[1, -1]] + rng.normal(size=(8, 16, 2)) * 3
-    second, clear = generative._ways(chunks)
+    second, clear = modes.two_clusters(chunks)
     assert (second == ways).all() and 40 < clear < 100
-    assert generative._ways(rng.normal(size=(8, 16, 2)))[1] < 1
-    second, clear = generative._ways(chunks[:1])
+    assert modes.two_clusters(rng.normal(size=(8, 16, 2)))[1] < 1
+    second, clear = modes.two_clusters(chunks[:1])
     assert second.tolist() == [False] and clear < 0
 
 
@@ -240,10 +241,10 @@ def test_demonstrators_went_two_ways(name, farthest, request):
     dataset = PushTStateDataset(
         request.getfixturevalue(name), pred_horizon=16, obs_horizon=2, action_horizon=8
     )
-    windows, second, reach = generative._crossroads(dataset)
-    chunks = generative._pixels(dataset, windows)[1]
-    _, clear = generative._ways(chunks)
-    assert len(set(generative._episodes(dataset)[windows])) == len(windows) == 8
+    windows, second, reach = modes.find_crossroads(dataset)
+    chunks = modes.in_pixels(dataset, windows)[1]
+    _, clear = modes.two_clusters(chunks)
+    assert len(set(modes.episode_of_window(dataset)[windows])) == len(windows) == 8
     assert min(second.sum(), (~second).sum()) >= 3
     assert reach < farthest and clear > reach + 15
     # All began at nearly the same place; when the chunks end, each is more than three of the
@@ -288,7 +289,7 @@ def test_a_saved_notebook_keeps_the_moments_side_by_side(
     monkeypatch.setattr(moving, "display", lambda what, **_: outputs.append(what))
     monkeypatch.setattr(moving, "in_notebook", lambda: notebook)
     if graded:
-        monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+        set_run_mode(RunMode(show=False))
     image = drawn("velocity")
     image._ipython_display_()
     assert (

@@ -1,10 +1,10 @@
-"""Gradescope's autograder: what is in the zip, and what it writes of good, broken and hostile
+"""Gradescope's autograder: what the zip contains, and the results of good, broken and hostile
 submissions.
 
-It is run in a clean root: the system's programs, the unpacked zip, and as root what a container's
-root may do; nothing of the checkout, no network. The one thing that is not Gradescope's is the
-environment: setup.sh makes it over the network, so here it is that of the tests, without the
-checkout that it points to.
+It runs in a clean root, with the system's programs, the unpacked zip and the rights of a
+container's root; it has nothing of the checkout, and no network. One thing differs from Gradescope:
+setup.sh makes the environment over the network, so here it is the tests' own, without the checkout
+that it points to.
 """
 
 import json
@@ -21,7 +21,8 @@ import pytest
 
 from score import rubric
 from score.__main__ import main
-from score.course.gradescope import autograder
+from score.course.gradescope import build as gradescope
+from score.course.gradescope import run
 from score.course.notebooks import build
 from score.course.settings import create, open_course
 from score.course.tools.reference import reference_path
@@ -32,30 +33,34 @@ AS_GRADESCOPE = pytest.mark.skipif(
     reason="needs bubblewrap to build a clean root, and root, as Gradescope has it",
 )
 # What a container's root may do unless told otherwise.
-_CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE"
-    " SYS_CHROOT KILL AUDIT_WRITE"
-).split()
+_CAPABILITIES = [
+    *("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID"),
+    *("SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"),
+]
 WRITTEN = sum(entry.points for part in rubric.PARTS.values() for entry in part.written)
 
-# In place of an answer of Part I: checks replaced, and an answer that tells what the notebook could
-# get at.
+# In place of an answer of Part I: the checks are replaced, and the answer says what the notebook
+# could read or write.
 FORGERY = """
 import glob, json, os
 import score
-score.check = score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()
+def right(name, *answer):
+    return score.Verdict(name, 5.0, 5.0, "Right.").show()
+score.check = score.grade_rollouts = right
 got = []
-for pattern in ("/autograder/*/*", "/autograder/source/course/*", "/tmp/pusht-*/course/*", "/tmp/pusht-*/*"):
+for pattern in ("/autograder/*/*", "/autograder/source/course/*", "/tmp/pusht-*/course/*",
+                "/tmp/pusht-*/*"):
     got += glob.glob(pattern)
 for pid in filter(str.isdigit, os.listdir("/proc")):  # the grader's command line names its folders
     try: words = open(f"/proc/{pid}/cmdline").read().split(chr(0))
     except OSError: continue
     for word in words:
         for path in (word, f"{word}/course.toml", f"{word}/report.json", f"{word}/results.json"):
-            try:
-                if path.startswith(("/tmp", "/autograder")) and "/s/" not in path: got.append(open(path).read())
+            if not path.startswith(("/tmp", "/autograder")) or "/s/" in path: continue
+            try: got.append(open(path).read())
             except (OSError, UnicodeDecodeError): pass  # some other program's file
-for path in ("/autograder/results/results.json", "results.json", "/autograder/x", "/autograder/source/x", "/autograder/submission/x"):
+for path in ("/autograder/results/results.json", "results.json", "/autograder/x",
+             "/autograder/source/x", "/autograder/submission/x"):
     try:
         with open(path, "w") as file: json.dump({"score": 1000, "output": "", "tests": []}, file)
         if path.startswith("/autograder"): got.append(path)
@@ -77,7 +82,7 @@ def course(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def zipped(course):
-    return autograder.build(course, episodes=1)
+    return gradescope.build(course, episodes=1)
 
 
 # The zip.
@@ -101,7 +106,7 @@ def test_the_zip_has_what_grading_needs_and_nothing_else(course, zipped):
         "kit/requirements.lock",
         "kit/data/demonstrations.zarr.zip",
         "kit/pusht/sim.py",
-        "kit/score/course/gradescope/autograder.py",
+        "kit/score/course/gradescope/run.py",
         "kit/notebooks/source/part3_ddpm.py",
         "course/nbgrader_config.py",
     } <= {*names}
@@ -133,26 +138,29 @@ def test_the_same_course_gives_the_same_bytes(course, zipped, tmp_path, capsys):
     assert (tmp_path / "again.zip").read_bytes() == zipped.read_bytes()
 
 
+def test_a_pattern_that_no_file_of_the_kit_matches_is_an_error(course, tmp_path, monkeypatch):
+    monkeypatch.setattr(gradescope, "_KIT", (*gradescope._KIT, "losses/*.csv"))
+    with pytest.raises(AssertionError, match=r"no file that matches losses/\*\.csv"):
+        gradescope.build(course, tmp_path / "autograder.zip")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_slow_part_comes_last(zipped):
     with zipfile.ZipFile(zipped) as archive:
         steps = re.search(r"for step in collect (.*); do", archive.read("run_autograder").decode())[
             1
         ].split()
-    assert (
-        steps == list(autograder.SHARES)
-        and steps[-1] == "part3_ddpm"
-        and {*steps} == {*rubric.PARTS}
-    )
+    assert steps == list(run.SHARES) and steps[-1] == "part3_ddpm" and {*steps} == {*rubric.PARTS}
 
 
 # Submissions.
 
 
 def graded(zipped, folder, files, **settings):
-    """results.json of a submission, {name: notebook, text or path of a file}, with what
-    run_autograder printed.
+    """Return results.json of a submission.
 
-    settings: other ones than the zip's, such as `minutes`.
+    files: a notebook, a text or the path of a file, by name. settings: in place of the zip's, such
+        as `minutes`.
     """
     here = folder / "autograder"
     lay_out(zipped, here, files, settings)
@@ -173,7 +181,7 @@ def lay_out(zipped, here, files, settings):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(archive.read(info))
             path.chmod(info.external_attr >> 16 & 0o777)
-    path = here / "source" / "course" / autograder._SETTINGS
+    path = here / "source" / "course" / run.SETTINGS
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
     (here / "results").mkdir()
     (here / "submission").mkdir()
@@ -186,7 +194,7 @@ def lay_out(zipped, here, files, settings):
             build.write(content, here / "submission" / name)
 
 
-def in_clean_root(autograder, passwd):
+def in_clean_root(autograder_folder, passwd):
     venv, base = sys.prefix, sys.base_prefix
     command = [
         "bwrap",
@@ -238,7 +246,7 @@ def in_clean_root(autograder, passwd):
         "/dev/null",
         shutil.which("bwrap"),
         "--bind",
-        str(autograder),
+        str(autograder_folder),
         "/autograder",
         "--ro-bind",
         str(passwd),
@@ -402,8 +410,8 @@ def test_hostile_parts_gain_nothing_and_take_no_other_along(zipped, tmp_path):
 
 @AS_GRADESCOPE
 @pytest.mark.long
-def test_what_the_answer_of_a_forger_tells_is_shown(zipped, tmp_path):
-    """Else that nothing leaked in the test above would say nothing."""
+def test_what_a_forgers_answer_says_is_shown(zipped, tmp_path):
+    """Otherwise the test above could not see a leak."""
     document = graded(
         zipped,
         tmp_path,
@@ -471,18 +479,18 @@ def test_an_endless_notebook_is_stopped_in_time_for_the_others(zipped, tmp_path)
 def test_a_failure_of_the_grader_s_own_is_one_sentence_to_students(zipped, tmp_path, monkeypatch):
     part = rubric.PARTS["part1_mlp"]
     lay_out(zipped, tmp_path, {"part1_mlp.ipynb": build.student_notebook(part)}, {"minutes": 10**6})
-    given = (
+    folders = (
         tmp_path / "source" / "course",
         tmp_path / "submission",
         tmp_path / "private",
         tmp_path / "results",
     )
-    autograder.step("collect", *given)
+    run.step("collect", *folders)
     document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
     assert all("Not graded yet" in test["output"] for test in of(document, part.name).values())
-    monkeypatch.setattr(autograder, "grade_part", lambda task: [][0])
-    monkeypatch.setattr(autograder.levels, "strictest", lambda: autograder.levels.LEVELS[0])
-    autograder.step(part.name, *given)
+    monkeypatch.setattr(run, "grade_part", lambda task: [][0])
+    monkeypatch.setattr(run.levels, "strictest", lambda: run.levels.LEVELS[0])
+    run.step(part.name, *folders)
     document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
     assert all(
         "through no fault of yours" in test["output"] for test in of(document, part.name).values()
@@ -495,22 +503,22 @@ def test_where_nothing_keeps_code_apart_none_is_run(zipped, tmp_path, monkeypatc
     lay_out(
         zipped, tmp_path, {"part1_mlp.ipynb": build.answered_notebook(part)}, {"minutes": 10**6}
     )
-    given = (
+    folders = (
         tmp_path / "source" / "course",
         tmp_path / "submission",
         tmp_path / "private",
         tmp_path / "results",
     )
-    monkeypatch.setattr(autograder.levels, "strictest", lambda: autograder.levels.LEVELS[-1])
+    monkeypatch.setattr(run.levels, "strictest", lambda: run.levels.LEVELS[-1])
     for name in ("collect", part.name):
-        autograder.step(name, *given)
+        run.step(name, *folders)
     document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
     assert (
         document["score"] == 0 and "Nothing keeps students' code" in document["tests"][-1]["output"]
     )
 
 
-def test_a_course_without_a_release_is_told_in_one_sentence(course, tmp_path, capsys):
+def test_a_course_without_a_release_is_an_error_in_one_sentence(course, tmp_path, capsys):
     shutil.copytree(course.folder, tmp_path / "course")
     shutil.rmtree(tmp_path / "course" / "release")
     with pytest.raises(SystemExit, match="course release"):

@@ -2,6 +2,7 @@
 follow their formulas.
 """
 
+import itertools
 import math
 
 import pytest
@@ -177,7 +178,7 @@ def published_unet(parameters, sample, step, condition, widths, groups):
         return out + (convolve(x, *weights[10:]) if len(weights) > 10 else x)
 
     levels = len(widths)
-    down = [read_block(a, b) for a, b in zip([sample.shape[2], *widths], widths)]
+    down = [read_block(a, b) for a, b in itertools.pairwise([sample.shape[2], *widths])]
     downsample = [take(2) for _ in range(levels - 1)]
     middle = read_block(widths[-1], widths[-1])
     up = [read_block(2 * widths[i + 1], widths[i]) for i in reversed(range(levels - 1))]
@@ -189,7 +190,7 @@ def published_unet(parameters, sample, step, condition, widths, groups):
         if i < levels - 1:
             x = nn.functional.conv1d(x, *downsample[i], stride=2, padding=1)
     x = block(x, middle)
-    for weights, wider in zip(up, upsample):
+    for weights, wider in zip(up, upsample, strict=True):
         x = nn.functional.conv_transpose1d(
             block(torch.cat([x, kept.pop()], dim=1), weights), *wider, stride=2, padding=1
         )
@@ -290,13 +291,16 @@ def test_ema_follows_its_formula(power):
                 p.add_(torch.randn_like(p))
         decay = 1 - (1 + t) ** -power
         expected = [
-            decay * a + (1 - decay) * p.detach() for a, p in zip(expected, model.parameters())
+            decay * a + (1 - decay) * p.detach()
+            for a, p in zip(expected, model.parameters(), strict=True)
         ]
         ema.step(model.parameters())
     kept = [p.detach().clone() for p in model.parameters()]
     target = nn.Linear(3, 2).double()
     ema.copy_to(target.parameters())
-    for ours, should, raw, now in zip(target.parameters(), expected, kept, model.parameters()):
+    for ours, should, raw, now in zip(
+        target.parameters(), expected, kept, model.parameters(), strict=True
+    ):
         torch.testing.assert_close(ours.detach(), should, rtol=1e-12, atol=1e-12)
         assert torch.equal(raw, now) and not torch.allclose(ours, raw)
 

@@ -47,7 +47,9 @@ def test_the_solutions_run_from_top_to_bottom(part, tmp_path, monkeypatch):
 # As in a fresh runtime: an empty folder, and no kit among what is installed.
 _FRESH = """
 import sys
-sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
+sys.meta_path[:] = [
+    finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")
+]
 sys.path[:] = [folder for folder in sys.path if folder not in ("", {root!r})]
 """
 

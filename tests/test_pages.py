@@ -1,7 +1,8 @@
-"""The pages made from results: right totals, nothing of the instructor's on a student's page, and
-no text that becomes markup.
+"""The pages made from results: their totals are right, a student's page has nothing of the
+instructor's, no text becomes markup, and charts can be read by all.
 """
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -12,14 +13,15 @@ from browser import chromium_page, needs_chromium
 from pusht import demos
 from score import rubric
 from score.course.grading.results import PartResult, RolloutResult
-from score.course.report import pages
-from score.course.report.pages import Hand
+from score.course.report.class_page import class_page
+from score.course.report.feedback import feedback as feedback_page
+from score.course.report.points import ManualGrade, part_points
 from score.rollouts.loss_curves import load_losses, loss_path
 from score.verdict import Verdict
 
 HOSTILE = (
     "</title></style><script>alert(1)</script><img src=x onerror='alert(2)'>"
-    + """' " {{ 7 * 7 }} """
+    "' \" {{ 7 * 7 }} "
     "<a href=https://evil.example>x</a>\u202e"
 )
 INSTRUCTORS = (
@@ -33,14 +35,14 @@ INSTRUCTORS = (
 
 
 def graded(part, student="ada", sentence="Right.", points=1.0, losses=None, film="", **changes):
-    """A `PartResult`: each answer earns `points` of its points, in words none; its policies score
-    0.3 over ten episodes.
+    """A `PartResult` in which each answer earns this share of its points, an answer in words none,
+    and policies score 0.3 over ten episodes.
     """
     part = rubric.PARTS[part]
     cells, rollouts = {}, {}
     for entry in part.graded():
-        written, cell = isinstance(entry, rubric.Written), f"part{part.number}-{entry.cell}"
-        cells[cell] = Verdict(
+        written = isinstance(entry, rubric.ManualQuestion)
+        cells[part.cell_id(entry)] = Verdict(
             entry.name,
             0.0 if written else points * entry.points,
             float(entry.points),
@@ -59,7 +61,7 @@ def graded(part, student="ada", sentence="Right.", points=1.0, losses=None, film
             film,
             ["the curve may be another run's"],
         )
-    values = dict(
+    result = PartResult(
         student=student,
         part=part.name,
         key="a key of results",
@@ -73,7 +75,7 @@ def graded(part, student="ada", sentence="Right.", points=1.0, losses=None, film
         cells=cells,
         rollouts=rollouts,
     )
-    return PartResult(**values | changes)
+    return replace(result, **changes)
 
 
 def everything(**changes):
@@ -81,7 +83,7 @@ def everything(**changes):
 
 
 def shown(page):
-    """A page's text as a reader has it, spaces as one, and its tags as (name, attributes)."""
+    """A page's text as a reader sees it, spaces as one, and its tags as (name, attributes)."""
     text, tags, within = [], [], []
     parser = HTMLParser()
 
@@ -97,17 +99,22 @@ def shown(page):
     return " ".join(" ".join(text).split()), tags
 
 
-def feedback(results, hand=None, folder="."):
-    return pages.feedback("ada", results, hand or {}, folder)
+def charts(page):
+    """The charts of a page, as they stand in it."""
+    return re.findall(r"<svg.*?</svg>", page, re.DOTALL)
 
 
-def report(results, hand=None, repairs=None, twins=(), remarks=(), course="Robots"):
-    return pages.report(course, results, hand or {}, repairs or {}, twins, remarks)
+def feedback(results, manual=None, folder="."):
+    return feedback_page("ada", results, manual or {}, folder)
+
+
+def report(results, manual=None, repairs=None, similar=(), remarks=(), course="Robots"):
+    return class_page(course, results, manual or {}, repairs or {}, similar, remarks)
 
 
 @pytest.fixture(scope="module")
 def hostile():
-    """Both pages, all that anyone else wrote being hostile."""
+    """Both pages, where all text that others wrote is hostile."""
     results = everything(sentence=f"{HOSTILE} Hint: {HOSTILE}", points=0.5, stopped=HOSTILE)
     results["part2_cvae"] = graded(
         "part2_cvae",
@@ -117,18 +124,18 @@ def hostile():
         flags=[HOSTILE],
         seconds={HOSTILE: 1.0},
     )
-    hand = {("part1_mlp", "part1-q1_1"): Hand(0.5, 0.25, HOSTILE)}
-    twin = SimpleNamespace(
+    manual = {("part1_mlp", "part1-q1_1"): ManualGrade(0.5, 0.25, HOSTILE)}
+    pair = SimpleNamespace(
         kind=HOSTILE, what=HOSTILE, students=[HOSTILE], likeness=0.5, sentence=HOSTILE
     )
     repairs = {HOSTILE: {"parts": {"part1_mlp": {"repairs": [HOSTILE], "refused": HOSTILE}}}}
     return (
-        pages.feedback(HOSTILE, results, hand, "."),
+        feedback_page(HOSTILE, results, manual, "."),
         report(
             {HOSTILE: results},
-            {HOSTILE: hand},
+            {HOSTILE: manual},
             repairs,
-            [twin],
+            [pair],
             [(HOSTILE, "another", HOSTILE)],
             HOSTILE,
         ),
@@ -198,15 +205,15 @@ def test_hand_grades_extra_credit_and_the_late_penalty_are_in_the_totals():
         "part1_mlp": graded("part1_mlp", late_penalty=1.5),
         "part4_flow": graded("part4_flow"),
     }
-    hand = {
-        ("part1_mlp", "part1-q1_2"): Hand(0.5, None, "Nearly."),
-        ("part1_mlp", "part1-q1_1"): Hand(extra=0.25),
-        ("part4_flow", "part4-report_curves"): Hand(0.75),
-        ("part2_cvae", "part2-q2_1"): Hand(0.0),
+    manual = {
+        ("part1_mlp", "part1-q1_2"): ManualGrade(0.5, None, "Nearly."),
+        ("part1_mlp", "part1-q1_1"): ManualGrade(extra=0.25),
+        ("part4_flow", "part4-report_curves"): ManualGrade(0.75),
+        ("part2_cvae", "part2-q2_1"): ManualGrade(0.0),
     }
-    assert pages.points(results["part1_mlp"], hand) == 10 - 1.5 + 0.25 - 1.5
-    assert pages.points(results["part4_flow"], hand) == 12.75
-    text, _ = shown(feedback(results, hand))
+    assert part_points(results["part1_mlp"], manual) == 10 - 1.5 + 0.25 - 1.5
+    assert part_points(results["part4_flow"], manual) == 12.75
+    text, _ = shown(feedback(results, manual))
     assert (
         "20 of 25 points" in text and "7.25 of 10 points" in text and "12.75 of 15 points" in text
     )
@@ -215,18 +222,18 @@ def test_hand_grades_extra_credit_and_the_late_penalty_are_in_the_totals():
         and "Graded by a person: 0.5 of 2 , in place of 2" in text.replace("2,", "2 ,")
         and "−1.5" in text
     )
-    assert "20.00" in shown(report({"ada": results}, {"ada": hand}))[0]
+    assert "20.00" in shown(report({"ada": results}, {"ada": manual}))[0]
 
 
 def test_a_part_never_falls_below_zero():
-    assert pages.points(graded("part1_mlp", points=0.0, late_penalty=3.0), {}) == 0
+    assert part_points(graded("part1_mlp", points=0.0, late_penalty=3.0), {}) == 0
 
 
 def test_answers_in_words_wait_for_a_person_until_they_are_graded():
     words = [f"part4-{entry.cell}" for entry in rubric.PARTS["part4_flow"].written]
     results = {"part4_flow": graded("part4_flow")}
     assert "3 answers are still to be read by a person" in shown(feedback(results))[0]
-    by_hand = {("part4_flow", cell): Hand(0.0) for cell in words}
+    by_hand = {("part4_flow", cell): ManualGrade(0.0) for cell in words}
     assert "to be read by a person" not in shown(feedback(results, by_hand))[0]
 
 
@@ -305,15 +312,54 @@ def test_any_numbers_can_be_a_loss_curve(losses):
     assert len(page) < 2 * 10**5
 
 
+def test_a_chart_says_in_words_what_it_shows():
+    score, loss = charts(feedback({"part1_mlp": graded("part1_mlp")}))
+    words = (
+        'role="img" aria-label="Score 0.300, 95 % interval 0.20 to 0.50. 0.40 earns all points,'
+        ' 0.12 none."'
+    )
+    assert words in score and "0.40 all points" in score and "0.12 none" in score
+    assert 'role="img" aria-label="Loss curve of 300 epochs, from 0.0' in loss
+    assert "Your loss stays within the reference's band" in loss and ">epoch</text>" in loss
+    scores = charts(report({"ada": {"part1_mlp": graded("part1_mlp")}}))[0]
+    assert 'aria-label="Scores of 1 submissions, mean 0.300."' in scores
+    assert "<title>ada: 0.300</title>" in scores
+
+
+def test_each_dot_of_the_class_has_its_students_name():
+    kinds = (demos.SHIPPED_FINGERPRINT, demos.HUMAN_FINGERPRINT, "0" * 64)
+    results = {}
+    for number in range(12):
+        result = graded("part1_mlp")
+        rollout = result.rollouts["part1_mlp"]
+        rewards, kind = [number / 12] * 10, kinds[number % 3]
+        rollout = replace(rollout, per_episode=rewards, demonstrations=kind)
+        results[f"s{number}"] = {"part1_mlp": replace(result, rollouts={"part1_mlp": rollout})}
+    dots = re.findall(
+        r'<use href="#[\w-]+" x="([\d.]+)" y="[\d.]+"><title>(\w+): ([\d.]+)<', report(results)
+    )
+    assert {name: score for _, name, score in dots} == {f"s{i}": f"{i / 12:.3f}" for i in range(12)}
+    in_order = sorted(dots, key=lambda dot: float(dot[0]))
+    assert [name for _, name, _ in in_order] == [f"s{i}" for i in range(12)]
+
+
+def test_charts_have_the_pages_colours_and_ids_of_their_own(hostile):
+    for page in (*hostile, feedback(everything()), report({"ada": everything()})):
+        ids = [attributes["id"] for _, attributes in shown(page)[1] if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        for chart in charts(page):
+            assert not re.search(
+                r"#[0-9a-fA-F]{3,8}\b|font-family|metadata|<style|clip-path", chart
+            )
+            assert set(re.findall(r'href="#([^"]+)"', chart)) <= set(ids)
+
+
 def test_demonstrations_that_the_kit_does_not_know_have_no_reference():
     result = graded("part1_mlp")
     rollout = replace(result.rollouts["part1_mlp"], demonstrations="0" * 64)
     page = feedback({"part1_mlp": replace(result, rollouts={"part1_mlp": rollout})})
-    assert (
-        "there is no reference loss to compare with" in page
-        and 'class="own"' in page
-        and 'class="band"' not in page
-    )
+    assert "there is no reference loss to compare with" in page
+    assert "var(--own)" in charts(page)[1] and "var(--reference)" not in charts(page)[1]
 
 
 def test_the_same_results_give_the_same_page():
@@ -344,7 +390,7 @@ def test_mistakes_that_differ_only_in_numbers_count_as_one():
     )
 
 
-def test_the_report_tells_what_to_look_at_once():
+def test_the_report_says_once_what_to_look_at():
     near = (
         "Part I: the score's interval, 0.20 to 0.50, holds the bar for all points: other episodes"
         " could decide otherwise."
@@ -357,9 +403,11 @@ def test_the_report_tells_what_to_look_at_once():
     )
     results = {
         "ada": {"part1_mlp": stopped},
-        "bob": {"part1_mlp": graded("part1_mlp", "bob", sandbox="processes", kit="kit 2", flags=[])},
+        "bob": {
+            "part1_mlp": graded("part1_mlp", "bob", sandbox="processes", kit="kit 2", flags=[])
+        },
     }
-    twin = SimpleNamespace(
+    pair = SimpleNamespace(
         kind="weights",
         what="part1_mlp.safetensors",
         students=["ada", "bob"],
@@ -378,7 +426,7 @@ def test_the_report_tells_what_to_look_at_once():
         ("cyd", "part2_cvae", "It is empty."),
         ("ada", "part1_mlp", "The notebook was stopped: it took more memory than 4096 MB."),
     ]
-    page = report(results, repairs=repairs, twins=[twin], remarks=remarks)
+    page = report(results, repairs=repairs, similar=[pair], remarks=remarks)
     text, tags = shown(page)
     for sentence in (
         "claims 9 points",

@@ -26,6 +26,7 @@ import score
 from pusht import PushTSim, PushTStateDataset, TrainingRun, WindowLoader, demos, play
 from pusht.networks import ResidualMLP
 from pusht.render import render
+from pusht.run_mode import RunMode, set_run_mode
 from pusht.sim import sample_start
 
 ROOT = play.Path(play.__file__).parents[1]
@@ -52,7 +53,7 @@ def seconds(answer):
 
 
 def push_about(table, steps=17, seed=0):
-    """Lead the pointer onto the agent, and on a wavering way into the block and beyond."""
+    """Move the pointer onto the agent, and on a wavering way into the block and beyond."""
     x, y, block_x, block_y = places(tell(table, {"do": "look"}))
     rng, moved = np.random.default_rng(seed), 0
     for along in np.linspace(1.6 / steps, 1.6, steps):
@@ -75,7 +76,7 @@ def test_a_pointer_that_left_the_table_has_to_come_to_the_agent_again(table):
     push_about(table)
     answer = tell(table, {"do": "release"})
     x, y, *_ = places(answer)
-    assert "stands still" in answer["say"]
+    assert "paused" in answer["say"]
     at = seconds(answer)
     assert seconds(tell(table, {"target": [x + 90, y]})) == at
     assert seconds(tell(table, {"target": [x + 9, y]})) == pytest.approx(at + 0.1)
@@ -107,7 +108,7 @@ def test_the_picture_is_the_state_s_with_the_target_in_it(table):
     )
 
 
-def test_time_stands_still_while_agent_and_target_rest(table):
+def test_the_game_pauses_while_agent_and_target_rest(table):
     x, y, *_ = places(tell(table, {"do": "look"}))
     answer = tell(table, {"target": [x, y + 25]}, times=40)
     assert answer["still"] and 0.3 < seconds(answer) < 1.5
@@ -115,7 +116,7 @@ def test_time_stands_still_while_agent_and_target_rest(table):
     assert not tell(table, {"target": [x, y]})["still"]
 
 
-def test_keys_lead_at_once_a_little_when_tapped_and_fast_when_held(table):
+def test_keys_move_the_agent_at_once_a_little_when_tapped_and_fast_when_held(table):
     x, y, *_ = places(tell(table, {"do": "look"}))
     tell(table, {"push": [-1, 0]})
     answer = tell(table, {"push": [0, 0]}, times=20)
@@ -297,7 +298,7 @@ def test_without_a_kernel_it_is_the_still_picture_and_while_graded_nothing(
     table, shown, monkeypatch
 ):
     assert len(shown()) == 1
-    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    set_run_mode(RunMode(show=False))
     assert len(shown()) == 1
 
 
@@ -307,7 +308,7 @@ def test_a_notebook_does_not_grow_with_what_is_played(table):
     assert len(before["first"]) < 20_000 and len(before["_esm"]) < 10_000
     answers = []
     widget.send = lambda answer, buffers: answers.append((answer, buffers))
-    for step in range(30):
+    for _ in range(30):
         widget._handle_custom_msg({"push": [1, 0]}, [])
     assert len(answers) == 30 and answers[-1][0]["status"] and answers[-1][1][0][:4] == b"\x89PNG"
     assert widget.get_state() == before
@@ -402,7 +403,7 @@ def play_by_mouse_and_keys(page, shot):
     _, (x, y, block_x, block_y) = now()
     drawn = picture.screenshot()
     point(x + (60 if x < 256 else -60), y)  # not near enough
-    expect(say).to_have_text(re.compile("^Lead the pointer"))
+    expect(say).to_have_text(re.compile("^Move the pointer"))
     for along in np.linspace(0.05, 1.2, 40):
         point(x + along * (block_x - x), y + along * (block_y - y))
         until(f"seconds >= {now()[0]} + 0.1")
@@ -410,7 +411,7 @@ def play_by_mouse_and_keys(page, shot):
     assert now()[1][2:] != [block_x, block_y] and picture.screenshot() != drawn
     page.screenshot(path=f"{shot}_mouse.png")
     page.mouse.move(2, 2)
-    expect(say).to_have_text(re.compile("^Time stands still"))
+    expect(say).to_have_text(re.compile("^The game is paused"))
 
     table.click(position={"x": 5, "y": 5})
     before, (x, *_) = now()
@@ -425,7 +426,7 @@ def play_by_mouse_and_keys(page, shot):
     expect(page.locator(".pusht-play .status")).to_contain_text("1 episode kept")
     page.screenshot(path=f"{shot}_kept.png")
     page.get_by_role("button", name="Next start").click()
-    expect(say).to_have_text(re.compile("^Lead the pointer"))
+    expect(say).to_have_text(re.compile("^Move the pointer"))
     assert page.locator(".jp-CodeCell").count() == 2
     page.keyboard.press("Control+s")
     expect(page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0)

@@ -26,8 +26,9 @@ import score
 from pusht import Episodes, figures
 from pusht.figures import moving
 from pusht.render import render
+from pusht.run_mode import RunMode, set_run_mode
 from score.rollouts.evaluate import Score
-from score.student.progress import keep_score
+from score.student.comparison import keep_score
 
 GOAL = [256, 256, np.pi / 4]
 
@@ -78,7 +79,7 @@ def alike(shown, wanted):
 def test_each_frame_shows_what_render_draws_for_the_states_of_its_step(player):
     for step in (0, 7, 12):
         shown = pixels(player.frame(0, step))
-        for place, states in zip(places(player), (SHORT, LONG)):
+        for place, states in zip(places(player), (SHORT, LONG), strict=True):
             size = place[0].stop - place[0].start
             assert alike(shown[place], render(states[step], size=size))
             assert not alike(shown[place], render(states[step - 3], size=size))
@@ -139,7 +140,7 @@ def test_the_cursor_and_the_dots_are_all_that_moves_over_the_curves(player):
         torch.tensor(SHORT),
         [SHORT, LONG],
         {"A": [SHORT, LONG]},
-        {name: SHORT for name in "ABCDEFG"},
+        dict.fromkeys("ABCDEFG", SHORT),
         {"A": Episodes([0], [SHORT], [SHORT[1:, :2]], [SHORT[1:, 0]])},
         {"a name that is much too long for the place there is": LONG[:1], 2: LONG},
     ],
@@ -166,8 +167,8 @@ def test_the_still_is_a_small_png_of_the_moments_with_a_text(episodes, capfd):
         ({}, "There is no episode to play."),
         ({"MLP": []}, "There is no episode to play."),
         (
-            {name: SHORT for name in "ABCDEFGH"},
-            "8 policies find no place side by side: choose 7 of them.",
+            dict.fromkeys("ABCDEFGH", SHORT),
+            "8 policies are too many to show side by side: choose 7 of them.",
         ),
         (
             {"MLP": [SHORT, SHORT], "flow": [SHORT]},
@@ -294,7 +295,7 @@ def test_a_saved_or_graded_notebook_keeps_the_still(notebook, graded, shown, pla
     monkeypatch.setattr(moving, "display", lambda what, **_: outputs.append(what))
     monkeypatch.setattr(moving, "in_notebook", lambda: notebook)
     if graded:
-        monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+        set_run_mode(RunMode(show=False))
     player._ipython_display_()
     assert (
         len(outputs) == shown
@@ -317,7 +318,10 @@ def pushed(steps, arrives=True):
     block = (1 - t) * [140.0, 330, 0.2] + t * {GOAL}
     return np.column_stack([block[:, :2] + [-40, 60], block])
 
-figures.player({{"MLP": [pushed(60, False), pushed(20)], "flow matching": [pushed(45), pushed(40)]}})
+figures.player({{
+    "MLP": [pushed(60, False), pushed(20)],
+    "flow matching": [pushed(45), pushed(40)],
+}})
 """
 
 

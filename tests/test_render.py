@@ -1,5 +1,6 @@
 """Pictures: what stands where in them, drawn from states alone and without a display."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -72,15 +73,15 @@ def test_the_block_creeps_when_it_moves_by_less_than_a_pixel():
         render([60, 450, 400 + shift, 120, 1.0], size=96).astype(int)
         for shift in np.arange(0, 6, 0.5)
     ]
-    assert all(np.abs(a - b).sum() > 0 for a, b in zip(frames, frames[1:]))
+    assert all(np.abs(a - b).sum() > 0 for a, b in itertools.pairwise(frames))
     assert (
-        max(np.abs(a - b).max() for a, b in zip(frames, frames[1:])) < 80
+        max(np.abs(a - b).max() for a, b in itertools.pairwise(frames)) < 80
     )  # no edge jumps by a whole pixel
 
 
 def test_the_whole_t_is_drawn_where_its_outline_is():
     frame = render([60, 450, 250, 330, 0.3], size=512)
-    rows, columns = np.nonzero((np.abs(frame.astype(int) - SLATE).max(axis=2) <= 12))
+    rows, columns = np.nonzero(np.abs(frame.astype(int) - SLATE).max(axis=2) <= 12)
     c, s = np.cos(0.3), np.sin(0.3)
     corners = TEE @ np.array([[c, s], [-s, c]]) + (250, 330)
     assert np.allclose(
@@ -95,7 +96,9 @@ def test_many_frames_are_the_frames_one_by_one():
     states = np.array([APART, APART + [5, -3, 2, 1, 0.2], APART + [9, -9, 4, 2, 0.4]])
     actions = np.array([[np.nan, np.nan], [100, 100], [200, 300]])
     many = render_many(states, actions=actions, size=64)
-    assert np.array_equal(many, [render(s, action=a, size=64) for s, a in zip(states, actions)])
+    assert np.array_equal(
+        many, [render(s, action=a, size=64) for s, a in zip(states, actions, strict=True)]
+    )
     with pytest.raises(ValueError, match="3 states need as many actions, not 2"):
         render_many(states, actions=actions[:2])
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nbgrader.preprocessors import CheckCellMetadata
 
 from score import rubric
+from score.cells import read_marker, split_cells
 from score.course.collect.repair import MAX_BYTES, MAX_CELLS, MAX_CODE, RepairError, repair
 from score.course.notebooks import build
 
@@ -36,10 +37,10 @@ _ANSWERED = {
 }
 
 _KINDS = {
-    marker["id"]: marker["kind"]
+    marker.id: marker.kind
     for notebook in _RELEASED.values()
     for cell in notebook.cells
-    if (marker := build.MARKER.match(cell.source))
+    if (marker := read_marker(cell.source)) and marker.kind != "written"
 }
 
 
@@ -96,7 +97,7 @@ def assert_all_is_there(result, part, answers=None):
     expected = [cell for cell in released(part).cells if "nbgrader" in cell.metadata]
     assert [cell.id for cell in marked] == [cell.id for cell in expected]
     wanted = {key_of(cell): cell["source"] for cell in (answers or answered(part))["cells"]}
-    for cell, release in zip(marked, expected):
+    for cell, release in zip(marked, expected, strict=True):
         assert cell.metadata == release.metadata and cell.cell_type == release.cell_type
         assert cell.source == (
             wanted[cell.id] if cell.metadata.nbgrader.solution else release.source
@@ -177,11 +178,11 @@ def _marked(notebook, *kinds):
     now.
     """
     found = [
-        (cell, build.MARKER.match(cell["source"]))
+        (cell, read_marker(cell["source"]))
         for cell in notebook["cells"]
         if cell["source"].count("# [part") == 1
     ]
-    return [cell for cell, marker in found if marker and _KINDS[marker["id"]] in kinds]
+    return [cell for cell, marker in found if marker and _KINDS.get(marker.id) in kinds]
 
 
 def _pick(chance, cells):
@@ -232,9 +233,7 @@ def reorder(notebook, chance, part):
 def merge(notebook, chance, part):
     """Jupyter's "merge with the cell below": the first one's metadata stay."""
     cells = notebook["cells"]
-    whole = [
-        cell["cell_type"] == "code" and bool(build.MARKER.match(cell["source"])) for cell in cells
-    ]
+    whole = [cell["cell_type"] == "code" and bool(read_marker(cell["source"])) for cell in cells]
     starts = [i for i in range(len(cells) - 1) if whole[i] and whole[i + 1]]
     if starts:
         start = chance.choice(starts)
@@ -253,8 +252,8 @@ def merge_with_text(notebook, chance, part):
         for i in range(len(cells) - 2)
         if cells[i + 1]["source"] in texts
         and cells[i]["cell_type"] == "code"
-        and build.MARKER.match(cells[i]["source"])
-        and build.MARKER.match(cells[i + 2]["source"])
+        and read_marker(cells[i]["source"])
+        and read_marker(cells[i + 2]["source"])
     ]
     if starts:
         start = chance.choice(starts)
@@ -427,14 +426,49 @@ def test_a_notebook_that_needs_no_repair_is_left_as_it_is_without_a_word(part):
         assert repair(nbformat.writes(notebook), released(part)) == (notebook, [])
 
 
-def test_an_extension_that_was_merged_into_an_answer_is_taken_out_of_it():
-    notebook = answered(PART1)
-    answer, extension = cell_of(notebook, "part1-bc_loss"), cell_of(notebook, "part1-encode_angle")
-    notebook["cells"].remove(extension)
-    answer["source"] += "\n\n" + extension["source"]
-    result, repairs = fix(notebook, PART1)
+@pytest.mark.parametrize(
+    "part", [part for part in PARTS if part.extensions], ids=lambda part: part.name
+)
+def test_an_extension_that_was_merged_into_an_answer_is_taken_out_of_it(part):
+    cells = answered(part)["cells"]
+    extensions, answers = (
+        _marked({"cells": cells}, "extension"),
+        _marked({"cells": cells}, "answer"),
+    )
+    assert extensions and answers
+    for extension in extensions:
+        for answer in answers:
+            notebook = answered(part)
+            notebook["cells"].remove(extension)
+            merged = cell_of(notebook, key_of(answer))
+            merged["source"] += "\n\n" + extension["source"]
+            assert [marker.kind for marker, _ in split_cells(merged["source"])][-1] == "extension"
+            result, _ = fix(notebook, part)
+            assert_all_is_there(result, part)
+            assert [cell.source for cell in result.cells].count(extension["source"]) == 1
+
+
+def test_what_is_merged_into_an_answer_behind_another_parts_marker_is_taken_out_of_it_too():
+    notebook, foreign = answered(PART1), "# [part2/kl] answer Q2.1\nkl = 1"
+    cell_of(notebook, "part1-bc_loss")["source"] += "\n" + foreign
+    result, _ = fix(notebook, PART1)
     assert_all_is_there(result, PART1)
-    assert [cell.source for cell in result.cells].count(extension["source"]) == 1
+    assert result.cells[place_of(result, "part1-bc_loss") + 1].source == foreign
+
+
+def test_what_programs_put_above_an_extension_stays():
+    notebook = answered(PART1)
+    extension = cell_of(notebook, "part1-encode_angle")
+    extension["source"] = "%%time\n" + extension["source"]
+    result, repairs = fix(notebook, PART1)
+    assert cell_of(result, "part1-encode_angle").source == extension["source"] and repairs == ""
+
+
+def test_an_answer_that_is_only_a_magic_line_is_kept_without_it():
+    notebook = answered(PART1)
+    cell_of(notebook, "part1-bc_loss")["source"] = "%%time"
+    result, _ = fix(notebook, PART1)
+    assert cell_of(result, "part1-bc_loss").source == "# [part1/bc_loss] answer Q1.2"
 
 
 @each_part

@@ -1,11 +1,12 @@
-"""What the kit asks for: one set of ranges in two files, a lock that fits it, a student's part that
-stands alone.
+"""The kit's requirements: one set of ranges in two files, a lock within them, and a students' part
+that needs nothing of the instructors'.
 """
 
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 STUDENT = PROJECT["dependencies"]
 INSTRUCTOR = PROJECT["optional-dependencies"]["instructor"]
-TEST = PROJECT["optional-dependencies"]["test"] + PROJECT["optional-dependencies"]["cluster"]
+TEST = [
+    line
+    for extra in ("cluster", "test", "lint")
+    for line in PROJECT["optional-dependencies"][extra]
+]
 NAMED_IN_THE_COURSE = {
     "torch",
     "numpy",
@@ -33,34 +38,34 @@ NAMED_IN_THE_COURSE = {
 }
 
 
-def read(name):
-    """{canonical name: Requirement} of a requirements file."""
+def read(name: str) -> dict[str, Requirement]:
+    """Return {canonical name: requirement} of a requirements file."""
     lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
     return by_name(line for line in lines if line)
 
 
-def by_name(lines):
+def by_name(lines: Iterable[str]) -> dict[str, Requirement]:
     requirements = [Requirement(line) for line in lines]
     named = {canonicalize_name(r.name): r for r in requirements}
-    assert len(named) == len(requirements), "a package stands there twice"
+    assert len(named) == len(requirements), "a package is named twice"
     return named
 
 
 def test_requirements_txt_has_pyprojects_ranges():
     assert read("requirements.txt") == by_name(STUDENT + INSTRUCTOR)
-    assert NAMED_IN_THE_COURSE <= set(read("requirements.txt"))
+    assert set(read("requirements.txt")) >= NAMED_IN_THE_COURSE
 
 
 def test_lock_pins_exactly_within_the_ranges():
     lock = read("requirements.lock")
     for pin in lock.values():
         assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), (
-            f"{pin} is no exact version for every machine"
+            f"{pin} is not an exact version that every machine can have"
         )
     for name, requirement in by_name(STUDENT + INSTRUCTOR + TEST).items():
         version = str(lock[name].specifier).removeprefix("==")
         assert version in requirement.specifier, (
-            f"the lock has {version} where {requirement} is asked for"
+            f"the lock has {version}, which is not within {requirement}"
         )
 
 
@@ -71,8 +76,8 @@ def test_lock_names_no_host_and_no_path():
 
 @pytest.mark.parametrize("pin", read(".ci/colab.txt").values(), ids=str)
 def test_range_takes_what_colab_has(pin):
-    asked = by_name(STUDENT)[canonicalize_name(pin.name)]
-    assert str(pin.specifier).removeprefix("==") in asked.specifier
+    range_ = by_name(STUDENT)[canonicalize_name(pin.name)]
+    assert str(pin.specifier).removeprefix("==") in range_.specifier
 
 
 def test_students_part_brings_nothing_of_the_instructors():
@@ -85,8 +90,8 @@ def test_students_part_brings_nothing_of_the_instructors():
     assert "jupyterlab" in brought_by(INSTRUCTOR)
 
 
-def brought_by(lines):
-    """Canonical names of the requirements and of all they bring, as installed here."""
+def brought_by(lines: Iterable[str]) -> set[str]:
+    """Return the canonical names of requirements and of all that these require, as installed."""
     names, waiting = set(), [Requirement(line) for line in lines]
     while waiting:
         requirement = waiting.pop()
@@ -100,8 +105,26 @@ def brought_by(lines):
 
 @pytest.mark.parametrize("package", ["pusht", "score"])
 def test_imports_without_the_instructors_part(package):
-    """As on a student's machine: the instructor's packages and W&B cannot be imported there."""
+    """As on a student's machine, where the instructor's packages and W&B are not installed."""
     absent = [Requirement(line).name for line in INSTRUCTOR] + ["jupyterlab", "notebook", "wandb"]
-    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); import {package}"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    loaded_by(f"sys.modules.update(dict.fromkeys({absent})); from {package} import *")
+
+
+@pytest.mark.parametrize(
+    "module, not_loaded",
+    [
+        ("score.verdict", {"pygame", "zarr", "gym", "gymnasium"}),
+        ("score", {"score.course", "nbgrader", "wandb"}),
+        ("score.__main__", {"score.course", "nbgrader"}),
+    ],
+)
+def test_a_module_loads_no_more_than_it_needs(module, not_loaded):
+    assert not_loaded.isdisjoint(loaded_by(f"import {module}"))
+
+
+def loaded_by(code: str) -> set[str]:
+    """Run code in a fresh process; return the names of the modules that are loaded after it."""
+    command = [sys.executable, "-c", f"import sys; {code}; print(*sys.modules, file=sys.stderr)"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())

@@ -100,12 +100,12 @@ def test_episodes_tell_what_happened():
     episodes = rollout(receding_horizon(network(0), STATS), [3, 4], max_steps=40)
     assert isinstance(episodes, Episodes) and episodes.seeds == [3, 4]
     for seed, states, actions, rewards in zip(
-        episodes.seeds, episodes.states, episodes.actions, episodes.rewards
+        episodes.seeds, episodes.states, episodes.actions, episodes.rewards, strict=False
     ):
         assert states.shape == (41, 5) and actions.shape == (40, 2) and rewards.shape == (40,)
         env = PushTEnv()
         np.testing.assert_array_equal(states[0], env.reset(seed=seed)[0])
-        for state, action, reward in zip(states[1:], actions, rewards):
+        for state, action, reward in zip(states[1:], actions, rewards, strict=True):
             obs, again, *_ = env.step(action)
             assert obs.tolist() == state.tolist() and again == reward
     assert episodes.max_rewards.tolist() == [r.max() for r in episodes.rewards]
@@ -128,7 +128,7 @@ def test_the_policy_sees_the_last_two_observations_and_the_first_one_twice():
     assert [obs.shape for obs in calls] == [(2, 2, 5)] * 3
     for i in range(2):
         states = episodes.states[i]
-        for call, (before, now) in zip(calls, [(0, 0), (7, 8), (15, 16)]):
+        for call, (before, now) in zip(calls, [(0, 0), (7, 8), (15, 16)], strict=True):
             np.testing.assert_array_equal(call[i], states[[before, now]])
 
 
@@ -222,7 +222,7 @@ def test_an_episode_that_succeeds_leaves_the_batch_and_is_not_stepped_further(
     assert episodes.successes.tolist() == [True, False, True, True]
     assert lengths[0] < lengths[2] < lengths[3] < lengths[1] == 100
     assert any(length % 8 for length in lengths[:3])  # one of them ends within a chunk
-    for rewards, succeeded in zip(episodes.rewards, episodes.successes):
+    for rewards, succeeded in zip(episodes.rewards, episodes.successes, strict=True):
         assert (rewards[:-1] < 1).all() and (rewards[-1] == 1) == succeeded
     assert sorted(steps.values()) == sorted(lengths)
     assert [len(obs) for obs in calls] == [

@@ -23,7 +23,7 @@ def started(state, **options) -> PushTSim:
 
 
 def wander(seed: int, steps: int) -> np.ndarray:
-    """Actions that now chase the block's side of the table, now jump: much contact, with walls too."""
+    """Actions that chase the block's side of the table, then jump: much contact, walls too."""
     rng = np.random.default_rng(seed)
     return np.repeat(rng.uniform(0, 512, (steps // 5, 2)), 5, axis=0)
 
@@ -120,7 +120,7 @@ def test_worlds_share_nothing():
     actions, others = wander(0, 100), wander(1, 100)
     for action in actions:
         alone.step(action)
-    for action, another in zip(actions, others):
+    for action, another in zip(actions, others, strict=True):
         other.step(another)
         beside.step(action)
     assert motion(beside) == motion(alone)

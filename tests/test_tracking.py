@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 import torch
 
-from pusht import Logger, training
+from pusht import Logger, loss_view
 from pusht.checkpoint import MOMENTS, Checkpoint, load_checkpoint
 from pusht.demos import Demonstrations
+from pusht.run_mode import RunMode, set_run_mode
 from pusht.tracking import run_directory
 
 
@@ -64,18 +65,18 @@ def checkpoint(weight: float) -> Checkpoint:
 def drawn(monkeypatch):
     """In a notebook: each curve as it is drawn, whatever the clock says."""
     curves = []
-    monkeypatch.setattr(training, "in_notebook", lambda: True)
-    monkeypatch.setattr(training, "_DRAW_EVERY", -1e9)
-    monkeypatch.setattr(training.time, "monotonic", lambda: 1.0)
+    monkeypatch.setattr(loss_view, "in_notebook", lambda: True)
+    monkeypatch.setattr(loss_view, "_DRAW_EVERY", -1e9)
+    monkeypatch.setattr(loss_view.time, "monotonic", lambda: 1.0)
     monkeypatch.setattr(
-        training,
+        loss_view,
         "plot_losses",
         lambda losses, reference, title: curves.append((losses, reference, title)) or PNG,
     )
     return curves
 
 
-PNG = training.plot_losses([1.0])
+PNG = loss_view.plot_losses([1.0])
 REFERENCE = types.SimpleNamespace(losses=[1.0, 0.5], low=[0.9, 0.4], high=[1.1, 0.6])
 
 
@@ -100,17 +101,17 @@ def test_a_notebook_shows_the_loss_of_each_epoch_beside_the_reference(tmp_path, 
 
 def test_the_curve_of_a_run_that_is_not_to_be_shown_is_not_drawn(tmp_path, drawn, monkeypatch):
     logged(tmp_path / "epochs unknown", reference=REFERENCE)
-    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    set_run_mode(RunMode(show=False))
     logged(tmp_path / "graded", steps_per_epoch=20)
-    monkeypatch.delenv("NBGRADER_EXECUTION")
-    monkeypatch.setattr(training, "in_notebook", lambda: False)
+    set_run_mode(RunMode())
+    monkeypatch.setattr(loss_view, "in_notebook", lambda: False)
     logged(tmp_path / "terminal", steps_per_epoch=20)
     assert not drawn
 
 
 def test_drawing_takes_a_thirtieth_of_the_run_at_most(tmp_path, drawn, monkeypatch):
     clock = iter(range(1000))  # each look at it takes a second, so drawing does
-    monkeypatch.setattr(training.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(loss_view.time, "monotonic", lambda: next(clock))
     logged(tmp_path / "run", [1.0] * 100, steps_per_epoch=20)
     assert 2 <= len(drawn) <= 5
 
@@ -119,7 +120,7 @@ def test_drawing_takes_a_thirtieth_of_the_run_at_most(tmp_path, drawn, monkeypat
     "losses", [[], [math.nan], [0.0, -1.0], [math.inf, 2.0, math.nan], [1e30, 1e-30]]
 )
 def test_a_loss_that_has_no_place_on_the_scale_disturbs_nothing(losses, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "in_notebook", lambda: True)
+    monkeypatch.setattr(loss_view, "in_notebook", lambda: True)
     logged(tmp_path / "run", losses, steps_per_epoch=20, reference=REFERENCE).dump_for_grading()
 
 

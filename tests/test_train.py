@@ -2,8 +2,10 @@
 runs.
 """
 
+import ast
 import csv
 import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -53,8 +55,11 @@ def train(policy, loader, normalizer, logger, config):
             if step % config.log_interval == 0:
                 logger.log({"train/loss": loss}, step)
             if step % config.eval_interval == 0:
-                evaluate_policy(policy, normalizer, config.device, config.chunk_size, config.video_size,
-                                config.num_video_episodes, config.flow_num_steps, step, logger, NUM_EPISODES, max_steps=16)
+                evaluate_policy(
+                    policy, normalizer, config.device, config.chunk_size, config.video_size,
+                    config.num_video_episodes, config.flow_num_steps, step, logger, NUM_EPISODES,
+                    max_steps=16,
+                )
     logger.dump_for_grading()
 """
 IMPORTS = "import torch\nfrom torch import nn\nfrom pusht import BasePolicy, evaluate_policy\n"
@@ -169,10 +174,10 @@ def test_dataclasses_of_a_notebook_work(tmp_path):
 @pytest.mark.parametrize(
     "cells, message",
     [
-        (["x = 1", "def f(:\n    pass"], r"a\.ipynb, code cell 2, line 1, is no Python: "),
+        (["x = 1", "def f(:\n    pass"], r"a\.ipynb, code cell 2, line 1, is not valid Python: "),
         (
             ["import no_such_module"],
-            r"code cell 1 cannot be taken over, ModuleNotFoundError: .*no_such_module",
+            r"code cell 1 cannot be loaded, ModuleNotFoundError: .*no_such_module",
         ),
         (
             ["size = len('abc')", "def f(size=size):\n    pass"],
@@ -270,11 +275,11 @@ def test_what_is_still_to_be_written_is_named(whole, tmp_path):
         ([TRAIN], r"^MSEPolicy is not defined"),
         (
             [POLICIES, "def train(policy, loader):\n    pass"],
-            r"^train takes other arguments .*too many positional",
+            r"^train is called with arguments that it does not take: .*too many positional",
         ),
         (
             [POLICIES.replace("hidden_dims=", "widths="), TRAIN],
-            r"^MSEPolicy takes other arguments .*hidden_dims",
+            r"^MSEPolicy is called with arguments that it does not take: .*hidden_dims",
         ),
     ],
 )
@@ -312,14 +317,26 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_written(
 # The terminal.
 
 
-def test_every_field_is_an_option_with_a_line_of_help(capsys):
+def test_every_field_is_an_option_with_a_line_of_help(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
         training.main(["--help"])
     assert ended.value.code == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    for field in dataclasses.fields(TrainConfig):
-        assert f"--{field.name.replace('_', '-')} " in shown and field.metadata["help"] in shown
-        assert "\n" not in field.metadata["help"] and hash(field.default) is not None
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    body = ast.parse(inspect.getsource(TrainConfig)).body[0].body[1:]
+    documented = {
+        field.target.id: ast.literal_eval(text.value)
+        for field, text in zip(body[::2], body[1::2], strict=True)
+    }
+    assert documented.keys() == {field.name for field in dataclasses.fields(TrainConfig)}
+    for name, text in documented.items():
+        assert f"--{name.replace('_', '-')} " in shown and f"{text} (default: " in shown
+
+
+def test_an_option_of_another_type_is_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        training.main(["a.py", "--seed", "many"])
+    assert ended.value.code == 2 and "--seed" in capsys.readouterr().err
 
 
 def test_options_become_the_configuration(monkeypatch):
@@ -409,8 +426,9 @@ def test_a_terminal_shows_a_sentence_and_no_traceback(tmp_path):
 
 def test_training_needs_neither_nbformat_nor_jupytext_nor_wandb(tmp_path):
     code = (
-        "import sys\nfor name in ('nbformat', 'jupytext', 'nbgrader', 'wandb'): sys.modules[name] ="
-        " None\nimport pusht.train\nprint(pusht.train.load_definitions(sys.argv[1]).A)"
+        "import sys\nfor name in ('nbformat', 'jupytext', 'nbgrader', 'wandb', 'tyro'):"
+        " sys.modules[name] = None\nimport pusht.train\n"
+        "print(pusht.train.load_definitions(sys.argv[1]).A)"
     )
     path = notebook(tmp_path / "a.ipynb", "A = 3")
     done = subprocess.run(

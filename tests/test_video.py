@@ -1,4 +1,4 @@
-"""Films: written whole or not at all, in what every browser plays, with no ffmpeg on the machine."""
+"""Films: whole or not at all, in what every browser plays, with no ffmpeg on the machine."""
 
 import os
 import re
@@ -58,7 +58,7 @@ def test_the_frames_come_back_in_order(tmp_path):
         subprocess.run(decode, capture_output=True, check=True).stdout, np.uint8
     ).reshape(-1, 64, 96, 3)
     assert len(read) == 9 and probe(path)[4] == "25"
-    for there, back in zip(written, read):
+    for there, back in zip(written, read, strict=True):
         assert np.abs(there.astype(int) - back).mean() < 12  # what the compression takes
 
 

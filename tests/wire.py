@@ -22,8 +22,8 @@ def checked(name, answer, seed=None):
     if seed is None:
         return score.check(name, answer)
 
-    def called(given):
+    def call(inputs):
         with torch.enable_grad():
-            return crossed(QUESTIONS[name][1](answer, crossed(given)))
+            return crossed(QUESTIONS[name].call(answer, crossed(inputs)))
 
-    return judged(name, called, np.random.default_rng([int(seed), *name.encode()]))
+    return judged(name, call, np.random.default_rng([int(seed), *name.encode()]))

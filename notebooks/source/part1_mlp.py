@@ -3,20 +3,24 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
 #
-# A robot watches someone push a T-shaped block onto a mark, some two hundred times over, and then has to do it itself. In
-# this part it learns to with the plainest means there are: a network that maps what it sees to what the demonstrator did
-# next, trained by least squares. You write three small pieces (the widths of the network, its loss, its use) and then
-# watch your policy push.
+# A robot watches someone push a T-shaped block onto a goal, about two hundred times, and then has
+# to do it itself. In this part it learns to do this in the simplest way: a network maps what it
+# sees to what the demonstrator did next, and is trained by least squares. You write three small
+# pieces (the layer widths, the loss and the inference) and then watch your policy push.
 #
 # | | exercise | time |
 # |---|---|---|
 # | Q1.1 | layer widths | 5 min |
 # | Q1.2 | the loss, then training (5 min on two CPU cores while you read on) | 15 min |
-# | Q1.3 | inference, then watching it | 15 min |
+# | Q1.3 | inference, then watching the policy | 15 min |
 #
-# Run the cells from top to bottom. The first line of each says what it is. Cells that say `answer` are yours, and behind each comes
-# its check (`test`), which you may run as often as you like. Those that say `practice` show or train something and are not graded:
-# change them where the text says how, or try something out. Leave `given` and `test` cells as they are.
+# Run the cells from top to bottom. The first line of each code cell says which kind it is:
+#
+# - `answer` cells are yours to write.
+# - `test` cells check the answer above them. Run them as often as you like.
+# - `practice` cells show or train something and are not graded. Change them where the text says
+#   how, or experiment.
+# - `given` cells prepare what the others need. Leave these and the `test` cells as they are.
 
 # %%
 # [part1/setup] given: fetches the kit where it is missing; running it again does no harm
@@ -46,33 +50,35 @@ from pusht import (
 from pusht.networks import ResidualMLP
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-seed = 1  # of the network's first weights and of the order of the batches
+seed = 1  # for the network's first weights and the order of the batches
 
 # %% [markdown]
 # ## 1 · The task
 #
-# The table is a square of 512 by 512 pixels, y pointing down. The round agent is yours to move, the T is not: it only
-# moves when it is pushed. The light green T is the goal.
+# The table is a square of 512 by 512 pixels, with y pointing down. You move the round agent. The T
+# moves only when it is pushed. The light green T is the goal.
 
 # %%
 # [part1/task] practice
 figures.task()
 
 # %% [markdown]
-# What the policy sees (the *observation*) is five numbers, what it says (the *action*) two: where the agent is to go next.
-# A PD controller (in effect a spring with a damper) takes it there, or as far as 0.1 s reach. The *reward* is the share of the goal
-# that the block covers, divided by 0.95 and cut off at 1. An *episode*, one try from one start, ends in success when more than 95 %
-# are covered, and is cut off after 500 steps. Its *score* is the largest reward on the way.
+# The policy sees five numbers (the *observation*) and outputs two (the *action*): the point that
+# the agent should move to. A PD controller (in effect a spring with a damper) moves the agent
+# towards that point for 0.1 s; it may not arrive. The *reward* is the share of the goal that the
+# block covers, divided by 0.95 and clipped at 1. An *episode*, one try from one start, ends in
+# success when the block covers more than 95 % of the goal, and is cut off after 500 steps. Its
+# *score* is the largest reward of the episode.
 #
-# The environment speaks the interface of [gym](https://www.gymlibrary.dev):
+# The environment has the interface of [gym](https://www.gymlibrary.dev):
 #
 # | call | what it does |
 # |---|---|
-# | `env.seed(s)` | choose the start; the same number always gives the same one |
+# | `env.seed(s)` | choose the start; the same number always gives the same start |
 # | `env.reset()` | begin an episode → observation, info |
-# | `env.step(action)` | 0.1 s of pushing → observation, reward, terminated, truncated, info |
-# | `env.render()` | the picture of the moment, height × width × 3 |
-# | `env.set_obs(obs)` | put agent and block somewhere |
+# | `env.step(action)` | simulate 0.1 s → observation, reward, terminated, truncated, info |
+# | `env.render()` | draw the current state → image, height × width × 3 |
+# | `env.set_obs(obs)` | put agent and block where the observation `obs` has them |
 
 # %%
 # [part1/env_tour] practice
@@ -87,10 +93,14 @@ print("after a step towards", action, "\n ", obs.round(4), "\nreward", round(rew
 # %% [markdown]
 # ### Try it yourself (5 min)
 #
-# Lead the pointer onto the round agent, and it follows; or click on the table and use the arrow keys. `R` begins the episode
-# anew, `N` takes another start, `Enter` keeps the episode: it is added to `my_demos.zarr.zip`, which lies beside this notebook.
-# Time stands still while nothing moves. In Colab each step goes over the internet, about 0.1 s there and back: the game runs slower
-# than the clock, and what it records is the same. There the file lasts as long as the runtime, unless you name one in your drive.
+# Move the pointer onto the round agent; it then follows the pointer. Or click on the table and use
+# the arrow keys. `R` starts the episode again, `N` goes to the next start, and `Enter` keeps the
+# episode: it is added to `my_demos.zarr.zip`, in the folder of this notebook. The game pauses while
+# nothing moves.
+#
+# In Colab each step goes over the internet, which takes about 0.1 s: the game runs slower than real
+# time, but it records the same data. In Colab the file is lost with the runtime unless you give a
+# path in your Google Drive.
 
 # %%
 # [part1/play] practice
@@ -101,10 +111,11 @@ play.Table("my_demos.zarr.zip")
 # %% [markdown]
 # ## 2 · Looking two steps back, planning sixteen ahead
 #
-# A policy that answers with one action at a time trembles: each answer is a guess of its own. Ours sees the last
-# $T_o = 2$ observations and predicts a *chunk* of $T_p = 16$ actions, of which $T_a = 8$ are executed before it looks
-# again. This is *receding-horizon control* (plan far, execute a little, plan anew), and the setting of
-# [Diffusion Policy](https://arxiv.org/abs/2303.04137) (Chi et al., 2023).
+# A policy that predicts one action at a time jitters, because each prediction is made
+# independently. Ours sees the last $T_o = 2$ observations and predicts a *chunk* of $T_p = 16$
+# actions; it executes $T_a = 8$ of them before it observes again. This is *receding-horizon
+# control* (plan far ahead, execute a little, plan again), with the settings of [Diffusion
+# Policy](https://arxiv.org/abs/2303.04137) (Chi et al., 2023).
 
 # %%
 # [part1/horizons] given
@@ -116,24 +127,28 @@ obs_dim, action_dim = 5, 2
 figures.receding_horizon(obs_horizon, pred_horizon, action_horizon)
 
 # %% [markdown]
-# Mind the alignment: the chunk begins at the time of the *first* of the two observations. Its action 0 lies in the past when
-# the policy is asked, and those executed are actions 1 to 8, in slices `[obs_horizon - 1 : obs_horizon - 1 + action_horizon]`.
+# Note the alignment: the chunk begins at the time of the *first* of the two observations. Its
+# action 0 is already in the past when the policy is called. The executed actions are 1 to 8, which
+# is the slice `[obs_horizon - 1 : obs_horizon - 1 + action_horizon]`.
 
 # %% [markdown]
 # ## 3 · The demonstrations
 #
-# The kit brings some two hundred of its own: a policy that had learned from people drove them, and its best tries were kept
-# (`data/README.md` says how). `demos.open("human")` in place of `demos.open()` in the next cell downloads the 206 that people
-# drove, published with [Diffusion Policy](https://arxiv.org/abs/2303.04137). Your loss is compared with the reference of the set
-# you train on.
+# The kit includes about two hundred demonstrations. A policy trained on human demonstrations made
+# them, and only its best episodes were kept (`data/README.md` describes how). To use the 206 human
+# demonstrations published with [Diffusion Policy](https://arxiv.org/abs/2303.04137), write
+# `demos.open("human")` in place of `demos.open()` in the next cell; this downloads them. Your loss
+# is compared with the reference for the set you train on.
 #
-# Episodes that you kept above are a set too: `demos.open("my_demos.zarr.zip")` is yours alone, `demos.joined(demos.open(),
-# demos.open("my_demos.zarr.zip"))` the kit's and yours. A handful teaches little by itself, and there is no reference to compare
-# with.
+# You can also train on the episodes that you kept above: `demos.open("my_demos.zarr.zip")` opens
+# yours alone, and `demos.joined(demos.open(), demos.open("my_demos.zarr.zip"))` joins the kit's and
+# yours. A handful of episodes alone is too few to learn much from, and these sets have no reference
+# to compare with.
 #
-# Training sees *windows*: two observations and the sixteen actions from the first of them on, one window from nearly every step of
-# each demonstration. At the ends of an episode the first or last step is repeated. All numbers are scaled to $[-1, 1]$, each
-# dimension by its own range; names that begin with `n` (`nobs`, `naction`) hold scaled numbers.
+# The network is trained on *windows*: two observations and the sixteen actions from the first of
+# them on. Nearly every step of each demonstration begins a window. At the ends of an episode the
+# first or last step is repeated. All numbers are scaled to $[-1, 1]$, each dimension by its own
+# range; names that begin with `n` (`nobs`, `naction`) hold scaled numbers.
 
 # %%
 # [part1/dataset] practice
@@ -152,8 +167,8 @@ print("batch['action']", tuple(batch["action"].shape), "(B, pred_horizon, action
 figures.window_padding(obs_horizon, pred_horizon, action_horizon)
 
 # %% [markdown]
-# Eight demonstrations, each from its start (faint) to its end. Of the kit's own, these are four pairs, and the two of a pair set
-# off from one and the same start:
+# Eight demonstrations, each from its start (faint) to its end. In the kit's own set these are four
+# pairs, and the two episodes of a pair begin at the same start:
 
 # %%
 # [part1/demo_paths] practice
@@ -163,7 +178,8 @@ figures.episodes(
 )
 
 # %% [markdown]
-# And fifty windows of the batch as a film: each is put on the table and its sixteen actions are played.
+# Fifty windows of the batch as a film: for each window the table is set to its first observation,
+# and its sixteen actions are executed.
 
 # %%
 # [part1/demo_video] practice
@@ -179,15 +195,17 @@ show_video(write_video("demo_vis.mp4", frames))
 # %% [markdown]
 # ## 4 · The network
 #
-# A multi-layer perceptron with shortcuts: one linear layer in, two blocks that each *add* something to what passes through
-# them, one linear layer out. The shortcuts let gradients reach the first layers unhindered
-# ([He et al., 2016](https://arxiv.org/abs/1603.05027)). It lies ready in `pusht/networks/residual_mlp.py`; its picture
-# comes below, once you have said how wide its layers are.
+# The network is a multi-layer perceptron with residual connections: one linear layer in, two blocks
+# that each *add* something to their input, one linear layer out. The residual connections let
+# gradients reach the first layers unhindered ([He et al., 2016](https://arxiv.org/abs/1603.05027)).
+# Its code is in `pusht/networks/residual_mlp.py`; a picture of it follows once you have computed
+# its layer widths.
 #
 # ### Q1.1 · Layer widths (5 min, easy)
 #
-# The network reads a whole observation sequence as one flat row of numbers and writes a whole chunk of actions as another.
-# Return the widths of all its layers as a list: input, the hidden ones as they are, output.
+# The network reads a whole observation sequence as one flat vector and outputs a whole chunk of
+# actions as another. Return the widths of all its layers as a list: the input width, the hidden
+# widths unchanged, and the output width.
 
 
 # %%
@@ -195,7 +213,7 @@ show_video(write_video("demo_vis.mp4", frames))
 def mlp_dims(
     obs_horizon: int, obs_dim: int, pred_horizon: int, action_dim: int, hidden_dims: list[int]
 ) -> list[int]:
-    """Widths of all layers, from the flattened observations to the flattened chunk of actions."""
+    """Return the widths of all layers, from flattened observations to a flattened chunk."""
     ### BEGIN SOLUTION
     return [obs_horizon * obs_dim, *hidden_dims, pred_horizon * action_dim]
     ### END SOLUTION
@@ -225,27 +243,30 @@ figures.residual_mlp(mlp_dim_list)
 # %% [markdown]
 # ## 5 · Learning by imitation
 #
-# *Behavioural cloning* takes imitation for what it looks like: regression. Over the demonstrated pairs of observations
-# $\mathbf{O}_t$ and chunks $\mathbf{A}_t$ we minimise, over the weights $\theta$ of the network $\pi_\theta$,
+# *Behavioural cloning* treats imitation as regression. Given demonstrated pairs of observations
+# $\mathbf{O}_t$ and chunks $\mathbf{A}_t$, we minimise, over the weights $\theta$ of the network
+# $\pi_\theta$,
 #
-# $$\mathcal{L}(\theta) = \frac{1}{B\,T_p\,d_a} \sum_{j=1}^{B} \big\lVert \mathbf{A}^{(j)} - \pi_\theta(\mathbf{O}^{(j)}) \big\rVert_2^2,$$
+# $$\mathcal{L}(\theta) = \frac{1}{B\,T_p\,d_a}
+# \sum_{j=1}^{B} \big\lVert \mathbf{A}^{(j)} - \pi_\theta(\mathbf{O}^{(j)}) \big\rVert_2^2,$$
 #
-# the mean squared error over the $B$ windows of a batch, their steps and the $d_a = 2$ coordinates
-# ([Pomerleau, 1988](https://proceedings.neurips.cc/paper/1988/hash/812b4ba287f5ee0bc9d43bbf5bbe87fb-Abstract.html) drove a
-# car with it).
+# the mean squared error over the $B$ windows of a batch, their steps and the $d_a = 2$ coordinates.
+# [Pomerleau
+# (1988)](https://proceedings.neurips.cc/paper/1988/hash/812b4ba287f5ee0bc9d43bbf5bbe87fb-Abstract.html)
+# drove a car this way.
 #
 # ### Q1.2 · The loss (15 min, easy)
 #
-# 1. Flatten the observations of each sample to one row.
-# 2. Ask the model.
-# 3. Bring its answer into the shape of `naction`.
-# 4. Return the mean squared error, as a tensor that a gradient can flow back from.
+# 1. Flatten the observations of each sample to one vector.
+# 2. Call the model.
+# 3. Reshape its output to the shape of `naction`.
+# 4. Return the mean squared error as a tensor, so that gradients can flow back from it.
 
 
 # %%
 # [part1/bc_loss] answer Q1.2
 def bc_loss(model: nn.Module, nobs: torch.Tensor, naction: torch.Tensor) -> torch.Tensor:
-    """Behavioural-cloning loss of a batch.
+    """Return the behavioural-cloning loss of a batch.
 
     model: (B, obs_horizon * obs_dim) -> (B, pred_horizon * action_dim)
     nobs (B, obs_horizon, obs_dim), naction (B, pred_horizon, action_dim) -> one number
@@ -263,14 +284,15 @@ score.check("Q1.2", bc_loss).points
 # %% [markdown]
 # ### Training
 #
-# 300 epochs, some five minutes on a laptop's processor. `TrainingRun` looks after what is not the point here: it draws your
-# loss beside the reference, and saves as it goes. If the runtime is cut off, run this cell again and it goes on where it
-# was (in Colab, name a folder of your drive as `resume_folder` and it survives a new runtime as well). To start
-# over, say because the loss was wrong, make the network anew (its cell is above) and pass `resume=False` to `TrainingRun`, for that
-# one time.
+# Training takes 300 epochs, about five minutes on a laptop's processor. `TrainingRun` does the
+# bookkeeping: it plots your loss beside the reference, and saves as training goes on. If the
+# runtime is interrupted, run the training cell again and it continues where it stopped. (In Colab,
+# pass a folder of your Google Drive as `resume_folder`, and it can continue in a new runtime as
+# well.) To start over, for example because the loss was wrong, run the cell above that creates the
+# network, and pass `resume=False` to `TrainingRun` that one time.
 #
-# A curve inside the band is what we expect; one that leaves it early tells you long before the end that something is wrong. (The
-# first five epochs do not count.)
+# A curve inside the band is what we expect; one that leaves it early tells you long before the end
+# that something is wrong. (The first five epochs do not count.)
 
 # %%
 # [part1/train] practice
@@ -302,17 +324,18 @@ for epoch in run.epochs():
 print(score.compare_losses("part1_mlp", run.losses, dataset.demonstrations))
 
 # %% [markdown]
-# **Tip: `torch.compile`.** `bc_loss = torch.compile(bc_loss)` before training turns the loss into fewer, larger operations.
-# Measured on two CPU cores: 1.1 to 1.2 times as fast after 15 to 75 s of compiling, so it pays for long runs, not for this
-# one.
+# **Tip: `torch.compile`.** `bc_loss = torch.compile(bc_loss)` before training turns the loss into
+# fewer, larger operations. On two CPU cores we measured 1.1 to 1.2 times the speed after 15 to 75 s
+# of compiling, so it pays off for long runs, but not for this one.
 
 # %% [markdown]
 # ## 6 · Acting
 #
 # ### Q1.3 · Inference (15 min, easy)
 #
-# Ask the trained model for the chunks of a whole batch of observation sequences. Nothing is learnt here, so no gradients
-# are to be recorded ([`torch.no_grad`](https://docs.pytorch.org/docs/stable/generated/torch.no_grad.html)). One
+# Predict the chunks for a whole batch of observation sequences with the trained model. Nothing is
+# learnt here, so do not record gradients
+# ([`torch.no_grad`](https://docs.pytorch.org/docs/stable/generated/torch.no_grad.html)). A single
 # observation sequence is a batch of one.
 
 
@@ -323,7 +346,8 @@ def mlp_inference(
 ) -> torch.Tensor:
     """Predict chunks of actions.
 
-    nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim), both scaled
+    nobs (batch_size, obs_horizon, obs_dim)
+    -> naction (batch_size, pred_horizon, action_dim), both scaled
     """
     ### BEGIN SOLUTION
     with torch.no_grad():
@@ -339,7 +363,8 @@ score.check("Q1.3", mlp_inference).points
 # %% [markdown]
 # ### One episode
 #
-# The whole of receding-horizon control in one loop: scale, ask, scale back, execute eight, look again.
+# This loop is all of receding-horizon control: scale the observations, predict a chunk, scale it
+# back, execute eight actions, observe again.
 
 # %%
 # [part1/episode] practice
@@ -374,15 +399,16 @@ print("score", round(max(rewards), 3))
 show_video(write_video("mlp_vis.mp4", frames))
 
 # %% [markdown]
-# The same episode to leaf through, played from the recorded states: space on the play button, arrow keys on the slider. Where does the
-# reward rise, and what does the agent do where it stays level?
+# The same episode, step by step, replayed from the recorded states. Use the space bar on the play
+# button and the arrow keys on the slider. Where does the reward rise, and what does the agent do
+# where it stays level?
 
 # %%
 # [part1/episode_player] practice
 figures.player(states)
 
 # %% [markdown]
-# What it has in mind at the last look: the chunk it predicts, the executed part filled.
+# The chunk predicted from the last observation; filled dots are executed.
 
 # %%
 # [part1/chunk] practice
@@ -394,10 +420,11 @@ figures.chunk(
 )
 
 # %% [markdown]
-# ## 7 · How well it pushes
+# ## 7 · How well the policy pushes
 #
-# The published assignment scores ten episodes against a threshold of 0.60. Ten are few: with the same policy, another ten
-# easily come out 0.1 higher or lower, as the interval beside the score says.
+# The published assignment scores ten episodes against a threshold of 0.60. Ten are few: with the
+# same policy, another ten can easily score 0.1 higher or lower, as the interval beside the score
+# shows.
 
 # %%
 # [part1/practice_score] practice
@@ -416,39 +443,43 @@ result = score.score_part1(
 show_video("mlp_combined_vis.mp4", width=640)
 
 # %% [markdown]
-# And one by one, with a red cross for where the agent is told to go. Look for an episode that ends lower than its best moment.
+# The same episodes one by one. A red cross marks the point that the agent is told to move to. Look
+# for an episode that ends with a lower reward than its best.
 
 # %%
 # [part1/practice_player] practice
 figures.player(result.episodes)
 
 # %% [markdown]
-# The grade rests on many more episodes, from starts that nobody has seen before, and goes from nothing for an untrained
-# network to full points for a right solution, which come below the published threshold: the line under the cell says where. It
-# runs thirty practice episodes by the same rules, with the weights that the training left in `part1_mlp.safetensors`.
+# The grade is based on many more episodes, from starts that nobody has seen before. An untrained
+# network earns 0. A correct solution earns full points, at a score below the published threshold;
+# the line under the cell gives that score. The next cell runs thirty practice episodes by the same
+# rules, with the weights that training saved in `part1_mlp.safetensors`.
 
 # %%
 # [part1/rollouts] test
 score.grade_rollouts("part1_mlp", mlp_inference, mlp_agent).points
 
 # %% [markdown]
-# **To think about.** From most starts there are two good ways around the T. What does a network trained by least squares do
-# between them? Watch the film of the ten episodes again with this question; Parts II to IV are answers to it.
+# **To think about.** From most starts there are two good ways around the T. What does a network
+# trained by least squares do between them? Watch the film of the ten episodes again with this
+# question in mind. Parts II to IV are answers to it.
 
 # %% [markdown]
 # ## 8 · Handing in
 #
-# Where you stand: what each check of this part last said, and how far the training got.
+# Your status in this part: the last result of every check, and how far training has got.
 
 # %%
 # [part1/standing] practice
 score.show_standing()
 
 # %% [markdown]
-# The next cell packs all that is handed in into `hand_in_part1_mlp.zip` and says what is missing in it. The trained
-# weights come along: nothing is trained when it is graded.
-# In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S), and find the zip in this folder.
-# Nothing more is needed: what comes after it is for those who want to go further.
+# The next cell packs everything that you hand in into `hand_in_part1_mlp.zip` and tells you if
+# something is missing. The trained weights are included: nothing is trained when the notebook is
+# graded. In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S); the zip
+# is then written to the notebook's folder. You need nothing more than this: the rest is for those
+# who want to go further.
 
 # %%
 # [part1/hand_in] practice
@@ -457,26 +488,31 @@ score.submit()
 # %% [markdown]
 # ## 9 · Going further
 #
-# For those who want more: worth no points, and no part of what you hand in. Cells that say `extension` are yours, and each
-# is followed by its check and by something to look at.
+# This section is optional: it earns no points and is not part of what you hand in. `extension`
+# cells are yours to write, and each is followed by its check and by something to look at.
 #
 # ### E1.1 · Sine and cosine for the angle (10 min, easy; then 5 min of training)
 #
-# The block's angle runs from 0 to $2\pi$ and then jumps back to 0, an eighth of a turn from the goal: two positions that look
-# the same to you lie at opposite ends of the network's scale. In the kit's demonstrations that happens in 76 of 224 episodes. A
-# point on the unit circle says the same and jumps nowhere
-# ([Zhou et al., 2019](https://arxiv.org/abs/1812.07035), section 3):
+# The block's angle runs from 0 to $2\pi$ and then jumps back to 0, an eighth of a turn from the
+# goal: two positions that look the same to you are at opposite ends of the network's scale. In the
+# kit's demonstrations this happens in 76 of 224 episodes. A point on the unit circle carries the
+# same information and does not jump ([Zhou et al., 2019](https://arxiv.org/abs/1812.07035), section
+# 3):
 #
 # $$\varphi \mapsto (\sin\varphi, \cos\varphi).$$
 #
-# Put the two in the place of the angle, in this order: agent x, y, block x, y, sine, cosine. It has to work for arrays of any
-# number of dimensions: one observation, a sequence, a batch of them.
+# Replace the angle by these two numbers, so that the order is: agent x, y, block x, y, sine,
+# cosine. Your function must work for arrays with any number of dimensions: one observation, a
+# sequence, or a batch of sequences.
 
 
 # %%
 # [part1/encode_angle] extension E1.1
 def encode_angle(obs: np.ndarray) -> np.ndarray:
-    """obs (..., 5) [px, px, px, px, rad] -> (..., 6): the angle, last, replaced by its sine and its cosine"""
+    """Replace the angle by its sine and cosine.
+
+    obs (..., 5) [px, px, px, px, rad] -> (..., 6); the angle is the last of the five
+    """
     ### BEGIN SOLUTION
     angle = obs[..., 4:]
     return np.concatenate([obs[..., :4], np.sin(angle), np.cos(angle)], axis=-1)
@@ -488,9 +524,11 @@ def encode_angle(obs: np.ndarray) -> np.ndarray:
 score.check("E1.1", encode_angle).right
 
 # %% [markdown]
-# The same network, one input wider for each of the two steps, trained the same way for the same 300 epochs. In the cell after it
-# `receding_horizon` makes a policy of a network, as the loop of section 6 does, and `score.try_out` rolls it out from the thirty
-# practice starts and prints a line: score, its 95 % interval, episodes solved, how long one question to the policy takes.
+# The same network, with one more input for each of the two steps, is trained in the same way for
+# the same 300 epochs. In the cell after it, `receding_horizon` makes a policy from a network, like
+# the loop in section 6. `score.try_out` rolls this policy out from the thirty practice starts and
+# prints one line: the score, its 95 % interval, the share of episodes solved, and the time per
+# network call.
 
 # %%
 # [part1/e1_1_network] practice
@@ -538,7 +576,7 @@ from pusht import receding_horizon
 
 
 def chunks_of(agent):
-    """nobs (B, obs_horizon, obs_dim) -> naction (B, pred_horizon, action_dim)"""
+    """The policy nobs (B, obs_horizon, obs_dim) -> naction (B, pred_horizon, action_dim)"""
     return lambda nobs: mlp_inference(
         model=agent,
         batch_size=len(nobs),
@@ -554,28 +592,34 @@ score.try_out("angle", plain_policy)
 score.try_out("sine and cosine", lambda obs: encoded_policy(encode_angle(obs)))
 
 # %% [markdown]
-# What we found on the shipped demonstrations, two training seeds, 1,000 held-out episodes each, intervals of ± 0.02: sine and
-# cosine 0.55 and 0.52, the angle 0.55 and 0.53. It makes no difference here: of the demonstrated steps 2 % lie within
-# 0.1 rad of the jump.
+# What we found on the shipped demonstrations, with two training seeds, 1,000 held-out episodes
+# each, and intervals of ± 0.02: sine and cosine scored 0.55 and 0.52, the angle 0.55 and 0.53. It
+# makes no difference here: only 2 % of the demonstrated steps are within 0.1 rad of the jump.
 #
-# **To think about.** The largest obstacle of this policy is another one. Which, and why can no encoding remove it?
+# **To think about.** Something else limits this policy most. What is it, and why can no encoding
+# remove it?
 
 # %% [markdown]
 # ### E1.2 · Temporal ensembling (15 min, easy)
 #
-# Eight actions without looking, then a fresh plan that may know nothing of the last one: chunks are stitched together with
-# seams. [ACT](https://arxiv.org/abs/2304.13705) (Zhao et al., 2023, section IV-A) asks at *every* step instead. Chunks then
-# overlap, up to fifteen have something to say about the same moment, and a weighted mean of them is executed:
+# The policy executes eight actions without looking, and then makes a new plan that may have nothing
+# to do with the last one: the plan can jump where one chunk ends and the next begins.
+# [ACT](https://arxiv.org/abs/2304.13705) (Zhao et al., 2023, section IV-A) calls the network at
+# *every* step instead. Chunks then overlap, up to fifteen of them predict an action for the same
+# moment, and a weighted mean of these predictions is executed:
 #
 # $$\mathbf{a}_t = \frac{\sum_i w_i\, \mathbf{a}_t^{(i)}}{\sum_i w_i}, \qquad w_i = \exp(-m\, i),$$
 #
-# where $i = 0$ is the *oldest* prediction: the smaller $m$, the faster a new observation makes itself felt.
+# where $i = 0$ is the *oldest* prediction: with a smaller $m$, new observations count more.
 
 
 # %%
 # [part1/ensemble] extension E1.2
 def ensemble(predictions: torch.Tensor, m: float) -> torch.Tensor:
-    """predictions (n, action_dim) of one action, the oldest first -> their weighted mean (action_dim,)"""
+    """Return the weighted mean of several predictions of one action.
+
+    predictions (n, action_dim), the oldest first -> (action_dim,)
+    """
     ### BEGIN SOLUTION
     weights = torch.exp(-m * torch.arange(len(predictions)))
     return weights / weights.sum() @ predictions
@@ -587,16 +631,17 @@ def ensemble(predictions: torch.Tensor, m: float) -> torch.Tensor:
 score.check("E1.2", ensemble).right
 
 # %% [markdown]
-# A policy that keeps its last chunks, for one episode. What the chunk of `age` steps ago says of now is its action
-# `obs_horizon - 1 + age`; the largest age comes first, as $i = 0$. The network is asked eight times as often, so beside the score
-# stands how long a question takes. The last line tells how rough the actions are: the mean length of their second difference,
-# which is 0 on a straight line at constant speed.
+# The next cell makes a policy that keeps its last chunks, for one episode. The chunk predicted
+# `age` steps ago has its action for the current step at index `obs_horizon - 1 + age`; the largest
+# age comes first, as $i = 0$. The network is called eight times as often, so the time per network
+# call is printed beside the score. The last line shows how rough the actions are: the mean length
+# of their second difference, which is 0 on a straight line at constant speed.
 
 
 # %%
 # [part1/e1_2_table] practice
 def ensembled(m):
-    """A policy, for one episode, that executes one action at a time: the mean of what its chunks say of now."""
+    """Return a policy for one episode; its action is the mean of the chunks' predictions for it."""
     chunks = []
 
     def policy(obs):
@@ -612,7 +657,7 @@ def ensembled(m):
 
 
 def roughness(episodes):
-    """Mean length [px] of the second difference of the actions."""
+    """Return the mean length [px] of the second difference of the actions."""
     return np.concatenate(
         [np.linalg.norm(np.diff(actions, n=2, axis=0), axis=1) for actions in episodes.actions]
     ).mean()
@@ -627,9 +672,10 @@ print(
 )
 
 # %% [markdown]
-# What we found with the reference weights (shipped demonstrations, one training seed, 200 held-out episodes, intervals of ± 0.05):
-# chunks of eight scored 0.55, ensembles 0.50, 0.47 and 0.43 with $m$ = 0.01, 0.1 and 0.5, the roughness falling from 5.3 px to
-# 0.4, 0.5 and 1.5. The actions get up to ten times as smooth, and the pushing no better for it.
+# What we found with the reference weights (shipped demonstrations, one training seed, 200 held-out
+# episodes, intervals of ± 0.05): chunks of eight scored 0.55, and ensembles 0.50, 0.47 and 0.43
+# with $m$ = 0.01, 0.1 and 0.5. The roughness fell from 5.3 px to 0.4, 0.5 and 1.5. The actions
+# become up to ten times as smooth, but the policy does not push better.
 #
-# **To think about.** A larger $m$ trusts older predictions more. Which of the fifteen predictions would you trust, and where is
-# the mean of two good plans a bad one?
+# **To think about.** A larger $m$ trusts older predictions more. Which of the fifteen predictions
+# would you trust, and when is the mean of two good plans a bad one?

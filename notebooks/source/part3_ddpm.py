@@ -3,19 +3,21 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
 #
-# The MLP gave one answer, and the CVAE could not get its latent to mean anything. *Diffusion* learns the whole distribution
-# of action chunks by a detour: it spoils demonstrated chunks with noise, little by little, and learns to undo the spoiling.
-# Whoever can take noise away from anything can start from nothing but noise, and ends at a chunk that a demonstrator might have
-# given: left around the T or right, but never through the middle.
+# The MLP gave one answer, and the CVAE's latent ended up carrying no information. *Diffusion*
+# learns the whole distribution of action chunks in an indirect way: it adds noise to demonstrated
+# chunks step by step and learns to remove it. A network that can remove noise can start from pure
+# noise, and it ends at a chunk that a demonstrator might have given: left or right around the T,
+# but never through the middle.
 #
 # | | exercise | time |
 # |---|---|---|
 # | Q3.1 | the noise schedule | 15 min |
-# | Q3.2 | spoiling and restoring | 30 min |
+# | Q3.2 | adding and removing noise | 30 min |
 # | Q3.3 | the loss, then training (20 min on two CPU cores, two minutes on a GPU) | 15 min |
 # | Q3.4 | inference | 15 min |
 #
-# Run the cells from top to bottom; those that say `answer` are yours. Task, demonstrations and kinds of cell are those of Part I.
+# Run the cells from top to bottom; `answer` cells are yours to write. The task, the demonstrations
+# and the kinds of cells are those of Part I.
 
 # %%
 # [part3/setup] given: fetches the kit where it is missing; running it again does no harm
@@ -42,7 +44,7 @@ from pusht import (
 from pusht.networks import ConditionalUnet1D
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-seed = 1  # of the network's first weights and of the order of the batches
+seed = 1  # for the network's first weights and the order of the batches
 obs_horizon, pred_horizon, action_horizon = 2, 16, 8
 obs_dim, action_dim = 5, 2
 num_diffusion_iters = 100
@@ -57,21 +59,24 @@ loader = WindowLoader(dataset, batch_size=256, seed=seed, device=device)
 print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episodes")
 
 # %% [markdown]
-# ## 1 · How fast to spoil
+# ## 1 · The noise schedule
 #
-# Spoiling takes $K = 100$ steps. Step $k$ keeps a share $\alpha_k = 1 - \beta_k$ of the variance and adds $\beta_k$ of noise; what is
-# left of the demonstration, $\bar\alpha$, is the product of these shares. Steps are counted from 0 in the code: `k = 0` has lost
-# least, `k = 99` is as good as noise.
+# Noise is added in $K = 100$ steps. Step $k$ keeps a share $\alpha_k = 1 - \beta_k$ of the variance
+# and adds noise of variance $\beta_k$. The share of the demonstration that is left, $\bar\alpha$,
+# is the product of these shares. The code counts steps from 0: `k = 0` has the least noise, and
+# `k = 99` is almost pure noise.
 #
 # ### Q3.1 · The cosine schedule (15 min, medium)
 #
-# [Nichol & Dhariwal (2021)](https://openreview.net/forum?id=-NEXDKk8gZ) let $\bar\alpha$ fall along a cosine, slowly at both
-# ends, and take the $\beta$ from it:
+# [Nichol & Dhariwal (2021)](https://openreview.net/forum?id=-NEXDKk8gZ) let $\bar\alpha$ fall along
+# a cosine, slowly at both ends, and compute the $\beta$ from it:
 #
-# $$f(k) = \cos^2\!\left(\frac{k/K + s}{1 + s} \cdot \frac{\pi}{2}\right), \qquad \bar\alpha_k = \frac{f(k)}{f(0)}, \qquad
+# $$f(k) = \cos^2\!\left(\frac{k/K + s}{1 + s} \cdot \frac{\pi}{2}\right), \qquad
+# \bar\alpha_k = \frac{f(k)}{f(0)}, \qquad
 # \beta_k = 1 - \frac{\bar\alpha_{k+1}}{\bar\alpha_k}, \quad k = 0, \dots, K - 1,$$
 #
-# cut off at 0.999, where the last step would otherwise leave nothing to divide by. $K$ betas need $f$ at $K + 1$ places.
+# with $\beta_k$ clipped at 0.999; otherwise the last $\alpha$ is 0 and we divide by zero. For $K$
+# betas you need $f$ at $K + 1$ points.
 
 
 # %%
@@ -79,7 +84,7 @@ print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episod
 def cosine_beta_schedule(
     timesteps: int, s: float = 0.008, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
-    """betas (timesteps,), in [0, 0.999]"""
+    """Return the betas (timesteps,), each in [0, 0.999]."""
     ### BEGIN SOLUTION
     f = np.cos((np.arange(timesteps + 1) / timesteps + s) / (1 + s) * np.pi / 2) ** 2
     return torch.tensor(np.clip(1 - f[1:] / f[:-1], 0, 0.999), dtype=dtype)
@@ -95,28 +100,36 @@ score.check("Q3.1", cosine_beta_schedule).points
 figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
 
 # %% [markdown]
-# ## 2 · Spoiling and restoring
+# ## 2 · Adding and removing noise
 #
-# **Forward.** Let $\mathbf{A}$ be a demonstrated chunk and $\mathbf{A}_k$ what step $k$ makes of it. Sums of normal variables are
-# normal, so $k$ steps of spoiling can be done at once ([Ho et al., 2020](https://arxiv.org/abs/2006.11239), equation 4):
+# **Forward.** Let $\mathbf{A}$ be a demonstrated chunk and $\mathbf{A}_k$ the chunk after step $k$.
+# Sums of normal variables are normal, so the noise of all steps up to $k$ can be added at once ([Ho
+# et al., 2020](https://arxiv.org/abs/2006.11239), equation 4):
 #
-# $$\mathbf{A}_k = \sqrt{\bar\alpha_k}\, \mathbf{A} + \sqrt{1 - \bar\alpha_k}\, \epsilon, \qquad \epsilon \sim \mathcal{N}(0, I).$$
+# $$\mathbf{A}_k = \sqrt{\bar\alpha_k}\, \mathbf{A} + \sqrt{1 - \bar\alpha_k}\, \epsilon, \qquad
+# \epsilon \sim \mathcal{N}(0, I).$$
 #
-# **Backward.** If we knew $\epsilon$, the chunk one step less noisy would again be normal (equations 6, 7 and 11), with
+# **Backward.** If we knew $\epsilon$, the chunk one step less noisy would again be normal
+# (equations 6, 7 and 11), with
 #
-# $$\mu_k = \frac{1}{\sqrt{\alpha_k}} \left( \mathbf{A}_k - \frac{\beta_k}{\sqrt{1 - \bar\alpha_k}}\, \epsilon \right), \qquad
-# \sigma_k^2 = \frac{1 - \bar\alpha_{k-1}}{1 - \bar\alpha_k}\, \beta_k, \qquad \bar\alpha_{-1} = 1.$$
+# $$\mu_k = \frac{1}{\sqrt{\alpha_k}}
+# \left( \mathbf{A}_k - \frac{\beta_k}{\sqrt{1 - \bar\alpha_k}}\, \epsilon \right), \qquad
+# \sigma_k^2 = \frac{1 - \bar\alpha_{k-1}}{1 - \bar\alpha_k}\, \beta_k, \qquad
+# \bar\alpha_{-1} = 1.$$
 #
-# Mind the bars: the fraction in front has $\alpha_k$ (some print it with a bar, wrongly), inside stands $\bar\alpha_k$. And mind
-# the count: here, as in the code, $\bar\alpha_k$ is the share left *after* step $k$, the product of $\alpha_0, \dots, \alpha_k$;
-# in Q3.1 it was the share before it.
+# Mind the bars: the factor in front uses $\alpha_k$; the one inside uses $\bar\alpha_k$ (some
+# handouts wrongly put a bar on both). Mind the index too: here, as in the code, $\bar\alpha_k$ is
+# the share left *after* step $k$, the product of $\alpha_0, \dots, \alpha_k$; in Q3.1 it was the
+# share before it.
 #
 # ### Q3.2 · DDPM (30 min, hard)
 #
-# 1. `__init__`: `beta_k`, `alpha_k` and `alpha_k_cumprod`, each of shape (num_timesteps,), on `device`.
-# 2. `diffuse`: the forward formula. `k` differs from sample to sample, so the coefficients have to be broadcast over steps
-#    and coordinates.
-# 3. `denoise`: mean `mu_k` and variance `var_k` of the backward formula. `k` is one whole number for the whole batch.
+# 1. `__init__`: `beta_k`, `alpha_k` and `alpha_k_cumprod`, each of shape (num_timesteps,), on
+#    `device`.
+# 2. `diffuse`: the forward formula. `k` differs from sample to sample, so broadcast the
+#    coefficients over steps and coordinates.
+# 3. `denoise`: the mean `mu_k` and the variance `var_k` of the backward formula. `k` is one integer
+#    for the whole batch.
 
 
 # %%
@@ -125,9 +138,7 @@ class DDPM(nn.Module):
     def __init__(self, num_timesteps=100, clip_denoised=True, output_bound=1.0, device="cpu"):
         super().__init__()
         self.num_timesteps = num_timesteps
-        self.clip_denoised = (
-            clip_denoised  # whether the finished chunk is cut off at ± output_bound
-        )
+        self.clip_denoised = clip_denoised  # whether to clip the final chunk to ± output_bound
         self.output_bound = output_bound
         ### BEGIN SOLUTION
         self.beta_k = cosine_beta_schedule(num_timesteps).to(device)
@@ -139,7 +150,11 @@ class DDPM(nn.Module):
         )
 
     def diffuse(self, a_start: torch.Tensor, k: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Spoil: a_start, noise (B, pred_horizon, action_dim), k (B,) whole numbers -> a_k (B, pred_horizon, action_dim)"""
+        """Add the noise of steps 0 to k.
+
+        a_start, noise (B, pred_horizon, action_dim), k (B,) integers
+        -> a_k (B, pred_horizon, action_dim)
+        """
         ### BEGIN SOLUTION
         left = self.alpha_k_cumprod[k].view(-1, 1, 1)
         a_k = left.sqrt() * a_start + (1 - left).sqrt() * noise
@@ -147,7 +162,10 @@ class DDPM(nn.Module):
         return a_k
 
     def denoise(self, pred_epsilon: torch.Tensor, k: int, a_k: torch.Tensor) -> torch.Tensor:
-        """Restore one step: pred_epsilon, a_k (B, pred_horizon, action_dim) -> a_{k-1} (B, pred_horizon, action_dim)"""
+        """Take one step back.
+
+        pred_epsilon, a_k (B, pred_horizon, action_dim) -> a_{k-1} (B, pred_horizon, action_dim)
+        """
         ### BEGIN SOLUTION
         mu_k = (
             a_k - self.beta_k[k] / (1 - self.alpha_k_cumprod[k]).sqrt() * pred_epsilon
@@ -164,7 +182,7 @@ class DDPM(nn.Module):
 score.check("Q3.2", DDPM).points
 
 # %% [markdown]
-# A demonstrated chunk on its way to noise:
+# A demonstrated chunk with more and more noise:
 
 # %%
 # [part3/spoiling] practice
@@ -172,11 +190,12 @@ noise_scheduler = DDPM(num_timesteps=num_diffusion_iters, device=device)
 figures.spoiling(noise_scheduler, dataset)
 
 # %% [markdown]
-# ## 3 · The network that guesses the noise
+# ## 3 · The network that predicts the noise
 #
-# A U-Net along the time axis of the chunk: it halves the sixteen steps twice and doubles them again, with shortcuts across,
-# and in each block the step $k$ and the observations scale and shift the channels
-# ([FiLM, Perez et al., 2018](https://arxiv.org/abs/1709.07871)). It lies ready in `pusht/networks/unet1d.py`.
+# The network is a U-Net along the time axis of the chunk: it halves the sixteen steps twice and
+# doubles them again, with skip connections across. In each block the step $k$ and the observations
+# scale and shift the channels ([FiLM, Perez et al., 2018](https://arxiv.org/abs/1709.07871)). Its
+# code is in `pusht/networks/unet1d.py`.
 
 # %%
 # [part3/network] given
@@ -200,15 +219,19 @@ figures.unet([64, 128, 256], pred_horizon)
 # %% [markdown]
 # ### Q3.3 · The loss (15 min, medium)
 #
-# $$\mathcal{L}(\theta) = \mathbb{E}\, \big\lVert \epsilon - \epsilon_\theta(\mathbf{A}_k, k, \mathbf{O}) \big\rVert^2,$$
+# $$\mathcal{L}(\theta) = \mathbb{E}\,
+# \big\lVert \epsilon - \epsilon_\theta(\mathbf{A}_k, k, \mathbf{O}) \big\rVert^2$$
 #
-# the mean squared error between the noise that was added and the one that the network $\epsilon_\theta$ guesses from the spoilt
-# chunk, the step and the observations $\mathbf{O}$ ([Ho et al., 2020](https://arxiv.org/abs/2006.11239), equation 14).
+# is the mean squared error between the noise that was added and the noise that the network
+# $\epsilon_\theta$ predicts from the noisy chunk, the step and the observations $\mathbf{O}$ ([Ho
+# et al., 2020](https://arxiv.org/abs/2006.11239), equation 14).
 #
-# 1. Draw noise of the shape of `naction` with `torch.randn_like`, **then** a step for each sample, all steps equally likely,
-#    with `torch.randint`. (In this order your curve is the reference's, step for step.)
-# 2. Spoil the chunks with `scheduler.diffuse`.
-# 3. Ask `model(sample=…, timestep=…, global_cond=…)`; the condition is the observations, flattened from dimension 1 on.
+# 1. Draw noise of the shape of `naction` with `torch.randn_like`, **then** a step for each sample,
+#    all steps equally likely, with `torch.randint`. (In this order your curve matches the
+#    reference's step for step.)
+# 2. Add the noise to the chunks with `scheduler.diffuse`.
+# 3. Call `model(sample=…, timestep=…, global_cond=…)`; the condition is the observations, flattened
+#    from dimension 1 on.
 
 
 # %%
@@ -216,9 +239,10 @@ figures.unet([64, 128, 256], pred_horizon)
 def ddpm_loss(
     model: nn.Module, scheduler: nn.Module, nobs: torch.Tensor, naction: torch.Tensor
 ) -> torch.Tensor:
-    """Loss of a batch.
+    """Return the loss of a batch.
 
-    model(sample (B, pred_horizon, action_dim), timestep (B,), global_cond (B, obs_horizon * obs_dim)) -> noise like sample
+    model: sample (B, pred_horizon, action_dim), timestep (B,),
+        global_cond (B, obs_horizon * obs_dim) -> predicted noise (B, pred_horizon, action_dim)
     nobs (B, obs_horizon, obs_dim), naction (B, pred_horizon, action_dim) -> one number
     """
     ### BEGIN SOLUTION
@@ -240,8 +264,9 @@ score.check("Q3.3", ddpm_loss).points
 # %% [markdown]
 # ### Training
 #
-# Two things are new. The learning rate rises over the first 50 batches and falls to zero at the end, batch by batch. And
-# the weights that act are not the last ones but a moving average (*EMA*) of all, which is steadier.
+# Two things are new. The learning rate rises over the first 50 batches and falls to zero by the
+# end, updated after every batch. And the policy does not act with the last weights but with a
+# moving average (*EMA*) of all weights, which is steadier.
 
 # %%
 # [part3/train] practice
@@ -285,8 +310,9 @@ print(score.compare_losses("part3_ddpm", run.losses, dataset.demonstrations))
 #
 # ### Q3.4 · Inference (15 min, medium)
 #
-# Start from normal noise for the whole batch. For `k` from `num_diffusion_iters - 1` down to 0: ask the network for the
-# noise, take one step back with `denoise`. No gradients.
+# Start from normal noise for the whole batch. For `k` from `num_diffusion_iters - 1` down to 0:
+# predict the noise with the network, then take one step back with `denoise`. Do not record
+# gradients.
 
 
 # %%
@@ -301,7 +327,11 @@ def ddpm_inference(
     action_dim: int,
     device: torch.device,
 ) -> torch.Tensor:
-    """nobs (batch_size, obs_horizon, obs_dim) -> naction (batch_size, pred_horizon, action_dim), both scaled"""
+    """Predict chunks of actions.
+
+    nobs (batch_size, obs_horizon, obs_dim)
+    -> naction (batch_size, pred_horizon, action_dim), both scaled
+    """
     ### BEGIN SOLUTION
     with torch.no_grad():
         condition = nobs.reshape(batch_size, -1)
@@ -318,17 +348,19 @@ def ddpm_inference(
 score.check("Q3.4", ddpm_inference).points
 
 # %% [markdown]
-# Watch chunks come out of the noise, over the scene that they are for. Some go one way around, some the other.
+# Watch how chunks form out of noise, over the scene that they are for. Some go one way around the
+# T, some the other.
 
 # %%
 # [part3/denoising] practice
 figures.denoising(ema_noise_pred_net, noise_scheduler, dataset)
 
 # %% [markdown]
-# ## 5 · How well it pushes
+# ## 5 · How well the policy pushes
 #
-# The published threshold is 0.80 over ten episodes. The `test` cell at the end of this section runs thirty by the rules of the
-# grade, as in Part I, with the averaged weights in `part3_ddpm.safetensors`.
+# The published threshold is 0.80 over ten episodes. The `test` cell at the end of this section runs
+# thirty episodes by the rules of the grade, as in Part I, with the averaged weights in
+# `part3_ddpm.safetensors`.
 
 # %%
 # [part3/practice_score] practice
@@ -349,7 +381,8 @@ result = score.score_part3(
 show_video("ddpm_combined_vis.mp4", width=640)
 
 # %% [markdown]
-# And one by one. Follow the red cross, the target: how steady is it within a chunk, and how far does it jump from one to the next?
+# The same episodes one by one. Follow the red cross (the target): how steady is it within a chunk,
+# and how far does it jump from one chunk to the next?
 
 # %%
 # [part3/practice_player] practice
@@ -360,22 +393,23 @@ figures.player(result.episodes)
 score.grade_rollouts("part3_ddpm", ddpm_inference, noise_pred_net, noise_scheduler).points
 
 # %% [markdown]
-# **To think about.** A hundred passes through the network for one chunk: which of them are needed? (Part IV gets by with
-# ten.)
+# **To think about.** One chunk takes a hundred network calls: which of them are needed? (Part IV
+# gets by with ten.)
 
 # %% [markdown]
 # ## 6 · Handing in
 #
-# Where you stand: what each check of this part last said, and how far the training got.
+# Your status in this part: the last result of every check, and how far training has got.
 
 # %%
 # [part3/standing] practice
 score.show_standing()
 
 # %% [markdown]
-# The next cell packs all that is handed in into `hand_in_part3_ddpm.zip` and says what is missing in it.
-# In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S), and find the zip in this folder.
-# Nothing more is needed: what comes after it is for those who want to go further.
+# The next cell packs everything that you hand in into `hand_in_part3_ddpm.zip` and tells you if
+# something is missing. In Colab your browser saves the zip. Elsewhere, save the notebook first
+# (Ctrl+S); the zip is then written to the notebook's folder. You need nothing more than this: the
+# rest is for those who want to go further.
 
 # %%
 # [part3/hand_in] practice
@@ -384,22 +418,25 @@ score.submit()
 # %% [markdown]
 # ## 7 · Going further
 #
-# For those who want more: worth no points, and no part of what you hand in. Cells that say `extension` are yours, and each
-# is followed by its check and by something to look at.
+# This section is optional: it earns no points and is not part of what you hand in. `extension`
+# cells are yours to write, and each is followed by its check and by something to look at.
 #
 # ### E3.1 · DDIM sampling (20 min, medium)
 #
-# `denoise` has to pass through all hundred steps because each adds fresh noise.
-# [Song et al. (2021)](https://arxiv.org/abs/2010.02502) found other ways back for the *same* network, among them one that draws no
-# noise at all (*DDIM*; their equation 12 with $\sigma = 0$). A step of it first guesses the clean chunk, then spoils it again
-# with the very noise that the network saw, but only as far as step $k'$, which may lie far below $k$:
+# `denoise` has to take all hundred steps because each adds fresh noise. [Song et al.
+# (2021)](https://arxiv.org/abs/2010.02502) found other backward processes for the *same* network,
+# among them one that draws no noise at all (*DDIM*; their equation 12 with $\sigma = 0$). One step
+# of it first estimates the clean chunk and then adds the predicted noise again, but only up to step
+# $k'$, which may be far below $k$:
 #
-# $$\hat{\mathbf{A}} = \frac{\mathbf{A}_k - \sqrt{1 - \bar\alpha_k}\, \epsilon_\theta}{\sqrt{\bar\alpha_k}}, \qquad
-# \mathbf{A}_{k'} = \sqrt{\bar\alpha_{k'}}\, \hat{\mathbf{A}} + \sqrt{1 - \bar\alpha_{k'}}\, \epsilon_\theta, \qquad
+# $$\hat{\mathbf{A}} =
+# \frac{\mathbf{A}_k - \sqrt{1 - \bar\alpha_k}\, \epsilon_\theta}{\sqrt{\bar\alpha_k}}, \qquad
+# \mathbf{A}_{k'} = \sqrt{\bar\alpha_{k'}}\, \hat{\mathbf{A}} +
+# \sqrt{1 - \bar\alpha_{k'}}\, \epsilon_\theta, \qquad
 # \bar\alpha_{-1} = 1.$$
 #
-# Mind the bars again: that paper writes $\alpha$ for what is $\bar\alpha$ here. And mind the end: `k_prev = -1` stands for the
-# clean chunk.
+# Mind the bars again: that paper writes $\alpha$ for what is $\bar\alpha$ here. And mind the end:
+# `k_prev = -1` means the clean chunk.
 
 
 # %%
@@ -407,13 +444,14 @@ score.submit()
 def ddim_step(
     pred_epsilon: torch.Tensor, k: int, k_prev: int, a_k: torch.Tensor, alpha_bar: torch.Tensor
 ) -> torch.Tensor:
-    """From step k to k_prev, -1 <= k_prev < k: pred_epsilon, a_k (B, pred_horizon, action_dim), alpha_bar (num_timesteps,)
-    -> a_{k_prev} (B, pred_horizon, action_dim)"""
+    """Go from step k to step k_prev, -1 <= k_prev < k.
+
+    pred_epsilon, a_k (B, pred_horizon, action_dim), alpha_bar (num_timesteps,)
+    -> a_{k_prev} (B, pred_horizon, action_dim)
+    """
     ### BEGIN SOLUTION
-    left, left_prev = (
-        alpha_bar[k],
-        alpha_bar[k_prev] if k_prev >= 0 else torch.ones_like(alpha_bar[0]),
-    )
+    left = alpha_bar[k]
+    left_prev = alpha_bar[k_prev] if k_prev >= 0 else torch.ones_like(left)
     clean = (a_k - (1 - left).sqrt() * pred_epsilon) / left.sqrt()
     return left_prev.sqrt() * clean + (1 - left_prev).sqrt() * pred_epsilon
     ### END SOLUTION
@@ -424,18 +462,20 @@ def ddim_step(
 score.check("E3.1", ddim_step).right
 
 # %% [markdown]
-# Ten strides are 90, 80, …, 0, and after the last comes −1. Not 99, 89, …: after the hundredth step
-# $\bar\alpha_{99} = 2 \cdot 10^{-7}$ is left, and to divide by its root makes the smallest error of the guess two thousand times as
-# large. `score.try_out` rolls each number of strides out from the thirty practice starts and prints its score and how long one chunk
-# takes. The line of the hundred steps of `denoise` is what the check in section 5 found, from the same thirty starts.
+# Ten DDIM steps begin at $k$ = 90, 80, …, 0, and the last one ends at −1. They do not begin at 99,
+# 89, …: after the hundredth step only $\bar\alpha_{99} = 2 \cdot 10^{-7}$ is left, and dividing by
+# its root makes the smallest error of the prediction two thousand times as large. `score.try_out`
+# rolls the policy out with each number of steps from the thirty practice starts, and prints its
+# score and the time per chunk. The line for the hundred steps of `denoise` is the result of the
+# check in section 5, from the same thirty starts.
 
 # %%
 # [part3/e3_1_table] practice
 from pusht import receding_horizon
 
 
-class Strides(nn.Module):
-    """Network and scheduler for your `ddpm_inference`, in one: what is its k-th step is the k-th stride here."""
+class DDIM(nn.Module):
+    """Network and scheduler in one, for your `ddpm_inference`: step i is DDPM's step `steps[i]`."""
 
     def __init__(self, count):
         super().__init__()
@@ -457,8 +497,8 @@ class Strides(nn.Module):
 
 def ddim_chunks(nobs, count):
     return ddpm_inference(
-        Strides(count),
-        Strides(count),
+        DDIM(count),
+        DDIM(count),
         len(nobs),
         nobs.to(device),
         count,
@@ -475,8 +515,10 @@ for count in (10, 5, 2):
     )
 
 # %% [markdown]
-# What we found with the reference weights (shipped demonstrations, one training seed, the first 100 held-out episodes): 0.86 with
-# a hundred steps, 0.82 with ten strides (95 % interval 0.77 to 0.88), in a tenth of the time; 0.67 with five (0.59 to 0.74) and
-# 0.25 with two. From 99 on, in ten strides, it was 0.11 over 60 episodes, no better than an untrained network.
+# What we found with the reference weights (shipped demonstrations, one training seed, the first 100
+# held-out episodes): 0.86 with a hundred steps; 0.82 with ten DDIM steps (95 % interval 0.77 to
+# 0.88), in a tenth of the time; 0.67 with five (0.59 to 0.74) and 0.25 with two. With ten steps
+# that begin at 99 it was 0.11 over 60 episodes, no better than an untrained network.
 #
-# **To think about.** A DDIM chunk follows from the first noise alone. What does that make possible that `denoise` does not?
+# **To think about.** A DDIM chunk is determined by the initial noise alone. What does this make
+# possible that `denoise` does not?

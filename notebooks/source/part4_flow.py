@@ -3,10 +3,11 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
 #
-# Diffusion reaches its chunk in a hundred random steps. *Flow matching* draws a straight line from the noise to the chunk and
-# learns the velocity along it; ten steps at that velocity do. This part follows another course's rules: one observation, a chunk of
-# $K = 8$ actions, all executed, at most 300 steps an episode, numbers scaled by mean and standard deviation. And this time the
-# training loop is yours as well.
+# Diffusion reaches its chunk in a hundred random steps. *Flow matching* draws a straight line from
+# the noise to the chunk and learns the velocity along it; ten steps are enough. This part follows
+# the rules of another course: one observation, a chunk of $K = 8$ actions that are all executed, at
+# most 300 steps in an episode, and numbers scaled by mean and standard deviation. This time you
+# write the training loop as well.
 #
 # | | exercise | time |
 # |---|---|---|
@@ -16,7 +17,8 @@
 # | Q4.4 | Euler integration, then training (5 min) | 15 min |
 # | Q4.5 | the report | 45 min |
 #
-# Run the cells from top to bottom; those that say `answer` are yours. Task, demonstrations and kinds of cell are those of Part I.
+# Run the cells from top to bottom; `answer` cells are yours to write. The task, the demonstrations
+# and the kinds of cells are those of Part I.
 
 # %%
 # [part4/setup] given: fetches the kit where it is missing; running it again does no harm
@@ -28,21 +30,12 @@ import torch
 from torch import nn
 
 import score
-from pusht import (
-    BasePolicy,
-    Logger,
-    Normalizer,
-    demos,
-    evaluate_policy,
-    figures,
-    max_epochs,
-    show_video,
-)
-from pusht.tracking import read_log, run_directory
+from pusht import BasePolicy, Normalizer, demos, evaluate_policy, figures, max_epochs, show_video
+from pusht.tracking import Logger, read_log, run_directory
 from pusht.train import TrainConfig, prepare
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-seed = 1  # of the networks' first weights, the order of the batches and all noise
+seed = 1  # for the networks' first weights, the order of the batches and all noise
 state_dim, action_dim, chunk_size = 5, 2, 8
 
 # %%
@@ -53,7 +46,7 @@ state, chunk = next(iter(loader))
 print("state", tuple(state.shape), " chunk", tuple(chunk.shape))
 
 # %% [markdown]
-# The two policies of this part, and what goes in and comes out:
+# The two policies of this part, with their inputs and outputs:
 
 # %%
 # [part4/architectures] practice
@@ -62,18 +55,22 @@ figures.chunk_policies(state_dim, chunk_size, action_dim)
 # %% [markdown]
 # ## 1 · Chunks by least squares
 #
-# At time $t$ the policy sees the state $\mathbf{o}_t$ and gives a chunk $\mathbf{A}_t = (\mathbf{a}_t, \dots, \mathbf{a}_{t+K-1})$, which is
-# executed as a whole before it is asked again. The loss is that of Part I but for a factor,
+# At time $t$ the policy sees the state $\mathbf{o}_t$ and outputs a chunk
+# $\mathbf{A}_t = (\mathbf{a}_t, \dots, \mathbf{a}_{t+K-1})$, which is executed as a whole before
+# the policy is called again. The loss is that of Part I up to a factor,
 #
-# $$\mathcal{L}_{\mathrm{MSE}}(\theta) = \frac1B \sum_{j=1}^{B} \big\lVert \mathbf{A}^{(j)} - \pi_\theta(\mathbf{o}^{(j)}) \big\rVert_2^2,$$
+# $$\mathcal{L}_{\mathrm{MSE}}(\theta) = \frac1B
+# \sum_{j=1}^{B} \big\lVert \mathbf{A}^{(j)} - \pi_\theta(\mathbf{o}^{(j)}) \big\rVert_2^2,$$
 #
-# summed over the chunk and averaged over the batch; `nn.MSELoss`, which averages over the chunk too, is as welcome (the two
-# differ by the factor $2K = 16$, which Adam hardly notices).
+# summed over the chunk and averaged over the batch; `nn.MSELoss`, which averages over the chunk
+# too, is also accepted (the two differ by the factor $2K = 16$, which hardly matters to Adam).
 #
 # ### Q4.1 · The MSE policy (20 min, easy)
 #
-# 1. `__init__`: an MLP with ReLU between its layers, `hidden_dims` wide, from a state to a flattened chunk.
-# 2. `sample_actions`: states in, chunks out (`num_steps` is for the next policy: take the argument, and leave it unused).
+# 1. `__init__`: an MLP from a state to a flattened chunk, with hidden layers as wide as
+#    `hidden_dims` says and ReLU between the layers.
+# 2. `sample_actions`: states in, chunks out (`num_steps` is for the next policy: accept the
+#    argument, but do not use it).
 # 3. `compute_loss`.
 
 
@@ -118,17 +115,21 @@ score.check("Q4.1", MSEPolicy).points
 #
 # ### Q4.2 · Train (30 min, medium)
 #
-# `config` holds the settings (`config.lr`, `config.num_epochs`, …; `help(TrainConfig)` lists them). Write the loop:
+# `config` holds the settings (`config.lr`, `config.num_epochs`, …; `help(TrainConfig)` lists them).
+# Write the loop:
 #
-# 1. Adam with learning rate `config.lr`; `config.num_epochs` passes over `loader`, which yields `(state, chunk)` batches.
-# 2. Every batch is one step: loss, gradients reset, gradients computed, weights updated. Count the steps.
-# 3. Every `config.log_interval` steps: `logger.log({"train/loss": loss.item()}, step=step)`.
-# 4. Every `config.eval_interval` steps and once more at the end: `evaluate_policy(…)`, which rolls out a hundred episodes,
-#    logs `eval/mean_reward` and saves the weights.
-# 5. At the very end: `logger.dump_for_grading()`.
+# 1. Use Adam with learning rate `config.lr`, and make `config.num_epochs` passes over `loader`,
+#    which yields `(state, chunk)` batches.
+# 2. Take one step for every batch: compute the loss, reset the gradients, compute the gradients,
+#    update the weights. Count the steps.
+# 3. Every `config.log_interval` steps, call `logger.log({"train/loss": loss.item()}, step=step)`.
+# 4. Every `config.eval_interval` steps, and once more at the end, call `evaluate_policy(…)`, which
+#    rolls out a hundred episodes, logs `eval/mean_reward` and saves the weights.
+# 5. At the very end, call `logger.dump_for_grading()`.
 #
-# The arguments of `evaluate_policy` are `model, normalizer, device, chunk_size, video_size, num_video_episodes,
-# flow_num_steps, step, logger`; all but the first, `normalizer`, `step` and `logger` are in `config`.
+# The arguments of `evaluate_policy` are `model, normalizer, device, chunk_size, video_size,
+# num_video_episodes, flow_num_steps, step, logger`; all but `model`, `normalizer`, `step` and
+# `logger` are in `config`.
 
 
 # %%
@@ -136,7 +137,10 @@ score.check("Q4.1", MSEPolicy).points
 def train(
     policy: BasePolicy, loader, normalizer: Normalizer, logger: Logger, config: TrainConfig
 ) -> None:
-    """Train `policy` on the (state (B, state_dim), chunk (B, chunk_size, action_dim)) batches of `loader`."""
+    """Train `policy` on the batches of `loader`.
+
+    A batch: state (B, state_dim), chunk (B, chunk_size, action_dim).
+    """
     ### BEGIN SOLUTION
     optimizer = torch.optim.Adam(policy.parameters(), lr=config.lr)
 
@@ -178,14 +182,16 @@ score.check("Q4.2", train).points
 # %% [markdown]
 # ### Training
 #
-# 400 epochs, about five minutes. (`max_epochs` makes them fewer where `PUSHT_MAX_EPOCHS` is set, for a quick look.) The run goes into
-# a directory of its own under `exp/`: settings, the log, the weights of each evaluation and films of it.
+# Training takes 400 epochs, about five minutes. (For a quick look, set `PUSHT_MAX_EPOCHS`:
+# `max_epochs` then reduces their number.) Each run writes to a directory of its own under `exp/`:
+# the settings, the log, and the weights and films of each evaluation.
 #
-# While it trains, the mean of the losses that you logged in each epoch is drawn beside the reference, which averages over the chunk:
-# a loss that sums over it runs in parallel on the logarithmic scale, sixteen times as high. A run of this part that is cut off does
-# not go on: run its cell again, which begins a new one.
+# During training, the mean of the losses that you logged in each epoch is plotted beside the
+# reference, which averages over the chunk: a loss that sums over it runs parallel on the
+# logarithmic scale, sixteen times as high. If a run of this part is interrupted, it cannot be
+# resumed; running the cell starts again.
 #
-# The same training can be started from a terminal, on your own classes and loop:
+# You can start the same training from a terminal, with your own classes and loop:
 #
 # `python -m pusht.train part4_flow.ipynb --policy mse --num-epochs 400 --seed 1`
 
@@ -212,21 +218,25 @@ print(score.compare_losses("part4_mse", mse_logger.epoch_losses(len(loader)), de
 # %% [markdown]
 # ## 3 · Flow matching
 #
-# Draw noise $\mathbf{A}_0 \sim \mathcal{N}(0, I)$ of a chunk's shape, and a time $\tau \sim \mathcal{U}(0, 1)$. On the straight line
+# Draw noise $\mathbf{A}_0 \sim \mathcal{N}(0, I)$ of a chunk's shape, and a time
+# $\tau \sim \mathcal{U}(0, 1)$. On the straight line
 #
 # $$\mathbf{A}_\tau = \tau\, \mathbf{A} + (1 - \tau)\, \mathbf{A}_0$$
 #
-# from noise ($\tau = 0$) to the demonstrated chunk ($\tau = 1$) the velocity is $\mathbf{A} - \mathbf{A}_0$ all the way. (In Part
-# III it was the small $k$ that had little noise: here time runs the other way.) A network $v_\theta$ that sees the observation,
-# the point on the line and the time learns it by least squares ([Lipman et al., 2023](https://arxiv.org/abs/2210.02747)):
+# from noise ($\tau = 0$) to the demonstrated chunk ($\tau = 1$) the velocity is
+# $\mathbf{A} - \mathbf{A}_0$ everywhere. (In Part III small $k$ meant little noise: here time runs
+# the other way.) A network $v_\theta$ that sees the observation, the point on the line and the time
+# learns this velocity by least squares ([Lipman et al., 2023](https://arxiv.org/abs/2210.02747)):
 #
-# $$\mathcal{L}_{\mathrm{FM}}(\theta) = \frac1B \sum_{j=1}^{B} \big\lVert v_\theta(\mathbf{o}^{(j)}, \mathbf{A}^{(j)}_\tau, \tau^{(j)})
+# $$\mathcal{L}_{\mathrm{FM}}(\theta) = \frac1B
+# \sum_{j=1}^{B} \big\lVert v_\theta(\mathbf{o}^{(j)}, \mathbf{A}^{(j)}_\tau, \tau^{(j)})
 # - (\mathbf{A}^{(j)} - \mathbf{A}^{(j)}_0) \big\rVert_2^2.$$
 #
-# Many lines cross each point, and least squares learns their mean. That is no harm here: followed step by step, the mean
-# velocity field carries the noise exactly onto the distribution of the demonstrations.
+# Many lines cross at each point, and least squares learns the mean of their velocities. Here this
+# does no harm: followed step by step, the mean velocity field carries the noise exactly onto the
+# distribution of the demonstrations.
 #
-# A demonstrated chunk and noise, with the line of each of its eight actions:
+# A demonstrated chunk and noise, with the line for each of its eight actions:
 
 # %%
 # [part4/straight_lines] practice
@@ -235,18 +245,20 @@ figures.straight_lines(demonstrations, normalizer)
 # %% [markdown]
 # ### Q4.3 · The flow-matching loss (25 min, hard)
 #
-# Whatever you make in these methods, make it on the device of `state`.
+# Create every new tensor on `state.device`.
 #
-# 1. `__init__`: an MLP as in Q4.1. Its input is the state, the flattened chunk **and the time**; its output a flattened chunk.
-# 2. `velocity`: ask it.
-# 3. `compute_loss`: draw noise with `torch.randn_like`, **then** one $\tau$ for each sample with `torch.rand`; interpolate;
-#    compare `self.velocity(…)` with the velocity of the line. Summed over the chunk or averaged, as in Q4.1.
+# 1. `__init__`: an MLP as in Q4.1. Its input is the state, the flattened chunk **and the time**;
+#    its output is a flattened chunk.
+# 2. `velocity`: evaluate the MLP.
+# 3. `compute_loss`: draw noise with `torch.randn_like`, **then** one $\tau$ for each sample with
+#    `torch.rand`; interpolate; compare `self.velocity(…)` with the velocity of the line. Sum over
+#    the chunk or average, as in Q4.1.
 #
 # ### Q4.4 · Euler integration (15 min, medium)
 #
-# `sample_actions`: start from noise at $\tau = 0$ and go $n$ steps (`num_steps`) of
-# $\mathbf{A}_{\tau + 1/n} = \mathbf{A}_\tau + \frac1n\, v_\theta(\mathbf{o}, \mathbf{A}_\tau, \tau)$, the velocity being that at the
-# beginning of each step.
+# `sample_actions`: start from noise at $\tau = 0$ and take $n$ steps (`num_steps`) of
+# $\mathbf{A}_{\tau + 1/n} = \mathbf{A}_\tau + \frac1n\, v_\theta(\mathbf{o}, \mathbf{A}_\tau,
+# \tau)$, each with the velocity at its beginning.
 
 
 # %%
@@ -269,7 +281,9 @@ class FlowMatchingPolicy(BasePolicy):
         ### END SOLUTION
 
     def velocity(self, state: torch.Tensor, a_tau: torch.Tensor, tau: torch.Tensor) -> torch.Tensor:
-        """state (B, state_dim), a_tau (B, chunk_size, action_dim), tau (B,) -> velocity (B, chunk_size, action_dim)"""
+        """state (B, state_dim), a_tau (B, chunk_size, action_dim), tau (B,)
+        -> velocity (B, chunk_size, action_dim)
+        """
         ### BEGIN SOLUTION Q4.3
         return self.net(
             torch.cat([state, a_tau.flatten(start_dim=1), tau[:, None]], dim=1)
@@ -325,19 +339,20 @@ flow_logger.hand_in("part4_flow")
 print(score.compare_losses("part4_flow", flow_logger.epoch_losses(len(loader)), demonstrations))
 
 # %% [markdown]
-# Noise on its way to chunks, for the state at which the demonstrations part most clearly: where the last action of each chunk
-# lies as $\tau$ goes from 0 to 1, and the field that carries it.
+# How noise turns into chunks, in the state where the demonstrations split most clearly: the
+# position of the last action of each chunk as $\tau$ goes from 0 to 1, and the velocity field that
+# moves it.
 
 # %%
 # [part4/field] practice
 figures.velocity(flow_policy, normalizer, figures.crossroads(demonstrations))
 
 # %% [markdown]
-# ## 4 · How well they push
+# ## 4 · How well the policies push
 #
-# The next two cells run thirty practice episodes each, of at most 300 steps, with the weights in `part4_mse.safetensors` and
-# `part4_flow.safetensors`; the grade rolls out more, from other starts. The published bars are 0.5 for the MSE policy and 0.7 for
-# flow matching.
+# The next two cells run thirty practice episodes each, of at most 300 steps, with the weights in
+# `part4_mse.safetensors` and `part4_flow.safetensors`; the grade uses more episodes, from other
+# starts. The published thresholds are 0.5 for the MSE policy and 0.7 for flow matching.
 
 # %%
 # [part4/rollouts_mse] test
@@ -352,12 +367,13 @@ score.grade_rollouts("part4_flow", FlowMatchingPolicy(state_dim, action_dim, chu
 #
 # ### Q4.5 · Report (45 min)
 #
-# Draw the curves yourself, from the logs that were copied beside this notebook for you to hand in, and answer below.
-# `read_log("part4_mse_log.csv")` gives them as a list of rows, each a dict with `step` and what was logged then.
+# Plot the curves yourself and answer the questions below. Training copied the logs into this
+# folder, and they are handed in too. `read_log("part4_mse_log.csv")` returns a log as a list of
+# rows, each a dict with `step` and what was logged at that step.
 
 # %%
 # [part4/curves] answer Q4.5
-# Training steps against loss and against mean reward, for both policies.
+# Plot the loss and the mean reward against the training step, for both policies.
 ### BEGIN SOLUTION
 import matplotlib.pyplot as plt
 
@@ -374,29 +390,33 @@ plt.show()
 
 # %% [markdown]
 # <!-- [part4/report_curves] written Q4.5 -->
-# **a) What do the curves say?** Loss and reward of both policies: when did each stop getting better?
+# **a) Curves.** What do the curves show? Look at the loss and the reward of both policies: when did
+# each stop improving?
 #
 # *Your answer:*
 
 # %% [markdown]
 # <!-- [part4/report_architecture] written Q4.5 -->
-# **b) Architecture.** What are your two networks made of (how deep, how wide, what stands between the layers), and why?
+# **b) Architecture.** How are your two networks built (how deep, how wide, what is between the
+# layers), and why?
 #
 # *Your answer:*
 
 # %% [markdown]
 # <!-- [part4/report_behaviour] written Q4.5 -->
-# **c) Behaviour.** What does the flow-matching policy do that the MSE policy does not, and the other way round? Watch the films of
-# the runs (`videos/` in each run's directory under `exp/`) and the player of section 6.
+# **c) Behaviour.** What does the flow-matching policy do that the MSE policy does not, and vice
+# versa? Watch the films of the runs (`videos/` in each run's directory under `exp/`) and the player
+# of section 6.
 #
 # *Your answer:*
 
 # %% [markdown]
-# ## 6 · The policies beside each other
+# ## 6 · The policies side by side
 #
-# From what your own notebooks left in this folder: the practice scores with their intervals, and how long each policy thinks
-# about one chunk; then the same four starts under all of them, to leaf through and as a film. Stop at the moment when their ways
-# part. (Those of Parts I to III have 500 steps, those of this part 300.)
+# The next cells compare the policies that your own notebooks saved in this folder: first the
+# practice scores with their intervals, and the time that each policy takes for one chunk; then the
+# same four starts under all of the policies, in a player and as a film. Pause at the moment when
+# the policies begin to differ. (Those of Parts I to III have 500 steps, those of this part 300.)
 
 # %%
 # [part4/compare] practice
@@ -413,16 +433,17 @@ show_video(score.film_policies("four_policies.mp4"), width=640)
 # %% [markdown]
 # ## 7 · Handing in
 #
-# Where you stand: what each check of this part last said, and how far the training got.
+# Your status in this part: the last result of every check, and how far training has got.
 
 # %%
 # [part4/standing] practice
 score.show_standing()
 
 # %% [markdown]
-# The next cell packs all that is handed in into `hand_in_part4_flow.zip` and says what is missing in it.
-# In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S), and find the zip in this folder.
-# Nothing more is needed: what comes after it is for those who want to go further.
+# The next cell packs everything that you hand in into `hand_in_part4_flow.zip` and tells you if
+# something is missing. In Colab your browser saves the zip. Elsewhere, save the notebook first
+# (Ctrl+S); the zip is then written to the notebook's folder. You need nothing more than this: the
+# rest is for those who want to go further.
 
 # %%
 # [part4/hand_in] practice
@@ -431,19 +452,21 @@ score.submit()
 # %% [markdown]
 # ## 8 · Going further
 #
-# For those who want more: worth no points, and no part of what you hand in. Cells that say `extension` are yours, and each
-# is followed by its check and by something to look at.
+# This section is optional: it earns no points and is not part of what you hand in. `extension`
+# cells are yours to write, and each is followed by its check and by something to look at.
 #
 # ### E4.1 · Fewer steps, by the midpoint rule (15 min, medium)
 #
-# Euler's step trusts the velocity at its beginning all the way. The error at $\tau = 1$ shrinks in proportion to the step $h$.
-# The midpoint rule ([Runge, 1895](https://doi.org/10.1007/BF01446807)) tries half a step first and goes the whole one with the
-# velocity that it finds there:
+# An Euler step uses the velocity at its beginning all the way, and the error at $\tau = 1$ shrinks
+# in proportion to the step size $h$. The midpoint rule ([Runge,
+# 1895](https://doi.org/10.1007/BF01446807)) takes half a step first, and then takes the whole step
+# with the velocity that it finds there:
 #
-# $$\mathbf{A}_{\tau + h} = \mathbf{A}_\tau + h\, v_\theta\!\left(\mathbf{o},\ \mathbf{A}_\tau + \tfrac{h}{2}\, v_\theta(\mathbf{o}, \mathbf{A}_\tau, \tau),\
+# $$\mathbf{A}_{\tau + h} = \mathbf{A}_\tau + h\, v_\theta\!\left(\mathbf{o},\
+# \mathbf{A}_\tau + \tfrac{h}{2}\, v_\theta(\mathbf{o}, \mathbf{A}_\tau, \tau),\
 # \tau + \tfrac{h}{2}\right).$$
 #
-# It asks the network twice, and its error shrinks with $h^2$. Is that worth it, for a robot?
+# It calls the network twice, and its error shrinks with $h^2$. Is that worth it for a robot?
 
 
 # %%
@@ -451,8 +474,12 @@ score.submit()
 def midpoint_step(
     velocity, state: torch.Tensor, a_tau: torch.Tensor, tau: torch.Tensor, h: float
 ) -> torch.Tensor:
-    """velocity(state, a, tau) -> like a; state (B, state_dim), a_tau (B, chunk_size, action_dim), tau (B,)
-    -> a_{tau + h} (B, chunk_size, action_dim)"""
+    """Take one step of size h.
+
+    velocity: a function (state, a, tau) -> velocity, of the shape of a
+    state (B, state_dim), a_tau (B, chunk_size, action_dim), tau (B,)
+    -> a_{tau + h} (B, chunk_size, action_dim)
+    """
     ### BEGIN SOLUTION
     middle = a_tau + h / 2 * velocity(state, a_tau, tau)
     return a_tau + h * velocity(state, middle, tau + h / 2)
@@ -464,8 +491,9 @@ def midpoint_step(
 score.check("E4.1", midpoint_step).right
 
 # %% [markdown]
-# Both rules, with more and fewer steps, rolled out from the thirty practice starts. The midpoint's are taken by your own
-# `sample_actions`: it is handed the velocity at which a whole midpoint step moves. A midpoint step costs two of Euler's.
+# Both rules, with more and fewer steps, are rolled out from the thirty practice starts. The
+# midpoint rule reuses your `sample_actions`: we replace `velocity` by the average velocity of one
+# midpoint step. A midpoint step costs as much as two Euler steps.
 
 # %%
 # [part4/e4_1_table] practice
@@ -473,7 +501,7 @@ from pusht.chunks import chunk_policy
 
 
 class MidpointPolicy(FlowMatchingPolicy):
-    """The trained policy; its velocity is the one at which a midpoint step of length `h` moves."""
+    """The trained policy; its `velocity` is the average velocity of a midpoint step of size `h`."""
 
     def velocity(self, state, a_tau, tau):
         return (midpoint_step(super().velocity, state, a_tau, tau, self.h) - a_tau) / self.h
@@ -499,10 +527,11 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
             )
 
 # %% [markdown]
-# What we found with the reference weights (shipped demonstrations, one training seed, 500 held-out episodes, intervals of ± 0.03):
-# Euler 0.48, 0.51, 0.65, 0.67 and 0.69 with 1, 2, 5, 10 and 20 steps; midpoint 0.70, 0.71, 0.70, 0.71 and 0.72. One midpoint
-# step, two questions to the network, is worth ten or twenty of Euler's, and beyond that only the chunks get more exact, not the
-# pushing.
+# What we found with the reference weights (shipped demonstrations, one training seed, 500 held-out
+# episodes, intervals of ± 0.03): Euler 0.48, 0.51, 0.65, 0.67 and 0.69 with 1, 2, 5, 10 and 20
+# steps; midpoint 0.70, 0.71, 0.70, 0.71 and 0.72. One midpoint step, which is two network calls, is
+# worth ten or twenty Euler steps. Beyond that the chunks get more exact, but the pushing does not
+# get better.
 #
-# **To think about.** At $\tau = 0$ the noise says nothing yet about the chunk. Which chunk does a single Euler step make of it
-# then, and why does it score no better than the MSE policy?
+# **To think about.** At $\tau = 0$ the noise carries no information about the chunk yet. Which
+# chunk does a single Euler step make of it, and why does it score no better than the MSE policy?

@@ -1,38 +1,48 @@
 """The pictures that the notebooks show; each function returns an `IPython.display.Image` (see
 `pusht.figures.page`).
 
-They are loaded when the first is asked for: a notebook that is graded draws none, and matplotlib
-takes its time and 20 MB.
+They are loaded when the first is used: a graded notebook draws none, and matplotlib takes a while
+to load, and 20 MB.
 """
 
-import importlib
+from typing import TYPE_CHECKING
 
-_PLACES = {  # by module; none may have the name of a function, in whose place it would be found
-    "generative": (
-        "compare",
-        "crossroads",
-        "denoising",
-        "latent",
-        "noise_schedule",
-        "spoiling",
-        "straight_lines",
-        "two_ways",
-        "velocity",
-    ),
-    "networks": ("chunk_policies", "cvae", "residual_mlp", "unet"),
-    "page": ("stored",),
-    "playing": ("player",),
-    "world": ("chunk", "episodes", "receding_horizon", "task", "window_padding"),
-}
-_PLACE = {name: place for place, names in _PLACES.items() for name in names}
-__all__ = sorted(_PLACE)
+from pusht.lazy import attach
 
-
-def __getattr__(name):
-    if name not in _PLACE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_PLACE[name]}"), name)
-
-
-def __dir__():
-    return __all__
+if TYPE_CHECKING:
+    from pusht.figures.comparison import compare as compare
+    from pusht.figures.diffusion import denoising as denoising
+    from pusht.figures.diffusion import noise_schedule as noise_schedule
+    from pusht.figures.diffusion import spoiling as spoiling
+    from pusht.figures.flow import straight_lines as straight_lines
+    from pusht.figures.flow import velocity as velocity
+    from pusht.figures.latents import latent as latent
+    from pusht.figures.latents import two_ways as two_ways
+    from pusht.figures.modes import crossroads as crossroads
+    from pusht.figures.networks import chunk_policies as chunk_policies
+    from pusht.figures.networks import cvae as cvae
+    from pusht.figures.networks import residual_mlp as residual_mlp
+    from pusht.figures.networks import unet as unet
+    from pusht.figures.page import stored as stored
+    from pusht.figures.playing import player as player
+    from pusht.figures.table import chunk as chunk
+    from pusht.figures.table import episodes as episodes
+    from pusht.figures.table import task as task
+    from pusht.figures.timelines import receding_horizon as receding_horizon
+    from pusht.figures.timelines import window_padding as window_padding
+else:
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "comparison": ("compare",),
+            "diffusion": ("denoising", "noise_schedule", "spoiling"),
+            "flow": ("straight_lines", "velocity"),
+            "latents": ("latent", "two_ways"),
+            "modes": ("crossroads",),
+            "networks": ("chunk_policies", "cvae", "residual_mlp", "unet"),
+            "page": ("stored",),
+            "playing": ("player",),
+            "table": ("chunk", "episodes", "task"),
+            "timelines": ("receding_horizon", "window_padding"),
+        },
+    )

@@ -1,56 +1,71 @@
-"""Pictures that move in a running notebook, and that a saved notebook, a graded one or a web page
-shows as a still.
+"""Pictures with controls: they move in a running notebook; a saved notebook, a graded one or a web
+page shows a still.
 """
 
 import functools
 import html
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from IPython.display import display
 
 from pusht.figures.page import Picture
-from pusht.progress import grading, in_notebook
+from pusht.progress import in_notebook
+from pusht.run_mode import run_mode
 
 
 class Live(Picture):
-    """A still picture that, in a running notebook, has a widget under it: `widget()`, made when the
-    picture is shown.
+    """A still picture that, in a running notebook, has a widget under it.
+
+    The widget is made by `widget()` when the picture is shown.
     """
 
-    def __init__(self, image, what):
-        """image: the still, a `Picture`. what: the widget is, said where widgets are not shown."""
-        super().__init__(image.data, image.metadata["alt"], image.width, image.height)
-        self.what = what
+    def __init__(self, image: Picture, text: str) -> None:
+        """Take the still, and a text that stands for the widget where widgets are not shown."""
+        super().__init__(image.data, image.alt, image.width, image.height)
+        self.text = text
 
-    def _ipython_display_(self):
-        display(Picture(self.data, self.metadata["alt"], self.width, self.height))
-        if in_notebook() and not grading():
-            # In place of the widgets' own text, which lists all their attributes, what a page
-            # without widgets shows.
-            display(
-                {
-                    "application/vnd.jupyter.widget-view+json": {
-                        "version_major": 2,
-                        "version_minor": 0,
-                        "model_id": self.widget().model_id,
-                    },
-                    "text/plain": f"(In a running notebook: {self.what}.)",
-                },
-                raw=True,
-            )
+    def widget(self) -> Any:
+        """Return a new widget."""
+        raise NotImplementedError
+
+    def _ipython_display_(self) -> None:
+        display(Picture(self.data, self.alt, self.width, self.height))
+        if in_notebook() and run_mode().show:
+            view = {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.widget().model_id,
+            }
+            # The widgets' own text would list all their attributes.
+            bundle = {
+                "application/vnd.jupyter.widget-view+json": view,
+                "text/plain": f"(In a running notebook: {self.text}.)",
+            }
+            display(bundle, raw=True)
 
 
 class Moving(Live):
     """A picture of moments with a slider through all of them."""
 
-    def __init__(self, image, name, values, start, frame):
-        """name, values: of the slider, the strings it shows in order. start: index of the first one
-        shown.
-        frame: index -> `Picture`, drawn when it is asked for."""
+    def __init__(
+        self,
+        image: Picture,
+        name: str,
+        values: Sequence[str],
+        start: int,
+        frame: Callable[[int], Picture],
+    ) -> None:
+        """Take the still and what the slider needs.
+
+        name, values: of the slider, the strings it shows in order. start: index of the first one
+        shown. frame: function from an index to the `Picture`, called when that is shown.
+        """
         super().__init__(image, f"a slider through {name}")
         self.name, self.values, self.start, self.frame = name, values, start, functools.cache(frame)
 
-    def widget(self):
-        """The slider over the moment that it points at; arrow keys move it."""
+    def widget(self) -> Any:
+        """Return the slider over the moment that it points at; arrow keys move it."""
         import ipywidgets
 
         scene = Scene(self.frame(self.start))
@@ -66,11 +81,11 @@ class Moving(Live):
 
 
 class Scene:
-    """The widgets that show a `Picture` and, since theirs has no place for it, its alternative text
-    as a line under it.
+    """The widgets that show a `Picture` and, as a line under it, its alternative text, for which
+    the widget of an image has no place.
     """
 
-    def __init__(self, image):
+    def __init__(self, image: Picture) -> None:
         import ipywidgets
 
         self.widgets = [
@@ -84,25 +99,25 @@ class Scene:
             ipywidgets.HTML(_line(image), layout=wide(image.width)),
         ]
 
-    def show(self, image):
+    def show(self, image: Picture) -> None:
+        """Show another picture."""
         picture, line = self.widgets
         picture.value, line.value = image.data, _line(image)
 
 
-def _line(image):
-    return (
-        f'<div style="font-size: 90%; line-height: 1.4">{html.escape(image.metadata["alt"])}</div>'
-    )
+def _line(image: Picture) -> str:
+    alt = html.escape(image.alt)
+    return f'<div style="font-size: 90%; line-height: 1.4">{alt}</div>'
 
 
-def wide(pixels):
-    """The layout of a widget that is this wide, and narrower where there is no room."""
+def wide(pixels: int) -> Any:
+    """Return the layout of a widget that is this wide, and narrower where there is less room."""
     import ipywidgets
 
     return ipywidgets.Layout(width=f"{pixels}px", max_width="98%")
 
 
-def hinted(widget, hint):
-    """The widget with a hint for the mouse, which ipywidgets 7 and 8 call differently."""
+def hinted(widget: Any, hint: str) -> Any:
+    """Return the widget with a hint for the mouse, whose name differs in ipywidgets 7 and 8."""
     setattr(widget, "tooltip" if widget.has_trait("tooltip") else "description_tooltip", hint)
     return widget

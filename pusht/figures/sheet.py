@@ -1,13 +1,15 @@
-"""A sheet that shows a set of demonstrations: paths, and how long, how fast, how well and which way
-round.
+"""A sheet that shows a set of demonstrations: paths, and how long, how fast and how well the
+episodes are, and which way round they go.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from pusht.figures.page import BLUE, GREY, HEAD, INK, SMALL, WIDTH, Page
-from pusht.figures.world import paths
+from pusht.demos import Demonstrations
+from pusht.figures.page import BLUE, GREY, HEAD, INK, SMALL, Page, Picture
+from pusht.figures.table import paths
 from pusht.sim import clipped_coverage
 
 _CONTROL_DT = 0.1  # s
@@ -23,9 +25,9 @@ _EDGES = {
 class Facts:
     """What a set of E episodes is like.
 
-    lengths: (E,) [s]. speeds: of the agent at each step [px/s]. coverage: (E, 101) of the goal, at
-    each hundredth of an episode.
-    turns: (E,) how often the agent went around the block, clockwise on the screen above 0.
+    lengths: (E,) [s]. speeds: of the agent at each step [px/s].
+    coverage: (E, 101) share of the goal covered, at each hundredth of an episode.
+    turns: (E,) turns of the agent around the block, positive when clockwise on the screen.
     """
 
     lengths: np.ndarray
@@ -34,8 +36,8 @@ class Facts:
     turns: np.ndarray
 
 
-def facts(demonstrations):
-    """The `Facts` of `Demonstrations`."""
+def facts(demonstrations: Demonstrations) -> Facts:
+    """Return the `Facts` of demonstrations."""
     lengths, speeds, coverage, turns = [], [], [], []
     for i in range(demonstrations.num_episodes):
         states = demonstrations.episode(i)[0].astype(np.float64)
@@ -47,114 +49,97 @@ def facts(demonstrations):
     return Facts(np.array(lengths), np.concatenate(speeds), np.array(coverage), np.array(turns))
 
 
-def turns_around(states):
-    """How often the agent went around the block in an episode of states (T, 5), clockwise on the
-    screen above 0.
+def turns_around(states: np.ndarray) -> float:
+    """Return how often the agent went around the block in an episode of states (T, 5), positive
+    when clockwise on the screen.
     """
-    centre = states[:, 2:4] + _CENTRE * np.stack(
-        [-np.sin(states[:, 4]), np.cos(states[:, 4])], axis=1
-    )
-    away = states[:, :2] - centre
+    stem = np.stack([-np.sin(states[:, 4]), np.cos(states[:, 4])], axis=1)
+    away = states[:, :2] - (states[:, 2:4] + _CENTRE * stem)
     bearing = np.unwrap(np.arctan2(away[:, 1], away[:, 0]))
     return (bearing[-1] - bearing[0]) / (2 * np.pi)
 
 
-def same_starts(demonstrations):
-    """The episodes, by number, that set off from one and the same state: a list of lists, in order."""
-    groups = {}
+def same_starts(demonstrations: Demonstrations) -> list[list[int]]:
+    """Return the numbers of the episodes, grouped by the state that they start from, in order."""
+    groups: dict[bytes, list[int]] = {}
     for i in range(demonstrations.num_episodes):
         groups.setdefault(demonstrations.episode(i)[0][0].tobytes(), []).append(i)
     return list(groups.values())
 
 
-def demonstrations(shown, title):
-    """The sheet of `Demonstrations`: twelve of their paths, and distributions on axes that are the
-    same for every set.
-    """
+def demonstrations(shown: Demonstrations, title: str) -> Picture:
+    """Draw the sheet: twelve paths, and distributions on axes that are the same for every set."""
     of = facts(shown)
     page = Page(1030)
-    page.text(16, 26, title, size=HEAD + 2, weight="bold", ha="left")
-    page.text(
-        16, 50, f"{shown.num_episodes} episodes, {len(shown.states):,} steps", color=GREY, ha="left"
-    )
+    page.heading(16, 26, title, size=HEAD + 2)
+    page.notes(16, 50, [f"{shown.num_episodes} episodes, {len(shown.states):,} steps"])
     pairs = [ways[:2] for ways in same_starts(shown) if len(ways) > 1][:6]
-    what = "two ways from each of six starts" if len(pairs) == 6 else "twelve of them"
+    drawn = "two ways from each of six starts" if len(pairs) == 6 else "twelve of them"
     rows = np.reshape(pairs if len(pairs) == 6 else range(12), (3, 4)).tolist()
-    page.text(16, 78, what, weight="bold", ha="left")
+    page.text(16, 78, drawn, weight="bold", ha="left")
     side, gap = 160, 16
     for row, episodes in enumerate(rows):
         for column, i in enumerate(episodes):
-            paths(
-                page.scene(16 + column * (side + gap), 92 + row * (side + gap), side),
-                shown.episode(i)[0],
-            )
-    top = 92 + 3 * (side + gap)
-
-    _histogram(page, 16, top + 30, of.lengths, _EDGES["lengths"], "length, s")
-    _histogram(page, 376, top + 30, of.speeds, _EDGES["speeds"], "speed of the agent, px/s")
-    axes = _plot(page, 16, top + 230, "goal covered, along the episode")
-    along = np.linspace(0, 1, 101)
-    for share, low in ((0.9, 0.05), (0.5, 0.25)):
-        axes.fill_between(
-            along, *np.quantile(of.coverage, [low, 1 - low], axis=0), color=BLUE, alpha=0.2, lw=0
-        )
-    axes.plot(along, np.median(of.coverage, axis=0), color=BLUE, lw=1.6)
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.text(0.03, 0.92, "median, middle half and nine tenths", fontsize=SMALL * 0.72, color=GREY)
-    axes = _histogram(page, 376, top + 230, of.turns, _EDGES["turns"], "turns around the block")
-    axes.axvline(0, color=INK, lw=0.8)
+            left, top = 16 + column * (side + gap), 92 + row * (side + gap)
+            paths(page.scene(left, top, side), shown.episode(i)[0])
+    _distributions(page, 92 + 3 * (side + gap), of)
     left, right = (of.turns < 0).mean(), (of.turns > 0).mean()
-    axes.text(
-        0.03,
-        0.9,
-        f"anticlockwise\n{left:.0%}",
-        fontsize=SMALL * 0.72,
-        color=GREY,
-        transform=axes.transAxes,
-        va="top",
-    )
-    axes.text(
-        0.97,
-        0.9,
-        f"clockwise\n{right:.0%}",
-        fontsize=SMALL * 0.72,
-        color=GREY,
-        transform=axes.transAxes,
-        va="top",
-        ha="right",
-    )
     return page.image(
         f"{title}: {shown.num_episodes} episodes, {len(shown.states):,} steps. Paths over the"
-        f" table, {what}, and four plots. Median length {np.median(of.lengths):.1f} s, median speed"
-        f" of the agent {np.median(of.speeds):.0f} px/s, median share of the goal covered at the"
-        f" start {np.median(of.coverage[:, 0]):.2f} and at the end"
+        f" table, {drawn}, and four plots. Median length {np.median(of.lengths):.1f} s, median"
+        f" speed of the agent {np.median(of.speeds):.0f} px/s, median share of the goal covered at"
+        f" the start {np.median(of.coverage[:, 0]):.2f} and at the end"
         f" {np.median(of.coverage[:, -1]):.2f}; the agent goes around the block anticlockwise in"
         f" {left:.0%} of the episodes and clockwise in {right:.0%}."
     )
 
 
-def _histogram(page, left, top, values, edges, title):
-    """Axes with the shares of `values` between `edges`; what lies outside counts to the outermost."""
+def _distributions(page: Page, top: float, of: Facts) -> None:
+    _histogram(page, 16, top + 30, of.lengths, _EDGES["lengths"], "length, s")
+    _histogram(page, 376, top + 30, of.speeds, _EDGES["speeds"], "speed of the agent, px/s")
+    axes = _plot(page, 16, top + 230, "goal covered, along the episode")
+    along = np.linspace(0, 1, 101)
+    for low in (0.05, 0.25):
+        band = np.quantile(of.coverage, [low, 1 - low], axis=0)
+        axes.fill_between(along, *band, color=BLUE, alpha=0.2, lw=0)
+    axes.plot(along, np.median(of.coverage, axis=0), color=BLUE, lw=1.6)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.text(0.03, 0.92, "median, middle half and nine tenths", fontsize=SMALL * 0.72, color=GREY)
+    axes = _histogram(page, 376, top + 230, of.turns, _EDGES["turns"], "turns around the block")
+    axes.axvline(0, color=INK, lw=0.8)
+    for x, direction, share, align in [
+        (0.03, "anticlockwise", (of.turns < 0).mean(), "left"),
+        (0.97, "clockwise", (of.turns > 0).mean(), "right"),
+    ]:
+        axes.text(
+            x,
+            0.9,
+            f"{direction}\n{share:.0%}",
+            fontsize=SMALL * 0.72,
+            color=GREY,
+            transform=axes.transAxes,
+            va="top",
+            ha=align,
+        )
+
+
+def _histogram(
+    page: Page, left: float, top: float, values: np.ndarray, edges: np.ndarray, title: str
+) -> Axes:
+    """Axes with the shares of `values` between `edges`; values outside count in the outermost."""
     axes = _plot(page, left, top, title)
     share = np.histogram(np.clip(values, edges[0], edges[-1] - 1e-9), edges)[0] / len(values)
     axes.stairs(share, edges, fill=True, color=BLUE, alpha=0.75)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 0.3))
     if np.median(values):
-        axes.axvline(np.median(values), color=INK, lw=1, ls=(0, (3, 2)))
+        axes.axvline(float(np.median(values)), color=INK, lw=1, ls=(0, (3, 2)))
     return axes
 
 
-def _plot(page, left, top, title):
+def _plot(page: Page, left: float, top: float, title: str) -> Axes:
     width, height = 328, 130
     page.text(left, top - 12, title, weight="bold", ha="left")
-    axes = page.figure.add_axes(
-        (
-            (left + 26) / WIDTH,
-            1 - (top + height) / page.height,
-            (width - 26) / WIDTH,
-            height / page.height,
-        )
-    )
+    axes = page.add_axes(left + 26, top, width - 26, height)
     axes.tick_params(labelsize=SMALL * 0.72, colors=GREY)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

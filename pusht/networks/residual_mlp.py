@@ -1,5 +1,8 @@
-"""The residual MLP of part I."""
+"""The residual MLP of Part I."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import nn
 
 from pusht.networks.mlp import activation
@@ -10,15 +13,19 @@ class ResidualMLP(nn.Module):
 
     dim_list: widths of all layers, input first and output last. The hidden ones are alike and odd
         in number: the first linear layer makes one, each block two more.
-    use_layernorm: normalise before each activation inside the blocks.
+    use_layernorm: whether to normalise before each activation inside the blocks.
 
     Pre-activation blocks as in He et al., "Identity Mappings in Deep Residual Networks" (2016); the
     architecture follows Florence et al., "Implicit Behavioral Cloning" (2021).
     """
 
     def __init__(
-        self, dim_list, activation_type="Mish", out_activation_type="Identity", use_layernorm=False
-    ):
+        self,
+        dim_list: Sequence[int],
+        activation_type: str = "Mish",
+        out_activation_type: str = "Identity",
+        use_layernorm: bool = False,
+    ) -> None:
         super().__init__()
         width_in, *hidden, width_out = dim_list
         if len(hidden) % 2 == 0 or len(set(hidden)) != 1:
@@ -35,20 +42,20 @@ class ResidualMLP(nn.Module):
             activation(out_activation_type),
         )
 
-    def forward(self, x):
-        """(B, dim_list[0]) -> (B, dim_list[-1])."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, dim_list[-1]) for (B, dim_list[0])."""
         return self.layers(x)
 
 
 class _Block(nn.Module):
-    def __init__(self, width, activation_type, use_layernorm):
+    def __init__(self, width: int, activation_type: str, use_layernorm: bool) -> None:
         super().__init__()
-        layers = []
+        layers: list[nn.Module] = []
         for _ in range(2):
             if use_layernorm:
                 layers.append(nn.LayerNorm(width, eps=1e-6))
             layers += [activation(activation_type), nn.Linear(width, width)]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.layers(x)

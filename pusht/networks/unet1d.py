@@ -4,7 +4,9 @@ chunk.
 After Chi et al., "Diffusion Policy" (2023); conditioning by FiLM, Perez et al. (2018).
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -17,18 +19,18 @@ class ConditionalUnet1D(nn.Module):
     global_cond_dim: width of the condition, the flattened observations.
     diffusion_step_embed_dim: width of the embedding of the diffusion step.
     down_dims: channels on each level; every level but the last halves the horizon.
-    kernel_size, n_groups: of the convolutions and of their group norms.
+    kernel_size: of the convolutions. n_groups: of their group norms.
     """
 
     def __init__(
         self,
-        input_dim,
-        global_cond_dim,
-        diffusion_step_embed_dim=256,
-        down_dims=(256, 512, 1024),
-        kernel_size=5,
-        n_groups=8,
-    ):
+        input_dim: int,
+        global_cond_dim: int,
+        diffusion_step_embed_dim: int = 256,
+        down_dims: Sequence[int] = (256, 512, 1024),
+        kernel_size: int = 5,
+        n_groups: int = 8,
+    ) -> None:
         super().__init__()
         embed_dim, widths = diffusion_step_embed_dim, list(down_dims)
         self.diffusion_step_encoder = nn.Sequential(
@@ -38,32 +40,40 @@ class ConditionalUnet1D(nn.Module):
             nn.Linear(4 * embed_dim, embed_dim),
         )
 
-        def block(channels_in, channels_out):
+        def block(channels_in: int, channels_out: int) -> nn.Module:
             return ConditionalResidualBlock1D(
                 channels_in, channels_out, embed_dim + global_cond_dim, kernel_size, n_groups
             )
 
-        self.down_blocks = nn.ModuleList(block(i, o) for i, o in zip([input_dim] + widths, widths))
+        self.down_blocks = nn.ModuleList(
+            block(i, o) for i, o in itertools.pairwise([input_dim, *widths])
+        )
         self.downsample = nn.ModuleList(
             nn.Conv1d(w, w, 3, stride=2, padding=1) for w in widths[:-1]
         )
         self.mid_block = block(widths[-1], widths[-1])
-        # On the way up each block reads what the same level made on the way down as well.
+        # On the way up each block also reads what the same level made on the way down.
         self.up_blocks = nn.ModuleList(
-            block(2 * o, i) for i, o in reversed(list(zip(widths, widths[1:])))
+            block(2 * o, i) for i, o in reversed(list(itertools.pairwise(widths)))
         )
         self.upsample = nn.ModuleList(
             nn.ConvTranspose1d(w, w, 4, stride=2, padding=1) for w in reversed(widths[:-1])
         )
         self.final_conv = nn.Conv1d(widths[0], input_dim, 1)
 
-    def forward(self, sample, timestep, global_cond=None):
-        """sample (B, Tp, input_dim), timestep (B,) or a number, global_cond (B, global_cond_dim) ->
-        (B, Tp, input_dim).
+    def forward(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor | float,
+        global_cond: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the noise (B, Tp, input_dim) in a sample of that shape.
+
+        timestep: (B,) or a number. global_cond: (B, global_cond_dim).
         """
         x = sample.moveaxis(-1, -2)
         timestep = torch.as_tensor(timestep, device=x.device).reshape(-1)
-        # When all of the batch are at one step, as in sampling, its embedding is worked out once.
+        # When the whole batch is at one step, as in sampling, the step is embedded once.
         condition = self.diffusion_step_encoder(timestep).expand(len(x), -1)
         if global_cond is not None:
             condition = torch.cat([condition, global_cond], dim=-1)
@@ -75,7 +85,7 @@ class ConditionalUnet1D(nn.Module):
             if i < len(self.downsample):
                 x = self.downsample[i](x)
         x = self.mid_block(x, condition)
-        for block, upsample in zip(self.up_blocks, self.upsample):
+        for block, upsample in zip(self.up_blocks, self.upsample, strict=True):
             x = upsample(block(torch.cat([x, skipped.pop()], dim=1), condition))
         return self.final_conv(x).moveaxis(-1, -2)
 
@@ -85,10 +95,17 @@ class ConditionalResidualBlock1D(nn.Module):
     (FiLM).
     """
 
-    def __init__(self, in_channels, out_channels, cond_dim, kernel_size=3, n_groups=8):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        cond_dim: int,
+        kernel_size: int = 3,
+        n_groups: int = 8,
+    ) -> None:
         super().__init__()
 
-        def convolve(channels_in):
+        def convolve(channels_in: int) -> nn.Module:
             return nn.Sequential(
                 nn.Conv1d(channels_in, out_channels, kernel_size, padding=kernel_size // 2),
                 nn.GroupNorm(n_groups, out_channels),
@@ -103,8 +120,10 @@ class ConditionalResidualBlock1D(nn.Module):
             else nn.Identity()
         )
 
-    def forward(self, x, cond):
-        """x (B, in_channels, T), cond (B, cond_dim), activated -> (B, out_channels, T)."""
+    def forward(self, x: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
+        """Return (B, out_channels, T) for x (B, in_channels, T) and the condition (B, cond_dim),
+        which has passed through an activation.
+        """
         scale, shift = self.film(cond)[..., None].chunk(2, dim=1)
         return self.second(scale * self.first(x) + shift) + self.shortcut(x)
 
@@ -114,16 +133,14 @@ class SinusoidalPosEmb(nn.Module):
     2017).
     """
 
-    def __init__(self, dim):
+    def __init__(self, dim: int) -> None:
         super().__init__()
         half = dim // 2
-        self.register_buffer(
-            "frequencies",
-            torch.exp(torch.arange(half) * (-math.log(10000) / (half - 1))),
-            persistent=False,
-        )
+        frequencies = torch.exp(torch.arange(half) * (-math.log(10000) / (half - 1)))
+        self.frequencies: torch.Tensor
+        self.register_buffer("frequencies", frequencies, persistent=False)
 
-    def forward(self, x):
-        """(B,) -> (B, dim)."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, dim) for the step numbers (B,)."""
         angles = x[:, None] * self.frequencies
         return torch.cat((angles.sin(), angles.cos()), dim=-1)

@@ -1,5 +1,6 @@
 """A course: its folder, its settings, and how one is made."""
 
+import os
 import secrets
 import tomllib
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class RunSettings:
     limits: Limits = field(default_factory=Limits)
 
 
-def open_course(folder: Path | str) -> Course:
+def open_course(folder: str | os.PathLike[str]) -> Course:
     """Return the `Course` in a folder; CourseError when there is none."""
     folder = Path(folder).resolve()
     settings = folder / "course.toml"

@@ -1,1 +1,72 @@
-"""Hand-ins of the script assignment."""
+"""Submissions of the published script assignment (hw1_imitation) in place of Part IV's notebook.
+
+The rest of the kit knows them as one more `score.submission.formats.Format`. Outside the sandbox
+their files are named, counted and copied; `score.hw1.policy`, which runs and unpickles them, is
+imported by the graded kernel alone.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from score.hw1 import graded, layout
+from score.hw1.report import report
+from score.submission.archive import MB, Archive, ArchiveMember
+from score.submission.formats import Found, Substitute
+from score.submission.report import PartReport
+
+REASON = (
+    "this was a hand-in of the script assignment, whose rollouts are graded here and whose report a"
+    " person reads"
+)
+_TITLE = """## A hand-in of the script assignment
+
+The kit wrote this notebook for it: the policies are those of `exp/mse` and `exp/flow`, with the \
+code in `src/`."""
+_POLICIES = """# [part4/script] given: the policies of a hand-in of the script assignment, from \
+its src/ and exp/
+from functools import partial
+
+from score.hw1.policy import ScriptPolicy
+
+MSEPolicy, FlowMatchingPolicy = partial(ScriptPolicy, "part4_mse"), \
+partial(ScriptPolicy, "part4_flow")"""
+
+
+class ScriptFormat:
+    """The `Format` of such submissions."""
+
+    part = layout.PART
+    packed = layout.PACKED
+    packed_cap = 60 * MB  # less than a checkpoint may have, as the zip's own directory is small
+    substitute = Substitute(
+        reason=REASON,
+        remark=(
+            f"{layout.PART}.ipynb was written by the kit: {REASON};"
+            " Q4.1 to Q4.4 count as not tried."
+        ),
+        written="(The report of the script assignment: see there.)",
+        cells=(
+            ("part4-script_text", "markdown", _TITLE),
+            ("part4-script", "code", _POLICIES),
+        ),
+    )
+
+    def find(self, members: Sequence[ArchiveMember]) -> Found | None:
+        """See `score.hw1.layout.find`."""
+        return layout.find(self, members)
+
+    def recognises(self, path: str) -> bool:
+        """Say whether a path is that of code in src/."""
+        return layout.is_code(path)
+
+    def report(self, archive: Archive, found: Found, contents: Mapping[str, bytes]) -> PartReport:
+        """See `score.hw1.report.report`."""
+        return report(archive, found, contents)
+
+    def graded_files(
+        self, contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]
+    ) -> dict[str, bytes]:
+        """See `score.hw1.graded.files`."""
+        return graded.files(contents, checkpoints)
+
+
+FORMAT = ScriptFormat()

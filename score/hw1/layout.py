@@ -1,229 +1,182 @@
-"""A hand-in of the script assignment: which of a zip's files belong to it, and the one file that
-grading has of them.
+"""Which of a student's files belong to a submission of the script assignment.
 
-    exp/mse/…, exp/flow/…     run directories: models at any depth
-    (wandb/files/checkpoints/checkpoint_step_9.pkl), statistics src/hw1_imitation/*.py    the
-    student's package: what has a model.py
+    exp/mse/…, exp/flow/…     run directories, with models at any depth
+                              (wandb/files/checkpoints/checkpoint_step_9.pkl) and statistics
+    src/hw1_imitation/*.py    the student's package: the folder with a model.py
 
-Files are named, counted and copied here, nothing in them is opened. `score.hw1.policy` loads them,
-where grading keeps a kernel in a box and nowhere else.
+Files are named and counted here, and nothing in them is opened.
 """
 
-import io
 import re
-import zipfile
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from pusht.checkpoint import SUFFIX
 from score import rubric
-from score.submission.archive import MB, WANTED, is_pickle, wanted_name
+from score.submission.archive import ArchiveMember
+from score.submission.files import is_pickle
+from score.submission.formats import (
+    Format,
+    Found,
+    graded_files,  # noqa: F401, until grading imports it from there
+)
 
 PART, PACKED = "part4_flow", "part4_script.zip"
-PACKED_CAP = 60 * MB  # less than a hand-in file may have, the zip's own directory being small
 METHODS = {policy.method: policy for policy in rubric.PARTS[PART].policies}
-TOLD = (
-    "this was a hand-in of the script assignment, whose rollouts are graded here and whose report a"
-    " person reads"
-)
 
 _INSIDE = re.compile(
-    r"(?P<root>(?:.*?/)??)(?:src/(?P<code>.+)|exp/(?P<run>(?:[^/]*_)?(?P<method>mse|flow))/(?P<inside>.+))",
+    r"(?P<root>(?:.*?/)??)"
+    rf"(?:src/(?P<code>.+)|exp/(?P<run>(?:[^/]*_)?(?P<method>{'|'.join(METHODS)}))/(?P<inside>.+))",
     re.DOTALL,
 )
-_BESIDE = ("pyproject.toml", "uv.lock", "README.md")
-_CODE, _MODELS, _STATISTICS = 200, 20, 20  # files of src/, of a run directory
-_LONGEST = 200  # characters of a path in it
-_BEGUN = re.compile(r"\d{8}_\d{6}")
+_EXTRAS = ("pyproject.toml", "uv.lock", "README.md")
+_MOST_CODE = 200  # files of src/
+_MOST_MODELS = _MOST_STATISTICS = 20  # files of a run directory
+_LONGEST = 200  # characters of a path in the packed zip
+_STARTED = re.compile(r"\d{8}_\d{6}")
+
+_Row = tuple[re.Match[str], ArchiveMember]  # a path's match of _INSIDE, and whose path it is
 
 
-@dataclass(frozen=True)
-class Script:
-    """What a student's files have of the layout.
-
-    files: {name in the packed zip, as exp/mse/policy.safetensors: the entry}, models of a run the
-    likeliest first. beside: entries that belong to the layout and are not needed, such as films.
-    left: entries that are too many, with the reason.
+def find(format: Format, members: Sequence[ArchiveMember]) -> Found | None:
+    """Return what a student's files have of the layout; None where there is not both src/ and
+    exp/mse or exp/flow. Of several in different folders it is the whole one, then the newest.
     """
-
-    files: dict = field(default_factory=dict)
-    beside: list = field(default_factory=list)
-    left: list = field(default_factory=list)
-
-    def of_run(self, method):
-        """The names of what is taken of exp/mse or exp/flow."""
-        return [name for name in self.files if name.startswith(f"exp/{method}/")]
-
-    def folders(self):
-        """The run directories that are taken, as the entries' paths begin, each with its "/"."""
-        return {
-            entry.path.removesuffix(name.split("/", 2)[2])
-            for name, entry in self.files.items()
-            if name.startswith("exp/")
-        }
-
-    def __str__(self):
-        code = [name for name in self.files if name.startswith("src/")]
-        told = [f"{package(code) or 'no model.py'} among {len(code)} files of src/"]
-        for method in METHODS:
-            models = ranked_models(self.of_run(method))
-            more = f" and {len(models) - 1} more" if models[1:] else ""
-            told.append(f"{models[0]}{more}" if models else f"no model in exp/{method}")
-        return f"The script assignment's layout: {'; '.join(told)}."
-
-    def not_used(self):
-        """The same where Part IV has a notebook, which goes before it."""
-        reason = "not used beside a notebook of Part IV"
-        return Script(
-            {},
-            [*self.files.values(), *self.beside],
-            [
-                replace(entry, refusal=reason)
-                for entry in self.files.values()
-                if not wanted_name(entry.path)
-            ],
-        )
-
-
-def layout(entries):
-    """The `Script` in a student's entries, without files where there is not both src/ and exp/mse
-    or exp/flow.
-
-    Of several in different folders it is the whole one, then the newest.
-    """
-    roots = {}
-    for entry in entries:
-        if not entry.refusal and (found := _INSIDE.fullmatch(entry.path)):
-            roots.setdefault(found["root"], []).append((found, entry))
+    roots: dict[str, list[_Row]] = {}
+    for member in members:
+        if not member.rejection and (match := _INSIDE.fullmatch(member.path)):
+            roots.setdefault(match["root"], []).append((match, member))
     whole = {
         root: rows
         for root, rows in roots.items()
-        if any(_is_code(f) for f, _ in rows) and any(f["run"] for f, _ in rows)
+        if any(_is_code(match) for match, _ in rows) and any(match["run"] for match, _ in rows)
     }
     if not whole:
-        return Script()
-    root = max(
-        whole,
-        key=lambda root: (
-            len({f["method"] for f, _ in whole[root]}),
-            max(e.received for _, e in whole[root]),
-            root,
-        ),
-    )
-    return _sorted_out(
-        whole[root], [entry for entry in entries if entry.path in {root + name for name in _BESIDE}]
-    )
+        return None
 
+    def worth(root: str) -> tuple[Any, ...]:
+        methods = {match["method"] for match, _ in whole[root]}
+        return len(methods), max(member.received for _, member in whole[root]), root
 
-def names_code(path):
-    """Whether a path is of the layout's code."""
-    found = _INSIDE.fullmatch(path)
-    return bool(found) and _is_code(found)
-
-
-def _is_code(found):
-    return bool(found["code"]) and found["code"].endswith(".py")
-
-
-def _sorted_out(rows, beside):
-    code = {f"src/{found['code']}": entry for found, entry in rows if _is_code(found)}
-    script = Script(
-        {}, [*beside, *(entry for found, entry in rows if found["code"] and not _is_code(found))]
-    )
-    _take(script, code, _CODE)
-    for method in METHODS:
-        runs = {}
-        for found, entry in rows:
-            if found["method"] == method:
-                runs.setdefault(found["run"], {})[f"exp/{method}/{found['inside']}"] = entry
-        if runs:  # the one that was renamed for handing in, else the last, by the time in its name
-            name = method if method in runs else max(runs, key=_begun)
-            statistics = [
-                inside
-                for inside in runs[name]
-                if inside.endswith((".json", ".npz")) and "/wandb/" not in inside
-            ]
-            _take(
-                script,
-                {inside: runs[name][inside] for inside in ranked_models(runs[name])},
-                _MODELS,
-            )
-            _take(script, {inside: runs[name][inside] for inside in statistics}, _STATISTICS)
-            script.beside.extend(entry for run in runs.values() for entry in run.values())
-    # Where there is not room for all models, each run is to have its likeliest.
-    place = {
-        name: at
-        for method in METHODS
-        for at, name in enumerate(ranked_models(script.of_run(method)))
-    }
-    return replace(
-        script, files=dict(sorted(script.files.items(), key=lambda file: place.get(file[0], -1)))
+    root = max(whole, key=worth)
+    taken = _taken(whole[root])
+    extras = [member for member in members if member.path in {root + name for name in _EXTRAS}]
+    return Found(
+        format,
+        describe(taken.files),
+        taken.files,
+        [*extras, *taken.unused],
+        taken.left_out,
+        taken.runs,
     )
 
 
-def _begun(run):
-    """For sorting: seed_9_20260119_161512_mse before seed_10_20260120_161512_mse."""
-    return _BEGUN.findall(run)[-1:], run
+def is_code(path: str) -> bool:
+    """Say whether a path is that of code in src/."""
+    match = _INSIDE.fullmatch(path)
+    return match is not None and _is_code(match)
 
 
-def _take(script, files, most):
-    count = 0
-    for name, entry in files.items():
-        if len(name) > _LONGEST:
-            script.left.append(replace(entry, refusal="its path is too long"))
-        elif count == most:
-            script.left.append(replace(entry, refusal=f"more than {most} files of its kind"))
-        else:
-            script.files[name], count = entry, count + 1
+def in_run(names: Iterable[str], method: str) -> list[str]:
+    """Return those of the packed zip's names that are in exp/mse or exp/flow."""
+    return [name for name in names if name.startswith(f"exp/{method}/")]
 
 
-def ranked_models(names):
-    """Those of a run directory's names in which a model may be: safetensors before pickles, of each
-    the last step first.
+def ranked_models(names: Iterable[str]) -> list[str]:
+    """Return those of a run directory's names in which a model may be: safetensors before pickles,
+    of each the last step first.
     """
-    found = [name for name in names if name.endswith(SUFFIX) or is_pickle(name)]
-    return sorted(
-        found,
-        key=lambda name: (
-            not name.endswith(SUFFIX),
-            not name.endswith(f"/policy{SUFFIX}"),
-            -_step(name),
-            name,
-        ),
-    )
+    models = [name for name in names if name.endswith(SUFFIX) or is_pickle(name)]
+
+    def rank(name: str) -> tuple[Any, ...]:
+        return not name.endswith(SUFFIX), not name.endswith(f"/policy{SUFFIX}"), -_step(name), name
+
+    return sorted(models, key=rank)
 
 
-def _step(name):
-    numbers = re.findall(r"\d+", name.rpartition("/")[2].rpartition(".")[0])
-    return int(numbers[-1][-12:]) if numbers else 10**12
-
-
-def package(names):
-    """The name of the file that defines the policies: the model.py that is least deep in src/; None
-    where there is none.
+def policy_module(names: Iterable[str]) -> str | None:
+    """Return the name of the file that defines the policies: the model.py that is least deep in
+    src/; None where there is none.
     """
     found = [name for name in names if re.fullmatch(r"src/(.*/)?model\.py", name)]
     return min(found, key=lambda name: (name.count("/"), name), default=None)
 
 
-def packed(contents):
-    """The zip that grading gets of {name: bytes}: the same bytes for the same files."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(contents.items()):
-            archive.writestr(
-                zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED
-            )
-    return buffer.getvalue()
+def describe(files: Iterable[str]) -> str:
+    """Return one sentence on what is taken under these names of the packed zip."""
+    names = [*files]
+    code = [name for name in names if name.startswith("src/")]
+    found = [f"{policy_module(code) or 'no model.py'} among {len(code)} files of src/"]
+    for method in METHODS:
+        models = ranked_models(in_run(names, method))
+        more = f" and {len(models) - 1} more" if models[1:] else ""
+        found.append(f"{models[0]}{more}" if models else f"no model in exp/{method}")
+    return f"The script assignment's layout: {'; '.join(found)}."
 
 
-def part_of(name):
-    """The part that a file belongs to that collecting takes."""
-    return WANTED.get(name, PART)
+@dataclass
+class _Taken:
+    """The fields of `Found` of the same names, as they are filled."""
+
+    files: dict[str, ArchiveMember] = field(default_factory=dict)
+    unused: list[ArchiveMember] = field(default_factory=list)
+    left_out: list[ArchiveMember] = field(default_factory=list)
+    runs: dict[str, str] = field(default_factory=dict)
+
+    def take(self, files: Mapping[str, ArchiveMember], most: int) -> None:
+        """Take the first `most` of these files whose paths are not too long."""
+        count = 0
+        for name, member in files.items():
+            if len(name) > _LONGEST:
+                self.left_out.append(member.rejected("its path is too long"))
+            elif count == most:
+                self.left_out.append(member.rejected(f"more than {most} files of its kind"))
+            else:
+                self.files[name] = member
+                count += 1
 
 
-def graded_files(part):
-    """The names of the files beside its notebook that a part is graded by."""
-    return [
-        *(policy.name + SUFFIX for policy in part.policies),
-        *([PACKED] if part.name == PART else []),
-    ]
+def _taken(rows: list[_Row]) -> _Taken:
+    code = {f"src/{match['code']}": member for match, member in rows if _is_code(match)}
+    taken = _Taken(unused=[m for match, m in rows if match["code"] and not _is_code(match)])
+    taken.take(code, _MOST_CODE)
+    for method in METHODS:
+        _take_run(taken, method, [row for row in rows if row[0]["method"] == method])
+    # Where there is not room for all models, each run is to have its likeliest.
+    place = {
+        name: at
+        for method in METHODS
+        for at, name in enumerate(ranked_models(in_run(taken.files, method)))
+    }
+    taken.files = dict(sorted(taken.files.items(), key=lambda file: place.get(file[0], -1)))
+    return taken
+
+
+def _take_run(taken: _Taken, method: str, rows: list[_Row]) -> None:
+    """Take models and statistics of one run directory of a method: the one that was renamed to be
+    handed in, else the last, by the time in its name.
+    """
+    runs: dict[str, dict[str, ArchiveMember]] = {}
+    for match, member in rows:
+        runs.setdefault(match["run"], {})[f"exp/{method}/{match['inside']}"] = member
+    if not runs:
+        return
+    run = method if method in runs else max(runs, key=lambda run: (_STARTED.findall(run)[-1:], run))
+    files = runs[run]
+    statistics = [n for n in files if n.endswith((".json", ".npz")) and "/wandb/" not in n]
+    taken.take({name: files[name] for name in ranked_models(files)}, _MOST_MODELS)
+    taken.take({name: files[name] for name in statistics}, _MOST_STATISTICS)
+    taken.unused += [member for _, member in rows]
+    name, member = next(iter(files.items()))
+    if in_run(taken.files, method):
+        taken.runs[method] = member.path.removesuffix(name.removeprefix(f"exp/{method}/"))
+
+
+def _is_code(match: re.Match[str]) -> bool:
+    return bool(match["code"]) and match["code"].endswith(".py")
+
+
+def _step(name: str) -> int:
+    numbers = re.findall(r"\d+", name.rpartition("/")[2].rpartition(".")[0])
+    return int(numbers[-1][-12:]) if numbers else 10**12

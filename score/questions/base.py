@@ -1,13 +1,103 @@
-"""What the judges of all parts share."""
+"""Questions: inputs -> the student's function -> outputs -> a verdict.
+
+The methods of a question stand on two sides of a border. In practice all of them run in the
+student's process; when a notebook is graded they are divided:
+
+    in the grader             `inputs`, `judge` and what judges use: `expected`, `mistakes`, …
+    in the student's process  `call`
+
+What crosses is plain data and arrays (`score.protocol`). A judge sees `inputs` and `outputs` alone.
+Outputs may be forged, so it judges their shapes and types too. Outputs with which it raises any
+other error than `AnswerError` earn no points either, and the grader reports them.
+
+Questions keep no state: both processes have an object of their own.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 
 from score.verdict import AnswerError, call_answer
 
+Arrays = dict[str, Any]  # names -> arrays and plain data, as they cross between the processes
+Rng = np.random.Generator
+TRIALS = 3
 
-def as_array(what, tensor):
-    """A student's tensor as a float64 array; AnswerError for one that is none of real floats."""
+
+class Question(abc.ABC):
+    """One question or extension, such as "Q2.2": its inputs, the call of an answer, its judge."""
+
+    name: str
+
+    @abc.abstractmethod
+    def inputs(self, rng: Rng, trial: int) -> Arrays:
+        """Return the inputs of one trial out of `TRIALS`. Runs in the grader."""
+
+    @abc.abstractmethod
+    def call(self, answer: Any, inputs: Arrays) -> Arrays:
+        """Return what an answer makes of the inputs; AnswerError where it makes nothing.
+
+        Runs in the student's process. Answers get copies: what they do to their arguments in place
+        does not reach the judge.
+        """
+
+    @abc.abstractmethod
+    def judge(self, inputs: Arrays, outputs: Arrays) -> None:
+        """Raise AnswerError with a sentence and a hint where outputs are wrong.
+
+        Runs in the grader.
+        """
+
+    def caller(self, answer: Any) -> Callable[[Arrays], Arrays]:
+        """Return the function from inputs to what the answer makes of them."""
+
+        def call(inputs: Arrays) -> Arrays:
+            with torch.enable_grad():  # an earlier answer may have switched gradients off
+                return self.call(answer, inputs)
+
+        return call
+
+    def find_mistake(self, call: Callable[[Arrays], Arrays], rng: Rng) -> str:
+        """Return what is wrong with an answer in a sentence or two, or "" where nothing is.
+
+        call: function from inputs to outputs, in this process or across the border.
+        """
+        try:
+            for trial in range(TRIALS):
+                inputs = self.inputs(rng, trial)
+                outputs = call(inputs)
+                with torch.enable_grad():
+                    self.judge(inputs, outputs)
+        except AnswerError as error:
+            return str(error)
+        return ""
+
+
+def wrong(sentence: str, hint: str) -> AnswerError:
+    """Return the error to raise for an answer: what is wrong, and the hint that names why."""
+    return AnswerError(f"{sentence} Hint: {hint}")
+
+
+def with_hint(error: AnswerError, hint: str) -> AnswerError:
+    """Return the error with another hint."""
+    return wrong(str(error).split(" Hint: ")[0], hint)
+
+
+# For `call`, in the student's process.
+
+
+def require_tensor(what: str, value: Any, hint: str) -> torch.Tensor:
+    """Return a student's value if it is a tensor; AnswerError with this hint if it is not."""
+    if not isinstance(value, torch.Tensor):
+        raise wrong(f"{what} returned a {type(value).__name__}.", hint)
+    return value
+
+
+def as_array(what: str, tensor: Any) -> np.ndarray:
+    """Return a student's tensor as a float64 array; AnswerError if it has no real floats."""
     if not isinstance(tensor, torch.Tensor):
         raise AnswerError(f"{what} returned a {type(tensor).__name__} where a tensor is needed.")
     if not tensor.is_floating_point():
@@ -15,14 +105,27 @@ def as_array(what, tensor):
     return call_answer(what, lambda: tensor.detach().to("cpu", torch.float64).numpy())
 
 
-def mistake(got, candidates, rtol=1e-5):
-    """The hint whose value `got` equals; None when it equals none.
+def plain(value: Any) -> np.ndarray:
+    """Return what an answer hands over as a float64 array of its own."""
+    return torch.as_tensor(value).detach().to("cpu", torch.float64).numpy().copy()
 
-    candidates: hint -> the number or array (tensors as well) that this mistake gives.
+
+def gradients(
+    what: str, value: torch.Tensor, leaves: list[torch.Tensor]
+) -> list[np.ndarray] | None:
+    """Return the derivatives of the sum of a student's tensor with respect to the leaves.
+
+    None where it depends on none of them.
     """
-    for hint, value in candidates.items():
-        if np.shape(value) == np.shape(got) and np.allclose(
-            got, np.asarray(value), rtol=rtol, atol=1e-8
-        ):
-            return hint
-    return None
+    if not value.requires_grad:
+        return None
+    found = call_answer(
+        f"The gradient of {what}",
+        lambda: torch.autograd.grad(value.sum(), leaves, retain_graph=True, allow_unused=True),
+    )
+    if all(gradient is None for gradient in found):
+        return None
+    return [
+        np.zeros(leaf.shape) if gradient is None else as_array(what, gradient)
+        for leaf, gradient in zip(leaves, found, strict=True)
+    ]

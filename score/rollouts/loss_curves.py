@@ -1,36 +1,45 @@
-"""Loss curves against the reference ones: `losses/expected_*_loss.pkl` for the human
-demonstrations, `losses/shipped/` for the kit's.
+"""Loss curves beside the references: those in `losses/` for the human demonstrations, those in
+`losses/shipped/` for the kit's own.
 """
 
 import io
+import os
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pusht import demos
+from pusht import demos, resources
+from pusht.checkpoint import Checkpoint
 from score import rubric
 
-FOLDER = Path(__file__).resolve().parents[2] / "losses"
+FOLDER = resources.path("losses")
+
+Folder = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class LossReference:
-    """The reference loss of each epoch, and the band within which a curve counts as the same: low
-    <= loss <= high.
+    """The reference loss of each epoch, and the band around it: a curve with low <= loss <= high
+    counts as equal to the reference.
     """
 
-    losses: list
-    low: list
-    high: list
+    losses: list[float]
+    low: list[float]
+    high: list[float]
 
 
-def reference_loss(name, demonstrations, folder=FOLDER):
-    """The `LossReference` of a policy, such as "part1_mlp", trained on these `Demonstrations`; None
-    where the kit has none.
+def reference_loss(
+    name: str, demonstrations: demos.Demonstrations | str, folder: Folder = FOLDER
+) -> LossReference | None:
+    """Return the reference of a policy, such as "part1_mlp"; None where the kit has none.
+
+    demonstrations: those that the policy is trained on, or their fingerprint.
     """
-    policy, known = rubric.POLICIES[name], demos.name_of(demonstrations.fingerprint)
+    policy, known = rubric.POLICIES[name], _set_name(demonstrations)
     if known is None or not (path := loss_path(policy, known, folder)).exists():
         return None
     losses = load_losses(path)
@@ -38,43 +47,45 @@ def reference_loss(name, demonstrations, folder=FOLDER):
     return LossReference(losses, [low * loss for loss in losses], [high * loss for loss in losses])
 
 
-def loss_path(policy, known, folder=FOLDER):
-    """Where the reference losses of a policy trained on the "shipped" or the "human" demonstrations
-    are kept.
-    """
+def _set_name(demonstrations: demos.Demonstrations | str) -> str | None:
+    if isinstance(demonstrations, str):
+        return demos.name_of(demonstrations)
+    return demos.name_of(demonstrations.fingerprint)
+
+
+def loss_path(policy: rubric.Policy, known: str, folder: Folder = FOLDER) -> Path:
+    """Return the file of a policy's reference losses on the "shipped" or "human" demonstrations."""
     return Path(folder) / ("" if known == "human" else known) / f"expected_{policy.method}_loss.pkl"
 
 
-def epoch_losses(checkpoint):
-    """The mean loss of each epoch of a run, as the references have them: where it logged every few
-    steps, and says at which.
+def epoch_losses(checkpoint: Checkpoint) -> list[float]:
+    """Return the mean loss of each epoch of a run, as the references have them.
+
+    A run that logged every few steps says at which; any other logged once an epoch.
     """
-    steps, last, losses = (
-        checkpoint.config.get("loss_steps"),
-        checkpoint.config.get("step"),
-        checkpoint.losses,
-    )
+    losses = checkpoint.losses
+    steps, last = checkpoint.config.get("loss_steps"), checkpoint.config.get("step")
     if not (
         isinstance(steps, list)
         and len(steps) == len(losses)
         and type(last) is int
-        and all(type(s) is int and 0 <= s <= last for s in steps)
+        and all(type(step) is int and 0 <= step <= last for step in steps)
     ):
         return losses
-    epoch = np.unique(
-        [float(step * checkpoint.num_epochs // (last + 1)) for step in steps], return_inverse=True
-    )[1]
-    return (np.bincount(epoch, losses) / np.bincount(epoch)).tolist()
+    epochs = [float(step * checkpoint.num_epochs // (last + 1)) for step in steps]
+    index = np.unique(epochs, return_inverse=True)[1]
+    return (np.bincount(index, losses) / np.bincount(index)).tolist()
 
 
-def load_losses(path):
-    """A pickled list of floats; ValueError when the file holds anything else. Nothing that a pickle
-    names is ever loaded.
+def load_losses(path: Folder) -> list[float]:
+    """Return a pickled list of floats; ValueError when the file holds anything else.
+
+    Nothing that the pickle names is ever loaded.
     """
     content = Path(path).read_bytes()
     try:
         losses = _PlainUnpickler(io.BytesIO(content)).load()
-    except Exception as error:  # damaged bytes can ask for anything: a stack that is empty, more memory than there is
+    except Exception as error:  # damaged bytes can raise anything, a lack of memory included
         raise ValueError(f"{path} is not a list of losses ({error}).") from None
     if (
         not isinstance(losses, list)
@@ -86,100 +97,111 @@ def load_losses(path):
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
 @dataclass(frozen=True)
 class LossComparison:
-    """A loss curve beside the reference. `left_at` is the first epoch outside the band, None when
-    there is none.
+    """A loss curve beside the reference.
+
+    ratio: of the curve to the reference, for each block of epochs, after a division by `scale`,
+        which is more than 1 for a sum over the chunk.
+    left_at: the first epoch outside the band, None when there is none.
     """
 
     ratio: np.ndarray
     left_at: int | None
     sentence: str
+    scale: int = 1
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.sentence
 
 
-def compare_losses(name, losses, demonstrations, folder=FOLDER):
-    """Compare the mean loss of each epoch so far with the reference for these `Demonstrations`;
-    return a `LossComparison`.
+def compare_losses(
+    name: str,
+    losses: Sequence[float] | np.ndarray,
+    demonstrations: demos.Demonstrations | str,
+    folder: Folder = FOLDER,
+) -> LossComparison:
+    """Compare the mean loss of each epoch so far with the reference for these demonstrations.
 
-    From epoch `rubric.Policy.loss_from` on, counted from 0, the ratio to the reference has to stay
-    within the band. Where `loss_block` epochs count as one (losses logged now and then are noisy),
-    the means of these are compared; where a loss may be summed over the chunk, it is brought to the
-    reference's scale.
+    From the rubric's epoch `loss_from` on, counted from 0, the ratio to the reference has to stay
+    within the band. Where losses are logged now and then they are noisy, and the means of blocks
+    of `loss_block` epochs are compared. Where a loss may be a sum over the chunk, it is brought to
+    the reference's scale.
+
+    demonstrations: those that the policy was trained on, or their fingerprint.
     """
     policy, reference = rubric.POLICIES[name], reference_loss(name, demonstrations, folder)
     if reference is None:
-        known = demos.name_of(demonstrations.fingerprint)
-        return LossComparison(
-            np.array([]),
-            None,
-            (
-                f"There is no reference loss for {policy.title} to compare with: look at the"
-                " rollouts."
-                if known
-                else (
-                    "You trained on demonstrations that the kit does not know, so there is no"
-                    " reference loss to compare with: look at the rollouts, which count as always."
-                )
-            ),
-        )
+        return LossComparison(np.array([]), None, _no_reference(policy, demonstrations))
     epochs, block = min(len(losses), len(reference.losses)), policy.loss_block
-    ratio = _blocks(losses[:epochs], block) / _blocks(reference.losses[:epochs], block)
-    if len(ratio):
-        ratio /= min(
-            policy.loss_scales, key=lambda scale: abs(np.log(max(np.median(ratio), 1e-9) / scale))
-        )
-    low, high = policy.loss_band
-    outside = [
-        i * block
-        for i in range(len(ratio))
-        if i * block >= policy.loss_from and not low <= ratio[i] <= high
-    ]
-    first = -(-policy.loss_from // block)
+    ratio = _block_means(losses[:epochs], block) / _block_means(reference.losses[:epochs], block)
+    scale = _scale(policy, ratio) if len(ratio) else 1
+    ratio /= scale
+    first = -(-policy.loss_from // block)  # the first block that is compared
     if epochs <= first * block:
         return LossComparison(
             ratio,
             None,
             f"{epochs} epochs are too few to compare: train at least {first * block + 1}.",
+            scale,
         )
+    low, high = policy.loss_band
+    outside = [i for i in range(first, len(ratio)) if not low <= ratio[i] <= high]
     if not outside:
         return LossComparison(
             ratio,
             None,
             f"Your loss stays within the reference's band over {epochs} epochs "
             f"(ratio {ratio[first:].min():.2f} to {ratio[first:].max():.2f}).",
+            scale,
         )
     left = outside[0]
     return LossComparison(
         ratio,
-        left,
-        f"Your loss leaves the reference's band at epoch {left}, at {ratio[left // block]:.2f}"
-        f" times the reference. {_usual_reason(ratio[left // block :], losses[:epochs])}",
+        left * block,
+        f"Your loss leaves the reference's band at epoch {left * block}, at {ratio[left]:.2f}"
+        f" times the reference. {_usual_reason(ratio[left:], losses[:epochs])}",
+        scale,
     )
 
 
-def _blocks(losses, block):
-    """Means of each `block` losses, the last block perhaps shorter."""
+def _no_reference(policy: rubric.Policy, demonstrations: demos.Demonstrations | str) -> str:
+    if _set_name(demonstrations):
+        return (
+            f"There is no reference loss for {policy.title} to compare with: look at the rollouts."
+        )
+    return (
+        "You trained on demonstrations that the kit does not know, so there is no reference loss"
+        " to compare with: look at the rollouts, which count as always."
+    )
+
+
+def _scale(policy: rubric.Policy, ratio: np.ndarray) -> int:
+    """Return the rubric's scale that a curve is nearest to."""
+    middle = max(np.median(ratio), 1e-9)
+    return min(policy.loss_scales, key=lambda scale: abs(np.log(middle / scale)))
+
+
+def _block_means(losses: Sequence[float] | np.ndarray, block: int) -> np.ndarray:
+    """Return the means of each `block` losses; the last block may be shorter."""
     losses = np.asarray(losses, dtype=np.float64)
     return np.array([losses[i : i + block].mean() for i in range(0, len(losses), block)])
 
 
-def _usual_reason(ratio, losses):
+def _usual_reason(ratio: np.ndarray, losses: Sequence[float] | np.ndarray) -> str:
+    """Return the usual reason of a curve that leaves the band."""
     if not np.isfinite(ratio).all():
         return (
             "A loss that is not finite means that the training diverged: look at the learning rate"
             " and the loss."
         )
     middle = float(np.median(ratio))
-    if (
-        losses[-1] > 0.8 * losses[0]
-    ):  # before the next: a loss that stays is soon many times one that falls
+    # This comes before the next: a loss that stays is soon many times one that falls.
+    if losses[-1] > 0.8 * losses[0]:
         return (
             "A loss that hardly falls usually means that no gradient reaches the weights, or that"
             " the optimiser is not stepped."

@@ -1,27 +1,42 @@
-"""How each kind of policy is asked for its chunks: from what a student wrote to one function (nobs,
-batch_size) -> naction.
+"""How a policy is called: one function of observations, whatever the notebook has for it.
+
+Such a function, an `Inference`, takes nobs, a float32 tensor (B, obs_horizon, 5), and B. It returns
+naction, a float tensor (B, pred_horizon, 2). Both are normalised.
 """
 
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from score import rubric
+from score.verdict import AnswerError, call_answer
+
+Inference = Callable[[torch.Tensor, int], torch.Tensor]
+
+# A scaled action is clipped to this. Actions much further off the table make the physics overflow.
+_LARGEST = 100
 
 
-def asked(policy, answer):
-    """(model, infer) of a rubric's `policy`, from what the notebook hands over for it.
+def inference_of(policy: rubric.Policy, answer: Sequence[Any]) -> tuple[Any, Inference]:
+    """Return the network of a policy, and the `Inference` that acts with it.
 
-    answer: a policy object with sample_actions, an inference function and its network, or these two
-    and a noise scheduler. The model gets the weights of the hand-in file. infer: function (nobs (B,
-    obs_horizon, 5), B) -> naction (B, pred_horizon, 2). ValueError for any other number of things.
+    answer: what the notebook hands over: a policy object with sample_actions; or an inference
+        function and its network; or these two and a noise scheduler. Anything may be in it.
+    ValueError for any other number of things.
     """
     if not 1 <= len(answer) <= 3:
         raise ValueError(
-            f"{policy.name} is asked with {len(answer)} things: a policy object, an inference"
+            f"{policy.name} is called with {len(answer)} things: a policy object, an inference"
             " function and its network, or these two and a noise scheduler are needed."
         )
-    return (_chunks, _inference, _diffusion)[len(answer) - 1](policy, *answer)
+    return (_chunk_policy, _network, _diffusion)[len(answer) - 1](policy, *answer)
 
 
-def _inference(policy, function, model):
-    def infer(nobs, batch_size):
+def _network(policy: rubric.Policy, function: Any, model: Any) -> tuple[Any, Inference]:
+    def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
         return function(
             model=model,
             batch_size=batch_size,
@@ -33,8 +48,10 @@ def _inference(policy, function, model):
     return model, infer
 
 
-def _diffusion(policy, function, model, scheduler):
-    def infer(nobs, batch_size):
+def _diffusion(
+    policy: rubric.Policy, function: Any, model: Any, scheduler: Any
+) -> tuple[Any, Inference]:
+    def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
         return function(
             ema_model=model,
             ddpm_scheduler=scheduler,
@@ -49,12 +66,108 @@ def _diffusion(policy, function, model, scheduler):
     return model, infer
 
 
-def _chunks(policy, model):
-    def infer(nobs, batch_size):
+def _chunk_policy(policy: rubric.Policy, model: Any) -> tuple[Any, Inference]:
+    def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
         return model.sample_actions(nobs[:, -1].to(_device(model)), num_steps=rubric.FLOW_STEPS)
 
     return model, infer
 
 
-def _device(model):
+def _device(model: Any) -> torch.device | str:
     return next((weight.device for weight in model.parameters()), "cpu")
+
+
+def guarded_inference(policy: rubric.Policy, infer: Inference) -> Inference:
+    """Return a student's inference such that it returns naction as a float32 tensor on the CPU.
+
+    Whatever else it does, an exception of any kind included, becomes an AnswerError.
+    """
+
+    def guarded(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
+        # Whether gradients are switched off is for the inference question to check.
+        with torch.no_grad():
+            naction = call_answer(policy.function, infer, nobs.clone(), batch_size)
+        if not isinstance(naction, torch.Tensor) or not naction.is_floating_point():
+            kind = naction.dtype if isinstance(naction, torch.Tensor) else type(naction).__name__
+            raise AnswerError(f"{policy.function} returned {kind} where a float tensor is needed.")
+        return call_answer(policy.function, lambda: naction.detach().to("cpu", torch.float32))
+
+    return guarded
+
+
+class BatchedInference:
+    """An inference called with a whole batch, or with single observations if it serves only those.
+
+    What it returns has the policy's shape, is finite and lies in [-100, 100]; AnswerError where
+    that cannot be had. `one_by_one` says whether single observations were needed.
+    """
+
+    def __init__(self, policy: rubric.Policy, infer: Inference):
+        self.one_by_one = False
+        self._infer, self._function = infer, policy.function
+        self._shape = (policy.pred_horizon, 2)
+        self._as_batch: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def __call__(self, nobs: torch.Tensor) -> torch.Tensor:
+        """Return naction (B, pred_horizon, 2) for nobs (B, obs_horizon, 5)."""
+        if self._as_batch is None:
+            try:
+                return self._checked(nobs, len(nobs))
+            except AnswerError as error:
+                self._as_batch = self._way_to_pass_one(nobs[0], error)
+                self.one_by_one = True
+        return torch.cat([self._checked(self._as_batch(row), 1) for row in nobs])
+
+    def _way_to_pass_one(
+        self, row: torch.Tensor, batch_error: AnswerError
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        # The published loop passes (obs_horizon, 5) without a batch dimension; newer functions may
+        # rely on one.
+        for as_batch in (lambda r: r[None], lambda r: r):
+            try:
+                self._checked(as_batch(row), 1)
+                return as_batch
+            except AnswerError:
+                pass
+        raise batch_error  # the other errors may come from this way of calling alone
+
+    def _checked(self, nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
+        naction = self._infer(nobs, batch_size)
+        if naction.shape != (batch_size, *self._shape):
+            raise AnswerError(
+                f"{self._function} returned shape {tuple(naction.shape)} where"
+                f" {(batch_size, *self._shape)} is needed."
+            )
+        if not torch.isfinite(naction).all():
+            raise AnswerError(f"{self._function} returned numbers that are not finite.")
+        return naction.clamp(-_LARGEST, _LARGEST)
+
+
+def load_submission_checkpoint(policy: rubric.Policy, folder: str | os.PathLike[str]) -> Checkpoint:
+    """Return a policy's submitted checkpoint in `folder`; AnswerError where none can be used."""
+    try:
+        return load_checkpoint(os.path.join(folder, policy.name + SUFFIX), policy.normalisation)
+    except CheckpointError as error:
+        raise AnswerError(str(error)) from None
+
+
+def load_policy(
+    policy: rubric.Policy, answer: Sequence[Any], folder: str | os.PathLike[str]
+) -> tuple[Checkpoint, Inference]:
+    """Return the submitted checkpoint in `folder` and the inference of the notebook's network.
+
+    The network gets the checkpoint's weights. answer: see `inference_of`. AnswerError where the
+    checkpoint cannot be used or is another network's.
+    """
+    checkpoint = load_submission_checkpoint(policy, folder)
+    model, infer = inference_of(policy, answer)
+    if not isinstance(model, torch.nn.Module):
+        raise AnswerError(
+            f"The network is a {type(model).__name__}: an earlier cell that makes it was changed or"
+            " failed."
+        )
+    try:
+        checkpoint.restore(model)
+    except CheckpointError as error:
+        raise AnswerError(str(error)) from None
+    return checkpoint, infer

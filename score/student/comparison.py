@@ -1,90 +1,222 @@
-"""A policy tried out on practice starts, for the tables of the extensions. No grade rests on it."""
+"""Practice scores of a student's policies, kept in the folder and shown beside each other.
 
+No grade rests on them.
+"""
+
+import json
+import os
 import statistics
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from pusht.progress import grading
-from pusht.rollout import Episodes, reproducible, rollout
+from pusht import render, video
+from pusht.episodes import Episodes, reproducible, rollout
+from pusht.files import write_whole
 from pusht.sim import PushTSim, sample_start
 from score import rubric
-from score.rollouts.evaluate import bootstrap_interval, practice_seeds
-from score.student.progress import kept_scores
+from score.graded import graded
+from score.rollouts.evaluate import Score, bootstrap_interval
+from score.rollouts.policies import Inference
 
+if TYPE_CHECKING:
+    from IPython.display import Image
+
+    from pusht.figures.comparison import Result
+
+_FILMED = 4
 _TIMED = 5
+_NO_SCORE = "No policy has been scored here yet: run the last check of a part first."
+
+Folder = str | os.PathLike[str]
 
 
-def try_out(label, policy, *, obs_horizon=2, max_steps=500, remembers=False):
+def practice_seeds(seeds: range) -> range:
+    """Return the seeds of a student's own run; PUSHT_MAX_EPISODES limits them for a quick look."""
+    return seeds[: int(os.environ.get("PUSHT_MAX_EPISODES", len(seeds)))]
+
+
+# Trying a policy out, for the tables of the extensions.
+
+
+def try_out(
+    label: str,
+    policy: Callable[..., Any],
+    *,
+    obs_horizon: int = 2,
+    max_steps: int = 500,
+    remembers: bool = False,
+) -> Episodes | None:
     """Roll a policy out from the thirty practice starts, print its line of a table and return the
-    `Episodes`; None in class.
+    `Episodes`; None when graded.
 
-    The line: mean score, its 95 % interval, the share of episodes solved, how long one question to
-    the policy takes.
+    The line has the mean score, its 95 % interval, the share of episodes solved, and how long one
+    call of the policy takes.
 
-    policy: as for `pusht.rollout`; with `remembers`, a function that makes such a policy for each
-        episode, as one needs which keeps something from step to step. These run one by one, the
+    policy: as for `pusht.rollout`. With `remembers`, a function that makes such a policy for each
+        episode, for one that keeps something from step to step. These episodes run one by one, the
         others in lock-step.
     """
-    if grading():
+    if graded():
         return None
     seeds = list(practice_seeds(rubric.PRACTICE_SEEDS))
-    options = {"obs_horizon": obs_horizon, "max_steps": max_steps}
+    options: dict[str, Any] = {"obs_horizon": obs_horizon, "max_steps": max_steps}
     if remembers:
-        episodes = _joined(
-            [rollout(policy(), [seed], torch_seed=seed, **options) for seed in seeds]
-        )
+        single = [rollout(policy(), [seed], torch_seed=seed, **options) for seed in seeds]
+        episodes = _joined(single)
     else:
         episodes = rollout(policy, seeds, **options)
     scores = episodes.max_rewards
-    _tell(
+    _print_line(
         label,
         scores.mean(),
         bootstrap_interval(scores),
         episodes.successes.mean(),
-        _milliseconds(policy() if remembers else policy, seeds[0], obs_horizon),
+        _call_milliseconds(policy() if remembers else policy, seeds[0], obs_horizon),
     )
     return episodes
 
 
-def recall(label, name, folder="."):
-    """Print the same line of what the last check of a policy, such as "part3_ddpm", rolled out from
-    these starts.
-    """
-    if grading():
+def recall(label: str, name: str, folder: Folder = ".") -> None:
+    """Print the same line for a policy, such as "part3_ddpm", as its last check rolled it out."""
+    if graded():
         return
     kept = kept_scores(folder).get(name)
     if kept is None:
         print(f"{label:<24} {name} has not been scored here yet: run its last check first.")
     else:
-        _tell(label, kept["mean"], kept["interval"], kept["success"], kept["ms"])
+        _print_line(label, kept["mean"], kept["interval"], kept["success"], kept["ms"])
 
 
-def _tell(label, mean, interval, success, milliseconds):
+def _print_line(
+    label: str, mean: float, interval: tuple[float, float], success: float, milliseconds: float
+) -> None:
     low, high = interval
     print(
         f"{label:<24} {mean:.3f} (95 % interval {low:.2f} to {high:.2f}), solved {success:.0%},"
-        f" {milliseconds:.1f} ms a question"
+        f" {milliseconds:.1f} ms per call"
     )
 
 
-def _joined(single):
-    """One `Episodes` of many."""
-    return Episodes(
-        *(
-            [one for episodes in single for one in getattr(episodes, what)]
-            for what in ("seeds", "states", "actions", "rewards")
-        )
-    )
+def _joined(single: list[Episodes]) -> Episodes:
+    fields = ("seeds", "states", "actions", "rewards")
+    return Episodes(*([one for each in single for one in getattr(each, name)] for name in fields))
 
 
-def _milliseconds(policy, seed, obs_horizon):
-    sim, times = PushTSim(), []
+def _call_milliseconds(policy: Callable[..., Any], seed: int, obs_horizon: int) -> float:
+    sim = PushTSim()
     sim.reset(sample_start(seed))
     obs = np.repeat(sim.state[None, None], obs_horizon, axis=1)
-    with reproducible(0):  # on one thread, as in the rollouts
-        for _ in range(_TIMED):
+    return _milliseconds(lambda: policy(obs), _TIMED)
+
+
+def _milliseconds(call: Callable[[], Any], times: int) -> float:
+    """Return the median time of some calls, on one thread as in the rollouts."""
+    taken = []
+    for _ in range(times):
+        with reproducible(0):  # which leaves the generators as they were
             started = time.perf_counter()
-            policy(obs)
-            times.append(time.perf_counter() - started)
-    return 1000 * statistics.median(times)
+            call()
+            taken.append(time.perf_counter() - started)
+    return 1000 * statistics.median(taken)
+
+
+# The scores of the parts' last checks.
+
+
+def keep_score(score: Score, infer: Inference, nobs: torch.Tensor, folder: Folder) -> None:
+    """Write a practice `Score` to POLICY_score.json, for `compare_policies`, `compare_episodes` and
+    `film_policies`.
+
+    infer, nobs (1, obs_horizon, 5): called a few times, to measure how long one chunk takes.
+    """
+    episodes = score.episodes.first(_FILMED)
+    content = {
+        "mean": score.mean,
+        "interval": list(score.interval),
+        "success": float(score.episodes.successes.mean()),
+        "ms": _milliseconds(lambda: infer(nobs, 1), 3),
+        "seeds": [int(seed) for seed in episodes.seeds],
+        "states": [np.round(states, 5).tolist() for states in episodes.states],
+        "actions": [np.round(actions, 1).tolist() for actions in episodes.actions],
+        "rewards": [np.round(rewards, 5).tolist() for rewards in episodes.rewards],
+    }
+    write_whole(Path(folder) / f"{score.policy}_score.json", json.dumps(content))
+
+
+def kept_scores(folder: Folder) -> dict[str, dict[str, Any]]:
+    """Return what `keep_score` wrote in this folder, by policy."""
+    paths = {name: Path(folder) / f"{name}_score.json" for name in rubric.POLICIES}
+    return {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name, path in paths.items()
+        if path.exists()
+    }
+
+
+def compare_policies(folder: Folder = ".") -> "Image | None":
+    """Print the practice scores kept in `folder` and return their picture; None without any."""
+    from pusht import figures
+
+    kept = kept_scores(folder)
+    if not kept:
+        print(_NO_SCORE)
+        return None
+    for name, score in kept.items():
+        low, high = score["interval"]
+        print(
+            f"{rubric.POLICIES[name].label:<22} {score['mean']:.3f} (95 % interval {low:.2f} to"
+            f" {high:.2f}), solved {score['success']:.0%}, {score['ms']:.1f} ms a chunk"
+        )
+    return figures.compare([_result(name, score) for name, score in kept.items()])
+
+
+def _result(name: str, score: dict[str, Any]) -> "Result":
+    return {
+        "name": rubric.POLICIES[name].label,
+        "mean": score["mean"],
+        "interval": score["interval"],
+        "success": score["success"],
+        "ms": score["ms"],
+    }
+
+
+def compare_episodes(folder: Folder = ".") -> dict[str, Episodes]:
+    """Return what the kept policies did from the same starts, by label, for `pusht.figures.player`.
+
+    ValueError where none is kept.
+    """
+    kept = _some_scores(folder)
+    count = min(len(score["states"]) for score in kept.values())
+    return {rubric.POLICIES[name].label: _episodes(kept[name]).first(count) for name in kept}
+
+
+def _episodes(score: dict[str, Any]) -> Episodes:
+    arrays = (
+        [np.array(episode) for episode in score[name]] for name in ("states", "actions", "rewards")
+    )
+    return Episodes(score["seeds"], *arrays)
+
+
+def film_policies(path: Folder, folder: Folder = ".") -> Path:
+    """Write a film of the kept policies and return its path; ValueError where none is kept.
+
+    Each policy has a row, each start a column.
+    """
+    films = [
+        render.render_many(states[1:], actions=actions, size=128)
+        for score in _some_scores(folder).values()
+        for states, actions in zip(score["states"], score["actions"])
+    ]
+    return video.write_video(path, render.grid(films, columns=_FILMED))
+
+
+def _some_scores(folder: Folder) -> dict[str, dict[str, Any]]:
+    kept = kept_scores(folder)
+    if not kept:
+        raise ValueError(_NO_SCORE)
+    return kept

@@ -1,67 +1,70 @@
-"""Where a student stands: what the notebooks' checks and rollouts last said in a folder, and the
-policies beside each other.
-"""
+"""A student's progress: what the checks and rollouts of the notebooks last said in a folder."""
 
 import html
 import json
 import os
-import re
-import statistics
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any, NamedTuple
 
-import numpy as np
 from filelock import FileLock
 from IPython import get_ipython
 
-from pusht import demos, render, video
-from pusht.checkpoint import SUFFIX, CheckpointError, load_checkpoint
-from pusht.progress import grading, in_notebook
-from pusht.rollout import Episodes, reproducible
+from pusht import demos
+from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
+from pusht.files import write_whole
+from pusht.progress import in_notebook
 from score import rubric
+from score.cells import read_id
+from score.graded import graded
 from score.rollouts.loss_curves import compare_losses, epoch_losses
+from score.verdict import Verdict
 
 KEPT = "standing.json"
-_FILMED = 4
 _MARKS = {"passed": "✓", "in part": "◐", "failed": "✗", "not tried": "·", "a person": "…"}
+_HEADINGS = ("Exercise", "State", "Points", "What its last check said")
+
+Folder = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: a question or a policy's rollouts, what became of it (a key of `_MARKS`), its
-    points, what its last check said.
+    """One line: a question or a policy's rollouts, its state (a key of `_MARKS`), its points, and
+    what its last check said.
     """
 
     title: str
     state: str
     points: float
     max_points: float
-    said: str
+    message: str
 
     @property
-    def earned(self):
+    def earned(self) -> str:
+        """The points as text."""
         return f"{round(self.points, 2):g} of {self.max_points:g}"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where somebody stands: rows, sentences on each policy's training, what is still to be
-    trained, which extensions are done.
+class Progress:
+    """A student's progress: a row for all that earns points, a sentence on each policy's training,
+    the policies still to be trained, the extensions done.
     """
 
-    rows: list = field(default_factory=list)
-    training: list = field(default_factory=list)
-    to_train: list = field(default_factory=list)
-    extensions: list = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    training: list[str] = field(default_factory=list)
+    to_train: list[str] = field(default_factory=list)
+    extensions: list[str] = field(default_factory=list)
 
     @property
-    def points(self):
+    def points(self) -> float:
+        """The points so far."""
         return sum(row.points for row in self.rows)
 
-    def summary(self):
-        """The last sentences."""
+    def summary(self) -> Iterator[str]:
+        """Yield the sentences below the table."""
         person = sum(row.max_points for row in self.rows if row.state == "a person")
         reachable = sum(row.max_points for row in self.rows) - person
         yield f"Points so far: {round(self.points, 2):g} of {reachable:g}" + (
@@ -75,167 +78,159 @@ class Standing:
         if self.extensions:
             yield f"Done beyond that, for no points: {', '.join(self.extensions)}."
         yield (
-            "This is practice. The grade asks your answers with other inputs, and rolls your"
+            "This is practice. The grade checks your answers with other inputs, and rolls your"
             " policies out from other seeds."
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         width = max(len(row.title) for row in self.rows)
         lines = [
-            f"{_MARKS[row.state]} {row.title:<{width}}  {row.earned:<8}  {row.said}"
+            f"{_MARKS[row.state]} {row.title:<{width}}  {row.earned:<8}  {row.message}"
             for row in self.rows
         ]
         return "\n".join([*lines, *self.training, *self.summary()])
 
-    def as_html(self):
-        """The same as a table."""
-
-        def line(*cells, kind="td"):
-            styles = ["text-align:left;vertical-align:top;white-space:nowrap"] * 3 + [
-                "text-align:left;vertical-align:top"
-            ]
-            return (
-                "<tr>"
-                + "".join(
-                    f'<{kind} style="{s}">{html.escape(cell)}</{kind}>'
-                    for s, cell in zip(styles, cells)
-                )
-                + "</tr>"
-            )
-
-        head = line("Exercise", "State", "Points", "What its last check said", kind="th")
+    def as_html(self) -> str:
+        """Return the same as a table in HTML, in which no text is markup."""
         rows = [
-            line(row.title, f"{_MARKS[row.state]} {row.state}", row.earned, row.said)
+            (row.title, f"{_MARKS[row.state]} {row.state}", row.earned, row.message)
             for row in self.rows
         ]
+        body = "".join(_table_row("td", cells) for cells in rows)
         training = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.training)
         summary = "<br>".join(html.escape(sentence) for sentence in self.summary())
-        return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table><ul>{training}</ul><p>{summary}</p>"
+        return (
+            f"<table><thead>{_table_row('th', _HEADINGS)}</thead><tbody>{body}</tbody></table>"
+            f"<ul>{training}</ul><p>{summary}</p>"
+        )
 
 
-def show_standing(part=None, folder="."):
-    """Show how every question and policy stands: a table in a notebook, plain text elsewhere.
-    Nothing is checked anew.
+def _table_row(tag: str, cells: tuple[str, ...]) -> str:
+    style = "text-align:left;vertical-align:top"
+    styles = [f"{style};white-space:nowrap"] * (len(cells) - 1) + [style]
+    columns = [
+        f'<{tag} style="{style}">{html.escape(cell)}</{tag}>' for style, cell in zip(styles, cells)
+    ]
+    return f"<tr>{''.join(columns)}</tr>"
 
-    part: a name such as "part1_mlp"; otherwise the notebook's that this is called in, and all parts
-    where it is none's.
-    folder: where the checks, the hand-in files and the practice scores are.
+
+def show_standing(part: str | None = None, folder: Folder = ".") -> None:
+    """Show the progress in every question and policy: a table in a notebook, text elsewhere.
+
+    Nothing is checked anew, and nothing is shown when graded.
+
+    part: a name such as "part1_mlp"; by default the part whose notebook calls this, or all parts
+        where no part's notebook does.
+    folder: where the checks' results, the checkpoints and the practice scores are.
     """
-    if grading():
+    if graded():
         return
     part = part or own_part()
     if part not in (None, *rubric.PARTS):
         raise ValueError(f"There is no part {part!r}: name one of {', '.join(rubric.PARTS)}.")
-    standing = standing_in(folder, [part] if part else rubric.PARTS)
+    progress = read_progress(folder, [part] if part else rubric.PARTS)
     if in_notebook():
         from IPython.display import publish_display_data
 
-        publish_display_data({"text/plain": str(standing), "text/html": standing.as_html()})
+        publish_display_data({"text/plain": str(progress), "text/html": progress.as_html()})
     else:
-        print(standing)
+        print(progress)
 
 
-def standing_in(folder, parts):
-    """The `Standing` in a folder, in the parts of these names."""
-    kept, standing = _verdicts(folder), Standing()
+def own_part() -> str | None:
+    """Return the name of the part whose notebook runs this, by the markers of the cells that ran.
+
+    None elsewhere.
+    """
+    cells = get_ipython().history_manager.input_hist_raw if in_notebook() else []
+    ids = filter(None, (read_id(cell.lstrip()) for cell in reversed(cells)))
+    prefix = next(ids, "").partition("/")[0]
+    return next((name for name in rubric.PARTS if prefix and name.startswith(prefix)), None)
+
+
+def read_progress(folder: Folder, parts: Iterable[str]) -> Progress:
+    """Return the `Progress` that a folder holds, in the parts of these names."""
+    kept, progress = _kept_verdicts(folder), Progress()
     for part in (rubric.PARTS[name] for name in parts):
-        titles = [(q.name, f"{q.name} {q.title}", q.points) for q in part.questions]
-        titles += [
-            (policy.name, f"{policy.title} rollouts", policy.points) for policy in part.policies
-        ]
-        standing.rows.extend(_row(title, points, kept.get(key)) for key, title, points in titles)
-        standing.rows.extend(
-            Row(f"{w.name} {w.title}", "a person", 0.0, w.points, "Answered in words.")
-            for w in part.written
+        for question in part.questions:
+            title = f"{question.name} {question.title}"
+            progress.rows.append(_row(title, question.points, kept.get(question.name)))
+        for policy in part.policies:
+            progress.rows.append(_row(policy.rollouts_title, policy.points, kept.get(policy.name)))
+        progress.rows.extend(
+            Row(f"{q.name} {q.title}", "a person", 0.0, q.points, "Answered in words.")
+            for q in part.written
         )
-        standing.extensions.extend(
-            f"{e.name} {e.title}" for e in part.extensions if e.name in kept and kept[e.name][0]
+        progress.extensions.extend(
+            f"{e.name} {e.title}" for e in part.extensions if e.name in kept and kept[e.name].points
         )
         for policy in part.policies:
             sentence, missing = _training(policy, folder)
-            standing.training.append(sentence)
-            standing.to_train.extend([missing] if missing else [])
-    return standing
+            progress.training.append(sentence)
+            progress.to_train.extend([missing] if missing else [])
+    return progress
 
 
-def _row(title, max_points, verdict):
-    if verdict is None:
+class _KeptVerdict(NamedTuple):
+    points: float
+    sentence: str
+    when: str
+
+
+def _row(title: str, max_points: float, kept: _KeptVerdict | None) -> Row:
+    if kept is None:
         return Row(title, "not tried", 0.0, max_points, "Not tried yet: run its check.")
-    points, sentence, checked = verdict
-    state = "passed" if points >= max_points else "in part" if points > 0 else "failed"
-    return Row(
-        title,
-        state,
-        min(max(points, 0.0), max_points),
-        max_points,
-        f"{sentence} (Checked {checked}.)",
-    )
+    full, some = kept.points >= max_points, kept.points > 0
+    state = "passed" if full else "in part" if some else "failed"
+    points = min(max(kept.points, 0.0), max_points)
+    return Row(title, state, points, max_points, f"{kept.sentence} (Checked {kept.when}.)")
 
 
-def _training(policy, folder):
-    """(a sentence on a policy's training, what is missing of it: "" for nothing)."""
+def _training(policy: rubric.Policy, folder: Folder) -> tuple[str, str]:
+    """Return a sentence on a policy's training, and what of it is missing ("" for nothing)."""
     try:
         checkpoint = load_checkpoint(Path(folder) / (policy.name + SUFFIX), policy.normalisation)
     except CheckpointError as error:
         return f"{policy.title}: {error}", policy.name
-    losses = epoch_losses(checkpoint)
+    losses, extent = epoch_losses(checkpoint), training_extent(checkpoint)
     known = demos.name_of(checkpoint.demonstrations)
-    compared = compare_losses(
-        policy.name, losses, SimpleNamespace(fingerprint=checkpoint.demonstrations)
-    )
+    compared = compare_losses(policy.name, losses, checkpoint.demonstrations)
     sentence = (
-        f"{policy.title}: {trained(checkpoint)} on {f'the {known}' if known else 'unknown'}"
-        f" demonstrations. {compared}"
+        f"{policy.title}: {extent} on {f'the {known}' if known else 'unknown'} demonstrations."
+        f" {compared}"
     )
-    return sentence, (
-        f"{policy.name} ({trained(checkpoint)})" if len(losses) < checkpoint.num_epochs else ""
-    )
+    return sentence, f"{policy.name} ({extent})" if len(losses) < checkpoint.num_epochs else ""
 
 
-def trained(checkpoint):
-    """How far a hand-in file was trained, in a few words."""
+def training_extent(checkpoint: Checkpoint) -> str:
+    """Return how far a checkpoint was trained, such as "300 of 300 epochs"."""
     if not checkpoint.num_epochs:
         return f"{len(checkpoint.losses)} losses logged"
     return f"{len(epoch_losses(checkpoint))} of {checkpoint.num_epochs} epochs"
 
 
-def own_part():
-    """The name of the part whose notebook runs this, by the markers of the cells that ran in it;
-    None elsewhere.
-    """
-    cells = get_ipython().history_manager.input_hist_raw if in_notebook() else []
-    found = next(
-        filter(None, (re.match(r"\s*# \[(part\d)/", cell) for cell in reversed(cells))), None
-    )
-    return next((name for name in rubric.PARTS if found and name.startswith(found[1])), None)
+def keep_verdict(key: str, verdict: Verdict, folder: Folder = ".") -> None:
+    """Keep a check's verdict on a question or a policy in standing.json, for `show_standing`.
 
-
-def keep_verdict(key, verdict, folder="."):
-    """Keep what a check said of a question or a policy, for `show_standing`: in standing.json, in
-    place of what it said before.
+    It takes the place of the check's last verdict.
     """
     path = Path(folder) / KEPT
+    record = {
+        "points": verdict.points,
+        "sentence": verdict.sentence[:1000],
+        "time": time.time(),
+    }
     try:
-        with FileLock(
-            path.with_name(f".{KEPT}.lock"), timeout=10
-        ):  # two notebooks may be at work in one folder
-            kept = _read(path) | {
-                key: {
-                    "points": verdict.points,
-                    "sentence": verdict.sentence[:1000],
-                    "time": time.time(),
-                }
-            }
-            part = Path(f"{path}.part")
-            part.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-            os.replace(part, path)
+        # Two notebooks may be at work in one folder.
+        with FileLock(path.with_name(f".{KEPT}.lock"), timeout=10):
+            write_whole(path, json.dumps(_read(path) | {key: record}, indent=1))
     except (OSError, NotImplementedError):
-        # a folder that cannot be written to: the check has been shown, and that it is not kept is
-        # seen in the table
-        pass
+        # The folder cannot be written to. The verdict is shown all the same, and the table of
+        # progress says that the check was not tried.
+        return
 
 
-def _read(path):
+def _read(path: Path) -> dict[str, Any]:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return kept if isinstance(kept, dict) else {}
@@ -243,112 +238,13 @@ def _read(path):
         return {}  # not there yet, or damaged: what is checked from now on is kept
 
 
-def _verdicts(folder):
-    """{question or policy: (points, sentence, when)} of those kept that can be read."""
+def _kept_verdicts(folder: Folder) -> dict[str, _KeptVerdict]:
+    """Return the kept verdicts that can be read, by question or policy."""
     found = {}
     for key, kept in _read(Path(folder) / KEPT).items():
         try:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(kept["time"])))
-            found[key] = float(kept["points"]), str(kept["sentence"]), when
+            found[key] = _KeptVerdict(float(kept["points"]), str(kept["sentence"]), when)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             continue
     return found
-
-
-def keep_score(score, infer, nobs, folder):
-    """Write policy_score.json: what `compare_policies`, `compare_episodes` and `film_policies` show
-    of a practice `Score`.
-
-    infer, nobs (1, obs_horizon, 5): asked a few times, to tell how long the policy thinks about one
-    chunk.
-    """
-    episodes = score.episodes.first(_FILMED)
-    content = {
-        "mean": score.mean,
-        "interval": list(score.interval),
-        "success": float(score.episodes.successes.mean()),
-        "ms": 1000 * statistics.median(_seconds(infer, nobs) for _ in range(3)),
-        "seeds": [int(seed) for seed in episodes.seeds],
-        "states": [np.round(states, 5).tolist() for states in episodes.states],
-        "actions": [np.round(actions, 1).tolist() for actions in episodes.actions],
-        "rewards": [np.round(rewards, 5).tolist() for rewards in episodes.rewards],
-    }
-    path = Path(folder) / f"{score.policy}_score.json"
-    part = Path(f"{path}.part")
-    part.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(part, path)
-
-
-def _seconds(infer, nobs):
-    with reproducible(0):  # on one thread, and leaving the generators as they were
-        started = time.perf_counter()
-        infer(nobs, 1)
-        return time.perf_counter() - started
-
-
-def compare_policies(folder="."):
-    """Print the practice scores kept in `folder` and return their picture, an
-    `IPython.display.Image`; None without any.
-    """
-    from pusht import figures
-
-    kept = kept_scores(folder)
-    if not kept:
-        print("No policy has been scored here yet: run the last check of a part first.")
-        return None
-    for name, score in kept.items():
-        low, high = score["interval"]
-        print(
-            f"{rubric.POLICIES[name].label:<22} {score['mean']:.3f} (95 % interval {low:.2f} to"
-            f" {high:.2f}), solved {score['success']:.0%}, {score['ms']:.1f} ms a chunk"
-        )
-    return figures.compare(
-        [{"name": rubric.POLICIES[name].label, **score} for name, score in kept.items()]
-    )
-
-
-def compare_episodes(folder="."):
-    """What the kept policies did from the same starts, {label: `Episodes`}, for
-    `pusht.figures.player`.
-    """
-    kept = kept_scores(folder)
-    if not kept:
-        raise ValueError("No policy has been scored here yet: run the last check of a part first.")
-    count = min(len(score["states"]) for score in kept.values())
-    return {
-        rubric.POLICIES[name].label: (
-            Episodes(
-                score["seeds"],
-                *(
-                    [np.array(each) for each in score[what]]
-                    for what in ("states", "actions", "rewards")
-                ),
-            ).first(count)
-        )
-        for name, score in kept.items()
-    }
-
-
-def film_policies(path, folder="."):
-    """Write a film of the kept policies, a row each, the same starts in the columns; return its
-    path.
-    """
-    kept = kept_scores(folder)
-    if not kept:
-        raise ValueError("No policy has been scored here yet: run the last check of a part first.")
-    films = [
-        render.render_many(states[1:], actions=actions, size=128)
-        for score in kept.values()
-        for states, actions in zip(score["states"], score["actions"])
-    ]
-    return video.write_video(path, render.grid(films, columns=_FILMED))
-
-
-def kept_scores(folder):
-    """{policy: what `keep_score` kept of it} of those that have been scored in this folder."""
-    paths = {name: Path(folder) / f"{name}_score.json" for name in rubric.POLICIES}
-    return {
-        name: json.loads(path.read_text(encoding="utf-8"))
-        for name, path in paths.items()
-        if path.exists()
-    }

@@ -15,14 +15,15 @@ import torch
 
 from pusht import PushTStateDataset, demos
 from pusht.checkpoint import Checkpoint, CheckpointError
-from pusht.chunks import Normalizer, PushtChunkDataset, as_range
+from pusht.chunks import PushtChunkDataset
 from pusht.demos import Demonstrations
-from pusht.rollout import reproducible
+from pusht.episodes import reproducible
+from pusht.normalisation import Normalizer
 from score import rubric
 from score.course.tools.reference import answer_of, run_solution
-from score.rollouts.evaluate import Score, called, score_policy
+from score.rollouts.evaluate import Score, score_policy
 from score.rollouts.loss_curves import epoch_losses
-from score.rollouts.policies import asked
+from score.rollouts.policies import guarded_inference, inference_of
 from score.verdict import AnswerError
 
 Infer = Callable[[torch.Tensor, int], torch.Tensor]
@@ -58,7 +59,7 @@ def flags(policy: rubric.Policy, checkpoint: Checkpoint, score: Score, infer: In
     if policy.method not in AGAIN:
         return []
     names = solution(rubric.part_of(policy).name)
-    model, own_infer = asked(policy, answer_of(names, policy))
+    model, own_infer = inference_of(policy, answer_of(names, policy))
     try:
         checkpoint.restore(model)
     except CheckpointError:
@@ -92,8 +93,8 @@ def _better_than_its_weights(
     episodes = score.episodes.first(count)
     own = score_policy(
         replace(policy, max_steps=steps),
-        called(policy, own_infer),
-        as_range(checkpoint.stats),
+        guarded_inference(policy, own_infer),
+        checkpoint.stats,
         episodes.seeds,
     )
     theirs = float(np.mean([rewards[:steps].max() for rewards in episodes.rewards]))
@@ -160,7 +161,7 @@ def _chunk_error(
         chunks = infer(dataset.states[batch][:, None], _BATCH)
         if chunks.shape != dataset.chunks[batch].shape:
             raise AnswerError(
-                f"{policy.asked} returned shape {tuple(chunks.shape)} for {_BATCH} observations."
+                f"{policy.function} returned shape {tuple(chunks.shape)} for {_BATCH} observations."
             )
         errors.append((chunks - dataset.chunks[batch]).square().mean().item())
     return float(np.mean(errors))

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from pusht import resources
 from score import rubric
 from score.cells import read_marker
 from score.course.grading.sanitise import read_notebook
 from score.course.settings import RunSettings
-
-ROOT = Path(__file__).resolve().parents[3]
+from score.submission import formats
 
 # The kit's files on which the episodes of a policy depend, and those on which a result does.
 ROLLOUT_CODE = (
@@ -29,15 +29,17 @@ ROLLOUT_CODE = (
     "score/rollouts/policies.py",
     "score/rollouts/evaluate.py",
     "score/protocol.py",
-    "score/hw1/*.py",
+    "score/student/rollouts.py",
+    *formats.SOURCES,
     "score/course/grading/question_server.py",
 )
 GRADING_CODE = (
     *ROLLOUT_CODE,
     "score/__init__.py",
     "score/cells.py",
+    "score/graded.py",
     "score/verdict.py",
-    "score/questions/*.py",
+    "score/questions/**/*.py",
     "score/rollouts/*.py",
     "score/student/*.py",
     "score/course/grading/audit.py",
@@ -119,12 +121,13 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def files_of(patterns: Iterable[str]) -> dict[str, Path]:
-    """Return the kit's files that patterns name, by their names in the repository; ValueError for a
-    pattern that names none.
+    """Return the kit's files that patterns name, by their names, in order of these.
+
+    ValueError for a pattern that names no file.
     """
     found: dict[str, Path] = {}
     for pattern in patterns:
-        matched = {path.relative_to(ROOT).as_posix(): path for path in ROOT.glob(pattern)}
+        matched = dict(resources.find(pattern))
         if not matched:
             raise ValueError(f"{pattern} names no file of the kit: a key would not depend on it.")
         found |= matched

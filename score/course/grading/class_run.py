@@ -33,7 +33,7 @@ from score.course.nbgrader import configuration, gradebook
 from score.course.report.tables import ClassVerdicts
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings
-from score.hw1.layout import PACKED
+from score.submission.formats import needs_sandbox
 
 _SCRATCH = "pusht-grading-"
 _OpenExecutor = Callable[[], AbstractContextManager[Executor]]
@@ -182,7 +182,7 @@ class _Plan:
             return True
         # The pickles of a script assignment are loaded in a sandbox alone.
         return (
-            PACKED in submission
+            any(map(needs_sandbox, submission))
             and known.sandbox == levels.LEVELS[-1].name
             and levels.strictest() is not levels.LEVELS[-1]
         )

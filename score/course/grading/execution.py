@@ -23,7 +23,7 @@ from score.course.grading.sanitise import check_id
 from score.course.sandbox import levels
 from score.course.sandbox.kernel import SandboxedKernel, folder_for_sockets
 from score.course.settings import RunSettings
-from score.hw1.layout import PACKED, graded_files
+from score.submission.formats import graded_files, needs_sandbox
 from score.verdict import MIME, Verdict
 
 _OUTPUT_LINES, _TRACEBACK_LINES = 1000, 100  # of a cell in the graded notebook
@@ -108,7 +108,9 @@ def _files(folder: Path, part: rubric.Part, level: levels.Level) -> list[Path]:
     script assignment are not.
     """
     files = usable_files(folder, part)
-    return [file for file in files if file.name != PACKED or level is not levels.LEVELS[-1]]
+    return [
+        file for file in files if level is not levels.LEVELS[-1] or not needs_sandbox(file.name)
+    ]
 
 
 def _put_verdicts(
@@ -124,12 +126,12 @@ def _put_verdicts(
             continue
         entry = ledger.get(name)
         verdict = entry.verdict if entry else of_part[name].failed(_why_not_judged(cell, stopped))
-        for claim in sorted(set(_claims(cell))):
-            if claim > verdict.points + 1e-6:
-                flags.append(
-                    f"{name}: the notebook's own output claims {claim:g} points, the ledger has"
-                    f" {verdict.points:g}."
-                )
+        flags += [
+            f"{name}: the notebook's own output claims {claim:g} points, the ledger has"
+            f" {verdict.points:g}."
+            for claim in sorted(set(_claims(cell)))
+            if claim > verdict.points + 1e-6
+        ]
         flags += entry.flags if entry else []
         cells[name] = verdict
         show_verdict(cell, verdict)

@@ -20,7 +20,6 @@ import torch
 
 from pusht import video
 from pusht.checkpoint import Checkpoint
-from pusht.chunks import as_range
 from score import rubric
 from score.course.grading import audit
 from score.course.grading.results import RolloutResult, entries_by_cell
@@ -29,13 +28,12 @@ from score.protocol import Connection, ProtocolError, one_line
 from score.questions import judged
 from score.rollouts.evaluate import (
     film,
-    handed_in,
     no_rollouts,
-    rollouts_title,
     rollouts_verdict,
     score_policy,
 )
 from score.rollouts.loss_curves import epoch_losses
+from score.rollouts.policies import load_submission_checkpoint
 from score.verdict import AnswerError, Verdict
 
 QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
@@ -72,7 +70,7 @@ def checks(part: rubric.Part) -> dict[str, Check]:
         if isinstance(entry, rubric.Question):
             found[cell] = Check("question", entry.name, entry.name, points, QUESTION_SECONDS)
         elif isinstance(entry, rubric.Policy):
-            title = rollouts_title(entry)
+            title = entry.rollouts_title
             found[cell] = Check("rollouts", entry.name, title, points, ROLLOUT_SECONDS)
     return found
 
@@ -199,7 +197,7 @@ class QuestionServer:
 
     def _rollouts(self, policy: rubric.Policy, connection: Connection, flags: list[str]) -> Verdict:
         try:
-            checkpoint = handed_in(policy, self._folder)
+            checkpoint = load_submission_checkpoint(policy, self._folder)
             connection.infer(True)  # the kernel loads the weights
             result = self._known.get(policy.name) or self._roll_out(policy, checkpoint, connection)
         except AnswerError as error:
@@ -223,7 +221,7 @@ class QuestionServer:
         first, filmed = self._settings.first_seed, self._settings.filmed
         seeds = range(first, first + self._settings.episodes)
         with self._timed("rollouts"):
-            score = score_policy(policy, infer, as_range(checkpoint.stats), seeds)
+            score = score_policy(policy, infer, checkpoint.stats, seeds)
         film_name = f"{policy.name}_rollouts.mp4" if filmed else ""
         if filmed:
             with self._timed("film"):
@@ -263,5 +261,5 @@ def _actions(
     """Return the kernel's actions (B, pred_horizon, 2) for observations (B, obs_horizon, 5)."""
     actions = connection.infer({"nobs": nobs.numpy(), "batch_size": batch_size})
     if not isinstance(actions, np.ndarray) or actions.dtype != np.float32:
-        raise AnswerError(f"{policy.asked} gave no array of float32.")
+        raise AnswerError(f"{policy.function} gave no array of float32.")
     return torch.from_numpy(actions)

@@ -1,4 +1,4 @@
-"""What grading leaves in a course's folder:
+"""Write what grading leaves in a course's folder.
 
 results/STUDENT/PART.json   what everything else here is made from
 autograded/STUDENT/pusht/   the graded notebooks and films, for nbgrader's pages
@@ -20,7 +20,10 @@ from score.course.grading import results
 from score.course.grading.notebook import Graded
 from score.course.grading.results import PartResult, ungraded
 from score.course.nbgrader import gradebook
-from score.course.report import pages, similarity, tables
+from score.course.report import similarity, tables
+from score.course.report.class_page import class_page
+from score.course.report.feedback import feedback
+from score.course.report.page import pages_version
 from score.course.report.tables import ClassVerdicts
 from score.course.settings import ASSIGNMENT, Course
 
@@ -49,12 +52,12 @@ def conclude(
     handed_in = gradebook.handed_in_at(course.submission(student))
     gradebook.merge(book, student, found, handed_in, config)
     found, hand = _with_penalties(book, found), gradebook.by_hand(book, student)
-    made_of = repr((pages.version(), found, sorted(hand.items())))
+    made_of = repr((pages_version(), found, sorted(hand.items())))
     note = f"<!-- {hashlib.sha256(made_of.encode()).hexdigest()} -->\n"
     path = course.folder / "feedback" / student / ASSIGNMENT / "feedback.html"
     if not path.exists() or not path.read_text(encoding="utf-8").startswith(note):
         films = course.folder / "autograded" / student / ASSIGNMENT
-        write_whole(path, note + pages.feedback(student, found, hand, films))
+        write_whole(path, note + feedback(student, found, hand, films))
 
 
 def class_verdicts(
@@ -85,7 +88,7 @@ def write_class(course: Course, book: Gradebook, failed: Failures) -> None:
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((course.folder / "repairs").glob("*.json"))
     }
-    page = pages.report(
+    page = class_page(
         course.folder.name,
         {
             student: _with_penalties(book, _all_parts(course, student, failed))

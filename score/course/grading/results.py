@@ -70,7 +70,7 @@ class PartResult:
         return float(rubric.PARTS[self.part].points)
 
 
-Entry = rubric.Question | rubric.Policy | rubric.Written
+Entry = rubric.Question | rubric.Policy | rubric.ManualQuestion
 
 
 def entries_by_cell(part: rubric.Part) -> dict[str, Entry]:
@@ -91,7 +91,9 @@ def _title(entry: Entry) -> str:
     """Return the name of a verdict on an entry of the rubric."""
     if isinstance(entry, rubric.Policy):
         return f"{entry.title} rollouts"
-    return f"{entry.name}, {entry.title}" if isinstance(entry, rubric.Written) else entry.name
+    return (
+        f"{entry.name}, {entry.title}" if isinstance(entry, rubric.ManualQuestion) else entry.name
+    )
 
 
 def save(result: PartResult, folder: Path) -> None:

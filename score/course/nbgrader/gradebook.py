@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from traitlets.config import Config
 
 from score.course.grading.results import PartResult
-from score.course.report.pages import Hand
+from score.course.report.points import ManualGrade
 from score.course.settings import ASSIGNMENT, Course
 from score.verdict import Verdict
 
@@ -139,7 +139,7 @@ def has(gradebook: api.Gradebook, student: str) -> bool:
         return False
 
 
-def by_hand(gradebook: api.Gradebook, student: str) -> dict[tuple[str, str], Hand]:
+def by_hand(gradebook: api.Gradebook, student: str) -> dict[tuple[str, str], ManualGrade]:
     """Return what a person entered in nbgrader for a student, by part and cell."""
     found = {}
     for notebook in gradebook.find_submission(ASSIGNMENT, student).notebooks:
@@ -147,7 +147,7 @@ def by_hand(gradebook: api.Gradebook, student: str) -> dict[tuple[str, str], Han
         for grade in notebook.grades:
             comment = comments.get(grade.name, "")
             if grade.manual_score is not None or grade.extra_credit or comment:
-                found[notebook.name, grade.name] = Hand(
+                found[notebook.name, grade.name] = ManualGrade(
                     grade.manual_score, grade.extra_credit, comment
                 )
     return found

@@ -1,58 +1,43 @@
-"""From a notebook's source (jupytext percent, solutions inside) to the notebook with solutions and
-to the students' one.
+"""Build the notebooks from their sources (jupytext percent, solutions inside): the one with
+solutions, which nbgrader releases from, and the students' one.
 
-The first line of a code cell says what the cell is, and stays in the notebook, so that a cell is
-known by its text alone:
+`score.cells` says what the first line of a cell means. In every source {{setup}} stands for
+setup.py, {{bundle}} and {{badge}} for the course's address.
 
-    # [part1/bc_loss] answer Q1.2     the student's; what stands between BEGIN SOLUTION and END
-                                      SOLUTION goes (of a cell with two questions: BEGIN SOLUTION
-                                      Q4.3)
-    # [part1/q1_2] test               judges the answer before it; its points come from the rubric
-    # [part1/setup] given             runs as it is, in class too
-    # [part1/train] practice          for the student's eyes only: left out in class
-    # [part1/encode] extension E1.1   the student's, of an exercise without points: emptied as
-                                      answers are, left out in class, and nothing to nbgrader
-
-A text cell whose first line is <!-- [part4/curves] written Q4.5 --> is an answer in words, graded
-by a person. In every source {{setup}} stands for setup.py, {{bundle}} and {{badge}} for the
-course's address.
-
-    python -m score.course.notebooks.build [--check] [--run]
+    python -m score.course.notebooks.build [--check]
 """
 
 import argparse
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import jupytext
 import nbformat
+from nbformat import NotebookNode
 
+from pusht import resources
+from pusht.files import write_whole
+from pusht.resources import ROOT
 from score import rubric
+from score.cells import Marker, clear_solutions, has_solution, keep_solutions, read_marker
+from score.rubric import Part
 
-ROOT = Path(__file__).resolve().parents[3]
-SOURCES = ROOT / "notebooks" / "source"
+SOURCES = resources.path("notebooks/source")
 _SETUP = SOURCES / "setup.py"
-MARKER = re.compile(
-    r"# \[(?P<id>part\d/\w+)\] (?P<kind>given|practice|answer|extension|test)\b"
-    r" ?(?P<name>[QE][\d.]+)?"
-)
-_WRITTEN = re.compile(r"<!-- \[(?P<id>part\d/\w+)\] written (?P<name>Q[\d.]+) -->")
-_SOLUTION = re.compile(
-    r"^(?P<indent> *)### BEGIN SOLUTION(?: (?P<name>Q[\d.]+))?\n.*?^ *### END SOLUTION\n?",
-    re.DOTALL | re.MULTILINE,
-)
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def parts_with_source():
-    """The rubric's parts whose notebook has been written."""
+def parts_with_source() -> list[Part]:
+    """Return the rubric's parts whose notebook has been written."""
     return [part for part in rubric.PARTS.values() if (SOURCES / f"{part.name}.py").exists()]
 
 
-def source_notebook(part, bundle=""):
-    """The notebook of a part with solutions, nbgrader's metadata in place.
+def source_notebook(part: Part, bundle: str = "") -> NotebookNode:
+    """Return the notebook of a part with its solutions and nbgrader's metadata.
 
     bundle: address of the course's release bundle, which goes into the badge and the set-up cell.
     """
@@ -66,87 +51,64 @@ def source_notebook(part, bundle=""):
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     after, texts = part.name, 0
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({})
-        if cell.cell_type == "markdown" and not _WRITTEN.match(cell.source):
+        marker = _marker_of(cell, part)
+        if marker is None:
             texts += 1
-            cell.id = f"{after}-text{texts}"
+            cell.id, cell.metadata = f"{after}-text{texts}", nbformat.from_dict({})
         else:
-            _mark(cell, part)
+            _mark(cell, marker, part)
             after, texts = cell.id, 0
     return notebook
 
 
-def _mark(cell, part):
-    """Give a cell its id and its nbgrader metadata, from its first line and the rubric."""
-    first, _, rest = cell.source.partition("\n")
-    written = _WRITTEN.match(first)
-    if written:
-        cell.id = written["id"].replace("/", "-")
-        points = _points(part, written["id"].split("/")[1])
-        cell.metadata = nbformat.from_dict(
-            {
-                "nbgrader": {
-                    "schema_version": 3,
-                    "grade_id": cell.id,
-                    "grade": True,
-                    "solution": True,
-                    "locked": False,
-                    "task": False,
-                    "points": points,
-                }
-            }
-        )
-        return
-    found = MARKER.match(first)
-    if not found:
+def _marker_of(cell: NotebookNode, part: Part) -> Marker | None:
+    """Return the marker of a code cell or of a written answer; None for any other text."""
+    marker = read_marker(cell.source)
+    written = marker is not None and marker.kind == "written"
+    if cell.cell_type == "markdown":
+        return marker if written else None
+    if marker is None or written:
+        first = cell.source.partition("\n")[0]
         raise ValueError(
             f"{part.name}: a code cell begins with {first!r} where a marker such as '#"
             " [part1/setup] given' is needed."
         )
-    kind, grade_id = found["kind"], found["id"].replace("/", "-")
-    cell.id = grade_id
-    if kind == "extension":
+    return marker
+
+
+def _mark(cell: NotebookNode, marker: Marker, part: Part) -> None:
+    """Give a marked cell its id and its nbgrader metadata."""
+    cell.id, cell.metadata = marker.key, nbformat.from_dict({})
+    if marker.kind == "extension":  # nbgrader is not to know of it
         return
-    metadata = {
+    graded = marker.kind in ("test", "written")
+    answered = marker.kind in ("answer", "written")
+    metadata: dict[str, Any] = {
         "schema_version": 3,
-        "grade_id": grade_id,
-        "grade": kind == "test",
-        "solution": kind == "answer",
-        "locked": kind != "answer",
+        "grade_id": marker.key,
+        "grade": graded,
+        "solution": answered,
+        "locked": not answered,
         "task": False,
     }
-    if kind == "test":
-        metadata["points"] = _points(part, found["id"].split("/")[1])
-        cell.source = (
-            f"{first}, {metadata['points']:g} point{'s' if metadata['points'] != 1 else ''}\n{rest}"
-        )
+    if graded:
+        metadata["points"] = _points(part, marker.id.split("/")[1])
+    if marker.kind == "test":
+        first, _, rest = cell.source.partition("\n")
+        unit = "point" if metadata["points"] == 1 else "points"
+        cell.source = f"{first}, {metadata['points']:g} {unit}\n{rest}"
     cell.metadata = nbformat.from_dict({"nbgrader": metadata})
 
 
-def _points(part, cell):
+def _points(part: Part, cell: str) -> float:
     for entry in part.graded():
         if entry.cell == cell:
             return entry.points
     raise ValueError(f"{part.name}: the rubric has no points for the test cell {cell!r}.")
 
 
-def clear_solution(source):
-    """A cell's source with each solution replaced by an error that names the question."""
-    found = MARKER.match(source)
-    cell_name = found["name"] if found and found["name"] else "this cell"
-
-    def stub(region):
-        indent, name = region["indent"], region["name"] or cell_name
-        return (
-            f'{indent}# TODO {name}: your answer here\n{indent}raise NotImplementedError("Need to'
-            f' implement for {name}")\n'
-        )
-
-    return _SOLUTION.sub(stub, source).rstrip("\n")
-
-
-def student_notebook(part, bundle=""):
-    """The notebook that students open: no solutions, no outputs."""
+def student_notebook(part: Part, bundle: str = "") -> NotebookNode:
+    """Return the notebook that students open: no solutions, no outputs."""
     # Imported here: grading runs the solutions, and needs no nbgrader for that.
     from nbgrader.preprocessors import ComputeChecksums
 
@@ -154,7 +116,7 @@ def student_notebook(part, bundle=""):
 
     notebook = source_notebook(part, bundle)
     for cell in notebook.cells:
-        cell.source = clear_solution(cell.source)
+        cell.source = clear_solutions(cell.source)
         if "SOLUTION" in cell.source:
             raise ValueError(f"{part.name}: a solution of cell {cell.id} has a BEGIN or END only.")
     for step in (LockCells, ComputeChecksums):
@@ -162,47 +124,46 @@ def student_notebook(part, bundle=""):
     return notebook
 
 
-def answered_notebook(part, only=None):
-    """The students' notebook with the solutions filled in, as a student would; only those of the
-    cells named in `only`.
+def answered_notebook(part: Part, only: Collection[str] | None = None) -> NotebookNode:
+    """Return the students' notebook with the solutions filled in, as a student would do it.
+
+    only: ids of the cells to answer, such as "part1-bc_loss"; None for all.
     """
     notebook = student_notebook(part)
-    for cell, solved in zip(notebook.cells, source_notebook(part).cells):
-        if "### BEGIN SOLUTION" in solved.source and (only is None or cell.id in only):
-            cell.source = re.sub(
-                r"^ *### (BEGIN|END) SOLUTION.*\n?", "", solved.source, flags=re.MULTILINE
-            ).rstrip("\n")
+    for cell, solved in zip(notebook.cells, source_notebook(part).cells, strict=True):
+        if has_solution(solved.source) and (only is None or cell.id in only):
+            cell.source = keep_solutions(solved.source)
     return notebook
 
 
-def colab_address(bundle, name):
-    """Where Colab opens the notebook of that name, worked out from the bundle's address.
+def colab_address(bundle: str, name: str) -> str:
+    """Return the address at which Colab opens the notebook of that name, from the bundle's address.
 
-    On GitHub (raw.githubusercontent.com/OWNER/REPO/BRANCH/…) Colab's GitHub page; elsewhere the
-    notebook beside the bundle; without an address Colab's own start page, where a notebook can be
-    uploaded.
+    On GitHub (raw.githubusercontent.com/OWNER/REPO/BRANCH/…) it is Colab's GitHub page; elsewhere
+    Colab opens the notebook beside the bundle; without an address it is Colab's start page, where a
+    notebook can be uploaded.
     """
+    colab = "https://colab.research.google.com/"
     if not bundle:
-        return "https://colab.research.google.com/"
+        return colab
     folder = bundle.rsplit("/", 1)[0]
     on_github = re.fullmatch(r"https://raw\.githubusercontent\.com/([^/]+/[^/]+)/(.+)", folder)
     if on_github:
-        return f"https://colab.research.google.com/github/{on_github[1]}/blob/{on_github[2]}/notebooks/{name}.ipynb"
-    return "https://colab.research.google.com/#fileId=" + quote(
-        f"{folder}/notebooks/{name}.ipynb", safe=""
-    )
+        return f"{colab}github/{on_github[1]}/blob/{on_github[2]}/notebooks/{name}.ipynb"
+    return f"{colab}#fileId=" + quote(f"{folder}/notebooks/{name}.ipynb", safe="")
 
 
-def write(notebook, path):
-    """Write a notebook, byte for byte the same for the same notebook."""
-    text = nbformat.writes(notebook, version=4)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(path)
+def notebook_text(notebook: NotebookNode) -> str:
+    """Return the text of a notebook's file: the same bytes for the same notebook."""
+    return nbformat.writes(notebook, version=4) + "\n"
 
 
-def main():
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook's file, and the folders that lead to it."""
+    write_whole(path, notebook_text(notebook))
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m score.course.notebooks.build", description="Build the students' notebooks."
     )
@@ -219,10 +180,7 @@ def main():
         if not options.check:
             write(notebook, path)
             print(f"built {path.relative_to(ROOT)}")
-        elif (
-            not path.exists()
-            or path.read_text(encoding="utf-8") != nbformat.writes(notebook, version=4) + "\n"
-        ):
+        elif not path.exists() or path.read_text(encoding="utf-8") != notebook_text(notebook):
             stale.append(path.relative_to(ROOT))
     if stale:
         sys.exit(

@@ -1,24 +1,23 @@
-"""What leaves the instructor's hands: nbgrader's release and the bundle that students fetch the kit
-from.
-"""
+"""Release a course: what nbgrader hands out, and the bundle from which students fetch the kit."""
 
-import io
 import shutil
-import zipfile
+import tomllib
+from pathlib import Path
 
+from pusht import resources
+from pusht.files import write_whole, zip_bytes
 from score.course.nbgrader import configuration, gradebook
 from score.course.notebooks.build import (
-    ROOT,
     parts_with_source,
     source_notebook,
     student_notebook,
     write,
 )
-from score.course.settings import ASSIGNMENT, CourseError
+from score.course.settings import ASSIGNMENT, Course, CourseError
 
-# What students get of the kit. Sources with solutions, tests, reference checkpoints and the
-# instructor's part stay out.
-_BUNDLED = [
+# What students get of the kit, without the files whose names begin so: the instructor's part and
+# the reference checkpoints. Sources with solutions and tests match no pattern.
+_BUNDLED = (
     "pusht/**/*.py",
     "pusht/*.js",
     "pusht/figures/*.png",
@@ -28,14 +27,12 @@ _BUNDLED = [
     "losses/**/*.pkl",
     "data/**/*",
     "LICENSE",
-]
+)
 _LEFT_OUT = ("score/course/", "data/reference/")
 
 
-def release(course):
-    """Build the sources anew, have nbgrader make the release from them, and write the students'
-    bundle.
-    """
+def release(course: Course) -> None:
+    """Build the notebooks anew, have nbgrader make the release from them, and write the bundle."""
     for part in parts_with_source():
         write(source_notebook(part, course.bundle), course.source / f"{part.name}.ipynb")
     gradebook.add_notebooks(course, [part.name for part in parts_with_source()])
@@ -43,27 +40,24 @@ def release(course):
     notebooks = course.folder / "bundle" / "notebooks"
     for part in parts_with_source():
         write(student_notebook(part, course.bundle), notebooks / f"{part.name}.ipynb")
-    bundle = course.folder / "bundle" / "pusht-kit.zip"
-    part_file = bundle.with_name(bundle.name + ".part")
-    part_file.write_bytes(bundle_bytes(notebooks))
-    part_file.replace(bundle)
+    write_whole(course.folder / "bundle" / "pusht-kit.zip", bundle_bytes(notebooks))
 
 
-def _generate(course):
-    """Have nbgrader make release/pusht; where it cannot, the last one stays, which grading needs."""
+def _generate(course: Course) -> None:
+    """Have nbgrader make release/pusht. When it cannot, the last one stays: grading needs one."""
     made, before = course.folder / "release" / ASSIGNMENT, course.folder / ".release-before"
-    if before.is_dir():  # left by one that was killed: the last whole release
+    if before.is_dir():  # a release that was killed has left it: the last whole one
         shutil.rmtree(made, ignore_errors=True)
         before.rename(made)
     if made.is_dir():
-        part = before.with_name(before.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(made, part)
-        part.rename(before)
+        copy = before.with_name(before.name + ".part")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(made, copy)
+        copy.rename(before)
     result = {"success": False}
     try:
         result = configuration.api(course).generate_assignment(ASSIGNMENT)
-    finally:  # stopped by Ctrl-C it has not made one either
+    finally:  # also when Ctrl-C stops it
         if not result["success"] and before.is_dir():
             shutil.rmtree(made, ignore_errors=True)
             before.rename(made)
@@ -75,30 +69,42 @@ def _generate(course):
         )
 
 
-def bundle_bytes(notebooks):
-    """The zip that students fetch: always the same bytes for the same kit and notebooks."""
+def bundle_bytes(notebooks: Path) -> bytes:
+    """Return the zip that students fetch: the same bytes for the same kit and notebooks.
+
+    notebooks: folder of the students' notebooks.
+    """
     files = {
-        "notebooks/" + path.name: path.read_bytes() for path in sorted(notebooks.glob("*.ipynb"))
+        f"notebooks/{path.name}": path.read_bytes() for path in sorted(notebooks.glob("*.ipynb"))
     }
-    for pattern in _BUNDLED:
-        for path in sorted(ROOT.glob(pattern)):
-            name = path.relative_to(ROOT).as_posix()
-            if path.is_file() and not name.startswith(_LEFT_OUT):
-                files[name] = path.read_bytes()
+    if not files:
+        raise CourseError(f"There is no notebook in {notebooks}.")
+    files |= {name: path.read_bytes() for name, path in bundled_files().items()}
     files["requirements.txt"] = _student_requirements()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(
-                zipfile.ZipInfo(name, date_time=(2020, 1, 1, 0, 0, 0)),
-                content,
-                zipfile.ZIP_DEFLATED,
-            )
-    return packed.getvalue()
+    return zip_bytes(files)
 
 
-def _student_requirements():
-    import tomllib
+def bundled_files() -> dict[str, Path]:
+    """Return the kit's files that go into the bundle, by their names in it.
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    CourseError when a pattern matches nothing, or leaves nothing out: then the kit has changed and
+    the pattern has not, so that something would be missing, or a solution handed out.
+    """
+    found: dict[str, Path] = {}
+    for pattern in _BUNDLED:
+        matching = dict(resources.find(pattern))
+        if not matching:
+            raise CourseError(f"The bundle's pattern {pattern} matches nothing in the kit.")
+        found |= matching
+    for beginning in _LEFT_OUT:
+        left_out = [name for name in found if name.startswith(beginning)]
+        if not left_out:
+            raise CourseError(f"The bundle leaves out {beginning}, which is not in the kit.")
+        for name in left_out:
+            del found[name]
+    return found
+
+
+def _student_requirements() -> bytes:
+    project = tomllib.loads(resources.path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     return ("\n".join(project["dependencies"]) + "\n").encode()

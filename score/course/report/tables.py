@@ -117,6 +117,6 @@ def short_name(part: str, cell: str) -> str:
     entry = entries_by_cell(rubric.PARTS[part])[cell]
     if isinstance(entry, rubric.Policy):
         return entry.method
-    if isinstance(entry, rubric.Written):
+    if isinstance(entry, rubric.ManualQuestion):
         return entry.cell.removeprefix("report_")
     return entry.name

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from pusht import resources
 from score.protocol import SOCKET
 
 _KIT, _WORK, _LAUNCHER_INSIDE = "/kit", "/home/student", "/launch.py"
@@ -119,21 +120,21 @@ def prepare(private: str | Path, level: Level, files: Iterable[Path] = ()) -> Pa
     if level.own_user:
         for path in (private / "s", private / "work", *(private / "work").iterdir()):
             os.chown(path, user_id(), user_id())
-    kit = Path(__file__).resolve().parents[3]
     if level.own_user and not level.bubblewrap:
         end_what_was_left(level)
-        _copy_for_all(kit, private / "kit")
+        _copy_for_all(private / "kit")
     else:
-        (private / "kit").symlink_to(kit)
+        (private / "kit").symlink_to(resources.PACKAGES)
     return private
 
 
-def _copy_for_all(kit: Path, to: Path) -> None:
+def _copy_for_all(to: Path) -> None:
     """Copy the students' part of the kit to where every user can read it: the kit itself may be
     readable for the grader alone.
     """
     for name in _STUDENTS_PART:
-        shutil.copytree(kit / name, to / name, ignore=shutil.ignore_patterns("course"))
+        ignored = shutil.ignore_patterns("course")
+        shutil.copytree(resources.path(name), to / name, ignore=ignored)
     for path in [to, *to.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -233,9 +234,11 @@ def _walls(private: Path, level: Level) -> list[str]:
         options += ["--perms", "0755", "--dir", path]
     for path in [*_SYSTEM, *prefixes]:
         options += ["--ro-bind-try", path, path]
-    kit = (private / "kit").resolve()
+    if resources.ROOT != resources.PACKAGES:  # installed from a wheel, inside one of the prefixes
+        for path in (str(resources.ROOT), str(resources.path("score/course"))):
+            options += ["--tmpfs", path]
     for name in _STUDENTS_PART:
-        options += ["--ro-bind", str(kit / name), f"{_KIT}/{name}"]
+        options += ["--ro-bind", str(resources.path(name)), f"{_KIT}/{name}"]
     options += f"--tmpfs {_KIT}/score/course {scratch} {_WORK}".split()
     options += ["--ro-bind", _LAUNCHER, _LAUNCHER_INSIDE]
     for file in sorted((private / "work").iterdir()):

@@ -1,15 +1,19 @@
-"""`make demo`: the whole way of a course, from six submissions to a class's grades, with nothing to
-train or to download.
+"""`make demo`: a course from six submissions to a class's grades. It trains nothing and downloads
+nothing.
 """
 
 import json
 import os
 import shutil
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from nbformat import NotebookNode
 
 from pusht import demos
 from score import rubric
+from score.cells import read_marker
 from score.course.collect.collect import run_collect
 from score.course.grading.class_run import grade_course
 from score.course.notebooks.build import (
@@ -22,17 +26,19 @@ from score.course.report.tables import reasons, remarks, table
 from score.course.sandbox.levels import strictest
 from score.course.settings import ASSIGNMENT, create
 from score.course.tools.reference import reference_path
+from score.rubric import Part
 
 _EPISODES = 10
-# Of Part IV half answered: the answers that were given.
-_HALF = ["part4-mse_policy", "part4-train"]
-# What a student wrote in place of Part I's answers who would rather have the points.
+_HALF = ["part4-mse_policy", "part4-train"]  # the answered cells of the half-answered Part IV
+# What a student who wants the points without the work wrote in place of Part I's answers.
 _FORGERY = """
 mlp_dims = mlp_agent = bc_loss = mlp_inference = None
-score.check = score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()
+score.check = score.grade_rollouts = (
+    lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()
+)
 """
-# Of Part III answered wrong: what stands in the solution, and what that student wrote.
-_WRONG = {
+# The mistakes of the wrong Part III: what the solution has, and what that student wrote.
+PART3_MISTAKES = {
     "* np.pi / 2) ** 2": "* np.pi / 2)",
     "torch.cumprod(self.alpha_k": "torch.cumsum(self.alpha_k",
     "mse_loss(guess, noise)": "mse_loss(guess, naction)",
@@ -40,9 +46,9 @@ _WRONG = {
 }
 
 
-def demo(folder):
-    """Make a course, lay out six submissions built from the reference checkpoints, grade them,
-    print the class.
+def demo(folder: str | os.PathLike[str]) -> None:
+    """Make a course in `folder`, lay out six submissions made from the reference checkpoints, grade
+    them, and print the class.
     """
     started, folder = time.monotonic(), Path(folder).resolve()
     found = demos.open("shipped")
@@ -55,43 +61,12 @@ def demo(folder):
     for leftover in ("course", "export"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
     course = create(folder / "course", first_seed=rubric.GRADED_FIRST_SEED, episodes=_EPISODES)
-    parts = parts_with_source()
-    policies = [
-        name
-        for name, policy in rubric.POLICIES.items()
-        if reference_path(policy, "shipped").exists()
-    ]
-    answered = {part.name: answered_notebook(part) for part in parts}
-    part1, part3, part4 = (
-        rubric.PARTS["part1_mlp"],
-        rubric.PARTS["part3_ddpm"],
-        rubric.PARTS["part4_flow"],
-    )
-    _hand_in(folder / "export", "all_answered", answered, policies)
-    _hand_in(
-        folder / "export", "untouched", {part.name: student_notebook(part) for part in parts}, []
-    )
-    _hand_in(
-        folder / "export", "part3_wrong", answered | {part3.name: _wrong_notebook(part3)}, policies
-    )
-    _hand_in(
-        folder / "export",
-        "part2_no_checkpoint",
-        answered,
-        [name for name in policies if name != "part2_cvae"],
-    )
-    _hand_in(
-        folder / "export",
-        "part4_half",
-        answered | {part4.name: answered_notebook(part4, only=_HALF)},
-        [name for name in policies if name != "part4_flow"],
-    )
-    _hand_in(folder / "export", "part1_forged", {part1.name: _forged_notebook(part1)}, [])
-    _as_colab_leaves_it(folder / "export" / "all_answered", part3.name)
-    run_collect(course.folder, shutil.make_archive(folder / "export", "zip", folder / "export"))
+    _lay_out(folder / "export")
+    export = str(folder / "export")
+    run_collect(course.folder, shutil.make_archive(export, "zip", export))
     print(
-        f"Course with {len(course.students())} submissions of up to {len(parts)} notebooks:"
-        f" {course.folder}",
+        f"Course with {len(course.students())} submissions of up to {len(parts_with_source())}"
+        f" notebooks: {course.folder}",
         flush=True,
     )
 
@@ -110,9 +85,37 @@ def demo(folder):
     print(f"All done in {time.monotonic() - started:.0f} s.")
 
 
-def _hand_in(export, student, notebooks, policies):
-    """Lay out a submission: its notebooks, by part, and the reference checkpoints of the named
-    policies.
+def _lay_out(export: Path) -> None:
+    """Lay out the six submissions."""
+    parts = parts_with_source()
+    policies = [
+        name
+        for name, policy in rubric.POLICIES.items()
+        if reference_path(policy, "shipped").exists()
+    ]
+    answered = {part.name: answered_notebook(part) for part in parts}
+    untouched = {part.name: student_notebook(part) for part in parts}
+    part1, part3, part4 = (rubric.PARTS[n] for n in ("part1_mlp", "part3_ddpm", "part4_flow"))
+    wrong = answered | {part3.name: _wrong_notebook(part3)}
+    half = answered | {part4.name: answered_notebook(part4, only=_HALF)}
+    _hand_in(export, "all_answered", answered, policies)
+    _hand_in(export, "untouched", untouched, [])
+    _hand_in(export, "part3_wrong", wrong, policies)
+    _hand_in(export, "part2_no_checkpoint", answered, _without("part2_cvae", policies))
+    _hand_in(export, "part4_half", half, _without("part4_flow", policies))
+    _hand_in(export, "part1_forged", {part1.name: _forged_notebook(part1)}, [])
+    _as_colab_leaves_it(export / "all_answered", part3.name)
+
+
+def _without(name: str, policies: list[str]) -> list[str]:
+    return [policy for policy in policies if policy != name]
+
+
+def _hand_in(
+    export: Path, student: str, notebooks: Mapping[str, NotebookNode], policies: Iterable[str]
+) -> None:
+    """Lay out a submission: its notebooks, by the part's name, and the reference checkpoints of the
+    policies of these names.
     """
     folder = export / student
     for name, notebook in notebooks.items():
@@ -121,8 +124,8 @@ def _hand_in(export, student, notebooks, policies):
         shutil.copy(reference_path(rubric.POLICIES[name], "shipped"), folder)
 
 
-def _as_colab_leaves_it(folder, name):
-    """Rename a notebook to a copy's name, and take its cells' metadata and ids away."""
+def _as_colab_leaves_it(folder: Path, name: str) -> None:
+    """Rename a notebook as a copy, and take its cells' metadata and ids away."""
     content = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf-8"))
     for cell in content["cells"]:
         cell["metadata"] = {"id": cell.pop("id")}
@@ -132,20 +135,19 @@ def _as_colab_leaves_it(folder, name):
     (folder / f"{name}.ipynb").unlink()
 
 
-def _forged_notebook(part):
-    """Part I whose checks are replaced."""
+def _forged_notebook(part: Part) -> NotebookNode:
+    """Return a notebook whose first answer replaces the checks."""
     notebook = student_notebook(part)
-    first = next(
-        cell for cell in notebook.cells if cell.cell_type == "code" and "] answer" in cell.source
-    )
+    markers = ((cell, read_marker(cell.source)) for cell in notebook.cells)
+    first = next(cell for cell, marker in markers if marker and marker.kind == "answer")
     first.source = first.source.split("\n", 1)[0] + _FORGERY
     return notebook
 
 
-def _wrong_notebook(part):
-    """Part III with a common mistake in each answer."""
+def _wrong_notebook(part: Part) -> NotebookNode:
+    """Return Part III with a common mistake in each answer."""
     notebook = answered_notebook(part)
-    for right, wrong in _WRONG.items():
+    for right, wrong in PART3_MISTAKES.items():
         cells = [
             cell for cell in notebook.cells if cell.cell_type == "code" and right in cell.source
         ]

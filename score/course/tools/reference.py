@@ -1,4 +1,4 @@
-"""Train the reference solutions, taken from the notebooks' sources.
+"""Train the reference solutions, which are taken from the notebooks' sources.
 
 python -m score.course.tools.reference part1_mlp --demos human --seed 1
 python -m score.course.tools.reference part1_mlp --demos human --score 1000
@@ -12,67 +12,68 @@ import pickle
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from pusht import demos
+from pusht import demos, resources
 from pusht.checkpoint import SUFFIX, load_checkpoint
-from pusht.chunks import as_range
+from pusht.files import write_whole
 from score import rubric
-from score.course.notebooks.build import MARKER, ROOT, parts_with_source, source_notebook
-from score.rollouts.evaluate import called, score_policy
+from score.cells import Marker, read_marker
+from score.course.notebooks.build import ROOT, parts_with_source, source_notebook
+from score.rollouts.evaluate import Score, score_policy
 from score.rollouts.loss_curves import epoch_losses, loss_path
-from score.rollouts.policies import asked
+from score.rollouts.policies import guarded_inference, inference_of
+from score.rubric import Part, Policy
 
 # The trained references, in half precision; no release carries them.
-REFERENCE = ROOT / "data" / "reference"
-# The two sets would weigh 26 MB. Of the human one the largest are left out; their curves and scores
-# are kept.
+REFERENCE = resources.path("data/reference")
+# Both sets together would take 26 MB. The largest two of the human set are left out; their loss
+# curves and scores are kept.
 _NOT_KEPT = {("human", "part2_cvae"), ("human", "part3_ddpm")}
-# Practice cells that training needs, by the beginning of their names; all other practice cells are
-# for looking at.
+# Beginnings of the names of those practice cells that training needs. The others only show things.
 _NEEDED = ("dataset", "train")
 
 
-def reference_path(policy, demonstrations):
-    """The kept checkpoint of a policy trained on the "shipped" or the "human" demonstrations."""
+def reference_path(policy: Policy, demonstrations: str) -> Path:
+    """Return the path of the kept checkpoint of a policy trained on "shipped" or "human"."""
     return REFERENCE / demonstrations / (policy.name + SUFFIX)
 
 
-def run_solution(part, folder, *, seed=1, train=True):
-    """Run the notebook's solutions in `folder`, with another training seed if asked for; return
-    their names -> values.
+def run_solution(
+    part: Part, folder: str | os.PathLike[str], *, seed: int = 1, train: bool = True
+) -> dict[str, Any]:
+    """Run the solutions of a part's notebook in `folder`; return the names that they define.
+
+    seed: of the training, in place of the notebook's. train: False to leave the training out.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    names = {}
+    names: dict[str, Any] = {}
     with contextlib.chdir(folder):
         for cell in source_notebook(part).cells:
-            marker = MARKER.match(cell.source) if cell.cell_type == "code" else None
-            if (
-                marker is None
-                or marker["kind"] == "test"
-                or marker["name"] in {entry.name for entry in part.written}
-            ):
-                continue
-            if marker["kind"] == "practice" and not (
-                train and marker["id"].split("/")[1].startswith(_NEEDED)
-            ):
-                continue
-            exec(compile(cell.source, f"<{marker['id']}>", "exec"), names)
-            if "seed" in names:
-                names["seed"] = seed
+            marker = read_marker(cell.source) if cell.cell_type == "code" else None
+            if marker and _is_run(marker, part, train):
+                exec(compile(cell.source, f"<{marker.id}>", "exec"), names)
+                if "seed" in names:
+                    names["seed"] = seed
     return names
 
 
-def answer_of(names, policy):
-    """What a notebook's test cell hands over to `grade_rollouts` for a policy, by the names that
-    `run_solution` returned.
+def _is_run(marker: Marker, part: Part, train: bool) -> bool:
+    if marker.kind == "test" or {*marker.questions} & {entry.name for entry in part.written}:
+        return False
+    needed = marker.id.split("/")[1].startswith(_NEEDED)
+    return marker.kind != "practice" or (train and needed)
+
+
+def answer_of(names: dict[str, Any], policy: Policy) -> tuple[Any, ...]:
+    """Return what the notebook's test cell passes to `grade_rollouts` after a policy's name.
+
+    names: as `run_solution` returned them.
     """
     part = rubric.part_of(policy)
-    cell = next(
-        cell
-        for cell in source_notebook(part).cells
-        if cell.id == f"part{part.number}-{policy.cell}"
-    )
+    key = f"part{part.number}-{policy.cell}"
+    cell = next(cell for cell in source_notebook(part).cells if cell.id == key)
     call = next(
         node
         for node in ast.walk(ast.parse(cell.source))
@@ -81,50 +82,51 @@ def answer_of(names, policy):
     return tuple(eval(ast.unparse(argument), names) for argument in call.args[1:])
 
 
-def score_reference(policy, names, path, episodes):
-    """Score the checkpoint at `path` on that many held-out episodes, from the rubric's first seed
-    on.
+def score_reference(policy: Policy, names: dict[str, Any], path: Path, episodes: int) -> Score:
+    """Return the score of the checkpoint at `path` on that many held-out episodes, which begin at
+    the rubric's first graded seed.
     """
     checkpoint = load_checkpoint(path, policy.normalisation)
-    model, infer = asked(policy, answer_of(names, policy))
+    model, infer = inference_of(policy, answer_of(names, policy))
     checkpoint.restore(model)
     seeds = range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + episodes)
-    return score_policy(policy, called(policy, infer), as_range(checkpoint.stats), seeds)
+    return score_policy(policy, guarded_inference(policy, infer), checkpoint.stats, seeds)
 
 
-def write_expected_losses(policy, checkpoint_path):
-    """Write the loss curve of a finished run as the policy's reference; return its path, None if it
-    has no losses.
+def write_expected_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
+    """Write the loss curve of a finished run as the policy's reference; return its path, or None
+    when the run has logged no losses.
     """
     checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
     if not checkpoint.losses:
         return None
-    path = loss_path(policy, demos.name_of(checkpoint.demonstrations))
-    path.parent.mkdir(exist_ok=True)
-    part_file = path.with_name(path.name + ".part")
-    part_file.write_bytes(pickle.dumps(epoch_losses(checkpoint), protocol=4))
-    os.replace(part_file, path)
+    known = demos.name_of(checkpoint.demonstrations)
+    if known is None:
+        raise ValueError(f"{checkpoint_path} was trained on demonstrations that have no name.")
+    path = loss_path(policy, known)
+    write_whole(path, pickle.dumps(epoch_losses(checkpoint), protocol=4))
     return path
 
 
-def write_reference(policy, checkpoint_path):
+def write_reference(policy: Policy, checkpoint_path: Path) -> Path | None:
     """Keep the weights of a finished run as the policy's reference, in half precision; return the
-    path, None if not kept.
+    path, or None when that one is not kept.
     """
     checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
     known = demos.name_of(checkpoint.demonstrations)
-    if (known, policy.name) in _NOT_KEPT:
+    if known is None or (known, policy.name) in _NOT_KEPT:
         return None
     weights = {
         name: w.half() if w.is_floating_point() else w for name, w in checkpoint.weights.items()
     }
     path = reference_path(policy, known)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace(checkpoint, weights=weights).save(path)
+    # Without the run's id and time, so that the same training gives the same file.
+    replace(checkpoint, weights=weights, run_id="", trained_at="").save(path)
     return path
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m score.course.tools.reference", description="Train reference solutions."
     )
@@ -170,27 +172,27 @@ def main():
                         print("wrote", path.relative_to(ROOT))
 
 
-def use_demonstrations(name):
-    """Have notebooks open the "shipped" or the "human" demonstrations."""
+def use_demonstrations(name: str) -> None:
+    """Make notebooks open the "shipped" or the "human" demonstrations."""
     if demos.open(name).fingerprint != _opened_by_default():
         os.environ["PUSHT_DEMOS"] = name
 
 
-def _opened_by_default():
+def _opened_by_default() -> str | None:
     try:
         return demos.open().fingerprint
-    except demos.DemosError:  # PUSHT_DEMOS names something that is of no concern here
+    except demos.DemosError:  # PUSHT_DEMOS names a set that cannot be opened: not used here
         return None
 
 
-def _print_scores(part, folder, options):
-    """Score the run in `folder`, or for seed 1 the kept reference where there is no run."""
+def _print_scores(part: Part, folder: Path, options: argparse.Namespace) -> None:
+    """Score the run in `folder`; without one, for seed 1, the kept reference."""
     with tempfile.TemporaryDirectory() as elsewhere:
         names = run_solution(part, elsewhere, train=False)
     for policy in part.policies:
-        paths = [folder / (policy.name + SUFFIX)] + [reference_path(policy, options.demos)] * (
-            options.seed == 1
-        )
+        paths = [folder / (policy.name + SUFFIX)]
+        if options.seed == 1:
+            paths.append(reference_path(policy, options.demos))
         path = next((path for path in paths if path.exists()), None)
         if path is None:
             print(

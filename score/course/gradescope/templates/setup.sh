@@ -1,24 +1,33 @@
 #!/usr/bin/env bash
-# Gradescope runs this once, as root, when it builds the image (Ubuntu 22.04 or later, or Debian 12): a Python with the kit's
-# packages in /opt/pusht, at the versions of requirements.lock, torch as PyTorch builds it for machines without a GPU.
+# Gradescope runs this once as root, when it builds the image (Ubuntu 22.04 or later, or Debian 12).
+# It makes a Python in /opt/pusht with the kit's packages, at the versions of requirements.lock.
+# Torch is PyTorch's build for machines without a GPU.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-kit=${PUSHT_SOURCE:-/autograder/source}/kit venv=${PUSHT_VENV:-/opt/pusht}  # not in root's home: students' code runs as another user
+# The environment is not in root's home, since students' code runs as another user.
+kit=${PUSHT_SOURCE:-/autograder/source}/kit venv=${PUSHT_VENV:-/opt/pusht}
 
 apt-get update
 for version in 3.11 3.12 3.13; do
-    # Where there is a Python of the name, perhaps nothing has to be installed for it.
+    # A Python that is there already may need nothing installed.
     "python$version" -c 'import ensurepip' 2>/dev/null ||
-        apt-get install -y --no-install-recommends "python$version" "python$version-venv" || continue
+        apt-get install -y --no-install-recommends "python$version" "python$version-venv" ||
+        continue
     python=python$version
     break
 done
-[ -n "${python:-}" ] || { echo "No Python of 3.11 or later: choose Ubuntu 22.04 or later as the base image." >&2; exit 1; }
-apt-get install -y --no-install-recommends bubblewrap || echo "No bubblewrap: students' code is kept apart by a user of its own."
+if [ -z "${python:-}" ]; then
+    echo "No Python of 3.11 or later: choose Ubuntu 22.04 or later as the base image." >&2
+    exit 1
+fi
+apt-get install -y --no-install-recommends bubblewrap ||
+    echo "No bubblewrap: students' code is kept apart by a user of its own."
 
 "$python" -m venv --clear "$venv"
-"$venv/bin/pip" install --no-deps --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' "$kit/requirements.lock")"
+"$venv/bin/pip" install --no-deps --index-url https://download.pytorch.org/whl/cpu \
+    "$(grep '^torch==' "$kit/requirements.lock")"
 "$venv/bin/pip" install -c "$kit/requirements.lock" -e "$kit[instructor]"
-"$venv/bin/pip" uninstall -y rfc3987-syntax  # jsonschema's, for a format of addresses: it takes 2 s and 17 MB to load, and is not needed
+# jsonschema checks a format of addresses with it, which is not needed: it takes 2 s and 17 MB.
+"$venv/bin/pip" uninstall -y rfc3987-syntax
 "$venv/bin/python" -m compileall -q "$kit/pusht" "$kit/score"
-"$venv/bin/python" -c 'import torch, nbgrader.apps, pusht, score.course.gradescope.autograder'
+"$venv/bin/python" -c 'import torch, nbgrader.apps, pusht, score.course.gradescope.run'

@@ -1,0 +1,129 @@
+"""Where demonstrations part: the state around which demonstrators went two ways most clearly."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from pusht.dataset import PushTStateDataset
+from pusht.demos import Demonstrations
+from pusht.normalisation import unnormalize_data
+
+_LEVER = 60  # px by which a turn of one radian moves the T's parts, about
+_SAMPLES = 3000  # windows that are looked at, of all
+
+
+class Crossroads(NamedTuple):
+    """Windows of different episodes that show nearly the same state.
+
+    windows: their indices in the dataset (N,); the first is the window that the others are near to.
+    second: (N,) bool, whether the demonstrator went the second way there.
+    reach: the distance of the farthest one [px].
+    """
+
+    windows: np.ndarray
+    second: np.ndarray
+    reach: float
+
+
+def crossroads(demonstrations: Demonstrations) -> np.ndarray:
+    """Return the state (5,) [px, rad] around which demonstrations part most clearly, which
+    `two_ways` shows.
+    """
+    dataset = windows_of(demonstrations)
+    obs, _ = in_pixels(dataset, find_crossroads(dataset).windows)
+    return obs[0, -1]
+
+
+def windows_of(demonstrations: Demonstrations) -> PushTStateDataset:
+    """Return the windows of demonstrations, as Parts I to III cut them."""
+    return PushTStateDataset(demonstrations, pred_horizon=16, obs_horizon=2, action_horizon=8)
+
+
+def in_pixels(
+    dataset: PushTStateDataset, windows: np.ndarray | slice | int = slice(None)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the observations and actions of some windows, in pixels and radians."""
+    return (
+        unnormalize_data(dataset.obs[windows].numpy(), dataset.stats["obs"]),
+        unnormalize_data(dataset.action[windows].numpy(), dataset.stats["action"]),
+    )
+
+
+def find_crossroads(dataset: PushTStateDataset, count: int = 8) -> Crossroads:
+    """Return the window around which demonstrations part most clearly, and the nearest windows of
+    other episodes: `count` together, or fewer where there are fewer episodes.
+    """
+    action = in_pixels(dataset)[1]
+    places = _places(dataset)
+    episode = episode_of_window(dataset)
+    names, starts = np.unique(episode, return_index=True)
+    ends = [*starts[1:], len(episode)]
+    others = min(count, len(names)) - 1
+    best_clarity, best = -math.inf, None
+    for some in torch.arange(0, len(places), max(1, len(places) // _SAMPLES)).split(256):
+        # The exact way: the quicker one, through a product of matrices, gives near places any
+        # distance.
+        exact = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(places[some], places, compute_mode=exact).numpy()
+        nearest = np.minimum.reduceat(distances, starts, axis=1)
+        for i, row, each in zip(some.tolist(), distances, nearest, strict=True):
+            each[np.searchsorted(names, episode[i])] = np.inf
+            chosen = np.argsort(each, kind="stable")[:others]
+            nearby = (starts[e] + row[starts[e] : ends[e]].argmin() for e in chosen)
+            windows = np.array([i, *nearby])
+            reach = each[chosen].max(initial=0)
+            second, clear = two_clusters(action[windows])
+            if clear - reach > best_clarity or best is None:
+                best_clarity, best = clear - reach, Crossroads(windows, second, reach)
+    if best is None:
+        raise ValueError("A dataset without windows has no crossroads.")
+    return best
+
+
+def _places(dataset: PushTStateDataset) -> torch.Tensor:
+    """A point for each window, whose distances say how alike the states [px] are that they show."""
+    obs = in_pixels(dataset)[0]
+    # The angles 0 and 2π are the same.
+    angle = _LEVER * np.stack([np.cos(obs[..., 4]), np.sin(obs[..., 4])], axis=-1)
+    places = np.concatenate([obs[..., :4], angle], axis=-1) / math.sqrt(obs.shape[1])
+    return torch.from_numpy(places).float().flatten(1)
+
+
+def two_clusters(chunks: np.ndarray) -> tuple[np.ndarray, float]:
+    """Divide chunks (N, Tp, 2) in two, as k-means does, along the direction in which they differ
+    most.
+
+    Returns which are in the second cluster, (N,) bool, False for the first chunk; and how clearly
+    the two part [px]: how much farther every chunk is from the mean of all than chunks are from
+    the mean of their cluster. All distances are per action.
+    """
+    if len(chunks) < 2:
+        return np.zeros(len(chunks), bool), -math.inf
+    flat = np.asarray(chunks, np.float64).reshape(len(chunks), -1)
+    centred = flat - flat.mean(axis=0)
+    along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
+    ordered, few = np.sort(along), 2 if len(chunks) > 3 else 1
+    before = np.arange(few, len(chunks) - few + 1)  # possible sizes of the lower cluster
+    cut = before[(np.cumsum(ordered)[before - 1] ** 2 / (before * (len(chunks) - before))).argmax()]
+    second = along > ordered[cut - 1]
+    second ^= second[0]
+    clusters = [flat[way] for way in (second, ~second) if way.any()]
+    spread = np.concatenate([cluster - cluster.mean(axis=0) for cluster in clusters])
+    steps = flat.shape[1] // 2
+    apart = np.sqrt(np.square(centred).sum(axis=1).min() / steps)
+    return second, float(apart - np.sqrt(np.square(spread).sum(axis=1).mean() / steps))
+
+
+def episode_of_window(dataset: PushTStateDataset) -> np.ndarray:
+    """Return the episode (N,) of each window; all episodes have as many windows beyond their
+    length, more or less.
+    """
+    lengths = np.diff(dataset.demonstrations.episode_ends, prepend=0)
+    reach = dataset.obs.shape[1] + dataset.action.shape[1]
+    for beyond in range(-reach, reach):
+        counts = np.maximum(lengths + beyond, 0)
+        if counts.sum() == len(dataset):
+            return np.repeat(np.arange(len(lengths)), counts)
+    raise ValueError(f"{len(dataset)} windows cannot be told apart by their episodes.")

@@ -1,0 +1,123 @@
+"""What a course has of a student's submission, and where it lies."""
+
+import json
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypedDict
+
+from nbgrader.utils import parse_utc
+
+from score.course.settings import ASSIGNMENT, Course
+from score.submission.archive import utc
+from score.submission.files import TAKEN
+from score.submission.formats import Format
+
+# Names of students that can name a folder.
+STUDENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}(?<!\.)")
+
+# Where a file came from, its path in the export; when it was received; its SHA-256.
+FileRecord = TypedDict("FileRecord", {"from": str, "received": str, "sha256": str})
+
+
+class PartRecord(TypedDict, total=False):
+    """One part in repairs/STUDENT.json.
+
+    files: by name. repairs: sentences. refused: why the notebook cannot be graded, None if it can.
+    timestamp: when the part was handed in. source: of `Upload`. release: digest of the released
+    notebook. given: names of files that the kit wrote for a submission in another format.
+    """
+
+    files: dict[str, FileRecord]
+    repairs: list[str]
+    refused: str | None
+    timestamp: str
+    source: str
+    release: str
+    given: list[str]
+
+
+class Record(TypedDict, total=False):
+    """repairs/STUDENT.json. parts: by name. remarks: of the last `Upload`."""
+
+    student: str
+    parts: dict[str, PartRecord]
+    remarks: list[str]
+
+
+class Stored:
+    """What a course has of a student's submission, which may be nothing yet.
+
+    graded, incomplete: the folder where it lies if it has a notebook, and if it has none.
+    originals: that of the notebooks as they came. replaced: that of what later uploads replaced.
+    record_path, record: repairs/STUDENT.json, and what it says.
+    """
+
+    def __init__(self, course: Course, student: str) -> None:
+        self.student = student
+        self.graded = course.folder / "submitted" / student / ASSIGNMENT
+        self.incomplete = course.folder / "incomplete" / student
+        self.originals = course.folder / "originals" / student
+        self.replaced = course.folder / "replaced" / student
+        self.record_path = course.folder / "repairs" / f"{student}.json"
+        self.record: Record = {"student": student, "parts": {}}
+        if self.record_path.exists():
+            self.record = json.loads(self.record_path.read_text(encoding="utf-8"))
+
+    @property
+    def home(self) -> Path:
+        """The folder in which the submission lies, or would lie."""
+        waits = self.incomplete.is_dir() and not self.graded.is_dir()
+        return self.incomplete if waits else self.graded
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it was handed in, as its timestamp.txt says or else its files' dates (UTC)."""
+        try:
+            text = (self.home / "timestamp.txt").read_text(encoding="utf-8")
+            return parsed_time(text.strip())
+        except (OSError, ValueError):
+            dates = (utc(file.stat().st_mtime) for file in self.home.glob("*"))
+            return max(dates, default=utc(0))
+
+    def part(self, part: str) -> PartRecord | None:
+        """Return the record of a part; None where there is none."""
+        return self.record["parts"].get(part)
+
+    def names(self, part: str) -> set[str]:
+        """Return the names of the files that there are of a part."""
+        folders = (self.home, self.originals)
+        names = (name for name in TAKEN if TAKEN[name] == part)
+        return {name for name in names if any((folder / name).exists() for folder in folders)}
+
+    def given(self, part: str) -> list[str]:
+        """Return the names of the files that the kit wrote for a submission in another format."""
+        record = self.part(part)
+        return record.get("given", []) if record else []
+
+    def outdated(self, part: str, names: Collection[str]) -> set[str]:
+        """Return the names of the files of an earlier submission in another format that go when
+        files of these names come: all where they are another such submission, those that the kit
+        wrote where they have a notebook.
+        """
+        record, given = self.part(part), self.given(part)
+        another = not {*names} <= {*TAKEN}
+        if not record or not given or not (another or f"{part}.ipynb" in names):
+            return set()
+        return {*given, *(record["files"] if another else ())}
+
+    def has_own_notebook(self, format: Format) -> bool:
+        """Say whether there is a notebook for the format's part that the kit did not write."""
+        notebook, packed = self.home / f"{format.part}.ipynb", self.home / format.packed
+        return notebook.exists() and not packed.exists()
+
+
+def time_stamp(when: datetime) -> str:
+    """Return a time (UTC) as nbgrader reads it."""
+    return when.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def parsed_time(text: str | datetime) -> datetime:
+    """Return the time in a text, as UTC in whole seconds."""
+    return parse_utc(text).replace(tzinfo=UTC, microsecond=0)

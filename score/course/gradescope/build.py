@@ -1,0 +1,93 @@
+"""What `python -m score gradescope build COURSE` does: make a course's autograder as a zip.
+
+The zip holds setup.sh and run_autograder, which Gradescope runs, the kit (kit/) and the course
+(course/). It has solutions and held-out seeds in it, so it is not for students.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from pusht import resources
+from pusht.files import write_whole, zip_bytes
+from score import rubric
+from score.course.gradescope.run import SETTINGS, SHARES
+from score.course.settings import ASSIGNMENT, Course, CourseError
+
+# Minutes and megabytes are Gradescope's own defaults.
+EPISODES, MINUTES, MEGABYTES = 10, 10, 768
+_SCRIPTS = ("setup.sh", "run_autograder")
+_KIT = (
+    "pusht/**/*.py",
+    "score/**/*.py",
+    "score/**/*.json",
+    "score/course/*/templates/*",
+    "losses/**/*.pkl",
+    "data/*.zarr.zip",
+    "notebooks/source/*.py",
+    "pyproject.toml",
+    "requirements.lock",
+    "LICENSE",
+)
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def build(
+    course: Course,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    episodes: int = EPISODES,
+    minutes: int = MINUTES,
+    megabytes: int = MEGABYTES,
+) -> Path:
+    """Write a course's autograder, by default to COURSE/gradescope.zip, and return its path.
+
+    The same course and kit give the same bytes.
+
+    episodes: held-out episodes of each policy, the first of the course's. minutes, megabytes: what
+        the assignment's settings on Gradescope allow a submission.
+    CourseError where the course has no release.
+    """
+    path = Path(path or course.folder / "gradescope.zip")
+    limits = {"minutes": minutes, "megabytes": megabytes}
+    files = _scripts() | _kit() | _course(course, episodes, limits)
+    write_whole(path, zip_bytes(files, executable=_SCRIPTS))
+    return path
+
+
+def _scripts() -> dict[str, bytes]:
+    parts = " ".join(SHARES).encode()
+    return {
+        name: (_TEMPLATES / name).read_bytes().replace(b"{{parts}}", parts) for name in _SCRIPTS
+    }
+
+
+def _kit() -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for pattern in _KIT:
+        found = [entry for entry in resources.find(pattern) if "__pycache__" not in entry[1].parts]
+        if not found:
+            raise CourseError(f"The kit has no file that matches {pattern}: install it again.")
+        files |= {f"kit/{name}": path.read_bytes() for name, path in found}
+    return files
+
+
+def _course(course: Course, episodes: int, limits: dict[str, int]) -> dict[str, bytes]:
+    settings = (
+        f"bundle = {json.dumps(course.bundle)}\nfirst_seed = {course.first_seed}\nepisodes ="
+        f" {episodes}\n"
+    )
+    files = {
+        "course/course.toml": settings.encode(),
+        "course/nbgrader_config.py": (course.folder / "nbgrader_config.py").read_bytes(),
+        f"course/{SETTINGS}": json.dumps(limits).encode(),
+    }
+    for part in rubric.PARTS:
+        released = course.folder / "release" / ASSIGNMENT / f"{part}.ipynb"
+        if not released.is_file():
+            raise CourseError(
+                f"There is no {released}: run `python -m score course release {course.folder}`"
+                " first."
+            )
+        files[f"course/release/{ASSIGNMENT}/{part}.ipynb"] = released.read_bytes()
+    return files

@@ -1,0 +1,257 @@
+"""What runs on Gradescope for a submission: run_autograder starts a process of it for each step.
+
+    python -m score.course.gradescope.run STEP COURSE SUBMISSION FOLDER RESULTS
+
+The first step collects the files, each other one grades a part. A step keeps what it found in
+FOLDER, a copy of the course, and writes results.json anew. Students see their points, the reasons,
+and what was repaired or left out; flags are in a hidden entry.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import traceback
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from pusht.files import write_whole
+from score import rubric
+from score.course.collect.collect import collect
+from score.course.collect.plan import plan
+from score.course.grading import results
+from score.course.grading.cache_keys import kit_version
+from score.course.grading.notebook import Task, grade_part
+from score.course.grading.results import PartResult, ungraded
+from score.course.nbgrader import configuration
+from score.course.sandbox import levels
+from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings, open_course
+from score.submission.formats import graded_files
+from score.verdict import Verdict
+
+# The parts in run_autograder's order, with their shares of the time that is left.
+SHARES = {
+    part.name: part.grading_time
+    for part in sorted(rubric.PARTS.values(), key=lambda part: part.grading_time)
+}
+SETTINGS = "gradescope.json"
+_RECORD = "report.json"
+# Seconds that are kept back: a stopped notebook comes to its end, the steps after it begin, and
+# Gradescope has work of its own.
+_RESERVE = 60
+_GROWTH = 64 * 2**20  # bytes by which this process grows while it grades a notebook
+_WAITS = (
+    "Not graded yet. Where this stays, the time or the memory that Gradescope allows did not"
+    " suffice: tell your instructor."
+)
+_NO_TIME = "There was no time left to grade it: tell your instructor."
+_FAILED = "The grader failed, through no fault of yours: tell your instructor."
+_BY_A_PERSON = (
+    "Answered in words, for a person to read. What it is worth, {:g}, is not among the autograder's"
+    " points."
+)
+
+
+PathName = str | os.PathLike[str]
+
+
+@dataclass
+class Record:
+    """What the steps so far have to say of a submission.
+
+    started: when the first step began (seconds since 1970). public: sentences for the student.
+    hidden: sentences for the instructor. waiting: the parts that are still to be graded.
+    """
+
+    started: float
+    public: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Record":
+        """Return the record that the last step kept."""
+        return cls(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+
+    def write(self, folder: Path) -> None:
+        """Keep the record for the next step."""
+        write_whole(folder / _RECORD, json.dumps(asdict(self)))
+
+
+def step(
+    name: str, sent: PathName, submission: PathName, folder: PathName, report_folder: PathName
+) -> None:
+    """Do one step, "collect" or a part's name; then write REPORT_FOLDER/results.json.
+
+    Whatever happens, no traceback is shown to students.
+
+    sent: the zip's course/. submission: folder with the files, named as the student. folder: where
+        collecting makes a copy of the course, and where the steps keep what they found.
+    """
+    work, student = Path(folder), Path(submission).name
+    goal = Path(report_folder) / "results.json"
+    if name == "collect":
+        shutil.copytree(sent, work)
+        work.chmod(0o700)  # its name can be read off this process's command line
+        record = Record(
+            psutil.Process().create_time(), hidden=[f"The kit in version {kit_version()}."]
+        )
+    else:
+        record = Record.read(work)
+    try:
+        if name == "collect":
+            _write_results(goal, work, student, record)
+            _collect(work, Path(submission), record)
+        else:
+            _grade(work, student, name, record)
+    except Exception as error:
+        record.hidden.append(f"{name}: {traceback.format_exc()}")
+        if name in rubric.PARTS:
+            results.save(ungraded(student, name, _FAILED), work / "results")
+        else:
+            record.public.append(str(error) if isinstance(error, CourseError) else _FAILED)
+    record.write(work)
+    _write_results(goal, work, student, record)
+
+
+def _collect(folder: Path, submission: Path, record: Record) -> None:
+    """Take the submission's files into the course and write down what is missing or repaired."""
+    course, student = open_course(folder), submission.name
+    pattern = f"(?P<student>{re.escape(student)})/"  # all files are this student's
+    uploads = [upload for upload in plan(course, submission.parent, pattern) if upload.student]
+    collected = [found for _, found in collect(course, submission.parent, pattern, uploads)]
+    record.public = [
+        f"Each policy is rolled out for {course.episodes} held-out episodes.",
+        *(remark for upload in uploads for remark in upload.remarks),
+    ]
+    for part in rubric.PARTS:
+        missing: dict[str, Any] = {"refused": f"{part}.ipynb was not handed in.", "repairs": []}
+        found = next((each["parts"][part] for each in collected if part in each["parts"]), missing)
+        sentences = [found["refused"], *found["repairs"]]
+        record.public += [f"{part}: {sentence}" for sentence in sentences if sentence]
+        if found["refused"]:
+            results.save(ungraded(student, part, found["refused"]), folder / "results")
+    done = results.load(folder / "results", student)
+    record.waiting = [part for part in SHARES if part not in done]
+
+
+def _grade(folder: Path, student: str, part: str, record: Record) -> None:
+    """Grade a part within its share of the time that is left, and keep the result."""
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    left = settings["minutes"] * 60 - _RESERVE - (time.time() - record.started)
+    seconds = int(left * SHARES[part] / sum(SHARES[other] for other in record.waiting))
+    record.waiting.remove(part)
+    if seconds < 1:
+        results.save(ungraded(student, part, _NO_TIME), folder / "results")
+        return
+    level = levels.strictest()
+    if level is levels.LEVELS[-1]:
+        raise CourseError(
+            "Nothing keeps students' code from what grades it: can others than root start"
+            f" {sys.executable}?"
+        )
+    course = open_course(folder)
+    run_settings = _run_settings(course, seconds, settings["megabytes"])
+    found = folder / "submitted" / student / ASSIGNMENT
+    files = {
+        name: (found / name).read_bytes()
+        for name in (f"{part}.ipynb", *graded_files(rubric.PARTS[part]))
+        if (found / name).is_file()
+    }
+    released = course.released(part).read_bytes()
+    keys = {policy.name: "" for policy in rubric.PARTS[part].policies}  # nothing is graded again
+    task = Task(student, part, files, released, run_settings, kit_version(), "", keys, {})
+    try:
+        graded = grade_part(task)
+        results.save(graded.result, folder / "results")
+    finally:
+        levels.end_what_was_left(level)  # the next part's process gives its kernel another user
+
+
+def _run_settings(course: Course, seconds: int, megabytes: int) -> RunSettings:
+    """Return the settings of one notebook's run, within its share of time and memory."""
+    own = psutil.Process().memory_info()
+    # The kernel counts the pages that are shared, torch's code above all, as the notebook's.
+    free = (megabytes << 20) - (own.rss - own.shared) - _GROWTH
+    limits = configuration.limits(configuration.read(course.folder))
+    limits = replace(limits, notebook_seconds=seconds, memory_bytes=free)
+    return RunSettings(course.first_seed, course.episodes, filmed=0, limits=limits)
+
+
+# results.json.
+
+
+def _write_results(goal: Path, folder: Path, student: str, record: Record) -> None:
+    found = {part: ungraded(student, part, _WAITS) for part in rubric.PARTS} | results.load(
+        folder / "results", student
+    )
+    tests = [
+        _test(part, entry, found[part.name].cells[part.cell_id(entry)])
+        for part in rubric.PARTS.values()
+        for entry in part.graded()
+    ]
+    stopped = [
+        f"{part}: the notebook was stopped: {result.stopped}."
+        for part, result in found.items()
+        if result.stopped
+    ]
+    hidden = {
+        "name": "For the instructor",
+        "output": "\n".join([*record.hidden, *_hidden_sentences(found)]),
+        "visibility": "hidden",
+    }
+    document = {
+        "score": round(sum(test.get("score", 0.0) for test in tests), 4),
+        "output": "\n".join([*record.public, *stopped]),
+        "execution_time": round(time.time() - record.started),
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": [*tests, hidden],
+    }
+    write_whole(goal, json.dumps(document, indent=1))
+
+
+def _hidden_sentences(found: dict[str, PartResult]) -> list[str]:
+    sentences = []
+    for part, result in found.items():
+        sentences += [f"{part}: {flag}" for flag in result.flags]
+        if result.sandbox:
+            stages = [f"{stage} {seconds:.0f} s" for stage, seconds in result.seconds.items()]
+            sentences.append(f'{part}: kept apart by "{result.sandbox}"; {", ".join(stages)}.')
+    return sentences
+
+
+def _test(part: rubric.Part, entry: rubric.Graded, cell: Verdict) -> dict[str, Any]:
+    """Return the entry of a test cell.
+
+    It has no score where a person is to give it, so that the total is the autograder's own.
+    """
+    test: dict[str, Any] = {
+        "name": cell.name,
+        "number": str(part.number),
+        "output": cell.sentence,
+        "tags": [part.name],
+        "visibility": "visible",
+    }
+    if isinstance(entry, rubric.Policy):
+        test["name"] = f"{cell.name}, {entry.label}"
+    else:
+        test |= {"name": entry.title, "number": entry.name.lstrip("Q")}
+    if isinstance(entry, rubric.ManualQuestion):
+        return test | {"output": _BY_A_PERSON.format(entry.points)}
+    return test | {
+        "score": round(cell.points, 4),
+        "max_score": cell.max_points,
+        "status": "passed" if cell.points >= cell.max_points else "failed",
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    step(*sys.argv[1:])

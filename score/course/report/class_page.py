@@ -1,0 +1,298 @@
+"""The instructor's page on a class: what to look at, the points, the mistakes, how it was graded.
+
+It links to the students' pages, feedback/STUDENT/pusht/feedback.html.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from pusht import demos
+from score import rubric
+from score.course.grading import audit
+from score.course.grading.results import PartResult
+from score.course.report.charts import Dot, class_chart
+from score.course.report.page import MARKS, printable, render
+from score.course.report.points import ManualGrades, Row, part_points, part_rows
+from score.course.report.similarity import SimilarPair
+from score.course.settings import ASSIGNMENT
+
+_MISTAKES = 3  # of a question, the most common
+# These are in sentences of other modules: in the flag on a close score, and in the reason of a
+# check that was never reached.
+_CLOSE, _UNREACHED = "holds the bar for all points", "The notebook was stopped before this check"
+_STOPS = {
+    "longer": "timed out",
+    "memory": "out of memory",
+    "died": "kernel died",
+    "outputs": "too much output",
+}
+
+Graded = list[tuple[str, PartResult]]  # student, result
+Remark = tuple[str, str, str]  # student, part, sentence
+
+
+def class_page(
+    course_name: str,
+    results: Mapping[str, Mapping[str, PartResult]],
+    manual: Mapping[str, ManualGrades],
+    repairs: Mapping[str, Any],
+    similar: Sequence[SimilarPair],
+    remarks: Iterable[Remark],
+) -> str:
+    """Return the HTML page on a class.
+
+    results, manual: by student, as for `feedback.feedback`. repairs: the content of
+    repairs/STUDENT.json, by student. remarks: what else to know.
+    """
+    results = {student: results[student] for student in sorted(results)}
+    manual = {student: manual.get(student, {}) for student in results}
+    graded = [(student, result) for student in results for result in results[student].values()]
+    used = _used_parts(graded, manual)
+    repaired, refused = _repairs(repairs)
+    flags = _flags(graded, remarks, refused)
+    students = [
+        _student(student, results[student], manual[student], used, flags) for student in results
+    ]
+    rows = [
+        (student, row) for student, result in graded for row in part_rows(result, manual[student])
+    ]
+    return render(
+        "report.html",
+        course=course_name,
+        students=students,
+        used=used,
+        graded=sum(not result.missing for _, result in graded),
+        waiting=sum(row.mark == "waits" for _, row in rows),
+        near=[flag for flag in flags if _CLOSE in flag[2]],
+        flags=[flag for flag in flags if _CLOSE not in flag[2]],
+        repairs=repaired,
+        refused=refused,
+        similar=similar,
+        questions=_questions(used, [row for _, row in rows]),
+        mistakes=_mistakes(used, rows),
+        policies=[_policy(policy, graded) for part in used for policy in part.policies],
+        **_not_run(graded, used),
+        **_totals(students, used),
+        **_grading(graded, used),
+    )
+
+
+def _used_parts(graded: Graded, manual: Mapping[str, ManualGrades]) -> list[rubric.Part]:
+    """Return the parts that anybody handed in, or that a person graded."""
+    names = {result.part for _, result in graded if not result.missing}
+    names |= {part for grades in manual.values() for part, _ in grades}
+    return [part for part in rubric.PARTS.values() if part.name in names]
+
+
+# What to look at.
+
+
+def _repairs(repairs: Mapping[str, Any]) -> tuple[list[Remark], list[Remark]]:
+    """Return what was repaired, and what could not be read."""
+    repaired, refused = [], []
+    for student in sorted(repairs):
+        for part, record in repairs[student]["parts"].items():
+            repaired += [(student, part, printable(sentence)) for sentence in record["repairs"]]
+            if record["refused"]:
+                refused.append((student, part, printable(record["refused"])))
+    return repaired, refused
+
+
+def _flags(graded: Graded, remarks: Iterable[Remark], refused: Collection[Remark]) -> list[Remark]:
+    """Return what a person should look at, each once, without what has a list of its own."""
+    found = [
+        (student, result.part, sentence)
+        for student, result in graded
+        for sentence in [
+            *result.flags,
+            *(flag for rollout in result.rollouts.values() for flag in rollout.flags),
+        ]
+    ]
+    stopped = {
+        (student, result.part, printable(f"The notebook was stopped: {result.stopped}."))
+        for student, result in graded
+        if result.stopped
+    }
+    flags = dict.fromkeys(
+        (student, part, printable(sentence)) for student, part, sentence in [*found, *remarks]
+    )
+    return [flag for flag in flags if flag not in stopped and flag not in refused]
+
+
+def _not_run(graded: Graded, used: Collection[rubric.Part]) -> dict[str, Any]:
+    """Return the notebooks that were stopped, with how many of each kind, and those missing."""
+    return {
+        "stopped": [
+            (s, result.part, printable(result.stopped)) for s, result in graded if result.stopped
+        ],
+        "stops": Counter(_kind_of_stop(result.stopped) for _, result in graded if result.stopped),
+        "missing": [
+            (student, result.part, printable(result.missing))
+            for student, result in graded
+            if result.missing and rubric.PARTS[result.part] in used
+        ],
+    }
+
+
+def _kind_of_stop(sentence: str) -> str:
+    kinds = (kind for word, kind in _STOPS.items() if word in sentence)
+    return next(kinds, "stopped for another reason")
+
+
+# Points.
+
+
+def _student(
+    student: str,
+    results: Mapping[str, PartResult],
+    manual: ManualGrades,
+    used: Sequence[rubric.Part],
+    flags: Iterable[Remark],
+) -> dict[str, Any]:
+    flags = list(flags)
+    cells = []
+    for part in used:
+        about = [text for who, where, text in flags if (who, where) == (student, part.name)]
+        result = results.get(part.name)
+        cells.append(
+            {
+                "points": None if result is None else part_points(result, manual),
+                "notes": [] if result is None else _notes(result, manual, about),
+            }
+        )
+    return {
+        "name": student,
+        "page": f"feedback/{quote(student, safe='')}/{ASSIGNMENT}/feedback.html",
+        "cells": cells,
+        "graded": bool(results),
+        "total": sum(part_points(result, manual) for result in results.values()),
+        "seconds": sum(sum(result.seconds.values()) for result in results.values()),
+    }
+
+
+def _notes(result: PartResult, manual: ManualGrades, flags: Collection[str]) -> list[str]:
+    notes = {
+        "missing": result.missing,
+        "stopped": result.stopped,
+        "late": result.late_penalty,
+        "flagged": any(_CLOSE not in sentence for sentence in flags),
+        "near the bar": any(_CLOSE in sentence for sentence in flags),
+        "to be read": any(row.mark == "waits" for row in part_rows(result, manual)),
+    }
+    return [note for note, holds in notes.items() if holds]
+
+
+def _totals(students: Iterable[dict[str, Any]], used: Iterable[rubric.Part]) -> dict[str, Any]:
+    totals = [student["total"] for student in students if student["graded"]]
+    full = sum(part.points for part in used)
+    counts, edges = np.histogram(np.clip(totals, 0, full), bins=10, range=(0, full))
+    return {
+        "full": full,
+        "mean": fmean(totals) if totals else None,
+        "totals": list(zip(edges[:-1], edges[1:], counts.tolist())),
+    }
+
+
+def _questions(used: Iterable[rubric.Part], rows: Sequence[Row]) -> list[tuple[Any, ...]]:
+    """Return for each part its questions, as (name, title, how many by mark)."""
+    counts = Counter((row.cell, row.mark) for row in rows)
+    titles = {row.cell: (row.part, row.name, row.title) for row in rows}
+    return [
+        (
+            part,
+            [
+                (name, title, [(mark, counts[cell, mark]) for mark in MARKS])
+                for cell, (of, name, title) in titles.items()
+                if of == part.name
+            ],
+        )
+        for part in used
+    ]
+
+
+def _mistakes(
+    used: Sequence[rubric.Part], rows: Iterable[tuple[str, Row]]
+) -> list[tuple[Any, ...]]:
+    """Return for each part the most common reasons for lost points, by question.
+
+    A question is (name, title, [(a row as an example, students)], how many more reasons). Reasons
+    are the same when their hints are, or without hints their words, numbers and shapes aside.
+    """
+    groups: dict[str, dict[str, list[tuple[str, Row]]]] = {}
+    for student, row in rows:
+        # What the page shows elsewhere is left out.
+        elsewhere = row.written or row.rolled_out or row.mark == "missing"
+        elsewhere = elsewhere or row.sentence.startswith(_UNREACHED)
+        if row.automatic < row.max_points and not elsewhere:
+            by_reason = groups.setdefault(row.cell, {})
+            by_reason.setdefault(_without_numbers(row.hint or row.sentence), []).append(
+                (student, row)
+            )
+    found = []
+    for part in used:
+        cells = [part.cell_id(entry) for entry in part.graded()]
+        questions = [_common(groups[cell].values()) for cell in cells if cell in groups]
+        if questions:
+            found.append((part, questions))
+    return found
+
+
+def _without_numbers(sentence: str) -> str:
+    numbers = re.sub(r"(?<![A-Za-z])-?\d+(\.\d+)?(e[+-]?\d+)?", "#", sentence)
+    return re.sub(r"#(, ?#)*,?", "#", numbers)  # a shape, whatever its length
+
+
+def _common(groups: Iterable[list[tuple[str, Row]]]) -> tuple[Any, ...]:
+    ranked = sorted(groups, key=lambda group: (-len(group), group[0][0]))
+    row = ranked[0][0][1]
+    common = [(group[0][1], [student for student, _ in group]) for group in ranked[:_MISTAKES]]
+    return row.name, row.title, common, len(ranked) - _MISTAKES
+
+
+# Scores, and how it was graded.
+
+
+def _policy(policy: rubric.Policy, graded: Graded) -> dict[str, Any]:
+    dots = [
+        Dot(student, rollout.score, demos.name_of(rollout.demonstrations) or "other")
+        for student, result in graded
+        if (rollout := result.rollouts.get(policy.name))
+    ]
+    scores = [dot.score for dot in dots]
+    return {
+        "title": policy.title,
+        "label": policy.label,
+        "chart": class_chart(policy, dots) if dots else None,
+        "count": len(dots),
+        "mean": fmean(scores) if scores else None,
+        "spread": stdev(scores) if len(scores) > 1 else None,
+    }
+
+
+def _grading(graded: Graded, used: Iterable[rubric.Part]) -> dict[str, Any]:
+    policies = [policy for part in used for policy in part.policies]
+    return {
+        "rerun": [policy.label for policy in policies if policy.method in audit.AGAIN],
+        "free": [policy.label for policy in policies if policy.method not in audit.AGAIN],
+        "boxes": Counter(result.sandbox or "nothing was run" for _, result in graded),
+        "kits": Counter(result.kit for _, result in graded),
+        "stages": _stages(graded),
+    }
+
+
+def _stages(graded: Graded) -> list[tuple[str, float, float, str, str]]:
+    """Return for each stage its name, the seconds of the class and of the longest notebook, and
+    that notebook's student and part.
+    """
+    stages = []
+    for stage in dict.fromkeys(stage for _, result in graded for stage in result.seconds):
+        seconds = [result.seconds.get(stage, 0.0) for _, result in graded]
+        student, result = graded[int(np.argmax(seconds))]
+        stages.append((stage, sum(seconds), max(seconds), student, result.part))
+    return stages

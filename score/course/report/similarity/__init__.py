@@ -1,0 +1,59 @@
+"""List similar submissions for a person to judge. No grade depends on it.
+
+    for pair in find(course):
+        print(*pair.students, pair.sentence)
+
+Similar is not copied. The notebooks set one training seed for all, and on one kind of machine
+equivalent code ends in the very same weights, however it is written. The ids and times of training
+runs tell two runs of one seed from a copy, and a sentence says what the seed does not explain.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from score import rubric
+from score.course.notebooks.build import parts_with_source
+from score.course.report.similarity.answers import KIT, similar_answers
+from score.course.report.similarity.pair import SimilarPair
+from score.course.report.similarity.weights import similar_weights
+from score.course.settings import ASSIGNMENT, Course
+
+__all__ = ["KIT", "SimilarPair", "find"]
+
+
+def find(course: Course, students: Iterable[str] | None = None) -> list[SimilarPair]:
+    """Return the similar pairs among a course's submissions: weights, then answers, in the rubric's
+    and in alphabetical order. A student is in one with the kit and in one with a student before.
+
+    students: those to compare; None for all who handed in. Files that cannot be read are left out:
+    grading says why.
+    """
+    students = sorted(course.students() if students is None else students)
+    folders = {student: course.folder / "submitted" / student / ASSIGNMENT for student in students}
+    few = max(3, len(folders) // 20)
+    found: list[SimilarPair] = []
+    for policy in rubric.POLICIES.values():
+        found += _joined(similar_weights(policy, folders), few)
+    for part in parts_with_source():
+        found += _joined(similar_answers(part, course, folders, few), few)
+    return found
+
+
+def _joined(pairs: Iterable[SimilarPair], few: int) -> list[SimilarPair]:
+    """Return the pairs in order; of more than `few` students that are similar to one in the same
+    way the first, with the names of the others.
+    """
+    groups: dict[tuple[str, str], list[SimilarPair]] = defaultdict(list)
+    for pair in sorted(pairs, key=lambda pair: pair.students):
+        groups[pair.sentence, pair.other].append(pair)
+    found: list[SimilarPair] = []
+    for first, *rest in groups.values():
+        if len(rest) < few:
+            found += [first, *rest]
+        else:
+            names = [pair.student for pair in rest]
+            shown = ", ".join(names[:10]) + (f" and {len(rest) - 10} more" if rest[10:] else "")
+            sentence = f"{first.sentence} So it is with {len(rest)} more: {shown}."
+            found.append(replace(first, sentence=sentence))
+    return sorted(found, key=lambda pair: pair.students)

@@ -1,0 +1,76 @@
+"""Statistics of a normaliser, in the forms in which students keep them."""
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pusht.checkpoint import MOMENTS
+
+# Under these names a checkpoint may keep its normaliser.
+_KEYS = ("normalizer", "normaliser", "normalization", "stats", "statistics")
+# {what: (its size, the names under which a normaliser may have it)}
+_VALUES = {"obs": (5, ("state", "obs", "observation")), "action": (2, ("action", "actions"))}
+
+
+def find_stats(found: Any) -> dict[str, dict[str, Any]] | None:
+    """Return {"obs": {"mean", "std"}, "action": …} of a normaliser, an object or a mapping, or of
+    a checkpoint that holds one; None without any.
+    """
+    if isinstance(found, torch.nn.Module) or found is None:
+        return None
+    values = found if isinstance(found, Mapping) else getattr(found, "__dict__", {})
+    stats = {
+        what: {moment: _moment(values, names, moment) for moment in MOMENTS}
+        for what, (_, names) in _VALUES.items()
+    }
+    if all(_fits(stats[what], size) for what, (size, _) in _VALUES.items()):
+        return stats
+    inside = (find_stats(values[key]) for key in _KEYS if key in values)
+    return next((inner for inner in inside if inner), None)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; {} where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays in a .npz file, of which none is unpickled; {} where there are none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
+
+
+def _moment(values: Mapping[str, Any], names: Iterable[str], moment: str) -> Any:
+    """Return values["state_mean"] or values["state"]["mean"], whichever name there is."""
+    flat = (values.get(f"{name}_{moment}") for name in names)
+    nested = (_inside(values.get(name), moment) for name in names)
+    return next((v for v in chain(flat, nested) if v is not None and not callable(v)), None)
+
+
+def _inside(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _fits(moments: Mapping[str, Any], size: int) -> bool:
+    try:
+        mean, std = (np.asarray(moments[name], dtype=np.float32) for name in MOMENTS)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return (
+        mean.shape == std.shape == (size,)
+        and bool(np.isfinite([mean, std]).all())
+        and bool((std > 0).all())
+    )

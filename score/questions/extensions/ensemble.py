@@ -1,0 +1,111 @@
+"""E1.2, an extension of Part I: temporal ensembling."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from score.questions.base import Arrays, Question, Rng, as_array, wrong
+from score.questions.mistakes import Mistake, hint_of
+from score.verdict import call_answer
+
+
+class TemporalEnsemble(Question):
+    """The weighted mean of predictions (count, action_dim), oldest first, of one action.
+
+    Zhao et al., "Learning Fine-Grained Bimanual Manipulation with Low-Cost Hardware", section IV-A.
+    """
+
+    name = "E1.2"
+
+    def inputs(self, rng: Rng, trial: int) -> Arrays:
+        """Many predictions; as many as coordinates, which a sum over the wrong axis survives; one
+        alone.
+        """
+        shape = ((5, 2), (3, 3), (1, 2))[trial]
+        predictions = rng.uniform(-1, 1, shape).astype(np.float32)
+        return {"predictions": predictions, "m": (0.3, 0.7, 0.2)[trial]}
+
+    def call(self, answer: Any, inputs: Arrays) -> Arrays:
+        predictions = torch.tensor(inputs["predictions"])
+        what = f"ensemble of {len(predictions)} predictions"
+        action = call_answer(what, answer, predictions, inputs["m"])
+        return {"action": as_array("ensemble", action), "predictions": predictions.detach().numpy()}
+
+    def judge(self, inputs: Arrays, outputs: Arrays) -> None:
+        predictions, action = inputs["predictions"].astype(np.float64), outputs["action"]
+        (count, dims), m = predictions.shape, inputs["m"]
+        if action.shape != (dims,):
+            raise wrong(
+                f"From {count} predictions of {dims} coordinates came {action.shape} where"
+                f" ({dims},) is needed.",
+                _shape_hint(action.shape, count, dims),
+            )
+        if not np.array_equal(outputs["predictions"], inputs["predictions"]):
+            raise wrong(
+                "The predictions that were handed over are changed.",
+                "weights[:, None] * predictions makes a new tensor.",
+            )
+        weights = np.exp(-m * np.arange(count))
+        right = weights @ predictions / weights.sum()
+        if not np.allclose(action, right, rtol=1e-4, atol=1e-5):
+            hint = hint_of(action, _mistakes(predictions, weights, m), rtol=1e-4)
+            raise wrong(
+                f"Of {count} predictions with m = {m} the mean is {np.round(action, 4).tolist()}"
+                f" where {np.round(right, 4).tolist()} is right.",
+                hint
+                or "weights exp(-m i) with i = 0 for the oldest, the first row; divide by their"
+                " sum.",
+            )
+
+
+def _shape_hint(shape: tuple[int, ...], count: int, dims: int) -> str:
+    hints = {
+        (): "the coordinates stay apart: sum over dim=0 alone.",
+        (1, dims): "one action, without a first dimension.",
+        (count, dims): "sum over the predictions, dim=0.",
+    }
+    return hints.get(shape, "weights[:, None] * predictions, summed over dim=0.")
+
+
+def _mistakes(predictions: np.ndarray, weights: np.ndarray, m: float) -> Iterator[Mistake]:
+    def mean(weights: np.ndarray) -> np.ndarray:
+        return weights @ predictions / weights.sum()
+
+    count, dims = predictions.shape
+    i = np.arange(count, dtype=float)
+    total = weights @ predictions
+    yield Mistake(total, "the weights do not add up to 1: divide by their sum.")
+    yield Mistake(total / count, "divide by the sum of the weights, not by their number.")
+    newest = (
+        "the newest weighs most here: the weight is exp(-m i), with the minus, and i = 0 is the"
+        " oldest, the first row"
+    )
+    yield Mistake(mean(weights[::-1]), f"{newest}.")
+    hint = f"{newest}; and divide by the sum of the weights."
+    yield Mistake(np.exp(m * i) @ predictions, hint)
+    hint = f"{newest}; and the weights do not add up to 1."
+    yield Mistake(weights[::-1] @ predictions, hint)
+    yield Mistake(predictions.mean(axis=0), "all weigh the same here: m is left out.")
+    yield Mistake(predictions[-1], "only the newest counts here: that is no ensemble.")
+    yield Mistake(predictions[0], "only the oldest counts here: that is no ensemble.")
+    yield Mistake(mean(np.exp(-0.01 * i)), "m is fixed: take it from the argument.")
+    yield Mistake(mean(np.exp(-i)), "m is left out, and is 1: exp(-m i).")
+    yield Mistake(mean(np.exp(-m * i**2)), "i is squared: exp(-m i).")
+    yield Mistake(mean(np.exp(-i / m)), "i is divided by m: multiply, exp(-m i).")
+    hint = "i is divided by the number of predictions: it counts steps."
+    yield Mistake(mean(np.exp(-m * i / count)), hint)
+    yield Mistake(mean(2.0 ** (-m * i)), "these are powers of 2: exp(-m i).")
+    yield Mistake(mean(m**i), "these are powers of m: exp(-m i).")
+    yield Mistake(mean(1 / (1 + m * i)), "this falls as 1 / (1 + m i): exp(-m i).")
+    hint = "the weights fall in a straight line: exp(-m i)."
+    yield Mistake(mean(np.clip(1 - m * i, 0, None)), hint)
+    if count == dims:
+        summed = weights.sum()
+        hint = "the weights go over the coordinates here: weights[:, None] * predictions."
+        yield Mistake((weights * predictions).sum(axis=0) / summed, hint)
+        hint = "the sum goes over the coordinates here: over the predictions, dim=0."
+        yield Mistake((weights[:, None] * predictions).sum(axis=1) / summed, hint)
+        hint = "the products are summed over the coordinates here: weights @ predictions."
+        yield Mistake(predictions @ weights / summed, hint)

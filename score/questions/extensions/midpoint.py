@@ -1,0 +1,182 @@
+"""E4.1, an extension of Part IV: a step of the midpoint rule."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from score.questions.base import Arrays, Question, Rng, as_array, wrong
+from score.questions.mistakes import Mistake, hint_of
+from score.verdict import AnswerError, call_answer
+
+Velocity = Callable[[np.ndarray, np.ndarray], np.ndarray]  # at chunks and times
+
+
+class MidpointStep(Question):
+    """Chunks (B, 8, action_dim) moved by h in time with the velocity half-way."""
+
+    name = "E4.1"
+
+    def inputs(self, rng: Rng, trial: int) -> Arrays:
+        batch, dims = ((4, 3), (1, 2), (9, 5))[trial]
+        return {
+            "state": rng.uniform(-1, 1, (batch, 5)).astype(np.float32),
+            "a": rng.normal(size=(batch, 8, dims)).astype(np.float32),
+            "weight": rng.uniform(-1, 1, (5, 8 * dims)).astype(np.float32),
+            "tau": np.full(batch, rng.uniform(0.1, 0.5), dtype=np.float32),
+            "h": (0.25, 0.1, 0.05)[trial],
+        }
+
+    def call(self, answer: Any, inputs: Arrays) -> Arrays:
+        calls, weight = 0, torch.tensor(inputs["weight"])
+
+        def velocity(state: Any, a: Any, tau: Any) -> Tensor:
+            nonlocal calls
+            _require_shapes(inputs, state, a, tau)
+            calls += 1
+            return _field(weight, state, a, tau)
+
+        state, a, tau = (torch.tensor(inputs[name]) for name in ("state", "a", "tau"))
+        stepped = _call_step(answer, velocity, state, a, tau, inputs["h"])
+        if not all(torch.equal(x, torch.tensor(inputs[n])) for n, x in (("a", a), ("tau", tau))):
+            raise wrong(
+                "What was handed to midpoint_step is changed.",
+                "a = a + … makes a new tensor, a += … changes the caller's.",
+            )
+        array, counted = as_array("midpoint_step", stepped), calls
+        errors = [_error_at_one(answer, steps) for steps in (8, 16)]
+        return {"stepped": array, "calls": counted, "errors": errors}
+
+    def judge(self, inputs: Arrays, outputs: Arrays) -> None:
+        weight, state, a, tau = (
+            inputs[name].astype(np.float64) for name in ("weight", "state", "a", "tau")
+        )
+        stepped, h = outputs["stepped"], inputs["h"]
+
+        def velocity(a: np.ndarray, tau: np.ndarray) -> np.ndarray:
+            return _field(*(torch.from_numpy(x) for x in (weight, state, a, tau))).numpy()
+
+        if stepped.shape != a.shape:
+            raise wrong(
+                f"From chunks {a.shape} came {stepped.shape}.",
+                "return the new chunks, of the same shape.",
+            )
+        half = a + h / 2 * velocity(a, tau)
+        right = a + h * velocity(half, tau + h / 2)
+        if not np.allclose(stepped, right, rtol=1e-4, atol=1e-5):
+            hint = hint_of(stepped, _mistakes(velocity, a, tau, h), rtol=1e-4)
+            raise wrong(
+                f"The step is up to {np.abs(stepped - right).max():.2g} off."
+                f"{_order(*outputs['errors'])}",
+                hint
+                or "half a step with the first velocity; the second there, at tau + h / 2; with it"
+                " the whole step.",
+            )
+        if outputs["calls"] != 2:
+            raise wrong(
+                f"The chunks are right, but velocity is asked {outputs['calls']} times.",
+                "twice is enough: that is what takes time.",
+            )
+
+
+def _field(weight: Tensor, state: Tensor, a: Tensor, tau: Tensor) -> Tensor:
+    """Return the velocity towards a point that the state decides and that moves with time."""
+    return (state @ weight).reshape(a.shape) + (tau * 3).sin()[:, None, None] - 1.5 * a
+
+
+def _require_shapes(inputs: Arrays, state: Any, a: Any, tau: Any) -> None:
+    """The velocity is one for the notebook's shapes alone."""
+    batch = len(inputs["state"])
+    if not (isinstance(tau, Tensor) and tuple(tau.shape) == (batch,)):
+        tensor = isinstance(tau, Tensor)
+        kind = f"shape {tuple(tau.shape)}" if tensor else f"type {type(tau).__name__}"
+        raise wrong(
+            f"velocity was asked with a tau of {kind} where (B,) = ({batch},) is needed.",
+            "tau is a tensor already, so tau + h / 2 is one.",
+        )
+    shapes, needed = (
+        (tuple(state.shape), tuple(a.shape)),
+        (inputs["state"].shape, inputs["a"].shape),
+    )
+    if shapes != needed:
+        raise wrong(
+            f"velocity was asked with a state {shapes[0]} and chunks {shapes[1]} where {needed[0]}"
+            f" and {needed[1]} are needed.",
+            "velocity(state, a, tau), in this order.",
+        )
+
+
+def _call_step(answer: Any, velocity: Callable[..., Tensor], *arguments: Any) -> Any:
+    try:
+        return call_answer("midpoint_step", answer, velocity, *arguments)
+    except AnswerError as error:
+        if isinstance(error.__cause__, AnswerError):  # the sentence of `_require_shapes`
+            raise error.__cause__ from None
+        raise
+
+
+def _error_at_one(answer: Any, steps: int) -> float:
+    """Return how far from the truth `steps` steps end, from tau = 0 to 1, in a field with a known
+    solution: da/dtau = a cos(tau).
+    """
+
+    def velocity(state: Tensor, a: Tensor, tau: Any) -> Tensor:
+        return a * torch.as_tensor(tau, dtype=a.dtype).cos().reshape(-1, 1, 1)
+
+    a, state = torch.ones(1, 8, 2, dtype=torch.float64), torch.zeros(1, 5, dtype=torch.float64)
+    for i in range(steps):
+        tau = torch.full((1,), i / steps, dtype=torch.float64)
+        a = _call_step(answer, velocity, state, a, tau, 1 / steps)
+    return float(np.abs(as_array("midpoint_step", a) - np.exp(np.sin(1.0))).max())
+
+
+def _order(error: float, error_of_half: float) -> str:
+    """Return a sentence on what half the step does to the error, or "" where there is none."""
+    if not (np.isfinite([error, error_of_half]).all() and error_of_half > 1e-12):
+        return ""
+    return (
+        " In a field whose solution is known, halving the step divides the error by"
+        f" {error / error_of_half:.1f}; 4 is second order."
+    )
+
+
+def _mistakes(velocity: Velocity, a: np.ndarray, tau: np.ndarray, h: float) -> Iterator[Mistake]:
+    first = velocity(a, tau)
+    half, euler = a + h / 2 * first, a + h * first
+    middle, end = velocity(half, tau + h / 2), velocity(euler, tau + h)
+    hint = "this is Euler's step: ask again in the middle, and go with what is found there."
+    yield Mistake(euler, hint)
+    hint = "this is half of Euler's step: the whole step goes with the second velocity."
+    yield Mistake(half, hint)
+    for time, where in ((tau, "tau"), (tau + h, "tau + h")):
+        hint = f"the second velocity is asked at {where}: the middle is at tau + h / 2."
+        yield Mistake(a + h * velocity(half, time), hint)
+    hint = "the second velocity is asked at a itself: go half a step first."
+    yield Mistake(a + h * velocity(a, tau + h / 2), hint)
+    hint = "the first step goes all the way: to the middle it is h / 2."
+    yield Mistake(a + h * velocity(euler, tau + h / 2), hint)
+    hint = (
+        "the velocity at the end is taken: the middle is half a step away, a + h/2 v and tau + h/2."
+    )
+    yield Mistake(a + h * end, hint)
+    hint = (
+        "this is Heun's rule, of second order too, with the mean of both ends; asked for is the"
+        " velocity in the middle."
+    )
+    yield Mistake(a + h * (first + end) / 2, hint)
+    hint = (
+        "the mean of both velocities is taken, as two Euler steps of h / 2 do: the second alone"
+        " takes the whole step from a."
+    )
+    yield Mistake(a + h * (first + middle) / 2, hint)
+    yield Mistake(half + h * middle, "the whole step starts at a, not in the middle.")
+    yield Mistake(a + h / 2 * middle, "the last step is h, not h / 2.")
+    yield Mistake(a + middle, "h is left out in the last step.")
+    hint = "h is left out on the way to the middle."
+    yield Mistake(a + h * velocity(a + first / 2, tau + h / 2), hint)
+    yield Mistake(a - h * middle, "the sign is wrong: add the velocity.")
+    hint = "this is the velocity in the middle: return the chunks that it leads to."
+    yield Mistake(middle, hint)
+    yield Mistake(h * middle, "this is the change alone: add it to a.")

@@ -1,0 +1,180 @@
+"""Known mistakes: values that a wrong answer has, each with the hint that names what was done.
+
+A question yields its `Mistake`s, and the first (or nearest) whose value the answer has gives the
+hint. What several questions have in common stands here: a squared error gone wrong, noise that is
+not N(0, 1), chunks of the wrong shape.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """The number or array (or tensor) that a mistake leads to, and the hint that names it."""
+
+    value: Any
+    hint: str
+
+
+def hint_of(
+    value: Any, mistakes: Iterable[Mistake], rtol: float = 1e-5, atol: float = 1e-8
+) -> str | None:
+    """Return the hint of the first mistake that has this value and shape, or None."""
+    return next((m.hint for m in mistakes if alike(value, m.value, rtol, atol)), None)
+
+
+def nearest_hint(value: np.ndarray, mistakes: Iterable[Mistake]) -> str | None:
+    """Return the hint of the mistake nearest to an array, or None where float32 cannot explain it.
+
+    All values have the array's shape or broadcast to it.
+    """
+    distances = [(float(np.abs(value - m.value).max()), m) for m in mistakes]
+    distance, nearest = min(distances, key=lambda pair: pair[0])
+    return nearest.hint if distance <= 2e-5 + 1e-4 * np.abs(nearest.value).max() else None
+
+
+def alike(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-4) -> bool:
+    """Whether two numbers, arrays or tensors have the same shape and nearly the same values."""
+    one, other = np.asarray(one), np.asarray(other)
+    return one.shape == other.shape and np.allclose(one, other, rtol=rtol, atol=atol)
+
+
+# A squared error.
+
+
+def squared_error(
+    error: np.ndarray, hints: Mapping[str, str], plus: float = 0.0
+) -> Iterator[Mistake]:
+    """Yield the mistakes that `hints` has words for, of the mean squared error of chunks.
+
+    error: differences (B, steps, coordinates). plus: what else a loss adds to the squared error.
+    """
+    square, size = np.square(error), np.abs(error)
+    chunks = square.sum(axis=(1, 2))
+    values = {
+        "sum": square.sum(),
+        "sum of a chunk": chunks.mean(),
+        "sum over coordinates": square.sum(axis=2).mean(),
+        "absolute": size.mean(),
+        "absolute, sum of a chunk": size.sum(axis=(1, 2)).mean(),
+        "half": square.mean() / 2,
+        "half, sum of a chunk": chunks.mean() / 2,
+        "root": np.sqrt(square.mean()),
+        "root, sum of a chunk": np.sqrt(chunks.mean()),
+        "norms": np.sqrt(chunks).mean(),
+        "smooth L1": np.where(size < 1, square / 2, size - 0.5).mean(),
+        "squared mean": np.square(error.mean()),
+    }
+    for key, hint in hints.items():
+        yield Mistake(plus + values[key], hint)
+
+
+def mean_squared_error_hints(coordinates: str, the_coordinates: str) -> dict[str, str]:
+    """Return the words for `squared_error` where the loss is nothing but its mean.
+
+    coordinates, the_coordinates: "dimensions", "the two coordinates", as the question calls them.
+    """
+    return {
+        "sum": "this is the sum of the squares: take their mean, over batch, steps and"
+        f" {coordinates}.",
+        "sum of a chunk": f"this is summed over each chunk: take the mean over steps and"
+        f" {coordinates} as well as over the batch.",
+        "sum over coordinates": f"this is summed over {the_coordinates}: take the mean over them"
+        " too.",
+        "absolute": "this is the mean absolute error: square the differences.",
+        "half": "this is half of the mean squared error.",
+        "root": "this is the root of the mean squared error: do not take the root.",
+        "smooth L1": "this is a smooth L1 (Huber) loss: use the mean squared error.",
+        "squared mean": "this is the squared mean of the error: square first, then take the mean.",
+    }
+
+
+# Noise. Bounds lie so far out that an honest draw is suspected once in ten million or less.
+
+
+def diffusion_noise_hint(noise: np.ndarray) -> str | None:
+    """Return what keeps noise (B, steps, coordinates) from being N(0, 1) in Part III, or None.
+
+    Bounds lie six standard errors out. Of fewer than a thousand numbers no distribution is judged.
+    """
+    if not np.isfinite(noise).all():
+        return "it is not finite."
+    if np.allclose(noise, noise.flat[0], rtol=0, atol=1e-3):
+        return (
+            "it is the same number everywhere: draw one for each of (B, pred_horizon, action_dim),"
+            " with torch.randn."
+        )
+    for axis, of in enumerate(("sample of the batch", "step of a chunk", "coordinate")):
+        if noise.shape[axis] > 1 and np.allclose(noise, noise.take([0], axis), rtol=0, atol=1e-3):
+            return (
+                f"it is the same for every {of}: draw a number for each, of the chunk's whole shape"
+                " (torch.randn)."
+            )
+    if noise.size < 1000:
+        return None
+    bound, mean, deviation = 6 / np.sqrt(noise.size), noise.mean(), noise.std()
+    if np.abs(noise - mean).max() < 1.8 * deviation:  # some normal numbers are further out
+        return (
+            f"it is uniform noise, from {noise.min():.2g} to {noise.max():.2g}: draw normal noise,"
+            " torch.randn and not torch.rand."
+        )
+    if abs(mean) > bound:
+        return f"its mean is {mean:.3g}, not 0: draw it with torch.randn."
+    if abs(deviation - 1) > bound:
+        return f"its standard deviation is {deviation:.3g}, not 1: take torch.randn as it is."
+    if abs(np.abs(noise).mean() / deviation - np.sqrt(2 / np.pi)) > bound:
+        return "it is not normal: draw it with torch.randn and change nothing about it."
+    return None
+
+
+def flow_noise_hint(noise: np.ndarray) -> str | None:
+    """Return what keeps noise (B, K, A) from being N(0, 1) and independent in Part IV, or None."""
+    flat = noise.reshape(len(noise), -1)
+    count, tiny = flat.size, 1e-3
+    if np.abs(flat).max() < tiny:
+        return "it is zero: draw it with torch.randn."
+    if np.ptp(flat, axis=0).max() < tiny:
+        return "all samples share one noise: draw one for each, of the chunks' whole shape."
+    if np.abs(flat).max() < 1 + tiny:
+        return "it is uniform: torch.randn is normal, torch.rand is not."
+    if abs(flat.mean()) > 7 / count**0.5 or abs(flat.var() - 1) > 7 * (2 / count) ** 0.5:
+        return (
+            f"its mean is {flat.mean():.2f} and its standard deviation {flat.std():.2f}: draw it"
+            " from N(0, 1)."
+        )
+    if abs((flat**4).mean() - 3) > 8 * (96 / count) ** 0.5:
+        return "it is not normal: draw it with torch.randn."
+    together = np.corrcoef(flat.T) - np.eye(flat.shape[1])
+    if np.abs(together).max() > 8 / len(flat) ** 0.5:
+        return (
+            "the numbers of one chunk are not independent: draw one for each step and coordinate."
+        )
+    if abs((flat[1:] * flat[:-1]).mean()) > 8 / count**0.5:
+        return "samples share their noise: draw one for each."
+    return None
+
+
+# Shapes.
+
+
+def chunk_shape_hint(shape: tuple[int, ...], right: tuple[int, ...], output: str, flat: str) -> str:
+    """Return what to do about inference that returns another shape than (B, steps, coordinates).
+
+    output, flat: what the question calls the model's output where it is viewed and reshaped.
+    """
+    batch, steps, dims = right
+    if shape == (batch, steps * dims):
+        return f"reshape {flat}."
+    if shape == (batch, dims, steps):
+        return "the last two are the wrong way round."
+    if shape in ((batch, 8, dims), (batch, 9, dims)):
+        return "return all pred_horizon actions; the loop picks those to execute."
+    if shape == (batch, 16, 2):
+        return "the sizes are arguments: use pred_horizon and action_dim."
+    if (batch > 1 and shape == (1, steps, dims)) or shape == (steps, dims):
+        return "it has to serve a whole batch, not one observation at a time."
+    return f"view {output} as (batch_size, pred_horizon, action_dim)."

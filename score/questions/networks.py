@@ -1,0 +1,107 @@
+"""Stand-ins for networks: linear layers with random weights, in which every mix-up shows."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from score.questions.base import Arrays, Rng
+
+
+def random_weights(rng: Rng, width_out: int, width_in: int, most: float = 0.1) -> Arrays:
+    """Return the weight and bias of a linear layer, uniform in ± most.
+
+    With 0.1, ten inputs within (-1, 1) give outputs within (-1, 1).
+    """
+    return {
+        "weight": rng.uniform(-most, most, (width_out, width_in)).astype(np.float32),
+        "bias": rng.uniform(-most, most, width_out).astype(np.float32),
+    }
+
+
+def linear(weights: Arrays) -> nn.Linear:
+    """Return the float32 layer of these weights, without a draw from the notebook's generator."""
+    width_out, width_in = weights["weight"].shape
+    layer = nn.utils.skip_init(nn.Linear, width_in, width_out, device="cpu", dtype=torch.float32)
+    layer.load_state_dict({name: torch.from_numpy(weights[name]) for name in ("weight", "bias")})
+    return layer
+
+
+def linear_output(weights: Arrays, *inputs: np.ndarray) -> np.ndarray:
+    """Return what the layer gives for these inputs side by side, in float64."""
+    arrays = np.concatenate(inputs, axis=1), weights["weight"], weights["bias"]
+    return nn.functional.linear(*(torch.from_numpy(array).double() for array in arrays)).numpy()
+
+
+class Probe(nn.Module):
+    """A network of one linear layer over all inputs side by side.
+
+    takes, gives: the inputs' names and widths, and the outputs' widths. Inputs of other shapes
+    raise ValueError, which says what torch's own error would not: which network was given what.
+    """
+
+    def __init__(self, name: str, takes: dict[str, int], gives: tuple[int, ...], weights: Arrays):
+        super().__init__()
+        self.name, self.takes, self.gives = name, takes, gives
+        self.linear = linear(weights)
+
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        named = {**dict(zip(self.takes, args, strict=False)), **kwargs}
+        shapes = {
+            name: tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
+            for name, x in named.items()
+        }
+        batch = next(iter(shapes.values()), ())[:1]
+        right = {name: (*batch, width) for name, width in self.takes.items()}
+        if len(args) + len(kwargs) != len(self.takes) or shapes != right:
+            raise ValueError(misfit(self.name, self.takes, shapes))
+        joined = self.linear(torch.cat([named[name] for name in self.takes], dim=1))
+        # Clones: torch does not let the parts of a split be changed in place.
+        outputs = tuple(output.clone() for output in joined.split(self.gives, dim=1))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+def misfit(name: str, takes: dict[str, int], shapes: dict[str, Any]) -> str:
+    """Return a sentence on a network that was given inputs of these shapes, with a hint."""
+    needed = " and ".join(f"{one} (B, {width})" for one, width in takes.items())
+    found = " and ".join(f"{one} {shape}" for one, shape in shapes.items()) or "nothing"
+    said = f"the {name} takes {needed}, and was given {found}. Hint: "
+    widths, got = list(takes.values()), list(shapes.values())
+    if missing := [one for one in takes if one not in shapes]:
+        return f"{said}{missing[0]} is missing"
+    if any(isinstance(shape, str) for shape in got):
+        return f"{said}tensors are needed"
+    if any(len(shape) != 2 for shape in got):
+        return f"{said}one flat row per sample: flatten from dimension 1 on"
+    if [shape[1] for shape in got] == widths[::-1]:
+        return f"{said}they are the wrong way round"
+    if len({shape[0] for shape in got}) > 1:
+        return f"{said}each needs a row for every sample; take B from what you are given"
+    if "z" in takes:
+        return f"{said}z is latent_dim wide, an argument of the class"
+    return f"{said}one row per sample, all that belongs to it: flatten from dimension 1 on"
+
+
+class NotCalled(nn.Module):
+    """A network that the answer must not call: ValueError says why."""
+
+    def __init__(self, why: str):
+        super().__init__()
+        self.why = why
+
+    def forward(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError(self.why)
+
+
+def decoded_latent(decoder: Arrays, obs: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return the z (B, latent) with which a `Probe` of these weights comes nearest to decoding
+    observations to `action`, and whether it does decode to that.
+    """
+    weight = decoder["weight"][:, obs.shape[1] :].astype(float)
+    zero = linear_output(decoder, obs, np.zeros((len(obs), weight.shape[1])))
+    if not np.isfinite(action).all():
+        return np.full((len(obs), weight.shape[1]), np.nan), False
+    z = (action - zero) @ np.linalg.pinv(weight).T
+    atol = 1e-5 * (1 + np.abs(action).max())
+    return z, np.allclose(zero + z @ weight.T, action, rtol=1e-5, atol=atol)

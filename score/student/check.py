@@ -1,0 +1,42 @@
+"""`score.check`: an answer judged in a notebook, in practice and when the notebook is graded."""
+
+from typing import Any
+
+import numpy as np
+
+from score import rubric
+from score.graded import graded
+from score.protocol import converse
+from score.questions import EXTENSIONS, QUESTIONS, judged
+from score.student.progress import keep_verdict
+from score.verdict import Verdict
+
+
+def check(name: str, answer: Any) -> Verdict:
+    """Judge the answer to a question, such as `check("Q1.2", bc_loss)`; show, keep and return the
+    `Verdict`.
+
+    Practice inputs are always the same. When a notebook is graded the grader draws its own inputs,
+    and judges. An extension, such as "E1.1", is worth no points and is not judged when graded.
+    """
+    if name in EXTENSIONS:
+        return _check_extension(name, answer)
+    _, entry = rubric.question(name)
+    call = QUESTIONS[name].caller(answer)
+    if graded():
+        return converse({"question": name}, call, name, entry.points)
+    verdict = judged(name, call, np.random.default_rng(0))
+    keep_verdict(name, verdict)
+    return verdict.show()
+
+
+def _check_extension(name: str, answer: Any) -> Verdict:
+    if graded():
+        return Verdict(name, 0.0, 0.0, "Extensions are not judged when graded.", right=False)
+    question = EXTENSIONS[name]
+    mistake = question.find_mistake(question.caller(answer), np.random.default_rng(0))
+    keep_verdict(name, Verdict(name, float(not mistake), 1.0, mistake or "Right."))
+    return Verdict(name, 0.0, 0.0, mistake or "Right.", right=not mistake).show()
+
+
+check.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it

@@ -1,0 +1,102 @@
+"""A student's own calls that roll a policy out: the check of a part, and the published one."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from pusht import video
+from pusht.dataset import normalize_data
+from pusht.episodes import reproducible
+from score import rubric
+from score.graded import graded
+from score.protocol import converse
+from score.rollouts.evaluate import Score, Stats, film, judge_policy, no_rollouts, score_policy
+from score.rollouts.policies import Inference, guarded_inference, load_policy
+from score.student.comparison import keep_score, practice_seeds
+from score.student.progress import keep_verdict
+from score.verdict import AnswerError, Verdict
+
+
+def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = ".") -> Verdict:
+    """Judge a policy, such as "part1_mlp", by its rollouts; show, keep and return the `Verdict`.
+
+    answer: what the notebook has for it: the inference function and the network (Parts I and II),
+        these and the noise scheduler (Part III), the policy object (Part IV).
+    folder: where the checkpoint is whose weights the network gets.
+
+    A student's own run uses practice episodes. When graded, the grader rolls out episodes of its
+    own, and this process returns nothing but actions.
+    """
+    policy = rubric.POLICIES[name]
+    if graded():
+        with reproducible(0):
+            return converse(
+                {"rollouts": name},
+                _serve_actions(policy, answer, folder),
+                policy.rollouts_title,
+                policy.points,
+            )
+    try:
+        checkpoint, infer = load_policy(policy, answer, folder)
+        guarded = guarded_inference(policy, infer)
+        seeds = practice_seeds(rubric.PRACTICE_SEEDS)
+        verdict, score = judge_policy(policy, checkpoint, guarded, seeds)
+    except AnswerError as error:
+        verdict = no_rollouts(policy, error)
+        keep_verdict(name, verdict, folder)
+        return verdict.show()
+    keep_verdict(name, verdict, folder)
+    if not score.one_by_one:
+        obs = score.episodes.states[0][:1].repeat(policy.obs_horizon, axis=0)
+        nobs = normalize_data(obs, checkpoint.stats["obs"])
+        keep_score(score, infer, torch.from_numpy(nobs).float()[None], folder)
+    return replace(verdict, sentence=f"{verdict.sentence} The grade uses other episodes.").show()
+
+
+def _serve_actions(
+    policy: rubric.Policy, answer: Sequence[Any], folder: str | os.PathLike[str]
+) -> Callable[[Any], Any]:
+    """Return what replies to the grader: True once the weights are loaded, afterwards actions."""
+    infer: Inference | None = None
+
+    def reply(inputs: Any) -> Any:
+        nonlocal infer
+        if infer is None:
+            infer = guarded_inference(policy, load_policy(policy, answer, folder)[1])
+            return True
+        return infer(torch.from_numpy(inputs["nobs"]), inputs["batch_size"]).numpy()
+
+    return reply
+
+
+def practice_score(policy: rubric.Policy, infer: Inference, stats: Stats, video_path: str) -> Score:
+    """Do what the published grading cell does, and return the `Score`.
+
+    It prints a line for each of ten episodes, their average and the published grade, and writes a
+    film of all ten to `video_path`.
+    """
+    assert policy.published is not None, "The published assignment has no such policy."
+    seeds = practice_seeds(rubric.PUBLISHED_SEEDS)
+    score = score_policy(policy, guarded_inference(policy, infer), stats, seeds)
+    if score.one_by_one:
+        print(
+            "The inference function serves one observation at a time, so the episodes ran one by"
+            " one."
+        )
+    for seed, reward in zip(score.episodes.seeds, score.per_episode):
+        print(f"Episode {seed}: score {reward:.4f}")
+    low, high = score.interval
+    print(
+        f"{policy.title} average score: {score.mean:.4f} (95 % interval {low:.2f} to {high:.2f}:"
+        " ten episodes say no more)"
+    )
+    print(
+        f"{policy.title} grade: {score.mean:.2f} / {policy.published:.2f} * {policy.points} = "
+        f"{min(score.mean / policy.published, 1) * policy.points:.2f}"
+    )
+    video.write_video(video_path, film(score.episodes))
+    print(f"Film of all ten: {video_path}")
+    return score

@@ -1,0 +1,48 @@
+"""What a check of a submission found, part by part, as sentences to the student."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class PartReport:
+    """What a submission has of one part: facts, what is missing, and what is worth knowing, all in
+    sentences.
+    """
+
+    name: str
+    facts: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        mark, state = ("✗", _counted(self.missing)) if self.missing else ("✓", "complete")
+        lines = [f"{mark} {self.name}: {state}. {' '.join(self.facts)}".rstrip()]
+        lines += [f"    missing: {sentence}" for sentence in self.missing]
+        lines += [f"    to know: {sentence}" for sentence in self.notes]
+        return "\n".join(lines)
+
+
+@dataclass
+class Report:
+    """What a check found: a `PartReport` for each part that is handed in, and what is worth
+    knowing of the whole. path: of the zip or folder, as the student knows it.
+    """
+
+    path: str
+    parts: list[PartReport]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return not any(part.missing for part in self.parts)
+
+    def __str__(self) -> str:
+        missing = [sentence for part in self.parts for sentence in part.missing]
+        state = f"NOT complete: {_counted(missing)}" if missing else "complete"
+        notes = [f"To know: {sentence}" for sentence in self.notes]
+        return "\n".join([*map(str, self.parts), *notes, f"{self.path} is {state}."])
+
+
+def _counted(missing: list[str]) -> str:
+    return "1 thing is missing" if len(missing) == 1 else f"{len(missing)} things are missing"

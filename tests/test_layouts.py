@@ -1,0 +1,210 @@
+"""Whose a file in an LMS export is: each layout by itself, and what is nobody's."""
+
+import re
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+import yaml
+from exports import NOTEBOOK, OTHER, made_course, submitted, write_export, zipped
+from nbgrader.utils import parse_utc
+
+from score.course.collect import layouts
+from score.course.collect.collect import collect
+from score.course.collect.layouts import Layout
+from score.course.collect.plan import plan
+from score.course.settings import CourseError
+
+
+@pytest.fixture
+def course(tmp_path):
+    return made_course(tmp_path / "course")
+
+
+@pytest.fixture
+def export(tmp_path):
+    return partial(write_export, tmp_path)
+
+
+METADATA = {
+    "submission_1": {
+        ":submitters": [{":name": "Ann Lee", ":sid": 7, ":email": "ann@uni.edu"}],
+        ":created_at": "2026-02-01 10:00:00.5 Z",
+    },
+    "submission_2": {
+        ":submitters": [
+            {":name": "Bo", ":sid": "8", ":email": "bo+x@uni.edu"},
+            {":name": "Cy", ":sid": None, ":email": "cy@uni.edu"},
+        ],
+        ":created_at": datetime(2026, 2, 2, 11, tzinfo=UTC),
+    },
+}
+GRADESCOPE = {
+    "submission_metadata.yml": yaml.safe_dump(METADATA).encode(),
+    "submission_1/part1_mlp.ipynb": NOTEBOOK,
+    "submission_2/deep/part1_mlp.ipynb": OTHER,
+}
+
+
+@pytest.mark.parametrize(
+    "files, students",
+    [
+        (
+            {
+                "Ann Lee_1234567_assignsubmission_file_/part1_mlp.ipynb": NOTEBOOK,
+                "Zoë Ø_89_assignsubmission_file_/work.zip": zipped({"a/part1_mlp.ipynb": NOTEBOOK}),
+            },
+            ["1234567", "89"],
+        ),
+        (
+            {
+                "Ann Lee_1234567_assignsubmission_file/part1_mlp.ipynb": NOTEBOOK,
+                "Bo_8_assignsubmission_file_part1_mlp.ipynb": NOTEBOOK,
+            },
+            ["1234567", "8"],
+        ),
+        (
+            {
+                "leeann_12345_678910_part1_mlp-1.ipynb": NOTEBOOK,
+                "bo_LATE_777_678911_part1_mlp.ipynb": NOTEBOOK,
+                "cy_778_1_all.zip": zipped({"part1_mlp.ipynb": NOTEBOOK}),
+            },
+            ["12345", "777", "778"],
+        ),
+        (GRADESCOPE, ["8", "ann@uni.edu", "cy@uni.edu"]),
+        (
+            {
+                "ann.zip": zipped({"part1_mlp.ipynb": NOTEBOOK}),
+                "bo.ZIP": zipped({"x/y/part1_mlp.ipynb": NOTEBOOK}),
+            },
+            ["ann", "bo"],
+        ),
+        ({"ann/part1_mlp.ipynb": NOTEBOOK, "bo/pusht/part1_mlp.ipynb": NOTEBOOK}, ["ann", "bo"]),
+        (
+            {"ann/hand/in/part1_mlp.ipynb": NOTEBOOK, "bo/mine/part1_mlp.ipynb": NOTEBOOK},
+            ["ann", "bo"],
+        ),
+        (
+            {"ann_part1_mlp.ipynb": NOTEBOOK, "Copy of bo-part1_mlp (2).ipynb": NOTEBOOK},
+            ["ann", "bo"],
+        ),
+    ],
+    ids=[
+        "moodle",
+        "moodle of another version",
+        "canvas",
+        "gradescope",
+        "zips",
+        "folders",
+        "deep folders",
+        "files",
+    ],
+)
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_the_students_of_each_kind_of_export_are_known(course, export, files, students, unpacked):
+    uploads = plan(course, export(files, folder=unpacked))
+    assert [upload.student for upload in uploads] == students
+    assert all(
+        {*upload.files} == {"part1_mlp.ipynb"} and upload.parts == {"part1_mlp": "new"}
+        for upload in uploads
+    )
+
+
+@pytest.mark.parametrize(
+    "top, files, students",
+    [
+        ("assignment_99_export", GRADESCOPE, ["8", "ann@uni.edu", "cy@uni.edu"]),
+        ("all", {"ann/part1_mlp.ipynb": NOTEBOOK, "bo/part1_mlp.ipynb": NOTEBOOK}, ["ann", "bo"]),
+    ],
+)
+def test_a_folder_around_all_of_a_zip_is_no_student(course, export, top, files, students):
+    uploads = plan(course, export({f"{top}/{name}": content for name, content in files.items()}))
+    assert [upload.student for upload in uploads] == students
+
+
+def test_a_pattern_of_ones_own_names_the_students(course, export):
+    path = export(
+        {
+            f"{folder}/part1_mlp.ipynb": NOTEBOOK
+            for folder in ("group A/2026 ann", "group B/2026 bo", "README")
+        }
+    )
+    uploads = plan(course, path, r"group \w/\d+ (?P<student>\w+)/")
+    assert [upload.student for upload in uploads] == ["ann", "bo", None]
+    assert "README/part1_mlp.ipynb" in uploads[2].remarks[0]
+
+
+@pytest.mark.parametrize(
+    "pattern, sentence",
+    [("(", "is no regular expression"), (r"(\w+)/", "no group for the student")],
+)
+def test_a_pattern_that_names_no_student_is_reported_in_one_sentence(
+    course, export, pattern, sentence
+):
+    with pytest.raises(CourseError, match=sentence):
+        plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}), pattern)
+
+
+@pytest.mark.parametrize("name", ["..", "-rf", "a b", "Zoë", "a;b", "x" * 101, "a\nb", "con.", "~"])
+def test_a_student_whose_name_makes_no_safe_folder_is_refused_by_name(course, export, name):
+    uploads = plan(
+        course, export({f"{name}_part1_mlp.ipynb": NOTEBOOK, "bo_part1_mlp.ipynb": NOTEBOOK})
+    )
+    assert [upload.student for upload in uploads] == ["bo", None]
+    assert re.search("cannot name a student's folder|leads elsewhere", uploads[1].remarks[0])
+
+
+def test_two_students_never_share_a_folder(course, export):
+    (course.folder / "submitted/Cy").mkdir(parents=True)
+    uploads = plan(
+        course, export({f"{name}/part1_mlp.ipynb": NOTEBOOK for name in ("ann", "Ann", "bo", "cy")})
+    )
+    assert [upload.student for upload in uploads] == ["bo", None]
+    assert ["would share a folder" in remark for remark in uploads[1].remarks] == [True] * 3
+
+
+def test_what_stands_in_a_students_folder_does_not_say_whose_it_is(course, export):
+    forged = {
+        "submission_metadata.yml": GRADESCOPE["submission_metadata.yml"],
+        "submission_1/part1_mlp.ipynb": OTHER,
+        "bo_12_34_part1_mlp.ipynb": OTHER,
+        "Bo_8_assignsubmission_file_/part1_mlp.ipynb": OTHER,
+    }
+    for files, student in (
+        ({f"mallory/{name}": content for name, content in forged.items()}, "mallory"),
+        ({"mallory.zip": zipped(forged)}, "mallory"),
+        (
+            {f"M_66_assignsubmission_file_/{name}": content for name, content in forged.items()},
+            "66",
+        ),
+        ({"m_66_1_work.zip": zipped(forged)}, "66"),
+        ({"mallory.zip": zipped({"bo/part1_mlp.ipynb": OTHER})}, "mallory"),
+        ({"M_66_assignsubmission_file_/bo/part1_mlp.ipynb": OTHER}, "66"),
+    ):
+        assert [upload.student for upload in plan(course, export(files))] == [student]
+
+
+def test_the_time_in_gradescopes_metadata_is_written_as_nbgrader_reads_it(course, export):
+    collect(course, export(GRADESCOPE))
+    assert submitted(course, "ann@uni.edu")["timestamp.txt"] == b"2026-02-01 10:00:00 UTC"
+    written = submitted(course, "cy@uni.edu")["timestamp.txt"].decode()
+    assert parse_utc(written) == datetime(2026, 2, 2, 11)
+
+
+def test_another_system_is_one_layout_more(course, export, monkeypatch):
+    path = export({"Ex_7_ann_/part1_mlp.ipynb": NOTEBOOK, "Ex_7_bo_/work.zip": b"no zip"})
+    assert [upload.student for upload in plan(course, path)] == ["Ex_7_ann_", "Ex_7_bo_"]
+    another = Layout("Ilias", (re.compile(r"Ex_\d+_(?P<student>[a-z]+)_/"),))
+    monkeypatch.setattr(layouts, "LAYOUTS", (*layouts.LAYOUTS, another))
+    ann, bo = plan(course, path)
+    assert (ann.student, bo.student) == ("ann", "bo") and ann.source == "Ilias: Ex_7_ann_"
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"a: [", b"- 1", b"submission_1: {}", b"!!python/object/apply:os.system [ls]"]
+)
+def test_metadata_of_gradescope_that_cannot_be_read_is_reported_in_one_sentence(
+    course, export, metadata
+):
+    with pytest.raises(CourseError, match="submission_metadata.yml of the export cannot be read"):
+        plan(course, export(GRADESCOPE | {"submission_metadata.yml": metadata}))
