@@ -13,9 +13,9 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 
+import pusht
 from pusht import resources
 from score import rubric
 from score.cells import read_marker
@@ -93,7 +93,7 @@ def rollout_key(
 
 def kit_version() -> str:
     """Return the kit's version, with the beginning of a digest of all its code."""
-    return f"{metadata.version('pusht-course-kit')} ({_digest_of_kit()[:8]})"
+    return f"{pusht.__version__} ({_digest_of_kit()[:8]})"
 
 
 def syntax(source: str) -> str:
