@@ -198,11 +198,13 @@ def check_checkpoint(policy: rubric.Policy, name: str, content: bytes, report: P
         return
     known = demos.name_of(checkpoint.demonstrations)
     report.facts.append(
-        f"{name}: {training_extent(checkpoint)} on {f'the {known}' if known else 'other'} demonstrations."
+        f"{name}: {training_extent(checkpoint)} on"
+        f" {f'the {known}' if known else 'other'} demonstrations."
     )
     if len(epoch_losses(checkpoint)) < checkpoint.num_epochs:
         report.notes.append(
-            f"{policy.name} was trained for {training_extent(checkpoint)}: run its training cell again, and"
+            f"{policy.name} was trained for {training_extent(checkpoint)}: run its training cell"
+            " again, and"
             " it goes on."
         )
     if not known:
