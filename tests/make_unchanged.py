@@ -287,9 +287,10 @@ def steady(told, folder):
     told = told.replace(str(Path(folder).resolve()), "FOLDER")
     told = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", told)
     return [
-        line.rstrip()
-        for line in told.splitlines()
+        line
+        for line in map(str.rstrip, told.splitlines())
         if not line.startswith(("Isolation: ", "Graded in ", "All done in "))
+        and not line.endswith(("notebook]", "notebook/s]"))  # the progress bar goes by time
     ]
 
 
