@@ -29,7 +29,7 @@ INSTRUCTORS = (
     "claims 9 points",
     "a key of results",
     "Traceback",
-    "score/course/grader.py",
+    "score/course/grading/question_server.py",
     "424242",
 )
 
@@ -186,8 +186,8 @@ def test_nothing_is_fetched_and_nothing_runs(hostile, tmp_path):
 
 def test_feedback_has_nothing_of_the_instructors():
     ours = (
-        "The grader was lost.\nTraceback (most recent call last):\n  File score/course/grader.py,"
-        " line 1\nKeyError: 424242"
+        "The grader was lost.\nTraceback (most recent call last):\n  File"
+        " score/course/grading/question_server.py, line 1\nKeyError: 424242"
     )
     page = feedback(
         {

@@ -16,11 +16,7 @@ from pusht.checkpoint import SUFFIX
 from score import rubric
 from score.submission.archive import ArchiveMember
 from score.submission.files import is_pickle
-from score.submission.formats import (
-    Format,
-    Found,
-    graded_files,  # noqa: F401, until grading imports it from there
-)
+from score.submission.formats import Format, Found
 
 PART, PACKED = "part4_flow", "part4_script.zip"
 METHODS = {policy.method: policy for policy in rubric.PARTS[PART].policies}

@@ -90,7 +90,7 @@ def ungraded(student: str, part: str, missing: str, key: str = "") -> PartResult
 def _title(entry: Entry) -> str:
     """Return the name of a verdict on an entry of the rubric."""
     if isinstance(entry, rubric.Policy):
-        return f"{entry.title} rollouts"
+        return entry.rollouts_title
     return (
         f"{entry.name}, {entry.title}" if isinstance(entry, rubric.ManualQuestion) else entry.name
     )
