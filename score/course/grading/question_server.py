@@ -22,7 +22,7 @@ from pusht import video
 from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.course.grading import audit
-from score.course.grading.results import RolloutResult, entries_by_cell
+from score.course.grading.results import RolloutResult, entries_by_cell, film_name
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError, one_line
 from score.questions import judged
@@ -222,11 +222,11 @@ class QuestionServer:
         seeds = range(first, first + self._settings.episodes)
         with self._timed("rollouts"):
             score = score_policy(policy, infer, checkpoint.stats, seeds)
-        film_name = f"{policy.name}_rollouts.mp4" if filmed else ""
+        film_file = film_name(policy) if filmed else ""
         if filmed:
             with self._timed("film"):
                 frames = film(score.episodes.first(filmed))
-                video.write_video(str(self._folder / film_name), frames)
+                video.write_video(str(self._folder / film_file), frames)
         with self._timed("audit"):
             try:
                 flags = audit.flags(policy, checkpoint, score, infer)
@@ -242,7 +242,7 @@ class QuestionServer:
             one_by_one=score.one_by_one,
             losses=epoch_losses(checkpoint)[:_LOSSES],
             demonstrations=checkpoint.demonstrations,
-            film=film_name,
+            film=film_file,
             flags=flags,
         )
 

@@ -35,7 +35,7 @@ def record(course: Course, graded: Graded) -> None:
     result = graded.result
     folder = course.folder / "autograded" / result.student / ASSIGNMENT
     kept = {*graded.files, *(record.film for record in result.rollouts.values())}
-    films = [f"{policy.name}_rollouts.mp4" for policy in rubric.PARTS[result.part].policies]
+    films = [results.film_name(policy) for policy in rubric.PARTS[result.part].policies]
     for name in (f"{result.part}.ipynb", *films):
         if name not in kept:
             (folder / name).unlink(missing_ok=True)

@@ -87,6 +87,11 @@ def ungraded(student: str, part: str, missing: str, key: str = "") -> PartResult
     return PartResult(student, part, key, kit_version(), "", "", missing, {}, [], 0.0, cells, {})
 
 
+def film_name(policy: rubric.Policy) -> str:
+    """Return the name of the file with a policy's filmed episodes."""
+    return f"{policy.name}_rollouts.mp4"
+
+
 def _title(entry: Entry) -> str:
     """Return the name of a verdict on an entry of the rubric."""
     if isinstance(entry, rubric.Policy):
