@@ -81,6 +81,12 @@ def wrong(sentence: str, hint: str) -> AnswerError:
     return AnswerError(f"{sentence} Hint: {hint}")
 
 
+def require(right: Any, sentence: str, hint: str) -> None:
+    """Raise the error of `wrong` unless something is right."""
+    if not right:
+        raise wrong(sentence, hint)
+
+
 def with_hint(error: AnswerError, hint: str) -> AnswerError:
     """Return the error with another hint."""
     return wrong(str(error).split(" Hint: ")[0], hint)
