@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from score.questions.base import Arrays, wrong
-from score.questions.flow.policy_class import listed
+from score.questions.flow.policies import listed
 from score.questions.mistakes import Mistake
 
 _LOOP = (

@@ -20,7 +20,7 @@ from pusht.episodes import Episodes, Policy, rollout
 from pusht.tracking import Logger
 from pusht.train import TrainConfig
 from score.questions.base import Arrays, Question, Rng, wrong
-from score.questions.flow.policy_class import call_method, isolated
+from score.questions.flow.policies import call_method, isolated
 from score.questions.flow.training_judge import judge_evaluations, judge_log, judge_weights
 from score.questions.mistakes import Mistake
 from score.verdict import AnswerError
@@ -272,6 +272,3 @@ def _mistakes(inputs: Arrays) -> Iterator[Mistake]:
 
     hint = "this minimises another loss: take policy.compute_loss(state, chunk)."
     yield trained_so(hint, loss=own_loss)
-
-
-QUESTIONS = (TrainingLoop(),)
