@@ -11,9 +11,9 @@ from score.questions.mistakes import Mistake, hint_of
 Array = np.ndarray
 
 
-def first_hint(*cases: tuple[Any, str], otherwise: str = "") -> str:
-    """Return the hint of the first case (whether it holds, its hint) that holds, or `otherwise`."""
-    return next((hint for holds, hint in cases if holds), otherwise)
+def first_hint(*cases: tuple[Any, str]) -> str:
+    """Return the hint of the first case (condition, hint) whose condition holds."""
+    return next(hint for condition, hint in cases if condition)
 
 
 def require_close(
@@ -25,9 +25,6 @@ def require_close(
     rtol: float = 1e-4,
     atol: float = 1e-5,
 ) -> None:
-    """Raise AnswerError unless two arrays are close, with the hint of the mistake that fits.
-
-    fallback: the hint where no mistake does.
-    """
+    """Raise AnswerError unless arrays are close, with the hint of a mistake or the fallback."""
     if not np.allclose(found, right, rtol=rtol, atol=atol):
         raise wrong(sentence, hint_of(found, mistakes, rtol, atol) or fallback)

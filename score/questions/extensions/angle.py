@@ -73,7 +73,7 @@ def _shape_hint(shape: tuple[int, ...], obs_shape: tuple[int, ...]) -> str:
         (shape == (*obs_shape[:-1], 7), stays),
         (shape == (*obs_shape[:-1], 2), "agent and block come before them: obs[..., :4]."),
         (shape[-1:] != (6,), axis),
-        otherwise="all dimensions but the last stay as they are.",
+        (True, "all dimensions but the last stay as they are."),
     )
 
 
@@ -118,5 +118,5 @@ def _other_hint(encoded: Array, obs: Array) -> str:
         (not kept, "the first four numbers are agent and block, as they are: obs[..., :4]."),
         (not np.allclose(off, 0, atol=1e-4), circle),
         (angle.size > 2 and jump > 0.01, jumps),
-        otherwise="np.sin(obs[..., 4]), then np.cos(obs[..., 4]).",
+        (True, "np.sin(obs[..., 4]), then np.cos(obs[..., 4])."),
     )

@@ -128,7 +128,7 @@ def judge_counts(counts: list[int], numbers: list[int]) -> None:
         (counts == [n + 1 for n in numbers], f"one step too many: {ends}"),
         (counts == [n - 1 for n in numbers], f"one step too few: {ends}"),
         (counts == [2 * n for n in numbers], others),
-        otherwise="once in each of the num_steps steps, for the whole batch.",
+        (True, "once in each of the num_steps steps, for the whole batch."),
     )
     steps, times = (", ".join(map(str, these)) for these in (numbers, counts))
     said = f"With num_steps {steps} the velocity is asked {times} times."

@@ -9,7 +9,14 @@ import numpy as np
 
 from score.questions.base import Arrays, Rng, plain, require, wrong
 from score.questions.flow import policies
-from score.questions.flow.policies import FELT, MANY, QUESTION_WRONG, TAU_HINT, StudentPolicy
+from score.questions.flow.policies import (
+    FELT,
+    MANY,
+    QUESTION_WRONG,
+    TAU_HINT,
+    StudentPolicy,
+    uniform,
+)
 from score.questions.judging import Array, first_hint
 from score.questions.mistakes import Mistake, flow_noise_hint
 
@@ -23,9 +30,9 @@ class FlowLoss(policies.PolicyQuestion):
         inputs = policies.sizes_and_states(rng, trial, MANY)
         return {
             **inputs,
-            "chunk": policies.uniform(rng, 4, *policies.chunk_shape(inputs, MANY)),
-            "few_states": policies.uniform(rng, 2, 6, inputs["state_dim"]),
-            "few_chunks": policies.uniform(rng, 4, *policies.chunk_shape(inputs, 6)),
+            "chunk": uniform(rng, 4, *policies.chunk_shape(inputs, MANY)),
+            "few_states": uniform(rng, 2, 6, inputs["state_dim"]),
+            "few_chunks": uniform(rng, 4, *policies.chunk_shape(inputs, 6)),
             "few_tau": rng.uniform(0.05, 0.8, 6).astype(np.float32),
         }
 
@@ -88,11 +95,11 @@ def judge_velocity(outputs: Arrays) -> None:
         hint = f"all of {what} is part of the network's input."
         said = f"Some of the numbers of {what} leave the velocity as it is."
         require((felt > FELT).all(), said, hint)
-    hint = (
-        "each row of the batch is for itself: flatten from dimension 1 on, and draw nothing here."
+    require(
+        np.allclose(outputs["few"][:1], outputs["alone"], rtol=1e-4, atol=1e-5),
+        "The first sample alone gets another velocity than in a batch.",
+        "each row of the batch is for itself: flatten from dimension 1 on, and draw nothing here.",
     )
-    same = np.allclose(outputs["few"][:1], outputs["alone"], rtol=1e-4, atol=1e-5)
-    require(same, "The first sample alone gets another velocity than in a batch.", hint)
 
 
 def judge_draw(inputs: Arrays, draw: Arrays) -> None:
@@ -124,6 +131,7 @@ def tau_hint(tau: Array) -> str:
         (len(np.unique(tau)) < count / 2, few),
         # Kolmogorov and Smirnov: a uniform tau is suspected less than once in 10**7.
         (distance > 3 / count**0.5, "tau is not uniform: draw it with torch.rand(B)."),
+        (True, ""),
     )
 
 
@@ -135,10 +143,9 @@ def _interpolation_hint(chunk: Array, a_tau: Array, tau: Array) -> str:
         return "the noise is left out: it is zero."
     middle = ((tau > 0.05) & (tau < 0.95)).reshape(-1)  # where no division spoils the figures
     a, c, t = a_tau[middle], chunk[middle], tau[middle]
-    hint = flow_noise_hint((a - t * c) / (1 - t))
-    if not hint:
+    if not (hint := flow_noise_hint((a - t * c) / (1 - t))):
         return ""
-    noises = (m.hint for m in _noises(a, c, t) if flow_noise_hint(m.value) is None)
+    noises = (m.hint for m in _noises(a, c, t) if not flow_noise_hint(m.value))
     return next(noises, f"recovered from a_tau, the noise is not right: {hint}")
 
 

@@ -8,13 +8,18 @@ import torch
 
 from score.questions.base import Arrays, Rng, require
 from score.questions.flow import policies
-from score.questions.flow.policies import FELT, StudentPolicy
+from score.questions.flow.policies import FELT, StudentPolicy, chunk_shape, squared_errors, uniform
 from score.questions.judging import Array
 from score.questions.mistakes import Mistake
 
 # So far uphill and downhill is the loss compared with what its gradient promises.
 _STRIDE = 1e-2
 _MEET = "the chunks of sample_actions and action_chunk meet as (B, chunk_size, action_dim)."
+_FALLBACK = "it is the squared difference between what sample_actions gives and action_chunk."
+_NO_GRADIENT = (
+    "no torch.no_grad and no .detach() on the way to the loss; if sample_actions has them,"
+    " compute_loss needs a way of its own."
+)
 
 
 class MSEPolicy(policies.PolicyQuestion):
@@ -24,18 +29,15 @@ class MSEPolicy(policies.PolicyQuestion):
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
         inputs = policies.sizes_and_states(rng, trial, batch := (9, 16, 5)[trial])
-        return {**inputs, "chunk": policies.uniform(rng, 4, *policies.chunk_shape(inputs, batch))}
+        return {**inputs, "chunk": uniform(rng, 4, *chunk_shape(inputs, batch))}
 
     def outputs(self, policy: StudentPolicy, inputs: Arrays) -> Arrays:
         def sample(states: Array = inputs["state"], **options: Any) -> Array:
             method = policy.module.sample_actions
             return policy.chunks("sample_actions", method, states, **options)
 
-        outputs: Arrays = {
-            "chunks": sample(),
-            "again": sample(),
-            "three_steps": sample(num_steps=3),
-        }
+        outputs: Arrays = {"chunks": sample(), "again": sample()}
+        outputs["three_steps"] = sample(num_steps=3)
         (outputs["felt"],), _, outputs["alone"] = policies.sensitivity(sample, inputs["state"])
         outputs["loss"] = policy.loss(_MEET)
         gradients = {p: p.grad for p in policy.module.parameters() if p.grad is not None}
@@ -50,27 +52,17 @@ class MSEPolicy(policies.PolicyQuestion):
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         judge_chunks(outputs)
-        chunk, prediction, loss = inputs["chunk"].astype(float), outputs["chunks"], outputs["loss"]
-        both = policies.squared_errors(prediction - chunk)
+        chunk, loss = inputs["chunk"].astype(float), outputs["loss"]
+        error = outputs["chunks"] - chunk
+        both = squared_errors(error)
         right = [value for value in both if np.isclose(loss, value, rtol=1e-4)]
         if not right:
-            fallback = (
-                "it is the squared difference between what sample_actions gives and action_chunk."
-            )
-            hint = policies.loss_hint(
-                loss, prediction - chunk, _mistakes(prediction, chunk), rtol=1e-4
-            )
-            raise policies.wrong_loss(loss, prediction - chunk, hint or fallback)
-        hint = (
-            "no torch.no_grad and no .detach() on the way to the loss; if sample_actions has them,"
-            " compute_loss needs a way of its own."
-        )
+            hint = policies.loss_hint(loss, error, _mistakes(outputs["chunks"], chunk), rtol=1e-4)
+            raise policies.wrong_loss(loss, error, hint or _FALLBACK)
         said = "The value is right, but no gradient reaches the network."
-        require(outputs["slope"] != 0, said, hint)
+        require(outputs["slope"] != 0, said, _NO_GRADIENT)
         policies.judge_unreached(outputs["unreached"], "the state")
-        up, down = (
-            policies.squared_errors(outputs[way] - chunk)[0] for way in ("uphill", "downhill")
-        )
+        up, down = (squared_errors(outputs[way] - chunk)[0] for way in ("uphill", "downhill"))
         rise = right[0] / both[0] * (up - down) / (2 * _STRIDE)
         said = "The value is right, but its gradient is not that of the squared error."
         hint = "nothing on the way from the network's output to the loss may be detached."

@@ -150,7 +150,7 @@ class StudentPolicy:
         hint = first_hint(
             (array.shape == (batch, steps * dims), f"the output is flat: view it as {needed}."),
             (array.shape == (batch, dims, steps), "the last two are the wrong way round."),
-            otherwise=f"view it as {needed}, with the sizes from the arguments.",
+            (True, f"view it as {needed}, with the sizes from the arguments."),
         )
         said = f"For {batch} states {what} gives the shape {array.shape}; {needed} = {right} is"
         require(array.shape == right, f"{said} needed.", hint)

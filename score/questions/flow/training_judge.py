@@ -39,20 +39,18 @@ def judge_weights(
             ("batch" not in events, "no batch was taken from the loader."),
             (not outputs["loss_calls"], _NO_LOSS),
             (not outputs["backwards"], "no gradient was computed: loss.backward()."),
-            otherwise="optimizer.step() after loss.backward(), and no zero_grad() between the two.",
+            (True, "optimizer.step() after loss.backward(), and no zero_grad() between the two."),
         )
         raise wrong("After the training the policy's weights are those from before.", hint)
     known = next((m.hint for m in mistakes if _near(weight, [m.value], within)), "")
     short = next((i for i, right in enumerate(weights) if _near(weight, [right], within)), None)
-    served, passes = events.count("batch"), "config.num_epochs passes over"
+    passes, taken = "config.num_epochs passes over", "batches were taken from the loader"
+    served = events.count("batch")
     hint = first_hint(
         (known, known),
         (short is not None, f"it stops after {short} of {steps} steps: {passes} the whole loader."),
-        (
-            served != steps,
-            f"{served} batches were taken from the loader where {passes} it make {steps}.",
-        ),
-        otherwise=_LOOP,
+        (served != steps, f"{served} {taken} where {passes} it make {steps}."),
+        (True, _LOOP),
     )
     epochs, lr = inputs["config"]["num_epochs"], inputs["config"]["lr"]
     raise wrong(
