@@ -17,9 +17,7 @@ class AngleEncoding(Question):
     name = "E1.1"
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """One observation, sequences of two, many, whose first angles lie on both sides of the jump
-        from a full turn to nothing.
-        """
+        """One observation, sequences of two, many, the first on both sides of a full turn."""
         shape, dtype = (((5,), np.float64), ((7, 2, 5), np.float32), ((40, 5), np.float64))[trial]
         obs = rng.uniform(20, 500, shape)
         obs[..., 4] = rng.uniform(0, 2 * np.pi, shape[:-1])

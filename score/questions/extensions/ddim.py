@@ -25,9 +25,7 @@ class DDIMStep(Question):
     name = "E3.1"
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """The notebook's schedule, then others of other lengths; a long jump, a longer one, a
-        single step, the last step.
-        """
+        """The notebook's schedule, then others of other lengths; long jumps and single steps."""
         steps = (_NOTEBOOK_STEPS, int(rng.integers(40, 60)), int(rng.integers(120, 160)))[trial]
         betas, middle = cosine_schedule(steps), steps // 2
         if trial > 0:

@@ -40,19 +40,19 @@ class TemporalEnsemble(Question):
             (count, dims): "sum over the predictions, dim=0.",
         }
         hint = "weights[:, None] * predictions, summed over dim=0."
-        said = f"From {count} predictions of {dims} coordinates came {action.shape} where ({dims},)"
         hint = shape_hints.get(action.shape, hint)
-        require(action.shape == (dims,), f"{said} is needed.", hint)
+        found = f"From {count} predictions of {dims} coordinates came {action.shape}"
+        require(action.shape == (dims,), f"{found} where ({dims},) is needed.", hint)
         unchanged = np.array_equal(outputs["predictions"], inputs["predictions"])
         said = "The predictions that were handed over are changed."
         require(unchanged, said, "weights[:, None] * predictions makes a new tensor.")
         weights = np.exp(-m * np.arange(count))
         right = weights @ predictions / weights.sum()
-        found, expected = (np.round(x, 4).tolist() for x in (action, right))
+        mean, expected = (np.round(x, 4).tolist() for x in (action, right))
         require_close(
             action,
             right,
-            f"Of {count} predictions with m = {m} the mean is {found} where {expected} is right.",
+            f"Of {count} predictions with m = {m} the mean is {mean} where {expected} is right.",
             _mistakes(predictions, weights, m),
             "weights exp(-m i) with i = 0 for the oldest, the first row; divide by their sum.",
         )

@@ -86,10 +86,10 @@ def _require_shapes(inputs: Arrays, state: Any, a: Any, tau: Any) -> None:
     hint = "tau is a tensor already, so tau + h / 2 is one."
     require(tensor and tuple(tau.shape) == (batch,), said, hint)
     shapes = tuple(state.shape), tuple(a.shape)
-    needed = inputs["state"].shape, inputs["a"].shape
-    said = f"velocity was asked with a state {shapes[0]} and chunks {shapes[1]} where {needed[0]}"
-    hint = "velocity(state, a, tau), in this order."
-    require(shapes == needed, f"{said} and {needed[1]} are needed.", hint)
+    right = inputs["state"].shape, inputs["a"].shape
+    needed = f"where {right[0]} and {right[1]} are needed."
+    said = f"velocity was asked with a state {shapes[0]} and chunks {shapes[1]} {needed}"
+    require(shapes == right, said, "velocity(state, a, tau), in this order.")
 
 
 def _call_step(answer: Any, velocity: Callable[..., Tensor], *arguments: Any) -> Any:
@@ -102,9 +102,7 @@ def _call_step(answer: Any, velocity: Callable[..., Tensor], *arguments: Any) ->
 
 
 def _error_at_one(answer: Any, steps: int) -> float:
-    """Return how far from the truth `steps` steps end, from tau = 0 to 1, in a field with a known
-    solution: da/dtau = a cos(tau).
-    """
+    """Return how far from the truth steps from tau = 0 to 1 end, where da/dtau = a cos(tau)."""
 
     def velocity(state: Tensor, a: Tensor, tau: Any) -> Tensor:
         return a * torch.as_tensor(tau, dtype=a.dtype).cos().reshape(-1, 1, 1)

@@ -55,9 +55,7 @@ class EulerIntegration(policies.PolicyQuestion):
 
 
 def _field(inputs: Arrays) -> Callable[..., Tensor]:
-    """Return a velocity of ours, which depends on all that it is given; right whatever the
-    student's own is.
-    """
+    """Return a velocity of ours, in place of the student's; it depends on all that it is given."""
     weight = torch.tensor(inputs["weight"])
 
     def field(state: Tensor, a_tau: Tensor, tau: Any) -> Tensor:
@@ -73,10 +71,7 @@ def _field(inputs: Arrays) -> Callable[..., Tensor]:
 def _integrate(
     policy: StudentPolicy, velocity: Callable[..., Any], number: int | None, batch: int
 ) -> Arrays:
-    """Return the chunks that sample_actions gives with this velocity, and the record of its calls.
-
-    number: its num_steps, where it is given one.
-    """
+    """Return the chunks of sample_actions with this velocity and number of steps, and the calls."""
     what, inputs, method = "sample_actions", policy.inputs, policy.module.sample_actions
     calls, states = policy.record_velocity(velocity), inputs["state"][:batch]
     options = {"num_steps": number} if number else {}

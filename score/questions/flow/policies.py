@@ -145,24 +145,22 @@ class StudentPolicy:
 
     def chunk_array(self, what: str, batch: int, tensor: Any) -> Array:
         """Return a student's tensor as an array of `batch` chunks of finite numbers."""
-        array, needed = base.as_array(what, tensor), "(B, chunk_size, action_dim)"
+        array, view = base.as_array(what, tensor), "view it as (B, chunk_size, action_dim)"
         _, steps, dims = right = chunk_shape(self.inputs, batch)
         hint = first_hint(
-            (array.shape == (batch, steps * dims), f"the output is flat: view it as {needed}."),
+            (array.shape == (batch, steps * dims), f"the output is flat: {view}."),
             (array.shape == (batch, dims, steps), "the last two are the wrong way round."),
-            (True, f"view it as {needed}, with the sizes from the arguments."),
+            (True, f"{view}, with the sizes from the arguments."),
         )
-        said = f"For {batch} states {what} gives the shape {array.shape}; {needed} = {right} is"
-        require(array.shape == right, f"{said} needed.", hint)
+        needed = f"(B, chunk_size, action_dim) = {right} is needed."
+        said = f"For {batch} states {what} gives the shape {array.shape}; {needed}"
+        require(array.shape == right, said, hint)
         hint = "look for a division by zero, the logarithm or root of one."
         require(np.isfinite(array).all(), f"What {what} gives is not finite.", hint)
         return array
 
     def loss(self, hint: str) -> float:
-        """Return the loss of the inputs' states and chunks, after its gradients are taken.
-
-        hint: for shapes that do not fit.
-        """
+        """Return the loss of the inputs' batch, and take its gradients. hint: for other shapes."""
         what, method, inputs = "compute_loss", self.module.compute_loss, self.inputs
         loss = call_method(inputs, what, method, inputs["state"], inputs["chunk"], hint=hint)
         hint = (
@@ -257,9 +255,10 @@ def loss_hint(loss: float, error: Array, mistakes: Iterable[Mistake], rtol: floa
 
 def wrong_loss(loss: float, error: Array, hint: str) -> AnswerError:
     """Return the error to raise for a loss that is not the squared one of these differences."""
-    mean, summed = squared_errors(error)
-    right = f"{mean:.6g} (mean over everything) or {summed:.6g} (summed over the chunk, mean over"
-    return wrong(f"The loss is {loss:.6g} where {right} the batch) is right.", hint)
+    mean, of_chunks = squared_errors(error)
+    summed = f"{of_chunks:.6g} (summed over the chunk, mean over the batch)"
+    either = f"{mean:.6g} (mean over everything) or {summed}"
+    return wrong(f"The loss is {loss:.6g} where {either} is right.", hint)
 
 
 def judge_unreached(names: list[str], start: str) -> None:

@@ -26,10 +26,7 @@ _NO_LOSS = (
 def judge_weights(
     inputs: Arrays, outputs: Arrays, weights: list[Array], mistakes: Iterable[Mistake]
 ) -> None:
-    """The weights have to end where the right loop takes them.
-
-    mistakes: where trainings with a mistake take them.
-    """
+    """The weights have to end where the right loop takes them, and not where mistakes do."""
     weight, events, steps = outputs["weight"], outputs["events"], len(weights) - 1
     within = _within(inputs, steps)
     if _near(weight, weights[-1:], within):
@@ -91,12 +88,10 @@ def judge_log(inputs: Arrays, outputs: Arrays, losses: list[float]) -> None:
     for step, value in outputs["logged"]:
         so_far = losses[: max(step, 0) + 1]  # an average of these is as right
         least, most = min(so_far), max(so_far)
-        said = f"At step {step} a loss of {value:.6g} was logged, where those so far are from"
-        require(
-            least * (1 - 1e-4) <= value <= most * (1 + 1e-4),
-            f"{said} {least:.6g} to {most:.6g}.",
-            "log the loss of the batch, loss.item().",
-        )
+        span = f"those so far are from {least:.6g} to {most:.6g}."
+        said = f"At step {step} a loss of {value:.6g} was logged, where {span}"
+        within = least * (1 - 1e-4) <= value <= most * (1 + 1e-4)
+        require(within, said, "log the loss of the batch, loss.item().")
 
 
 def judge_evaluations(inputs: Arrays, outputs: Arrays, weights: list[Array]) -> None:
