@@ -6,7 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.base import Arrays, Rng
+from score.questions.base import Array, Arrays, Rng
+
+
+def small(rng: Rng, *shape: int, most: float = 0.8) -> Array:
+    """Return float32 numbers, uniform in ± most."""
+    return rng.uniform(-most, most, shape).astype(np.float32)
 
 
 def random_weights(rng: Rng, width_out: int, width_in: int, most: float = 0.1) -> Arrays:
@@ -14,10 +19,8 @@ def random_weights(rng: Rng, width_out: int, width_in: int, most: float = 0.1) -
 
     With 0.1, ten inputs within (-1, 1) give outputs within (-1, 1).
     """
-    return {
-        "weight": rng.uniform(-most, most, (width_out, width_in)).astype(np.float32),
-        "bias": rng.uniform(-most, most, width_out).astype(np.float32),
-    }
+    weight, bias = small(rng, width_out, width_in, most=most), small(rng, width_out, most=most)
+    return {"weight": weight, "bias": bias}
 
 
 def linear(weights: Arrays) -> nn.Linear:
@@ -28,7 +31,7 @@ def linear(weights: Arrays) -> nn.Linear:
     return layer
 
 
-def linear_output(weights: Arrays, *inputs: np.ndarray) -> np.ndarray:
+def linear_output(weights: Arrays, *inputs: Array) -> Array:
     """Return what the layer gives for these inputs side by side, in float64."""
     arrays = np.concatenate(inputs, axis=1), weights["weight"], weights["bias"]
     return nn.functional.linear(*(torch.from_numpy(array).double() for array in arrays)).numpy()
@@ -47,7 +50,7 @@ class Probe(nn.Module):
         self.linear = linear(weights)
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        named = {**dict(zip(self.takes, args, strict=False)), **kwargs}
+        named = dict(zip(self.takes, args)) | kwargs
         shapes = {
             name: tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
             for name, x in named.items()
@@ -94,7 +97,7 @@ class NotCalled(nn.Module):
         raise ValueError(self.why)
 
 
-def decoded_latent(decoder: Arrays, obs: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, bool]:
+def decoded_latent(decoder: Arrays, obs: Array, action: Array) -> tuple[Array, bool]:
     """Return the z (B, latent) with which a `Probe` of these weights comes nearest to decoding
     observations to `action`, and whether it does decode to that.
     """

@@ -1,5 +1,5 @@
 """Part II, the CVAE: Q2.1 agent, Q2.2 divergence, Q2.3 loss, Q2.4 inference."""
 
-from score.questions.cvae import agent, divergence, loss
+from score.questions.cvae import agent, loss
 
-QUESTIONS = (*agent.QUESTIONS, *divergence.QUESTIONS, *loss.QUESTIONS)
+QUESTIONS = (*agent.QUESTIONS, *loss.QUESTIONS)

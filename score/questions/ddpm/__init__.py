@@ -2,9 +2,4 @@
 
 from score.questions.ddpm import diffusion, inference, loss, schedule
 
-QUESTIONS = (
-    *schedule.QUESTIONS,
-    *diffusion.QUESTIONS,
-    *loss.QUESTIONS,
-    *inference.QUESTIONS,
-)
+QUESTIONS = (*schedule.QUESTIONS, *diffusion.QUESTIONS, *loss.QUESTIONS, *inference.QUESTIONS)
