@@ -1,6 +1,6 @@
 """Kinds of questions that several parts have: one differentiable number, inference with a model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from score.questions.base import Array, Arrays, Question, as_array, gradients, require, wrong
-from score.questions.mistakes import Mistake, alike, hint_of
+from score.questions.mistakes import Mistake, Mistakes, alike, hint_of
 from score.verdict import call_answer
 
 
@@ -32,17 +32,12 @@ class NumberQuestion(Question):
     rtol, atol, gradient_atol = 1e-5, 1e-8, 1e-5
     hint_rtols: tuple[float, ...] = (1e-5,)  # how near a mistake has to be, one after the other
 
-    def arguments(self, inputs: Arrays, dtype: torch.dtype) -> tuple[Arrays, list[Tensor]]:
-        """Return (arguments by name, leaves that gradients are taken by), in either process."""
-        raise NotImplementedError
-
-    def expected(self, *_: Any, **arguments: Any) -> Tensor:
-        """Return the right number."""
-        raise NotImplementedError
-
-    def mistakes(self, *_: Any, **arguments: Any) -> Iterator[Mistake]:
-        """Yield the numbers that known mistakes lead to. Gradients are off."""
-        raise NotImplementedError
+    # Each question's own. In the grader, and the first of them in the student's process too.
+    # arguments: (the answer's arguments by name, the leaves that gradients are taken by);
+    # expected: the right number of these arguments; mistakes: what known mistakes lead to.
+    arguments: Callable[[Arrays, torch.dtype], tuple[Arrays, list[Tensor]]]
+    expected: Callable[..., Tensor]
+    mistakes: Callable[..., Mistakes]
 
     def shape_hint(self, shape: tuple[int, ...], inputs: Arrays) -> str:
         """Return the hint for an output that is not one number."""
@@ -71,12 +66,7 @@ class NumberQuestion(Question):
             self.judge_number(inputs, outputs, right.item(), by_leaves, mistakes)
 
     def judge_number(
-        self,
-        inputs: Arrays,
-        outputs: Arrays,
-        right: float,
-        by_leaves: list[Array],
-        mistakes: Iterable[Mistake],
+        self, inputs: Arrays, outputs: Arrays, right: float, by_leaves: list[Array], known: Mistakes
     ) -> None:
         """Raise AnswerError for another shape, value or gradients than the right ones."""
         shape = outputs["value"].shape
@@ -84,7 +74,7 @@ class NumberQuestion(Question):
         require(outputs["value"].size == 1, f"The {self.subject} has shape {shape}.", hint)
         value = float(outputs["value"].reshape(()))
         if not np.isclose(value, right, rtol=self.rtol, atol=self.atol):
-            hint = self.value_hint(value, list(mistakes))
+            hint = self.value_hint(value, list(known))
             raise wrong(f"{self.said(inputs)} {value:.6g} where {right:.6g} is right.", hint)
         self.judge_gradients(outputs["gradients"], by_leaves)
 
@@ -113,13 +103,8 @@ class InferenceQuestion(Question):
     output, flat = "the output", "the model's output"  # what shape hints call it
     tensor_hint = "return the tensor naction."
 
-    def model(self, inputs: Arrays) -> nn.Module:
-        """Return the model that the answer is given. Runs in the student's process."""
-        raise NotImplementedError
-
-    def expected(self, inputs: Arrays) -> Array:
-        """Return the model's output (B, Tp * action_dim)."""
-        raise NotImplementedError
+    model: Callable[[Arrays], nn.Module]  # of the inputs; runs in the student's process
+    expected: Callable[[Arrays], Array]  # the model's output (B, Tp * action_dim)
 
     def sizes(self, inputs: Arrays) -> dict[str, int]:
         """Return pred_horizon and action_dim. Runs in both processes."""
@@ -141,7 +126,7 @@ class InferenceQuestion(Question):
         require(naction.shape == shape, said, self.shape_hint(naction.shape, shape))
         right = flat.reshape(shape)
         if not np.allclose(naction, right, rtol=1e-5, atol=1e-6):
-            hint = self.order_hint(naction, right) or self.fallback(inputs, naction)
+            hint = self.actions_hint(inputs, naction, right)
             raise wrong(f"The actions are not those that {self.source} gives.", hint)
         said, hint = "gradients were recorded.", "ask the model under torch.no_grad()."
         require(not outputs["requires_grad"], f"The actions are right, but {said}", hint)
@@ -162,8 +147,8 @@ class InferenceQuestion(Question):
         }
         return hints.get(shape, f"view {self.output} as (batch_size, pred_horizon, action_dim).")
 
-    def order_hint(self, naction: Array, right: Array) -> str | None:
-        """Return what to do about chunks in a wrong order, or right for the first of them alone."""
+    def actions_hint(self, inputs: Arrays, naction: Array, right: Array) -> str:
+        """Return what to do about other actions than the right ones."""
         batch, steps, dims = right.shape
         transposed = right.reshape(batch, dims, steps).swapaxes(1, 2)
         if np.allclose(naction, transposed, atol=1e-6):
@@ -171,9 +156,5 @@ class InferenceQuestion(Question):
             return f"the output is reshaped in the wrong order: {order}"
         if batch > 1 and np.allclose(naction[0], right[0], atol=1e-6):
             return "only the first of the batch is right: each observation gets its own actions."
-        return None
-
-    def fallback(self, inputs: Arrays, naction: Array) -> str:
-        """Return the hint for other wrong actions."""
         reshape = f"ask {self.source}, reshape; change nothing else."
         return f"flatten each observation sequence from dimension 1 on, {reshape}"

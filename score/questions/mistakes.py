@@ -5,7 +5,7 @@ hint. What several questions have in common stands here: a squared error gone wr
 is not N(0, 1).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +20,15 @@ class Mistake:
     hint: str
 
 
-def hint_of(
-    value: Any, mistakes: Iterable[Mistake], rtol: float = 1e-5, atol: float = 1e-8
-) -> str | None:
+Mistakes = Iterable[Mistake]
+
+
+def hint_of(value: Any, mistakes: Mistakes, rtol: float = 1e-5, atol: float = 1e-8) -> str | None:
     """Return the hint of the first mistake that has this value and shape, or None."""
     return next((m.hint for m in mistakes if alike(value, m.value, rtol, atol)), None)
 
 
-def nearest_hint(value: np.ndarray, mistakes: Iterable[Mistake]) -> str | None:
+def nearest_hint(value: np.ndarray, mistakes: Mistakes) -> str | None:
     """Return the hint of the mistake nearest to an array, or None where float32 cannot explain it.
 
     All values have the array's shape or broadcast to it.
@@ -43,9 +44,7 @@ def alike(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-4) -> bool:
     return one.shape == other.shape and np.allclose(one, other, rtol=rtol, atol=atol)
 
 
-def squared_error(
-    error: np.ndarray, hints: Mapping[str, str], plus: float = 0.0
-) -> Iterator[Mistake]:
+def squared_error(error: np.ndarray, hints: Mapping[str, str], plus: float = 0.0) -> Mistakes:
     """Yield the mistakes that `hints` has words for, of the mean squared error of chunks.
 
     error: differences (B, steps, coordinates). plus: what else a loss adds to the squared error.
@@ -98,7 +97,7 @@ EXECUTED_HINTS = {  # for `squared_error`, where chunks are pred_horizon long
 }
 
 
-def wrongly_flattened(loss_of: Callable[[Any], Any], nobs: Any) -> Iterator[Mistake]:
+def wrongly_flattened(loss_of: Callable[[Any], Any], nobs: Any) -> Mistakes:
     """Yield the losses of observations (B, To, obs_dim) that are flattened in a wrong order."""
     hint = "the observations are flattened in the wrong order:"
     in_order = "time step by time step, without a transpose."

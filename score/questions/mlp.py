@@ -2,7 +2,7 @@
 
 import itertools
 import numbers
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from score.questions.kinds import InferenceQuestion, NumberQuestion
 from score.questions.mistakes import (
     EXECUTED_HINTS,
     Mistake,
+    Mistakes,
     mean_squared_error_hints,
     squared_error,
     wrongly_flattened,
@@ -131,7 +132,7 @@ class BCLoss(NumberQuestion):
     def expected(self, model: nn.Module, nobs: Tensor, naction: Tensor) -> Tensor:
         return nn.functional.mse_loss(model(nobs.flatten(1)).view(-1, 16, 2), naction)
 
-    def mistakes(self, model: nn.Module, nobs: Tensor, naction: Tensor) -> Iterator[Mistake]:
+    def mistakes(self, model: nn.Module, nobs: Tensor, naction: Tensor) -> Mistakes:
         flat = model(nobs.flatten(1))
         error = flat.view(-1, 16, 2) - naction
         hints = mean_squared_error_hints("dimensions", "the two coordinates")

@@ -1,6 +1,5 @@
 """Part II, the CVAE: Q2.1 the agent, whose networks are replaced by stand-ins; Q2.4 inference."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -206,7 +205,7 @@ def _noise_hint(z, noise, mu, logvar):
         )
 
 
-def _scaled_noises(z: Array, mu: Array, logvar: Array) -> Iterator[Mistake]:
+def _scaled_noises(z, mu, logvar):
     """Yield what is N(0, 1) where noise was scaled or shifted by mistake."""
     noise, sigma = z - mu, np.exp(logvar / 2)
     hint = "exp(logvar) is the variance: sigma is its root, exp(logvar / 2)."
@@ -284,12 +283,9 @@ class CVAEInference(InferenceQuestion):
         obs = inputs["nobs"].reshape(-1, 10)
         return linear_output(inputs, obs, np.zeros((len(obs), inputs["weight"].shape[1] - 10)))
 
-    def fallback(self, inputs: Arrays, naction: Array) -> str:
+    def actions_hint(self, inputs: Arrays, naction: Array, right: Array) -> str:
         obs = inputs["nobs"].reshape(-1, 10)
         if decoded_latent(inputs, obs, naction.reshape(len(obs), -1))[1]:
             other = "another latent than zero: draw nothing, and ask model.sample_action."
             return f"they are decoded with {other}"
-        return super().fallback(inputs, naction)
-
-
-QUESTIONS = (CVAEAgent(), CVAEInference())
+        return super().actions_hint(inputs, naction, right)

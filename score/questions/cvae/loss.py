@@ -1,6 +1,5 @@
 """Part II, the CVAE: Q2.2 the KL divergence, Q2.3 the loss, squared error plus beta times that."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from score.questions.kinds import NumberQuestion
 from score.questions.mistakes import (
     EXECUTED_HINTS,
     Mistake,
+    Mistakes,
     alike,
     squared_error,
     wrongly_flattened,
@@ -69,7 +69,7 @@ class KLDivergence(NumberQuestion):
             return "logvar may be negative and has no logarithm: it is log sigma² already."
         return super().value_hint(value, mistakes)
 
-    def mistakes(self, mu: Tensor, logvar: Tensor) -> Iterator[Mistake]:
+    def mistakes(self, mu: Tensor, logvar: Tensor) -> Mistakes:
         def half(terms: Tensor, hint: str) -> Mistake:
             return Mistake(0.5 * terms.sum(), hint)
 
@@ -177,9 +177,7 @@ class CVAELoss(NumberQuestion):
             require(same, said, self.attached_hint)
         super().judge_gradients(found, right)
 
-    def mistakes(
-        self, agent: nn.Module, nobs: Tensor, naction: Tensor, beta: float
-    ) -> Iterator[Mistake]:
+    def mistakes(self, agent: nn.Module, nobs: Tensor, naction: Tensor, beta: float) -> Mistakes:
         outputs = agent(nobs.flatten(1), naction.flatten(1))
         chunks, (mu, logvar) = outputs[0].view(-1, 16, 2), outputs[1:]
         mse, kl = _squared(chunks, naction), _KL.expected(mu, logvar)
@@ -216,7 +214,7 @@ def _loss(agent, nobs, shown, target, beta):
     return _squared(prediction, target.flatten(1)) + beta * _KL.expected(mu, logvar)
 
 
-def _terms_mistaken(mse: Tensor, kl: Tensor, beta: float, mu: Tensor) -> Iterator[Mistake]:
+def _terms_mistaken(mse, kl, beta, mu):
     yield Mistake(mse, "the KL term is missing.")
     yield Mistake(beta * kl, "the squared error is missing.")
     yield Mistake(beta * mse + kl, "beta belongs to the KL term, not to the squared error.")
@@ -237,13 +235,10 @@ def _terms_mistaken(mse: Tensor, kl: Tensor, beta: float, mu: Tensor) -> Iterato
         yield Mistake(mse + kl / beta, "the KL term is to be multiplied by beta.")
 
 
-def _default_mistaken(outputs: tuple[Tensor, ...], action: Tensor) -> Iterator[Mistake]:
+def _default_mistaken(outputs, action):
     """Yield what shows with the notebook's sizes, where all three outputs are 32 wide."""
     names = ("the prediction", "mu", "logvar")
     for i, j, k in ((1, 2, 0), (2, 0, 1), (2, 1, 0), (1, 0, 2)):
         loss = _squared(outputs[i], action) + _BETA * _KL.expected(outputs[j], outputs[k])
         order = "the agent gives prediction, mu and logvar in this order"
         yield Mistake(loss, f"{order}; here these are {names[i]}, {names[j]} and {names[k]}.")
-
-
-QUESTIONS = (_KL, CVAELoss())

@@ -190,7 +190,8 @@ def judge_tables(steps: int, beta: Array, alpha: Array, bar: Array) -> Tables:
     right = np.allclose(bar, np.cumprod(1 - beta), rtol=5e-5, atol=0)
     said = f"{at} self.alpha_k_cumprod is wrong."
     require(right, said, product or "it is torch.cumprod(self.alpha_k, dim=0).")
-    return Tables(beta, alpha, bar)
+    previous = np.append(1, bar[:-1])
+    return Tables(beta, alpha, bar, previous, (1 - previous) / (1 - bar) * beta)
 
 
 def _betas_mistaken(steps):
@@ -225,6 +226,3 @@ def _products_mistaken(beta):
     hint = "it lags one step behind: at step k, alpha_k is already in the product."
     yield Mistake(np.append(1, right[:-1]), hint)
     yield Mistake(np.sqrt(right), "this is the root of the product: take roots in diffuse only.")
-
-
-QUESTIONS = (DDPM(),)

@@ -146,6 +146,3 @@ def _sample_hint(sample, right, start):
     if alike(sample, right.clamp(-1, 1)):
         return f"nothing is cut off between the steps: {hint}"
     return hint
-
-
-QUESTIONS = (DDPMInference(),)

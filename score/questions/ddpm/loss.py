@@ -1,6 +1,5 @@
 """Part III, the diffusion policy: Q3.3 the loss, the mean squared error of the guessed noise."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from score.questions.base import Array, Arrays, Rng, require
 from score.questions.ddpm.networks import _Scheduler, call_twice, judge_condition, network_inputs
 from score.questions.ddpm.schedule import STEPS
 from score.questions.kinds import NumberQuestion
-from score.questions.mistakes import Mistake, diffusion_noise_hint
+from score.questions.mistakes import Mistake, Mistakes, diffusion_noise_hint
 
 _ENOUGH = 1000  # samples, to judge how their steps and noise are distributed
 
@@ -61,9 +60,7 @@ class DDPMLoss(NumberQuestion):
         known = self.mistakes(shown["guess"], noise, shown["sample"], naction)
         self.judge_number(inputs, outputs, np.square(error).mean(), [by_weight], known)
 
-    def mistakes(
-        self, guess: Array, noise: Array, sample: Array, naction: Array
-    ) -> Iterator[Mistake]:
+    def mistakes(self, guess: Array, noise: Array, sample: Array, naction: Array) -> Mistakes:
         def square(error: Array, hint: str) -> Mistake:
             return Mistake(np.square(error).mean(), hint)
 
@@ -155,6 +152,3 @@ def judge_noise(sample: Array, naction: Array, k: Array, diffused: list[Array]) 
     said = "The noise in the chunks that the network is shown is wrong."
     require(not mistake, said, mistake or "")
     return noise
-
-
-QUESTIONS = (DDPMLoss(),)

@@ -151,6 +151,3 @@ def _ratios_mistaken(steps, s):
     inverse = 1 - f[:-1] / np.where(f[1:] < 1e-12, np.inf, f[1:])
     hint = "numerator and denominator are swapped: beta_k = 1 - f(k+1)/f(k)."
     yield Mistake(np.clip(inverse, 0, _LARGEST), hint)
-
-
-QUESTIONS = (Schedule(),)

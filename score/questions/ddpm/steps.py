@@ -1,6 +1,6 @@
 """Part III, the diffusion policy: how Q3.2 judges a DDPM's steps forth and back."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,23 +8,14 @@ from score.questions.base import Array, Arrays, require, wrong
 from score.questions.mistakes import Mistake, diffusion_noise_hint, hint_of, nearest_hint
 
 
-@dataclass(frozen=True)
-class Tables:
-    """A DDPM's betas, alphas and their cumulative products, each (K,)."""
+class Tables(NamedTuple):
+    """What a DDPM has for each of its K steps, each (K,)."""
 
     beta: Array
     alpha: Array
-    bar: Array
-
-    @property
-    def previous(self) -> Array:
-        """The cumulative products of the step before, 1 at k = 0."""
-        return np.append(1, self.bar[:-1])
-
-    @property
-    def variance(self) -> Array:
-        """The variance of the noise that `denoise` adds."""
-        return (1 - self.previous) / (1 - self.bar) * self.beta
+    bar: Array  # the cumulative products of alpha
+    previous: Array  # those of the step before, 1 at k = 0
+    variance: Array  # of the noise that `denoise` adds
 
 
 def judge_diffuse(case: Arrays, a_k: Array, tables: Tables) -> None:
