@@ -84,19 +84,12 @@ def require(right: Any, sentence: str, hint: str) -> None:
         raise wrong(sentence, hint)
 
 
-def first_hint(*cases: tuple[Any, str]) -> str:
-    """Return the hint of the first of some (condition, hint) whose condition holds."""
-    return next(hint for condition, hint in cases if condition)
-
-
 def with_hint(error: AnswerError, hint: str) -> AnswerError:
     """Return the error with another hint."""
     return wrong(str(error).split(" Hint: ")[0], hint)
 
 
 # For `call`, in the student's process.
-
-
 def require_tensor(what: str, value: Any, hint: str) -> torch.Tensor:
     """Return a student's value if it is a tensor; AnswerError with this hint if it is not."""
     require(isinstance(value, torch.Tensor), f"{what} returned a {type(value).__name__}.", hint)

@@ -105,26 +105,22 @@ class CVAEAgent(Question):
         return dict(zip(_OUTPUTS, outputs))
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
-        judge_acting(inputs, outputs["acted"])
-        encoded = linear_output(inputs["encoder"], inputs["obs"], inputs["action"])
+        obs, acted, needed = inputs["obs"], outputs["acted"], inputs["action"].shape
+        said = f"sample_action returned the shape {acted.shape}, where {needed} is needed."
+        hint = "return what the decoder gives, for the whole batch and flat."
+        require(acted.shape == needed, said, hint)
+        z, decoded = decoded_latent(inputs["decoder"], obs, acted)
+        hint = "decode the observations with z = 0, and change nothing."
+        require(decoded, "sample_action's actions are not what the decoder gives.", hint)
+        ones = np.allclose(z, 1, atol=1e-4)
+        hint = "it is ones: take zeros" if ones else "draw nothing when acting"
+        said = "sample_action decodes with another latent than zero."
+        require(np.abs(z).max() <= 1e-4, said, f"{hint}; z = 0 is the likeliest under N(0, I).")
+        encoded = linear_output(inputs["encoder"], obs, inputs["action"])
         mu, logvar = np.split(encoded, 2, axis=1)
         before, z = (judge_forward(inputs, call, mu, logvar) for call in outputs["calls"])
         judge_noise(z, before, mu, logvar)
         judge_gradients(inputs, outputs["gradients"], z - mu)
-
-
-def judge_acting(inputs: Arrays, acted: Array) -> None:
-    """sample_action has to decode with z = 0."""
-    needed = f"where {inputs['action'].shape} is needed."
-    hint = "return what the decoder gives, for the whole batch and flat."
-    said = f"sample_action returned the shape {acted.shape}, {needed}"
-    require(acted.shape == inputs["action"].shape, said, hint)
-    z, decoded = decoded_latent(inputs["decoder"], inputs["obs"], acted)
-    hint = "decode the observations with z = 0, and change nothing."
-    require(decoded, "sample_action's actions are not what the decoder gives.", hint)
-    hint = "it is ones: take zeros" if np.allclose(z, 1, atol=1e-4) else "draw nothing when acting"
-    said = "sample_action decodes with another latent than zero."
-    require(np.abs(z).max() <= 1e-4, said, f"{hint}; z = 0 is the likeliest under N(0, I).")
 
 
 def judge_forward(inputs: Arrays, outputs: Arrays, mu: Array, logvar: Array) -> Array:

@@ -118,8 +118,6 @@ class DDPM(Question):
 
 
 # In the student's process.
-
-
 def _construct(answer, **arguments):
     """Return an object of the student's class, without arguments that its constructor lacks."""
     try:
@@ -162,8 +160,6 @@ def _devices(answer, steps):
 
 
 # In the grader.
-
-
 def judge_tables(steps: int, beta: Array, alpha: Array, bar: Array) -> Tables:
     """Return the three tables of a DDPM with this many steps; AnswerError where one is wrong.
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.base import Array, Arrays, Question, Rng, as_array, first_hint, require, wrong
+from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
 from score.questions.ddpm.networks import (
     _NoiseNetwork,
     call_twice,
@@ -29,7 +29,7 @@ class DDPMInference(Question):
         batch, horizon, dims, steps = ((512, 16, 2, 7), (1, 5, 3, 4), (3, 16, 2, 12))[trial]
         inputs = network_inputs(rng, batch, horizon, dims)
         del inputs["naction"]
-        return inputs | dict(zip(_SIZES, (steps, horizon, dims), strict=True))
+        return inputs | dict(zip(_SIZES, (steps, horizon, dims)))
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
         batch, sizes = len(inputs["nobs"]), {name: inputs[name] for name in _SIZES}
@@ -66,14 +66,13 @@ class DDPMInference(Question):
             judge_condition(call["condition"], inputs["nobs"])
         judge_steps([call["k"] for call in shown], "The network is asked", steps, batch)
         judge_steps([call["k"] for call in denoised], "denoise is asked", steps, batch)
-        mistake = diffusion_noise_hint(start)
-        require(not mistake, "The noise to start from is wrong.", mistake or "")
+        if problem := diffusion_noise_hint(start):
+            raise wrong("The noise to start from is wrong.", problem)
         same = batch > 1 and outputs["again"] and np.array_equal(outputs["again"][0], start)
         hint = "draw it anew in every call, and seed nothing in here."
         require(not same, "Two calls start from the same noise.", hint)
-        said = f"The result has shape {outputs['naction'].shape}; {needed}"
-        if outputs["naction"].shape != shape:
-            raise AnswerError(said)
+        if (found := outputs["naction"].shape) != shape:
+            raise AnswerError(f"The result has shape {found}; {needed}")
         judge_chain(inputs, shown, denoised, outputs["naction"])
         recorded = outputs["requires_grad"] or any(call["requires_grad"] for call in shown)
         said, hint = "gradients were recorded.", "do all of it under torch.no_grad()."
@@ -87,29 +86,32 @@ def judge_steps(calls: list[Array], who: str, steps: int, batch: int) -> None:
         one = k.ndim <= 1 and k.size in (1, batch) and np.ptp(k) == 0
         require(one, f"{who} for steps of shape {k.shape}.", hint)
     found, right = [float(k.flat[0]) for k in calls], list(range(steps - 1, -1, -1))
-    named = ", ".join(f"{k:g}" for k in found[:20]) + (", …" if len(found) > 20 else "")
-    who = who[0].lower() + who[1:]
-    said = f"With num_diffusion_iters = {steps} {who} for the steps {named}."
-    down = "the steps go down, from the noisiest to k = 0: reversed(range(num_diffusion_iters))."
-    counted = f"steps are counted from num_diffusion_iters - 1 = {steps - 1} down to 0."
-    stuck = "it is told the same step each time: hand over the k of the loop."
-    shifted = found == [k + 1 for k in right] or max(found) >= steps
-    last = "k = 0 is left out: reversed(range(num_diffusion_iters)) ends there."
-    hint = first_hint(
-        (found == right[::-1], down),
-        (len(set(found)) == 1 and len(found) == steps > 1, stuck),
-        (shifted, counted),
-        (found == right[:-1], last),
-        (found == right[1:], "the first step is left out: start at num_diffusion_iters - 1."),
-        (len(found) > steps, "each step once, for the whole batch."),
-        (True, "each step once, from num_diffusion_iters - 1 down to 0."),
+    if found != right:
+        named = ", ".join(f"{k:g}" for k in found[:20]) + (", …" if len(found) > 20 else "")
+        said = f"{who[0].lower() + who[1:]} for the steps {named}."
+        raise wrong(f"With num_diffusion_iters = {steps} {said}", _steps_hint(found, right))
+
+
+def _steps_hint(found, right):
+    steps = len(right)
+    if found == right[::-1]:
+        noisiest = "the steps go down, from the noisiest to k = 0"
+        return f"{noisiest}: reversed(range(num_diffusion_iters))."
+    if len(set(found)) == 1 and len(found) == steps > 1:
+        return "it is told the same step each time: hand over the k of the loop."
+    if found == [k + 1 for k in right] or max(found) >= steps:
+        return f"steps are counted from num_diffusion_iters - 1 = {steps - 1} down to 0."
+    if found == right[:-1]:
+        return "k = 0 is left out: reversed(range(num_diffusion_iters)) ends there."
+    if found == right[1:]:
+        return "the first step is left out: start at num_diffusion_iters - 1."
+    whole = (
+        "for the whole batch" if len(found) > steps else "from num_diffusion_iters - 1 down to 0"
     )
-    require(found == right, said, hint)
+    return f"each step once, {whole}."
 
 
-def judge_chain(
-    inputs: Arrays, shown: list[Arrays], denoised: list[Arrays], naction: Array
-) -> None:
+def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> None:
     """Every chunk has to follow from the one before, and the result from the last."""
     start = shown[0]["sample"]
     swapped = np.allclose(denoised[0]["pred_epsilon"], start, atol=1e-6)

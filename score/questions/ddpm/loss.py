@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from score.questions import mistakes
-from score.questions.base import Array, Arrays, Rng, require
+from score.questions.base import Array, Arrays, Rng, require, wrong
 from score.questions.ddpm.networks import _Scheduler, call_twice, judge_condition, network_inputs
 from score.questions.ddpm.schedule import STEPS
 from score.questions.kinds import NumberQuestion
@@ -100,11 +100,8 @@ def judge_shown(shown: Arrays, naction: Array) -> Array:
     said = f"The network is shown steps of shape {k.shape} where ({batch},) is needed."
     require(k.shape == (batch,), said, hint)
     outside = int(k.max() if k.max() >= STEPS else k.min())
-    said, hint = (
-        f"The network is shown step {outside}.",
-        "steps are counted from 0 to num_timesteps - 1.",
-    )
-    require(0 <= outside < STEPS, said, hint)
+    hint = "steps are counted from 0 to num_timesteps - 1."
+    require(0 <= outside < STEPS, f"The network is shown step {outside}.", hint)
     k = k.astype(int)
     if batch >= _ENOUGH:
         judge_steps(k)
@@ -133,11 +130,9 @@ def judge_noise(sample: Array, naction: Array, k: Array, diffused: list[Array]) 
 
     diffused: the steps that the scheduler was called with.
     """
-    clean, hint = (
-        np.allclose(sample, naction, atol=1e-6),
-        "show it what scheduler.diffuse makes of them.",
-    )
-    require(not clean, "The network is shown the clean chunks.", hint)
+    spoiled = not np.allclose(sample, naction, atol=1e-6)
+    hint = "show it what scheduler.diffuse makes of them."
+    require(spoiled, "The network is shown the clean chunks.", hint)
     added_at = np.concatenate([np.ravel(steps) for steps in diffused]) if diffused else k
     same = added_at.size not in (1, len(k)) or (added_at == k).all()
     said = "The network is shown other steps than those that the chunks were spoiled by."
@@ -145,10 +140,9 @@ def judge_noise(sample: Array, naction: Array, k: Array, diffused: list[Array]) 
     # In float32, as the answer's arithmetic has it.
     left = _Scheduler(STEPS).alpha_k_cumprod.double().numpy()[k].reshape(-1, 1, 1)
     noise = (sample - np.sqrt(left) * naction) / np.sqrt(1 - left)
-    mistake = diffusion_noise_hint(noise)
-    pure = mistake and len(k) > _ENOUGH and diffusion_noise_hint(sample) is None
-    hint = "show it the chunks, spoiled by scheduler.diffuse."
-    require(not pure, "The network is shown nothing but noise.", hint)
-    said = "The noise in the chunks that the network is shown is wrong."
-    require(not mistake, said, mistake or "")
+    if problem := diffusion_noise_hint(noise):
+        pure = len(k) > _ENOUGH and diffusion_noise_hint(sample) is None
+        hint = "show it the chunks, spoiled by scheduler.diffuse."
+        require(not pure, "The network is shown nothing but noise.", hint)
+        raise wrong("The noise in the chunks that the network is shown is wrong.", problem)
     return noise
