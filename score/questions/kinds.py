@@ -11,6 +11,8 @@ from score.questions.base import Array, Arrays, Question, as_array, gradients, r
 from score.questions.mistakes import Mistake, Mistakes, alike, hint_of
 from score.verdict import call_answer
 
+CUT = ".item() and numpy cut the path that the gradient takes"
+
 
 class NumberQuestion(Question):
     """A question whose answer is one number that can be differentiated.
@@ -23,9 +25,7 @@ class NumberQuestion(Question):
     subject = "loss"  # what the number is
     leaves: str  # what the gradient has to reach, in words: "mu and logvar"
     differentiated = "the mean squared error"  # what the gradient is of
-    tensor_hint = (
-        "return the loss as a tensor; .item() and numpy cut the path that the gradient takes."
-    )
+    tensor_hint = f"return the loss as a tensor; {CUT}."
     scalar_hint = "one number for the whole batch: take the mean over everything."
     fallback: str  # the hint where no known mistake fits
     attached_hint: str  # the hint where the gradient is wrong

@@ -90,15 +90,18 @@ def mean_squared_error_hints(coordinates: str, the_coordinates: str) -> dict[str
     }
 
 
-_COMPARE = "actions count here: compare all pred_horizon of them."
-EXECUTED_HINTS = {  # for `squared_error`, where chunks are pred_horizon long
-    "executed": f"only the executed {_COMPARE}",
-    "first": f"only the first action_horizon {_COMPARE}",
-}
+def imitation_mistakes(
+    error: Any, hints: Mapping[str, str], loss_of: Callable[[Any], Any], nobs: Any, plus: float = 0
+) -> Mistakes:
+    """Yield the mistakes of `squared_error`, and those of losses that compare predicted chunks with
+    demonstrated ones: of a part of a chunk, of observations that are flattened in a wrong order.
 
-
-def wrongly_flattened(loss_of: Callable[[Any], Any], nobs: Any) -> Mistakes:
-    """Yield the losses of observations (B, To, obs_dim) that are flattened in a wrong order."""
+    loss_of: the loss for observations like nobs (B, To, obs_dim).
+    """
+    compare = "actions count here: compare all pred_horizon of them."
+    executed = {"executed": "only the executed", "first": "only the first action_horizon"}
+    more = {key: f"{which} {compare}" for key, which in executed.items()}
+    yield from squared_error(error, {**hints, **more}, plus)
     hint = "the observations are flattened in the wrong order:"
     in_order = "time step by time step, without a transpose."
     yield Mistake(loss_of(nobs.transpose(1, 2)), f"{hint} {in_order}")
@@ -154,9 +157,8 @@ def flow_noise_hint(noise: np.ndarray) -> str | None:
         return "it is not normal: draw it with torch.randn."
     together = np.corrcoef(flat.T) - np.eye(flat.shape[1])
     if np.abs(together).max() > 8 / len(flat) ** 0.5:
-        return (
-            "the numbers of one chunk are not independent: draw one for each step and coordinate."
-        )
+        alone = "draw one for each step and coordinate."
+        return f"the numbers of one chunk are not independent: {alone}"
     if abs((flat[1:] * flat[:-1]).mean()) > 8 / count**0.5:
         return "samples share their noise: draw one for each."
     return None

@@ -3,22 +3,16 @@
 import itertools
 import numbers
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from score.questions.base import Array, Arrays, Question, Rng, require, wrong
+from score.questions.base import Array, Arrays, Question, Rng, wrong
 from score.questions.kinds import InferenceQuestion, NumberQuestion
-from score.questions.mistakes import (
-    EXECUTED_HINTS,
-    Mistake,
-    Mistakes,
-    mean_squared_error_hints,
-    squared_error,
-    wrongly_flattened,
-)
+from score.questions.mistakes import Mistake, Mistakes, imitation_mistakes, mean_squared_error_hints
 from score.questions.networks import linear, linear_output, random_weights, small
 from score.verdict import AnswerError, call_answer
 
@@ -46,8 +40,7 @@ class LayerWidths(Question):
         elif inputs == self.notebook:
             dims = answer
         else:
-            # The published notebook's answer is the list itself, which can be right for the
-            # notebook's own sizes only.
+            # The published notebook's list can be right for the notebook's own sizes only.
             return {"dims": None, "skipped": True}
         if not isinstance(dims, Iterable):
             needed = "a list of whole numbers is needed, input first."
@@ -61,18 +54,15 @@ class LayerWidths(Question):
         dims = outputs["dims"]
         if outputs["skipped"] and inputs != self.notebook:
             return
-        hint = "join lists with +, or unpack the hidden ones with *."
-        flat = not any(isinstance(d, (list, tuple)) for d in dims)
-        require(flat, "There is a list inside the list.", hint)
-        whole, hint = (
-            all(isinstance(d, numbers.Integral) for d in dims),
-            "* keeps integers, / does not.",
-        )
-        require(whole, f"The widths {dims} are not all whole numbers.", hint)
-        sizes = ", ".join(f"{name} {inputs[name]}" for name in self.sizes)
-        said = f"For {sizes} and hidden widths {inputs['hidden_dims']} the answer is {dims}."
-        right = _widths(**inputs)
-        if dims != right:
+        if any(isinstance(d, (list, tuple)) for d in dims):
+            hint = "join lists with +, or unpack the hidden ones with *."
+            raise wrong("There is a list inside the list.", hint)
+        if not all(isinstance(d, numbers.Integral) for d in dims):
+            hint = "* keeps integers, / does not."
+            raise wrong(f"The widths {dims} are not all whole numbers.", hint)
+        if dims != (right := _widths(**inputs)):
+            sizes = ", ".join(f"{name} {inputs[name]}" for name in self.sizes)
+            said = f"For {sizes} and hidden widths {inputs['hidden_dims']} the answer is {dims}."
             raise wrong(said, _widths_hint(dims, right, inputs["obs_dim"], inputs["action_dim"]))
 
 
@@ -90,15 +80,15 @@ def _widths_hint(dims, right, obs_dim, action_dim):
     if dims[0] == obs_dim:
         return "the input is the whole sequence of observations, flattened: obs_horizon of them."
     if dims[0] != right[0]:
-        wide = f"{right[0]} wide: obs_horizon observations of obs_dim numbers, flattened."
-        return f"the input is {wide}"
+        wide = "obs_horizon observations of obs_dim numbers, flattened."
+        return f"the input is {right[0]} wide: {wide}"
     if dims[-1] == action_dim:
         return "the output is the whole predicted chunk, flattened: pred_horizon actions."
     if dims[-1] == 8 * action_dim:
         executed = "that only action_horizon are executed is no concern of its."
         return f"the model predicts pred_horizon actions; {executed}"
-    wide = f"{right[-1]} wide: pred_horizon actions of action_dim numbers, flattened."
-    return f"the output is {wide}"
+    wide = "pred_horizon actions of action_dim numbers, flattened."
+    return f"the output is {right[-1]} wide: {wide}"
 
 
 def network_inputs(rng: Rng, trial: int) -> Arrays:
@@ -136,12 +126,12 @@ class BCLoss(NumberQuestion):
         flat = model(nobs.flatten(1))
         error = flat.view(-1, 16, 2) - naction
         hints = mean_squared_error_hints("dimensions", "the two coordinates")
-        yield from squared_error(error.numpy(), hints | EXECUTED_HINTS)
+        loss_of = partial(self.expected, model, naction=naction)
+        yield from imitation_mistakes(error.numpy(), hints, loss_of, nobs)
         transposed = flat.view(-1, 2, 16).transpose(1, 2)
         view = "(B, pred_horizon, action_dim), not (B, action_dim, pred_horizon) transposed."
         hint = f"the output is reshaped in the wrong order: view it as {view}"
         yield Mistake((transposed - naction).square().mean(), hint)
-        yield from wrongly_flattened(lambda nobs: self.expected(model, nobs, naction), nobs)
         hint = "is left out: compare the model's output with naction."
         yield Mistake(naction.square().mean(), f"the prediction {hint}")
         yield Mistake(flat.square().mean(), f"the target {hint}")

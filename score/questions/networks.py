@@ -95,16 +95,3 @@ class NotCalled(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> None:
         raise ValueError(self.why)
-
-
-def decoded_latent(decoder: Arrays, obs: Array, action: Array) -> tuple[Array, bool]:
-    """Return the z (B, latent) with which a `Probe` of these weights comes nearest to decoding
-    observations to `action`, and whether it does decode to that.
-    """
-    weight = decoder["weight"][:, obs.shape[1] :].astype(float)
-    zero = linear_output(decoder, obs, np.zeros((len(obs), weight.shape[1])))
-    if not np.isfinite(action).all():
-        return np.full((len(obs), weight.shape[1]), np.nan), False
-    z = (action - zero) @ np.linalg.pinv(weight).T
-    atol = 1e-5 * (1 + np.abs(action).max())
-    return z, np.allclose(zero + z @ weight.T, action, rtol=1e-5, atol=atol)

@@ -9,20 +9,11 @@ from torch import Tensor, nn
 from score.questions.base import Array, Arrays, Question, Rng, as_array, gradients, require, wrong
 from score.questions.kinds import InferenceQuestion
 from score.questions.mistakes import Mistake, hint_of
-from score.questions.networks import (
-    NotCalled,
-    Probe,
-    decoded_latent,
-    linear_output,
-    misfit,
-    random_weights,
-    small,
-)
+from score.questions.networks import NotCalled, Probe, linear_output, misfit, random_weights, small
 from score.verdict import call_answer
 
 _OUTPUTS = ("action", "mu", "logvar")
-# Bounds that an honest draw oversteps less than once in a million: far away in standard deviations,
-# quantiles off, correlated.
+# Bounds that an honest draw oversteps less than once in a million: standard deviations, quantiles.
 _FAR, _OFF, _CORRELATED = 7, 0.2, 0.15
 _LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 _QUANTILES = (-1.2816, -0.6745, 0, 0.6745, 1.2816)  # of N(0, 1)
@@ -123,6 +114,19 @@ class CVAEAgent(Question):
         judge_gradients(inputs, outputs["gradients"], z - mu)
 
 
+def decoded_latent(decoder: Arrays, obs: Array, action: Array) -> tuple[Array, bool]:
+    """Return the z (B, latent) with which a `Probe` of these weights comes nearest to decoding
+    observations to `action`, and whether it does decode to that.
+    """
+    weight = decoder["weight"][:, obs.shape[1] :].astype(float)
+    zero = linear_output(decoder, obs, np.zeros((len(obs), weight.shape[1])))
+    if not np.isfinite(action).all():
+        return np.full((len(obs), weight.shape[1]), np.nan), False
+    z = (action - zero) @ np.linalg.pinv(weight).T
+    atol = 1e-5 * (1 + np.abs(action).max())
+    return z, np.allclose(zero + z @ weight.T, action, rtol=1e-5, atol=atol)
+
+
 def judge_forward(inputs: Arrays, outputs: Arrays, mu: Array, logvar: Array) -> Array:
     """Return the latent that forward decoded; its outputs have to fit what the encoder said."""
     shapes = [outputs[name].shape for name in _OUTPUTS]
@@ -156,8 +160,7 @@ def judge_noise(z: Array, before: Array, mu: Array, logvar: Array) -> None:
     """z has to be a draw from N(mu, exp(logvar)), and another one than before."""
     sigma = np.exp(logvar / 2)
     if len(z) < 1000:
-        # Too few to show a distribution. A sigma that is kept from falling below exp(-5) does no
-        # harm.
+        # Too few to show a distribution. A sigma that is kept above exp(-5) does no harm.
         near = all(np.all(np.abs(one - mu) < _FAR * sigma + 0.03) for one in (z, before))
         hint = "sigma is exp(logvar / 2), and nothing else is added."
         require(near, "z lies further from mu than its standard deviation allows.", hint)
@@ -195,10 +198,9 @@ def _noise_hint(z, noise, mu, logvar):
     if noise.min() > -1e-3 and noise.max() < 1.001:
         return "the noise lies between 0 and 1: torch.rand is uniform, torch.randn is normal."
     with np.errstate(all="ignore"):
-        scaled = (m.hint for m in _scaled_noises(z, mu, logvar) if _is_standard(m.value, logvar))
-        return next(
-            scaled, "z = mu + exp(logvar / 2) * noise, the noise from torch.randn_like(mu)."
-        )
+        fitting = (m.hint for m in _scaled_noises(z, mu, logvar) if _is_standard(m.value, logvar))
+        formula = "z = mu + exp(logvar / 2) * noise, the noise from torch.randn_like(mu)."
+        return next(fitting, formula)
 
 
 def _scaled_noises(z, mu, logvar):

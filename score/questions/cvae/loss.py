@@ -1,5 +1,6 @@
 """Part II, the CVAE: Q2.2 the KL divergence, Q2.3 the loss, squared error plus beta times that."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,23 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from score.questions.base import Array, Arrays, Rng, require
-from score.questions.kinds import NumberQuestion
-from score.questions.mistakes import (
-    EXECUTED_HINTS,
-    Mistake,
-    Mistakes,
-    alike,
-    squared_error,
-    wrongly_flattened,
-)
+from score.questions.kinds import CUT, NumberQuestion
+from score.questions.mistakes import Mistake, Mistakes, alike, imitation_mistakes
 from score.questions.networks import Probe, random_weights, small
 from score.verdict import call_answer
 
 _BETA = 10.0  # by default
-_TENSOR_HINT = (
-    "return one tensor; .item() and numpy cut the path that the gradient takes, and print returns"
-    " nothing."
-)
+_TENSOR_HINT = f"return one tensor; {CUT}, and print returns nothing."
 _FIRST = "If Q2.2 is not right yet, mend that first."
 
 
@@ -109,13 +100,11 @@ class KLDivergence(NumberQuestion):
 
 
 _KL = KLDivergence()
-_CHUNK = "the squared error is summed over each chunk: take its mean over steps and dimensions too."
-_SQUARED_ERROR = EXECUTED_HINTS | {
-    "sum": "the squared error is summed: take its mean, over batch, steps and dimensions.",
-    "sum of a chunk": _CHUNK,
-    "sum over coordinates": (
-        "the squared error is summed over the two coordinates: take its mean over them too."
-    ),
+_SUMMED = "the squared error is summed"
+_SQUARED_ERROR = {
+    "sum": f"{_SUMMED}: take its mean, over batch, steps and dimensions.",
+    "sum of a chunk": f"{_SUMMED} over each chunk: take its mean over steps and dimensions too.",
+    "sum over coordinates": f"{_SUMMED} over the two coordinates: take its mean over them too.",
     "half": "the squared error is halved.",
     "absolute": "the absolute error is taken: square the differences.",
     "root": "the root of the mean squared error is taken: leave it out.",
@@ -182,12 +171,13 @@ class CVAELoss(NumberQuestion):
         chunks, (mu, logvar) = outputs[0].view(-1, 16, 2), outputs[1:]
         mse, kl = _squared(chunks, naction), _KL.expected(mu, logvar)
         yield from _terms_mistaken(mse, kl, beta, mu)
-        yield from squared_error((chunks - naction).numpy(), _SQUARED_ERROR, plus=beta * kl.item())
+        loss_of = partial(self.expected, agent, naction=naction, beta=beta)
+        error, plus = (chunks - naction).numpy(), beta * kl.item()
+        yield from imitation_mistakes(error, _SQUARED_ERROR, loss_of, nobs, plus)
         transposed = chunks.reshape(-1, 2, 16).transpose(1, 2)
         view = "view it as (B, pred_horizon, action_dim), without a transpose."
         hint = f"the output is reshaped in the wrong order: {view}"
         yield Mistake(_squared(transposed, naction) + beta * kl, hint)
-        yield from wrongly_flattened(lambda nobs: self.expected(agent, nobs, naction, beta), nobs)
         turned, in_order = naction.transpose(1, 2), "time step by time step"
         hint = "the actions are flattened in the wrong order"
         loss = _loss(agent, nobs, turned, naction, beta)

@@ -170,40 +170,38 @@ def judge_tables(steps: int, beta: Array, alpha: Array, bar: Array) -> Tables:
     hint = fixed if beta.shape == (STEPS,) else _BETAS
     require(beta.shape == (steps,), f"{at} self.beta_k has shape {beta.shape}.", hint)
     if not is_schedule(beta, steps):
+        betas = cosine_schedule(steps)
+        linear = "this is a linear schedule: take your cosine_beta_schedule."
+        known = [
+            Mistake(1 - betas, "these are the alphas: alpha_k = 1 - beta_k."),
+            Mistake(np.cumprod(1 - betas), "these are the cumulative products of alpha."),
+            Mistake(np.linspace(1e-4, 0.02, steps), linear),
+        ]
         said = f"{at} self.beta_k is not the cosine schedule with s = 0.008."
-        raise wrong(said, hint_of(beta, _betas_mistaken(steps), rtol=2e-3) or _BETAS)
+        raise wrong(said, hint_of(beta, known, rtol=2e-3) or _BETAS)
     for name, table in (("alpha_k", alpha), ("alpha_k_cumprod", bar)):
         said = f"{at} self.{name} has shape {table.shape} where ({steps},) is needed."
         require(table.shape == (steps,), said, "one number for each step.")
+    right = np.cumprod(1 - beta)
     # float32 or float64 on the way is the student's choice; where beta is 0.999, that moves 1 -
     # beta by 1.4e-5 of itself.
-    hint = hint_of(alpha, _alphas_mistaken(beta), rtol=1e-4) or "it is 1 - beta_k, step by step."
-    right = np.allclose(alpha, 1 - beta, rtol=5e-5, atol=0)
-    require(right, f"{at} self.alpha_k is wrong.", hint)
-    product = hint_of(bar, _products_mistaken(beta), rtol=1e-4)
-    if not product and np.allclose(bar, np.cumprod(beta), rtol=1e-3, atol=1e-30):
-        product = "this is the product of the betas: take that of the alphas."
-    right = np.allclose(bar, np.cumprod(1 - beta), rtol=5e-5, atol=0)
-    said = f"{at} self.alpha_k_cumprod is wrong."
-    require(right, said, product or "it is torch.cumprod(self.alpha_k, dim=0).")
+    if not np.allclose(alpha, 1 - beta, rtol=5e-5, atol=0):
+        known = [
+            Mistake(beta, "alpha_k equals beta_k: it is 1 - beta_k."),
+            Mistake(np.sqrt(1 - beta), "this is sqrt(1 - beta_k): no root here."),
+            Mistake(right, "this is the cumulative product: it belongs in alpha_k_cumprod."),
+            Mistake(1 + beta, "this is 1 + beta_k."),
+        ]
+        hint = hint_of(alpha, known, rtol=1e-4) or "it is 1 - beta_k, step by step."
+        raise wrong(f"{at} self.alpha_k is wrong.", hint)
+    if not np.allclose(bar, right, rtol=5e-5, atol=0):
+        product = hint_of(bar, _products_mistaken(beta), rtol=1e-4)
+        if not product and np.allclose(bar, np.cumprod(beta), rtol=1e-3, atol=1e-30):
+            product = "this is the product of the betas: take that of the alphas."
+        hint = product or "it is torch.cumprod(self.alpha_k, dim=0)."
+        raise wrong(f"{at} self.alpha_k_cumprod is wrong.", hint)
     previous = np.append(1, bar[:-1])
     return Tables(beta, alpha, bar, previous, (1 - previous) / (1 - bar) * beta)
-
-
-def _betas_mistaken(steps):
-    alpha = 1 - cosine_schedule(steps)
-    yield Mistake(alpha, "these are the alphas: alpha_k = 1 - beta_k.")
-    yield Mistake(np.cumprod(alpha), "these are the cumulative products of alpha.")
-    hint = "this is a linear schedule: take your cosine_beta_schedule."
-    yield Mistake(np.linspace(1e-4, 0.02, steps), hint)
-
-
-def _alphas_mistaken(beta):
-    yield Mistake(beta, "alpha_k equals beta_k: it is 1 - beta_k.")
-    yield Mistake(np.sqrt(1 - beta), "this is sqrt(1 - beta_k): no root here.")
-    hint = "this is the cumulative product: it belongs in alpha_k_cumprod."
-    yield Mistake(np.cumprod(1 - beta), hint)
-    yield Mistake(1 + beta, "this is 1 + beta_k.")
 
 
 def _products_mistaken(beta):

@@ -7,13 +7,7 @@ import torch
 from torch import nn
 
 from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
-from score.questions.ddpm.networks import (
-    _NoiseNetwork,
-    call_twice,
-    judge_condition,
-    network_inputs,
-    one_step,
-)
+from score.questions.ddpm.networks import call_twice, judge_condition, network_inputs, stand_ins
 from score.questions.mistakes import alike, diffusion_noise_hint
 from score.verdict import AnswerError
 
@@ -40,7 +34,7 @@ class DDPMInference(Question):
             return answer(**stand_ins, batch_size=batch, **arrays, **sizes)
 
         what = f"ddpm_inference with batch_size {batch}"
-        calls = call_twice(what, chunks_of, inputs, inputs["num_diffusion_iters"])
+        calls = call_twice(what, chunks_of, inputs, sizes["num_diffusion_iters"])
         (model, scheduler, naction), (other, _, _) = calls
         return {
             "naction": as_array("ddpm_inference", naction, "return the tensor naction."),
@@ -105,10 +99,9 @@ def _steps_hint(found, right):
         return "k = 0 is left out: reversed(range(num_diffusion_iters)) ends there."
     if found == right[1:]:
         return "the first step is left out: start at num_diffusion_iters - 1."
-    whole = (
-        "for the whole batch" if len(found) > steps else "from num_diffusion_iters - 1 down to 0"
-    )
-    return f"each step once, {whole}."
+    if len(found) > steps:
+        return "each step once, for the whole batch."
+    return "each step once, from num_diffusion_iters - 1 down to 0."
 
 
 def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> None:
@@ -117,7 +110,8 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
     swapped = np.allclose(denoised[0]["pred_epsilon"], start, atol=1e-6)
     hint = "the order is denoise(pred_epsilon, k, a_k)."
     require(not swapped, "denoise is given the chunk for the guess.", hint)
-    network, a = _NoiseNetwork(inputs).double(), torch.tensor(start)
+    network, scheduler = stand_ins(inputs, len(shown))
+    network, a = network.double(), torch.tensor(start)
     gets = "denoise(pred_epsilon, k, a_k) gets the network's guess and the chunk that it was made"
     for call, step in zip(shown, denoised):
         at = f"At k = {call['k'].flat[0]:g}"
@@ -128,7 +122,7 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
         for what, found, right in (("guess", "pred_epsilon", guess), ("chunk", "a_k", a)):
             said = f"{at} denoise is given the wrong {what}."
             require(alike(step[found], right), said, f"{gets} from, as they are.")
-        last, a = call["sample"], one_step(guess, float(call["k"].flat[0]), a)
+        last, a = call["sample"], scheduler.denoise(guess, call["k"], a)
     hint = "return what the last denoise gave."
     if alike(naction, guess):
         hint = f"this is the network's last guess, that is noise: {hint}"

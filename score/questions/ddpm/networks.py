@@ -86,12 +86,8 @@ class _Scheduler(nn.Module):
         if k.ndim > 1 or (k.ndim == 1 and len(k) not in (1, len(a_k))):
             raise TypeError(f"denoise(pred_epsilon, k, a_k) was given k of shape {k.shape}.")
         self.denoised.append({"k": k, "pred_epsilon": plain(pred_epsilon), "a_k": plain(a_k)})
-        return one_step(pred_epsilon, float(k.flat[0]), a_k)
-
-
-def one_step(epsilon: Tensor, k: float, a: Tensor) -> Tensor:
-    """Return what the stand-in's `denoise` makes of a guess and a chunk."""
-    return (0.9 + 0.01 * k) * a - (0.2 + 0.02 * k) * epsilon
+        k = float(k.flat[0])
+        return (0.9 + 0.01 * k) * a_k - (0.2 + 0.02 * k) * pred_epsilon
 
 
 class _NoiseNetwork(nn.Module):
@@ -127,17 +123,20 @@ class _NoiseNetwork(nn.Module):
         return guess
 
 
+def stand_ins(inputs: Arrays, steps: int) -> tuple[_NoiseNetwork, _Scheduler]:
+    """Return what an answer is given for the U-Net and for the student's DDPM of so many steps."""
+    return _NoiseNetwork(inputs), _Scheduler(steps)
+
+
 def call_twice(
-    what: str, function: Callable[[_NoiseNetwork, _Scheduler], Any], inputs: Arrays, steps: int
-) -> list[tuple[_NoiseNetwork, _Scheduler, Any]]:
-    """Return for each of the two seeds the stand-ins, and what the answer gave with them."""
-    found = []
+    what: str, function: Callable[..., Any], inputs: Arrays, steps: int
+) -> Iterator[tuple[_NoiseNetwork, _Scheduler, Any]]:
+    """Yield for each of the two seeds the stand-ins, and what the answer gave with them."""
     for seed in inputs["seeds"]:
-        model, scheduler = _NoiseNetwork(inputs), _Scheduler(steps)
+        model, scheduler = stand_ins(inputs, steps)
         with seeded(seed), torch.enable_grad():
             value = call_with_hints(what, function, model, scheduler)
-        found.append((model, scheduler, value))
-    return found
+        yield model, scheduler, value
 
 
 def network_inputs(rng: Rng, batch: int, horizon: int, dims: int) -> Arrays:

@@ -7,6 +7,8 @@ import numpy as np
 from score.questions.base import Array, Arrays, require, wrong
 from score.questions.mistakes import Mistake, diffusion_noise_hint, hint_of, nearest_hint
 
+_VIEW = "alpha_k_cumprod[k].view(-1, 1, 1)"
+
 
 class Tables(NamedTuple):
     """What a DDPM has for each of its K steps, each (K,)."""
@@ -21,13 +23,12 @@ class Tables(NamedTuple):
 def judge_diffuse(case: Arrays, a_k: Array, tables: Tables) -> None:
     """`diffuse` has to mix chunk and noise (B, steps, coordinates), each sample at its own step."""
     a, noise, k = case["a_start"].astype(np.float64), case["noise"].astype(np.float64), case["k"]
-    view = "alpha_k_cumprod[k].view(-1, 1, 1)."
-    hint = f"the coefficients are broadcast over steps and coordinates: {view}"
+    hint = f"the coefficients are broadcast over steps and coordinates: {_VIEW}."
     require(a_k.shape == a.shape, f"diffuse turns {a.shape} into {a_k.shape}.", hint)
     left = tables.bar[k].reshape(-1, 1, 1)
     right = np.sqrt(left) * a + np.sqrt(1 - left) * noise
     if not np.allclose(a_k, right, rtol=1e-5, atol=1e-5):  # a chunk's numbers are of the order of 1
-        given = f"the noise that is given, with alpha_bar_k = {view}"
+        given = f"the noise that is given, with alpha_bar_k = {_VIEW}."
         hint = f"sqrt(alpha_bar_k) times the chunk plus sqrt(1 - alpha_bar_k) times {given}"
         hint = nearest_hint(a_k, _mixtures_mistaken(a, noise, k, tables)) or hint
         named = k.tolist() if len(k) < 9 else "every step"
@@ -68,12 +69,10 @@ def _mixtures_mistaken(a, noise, k, tables):
     yield mix_at(column(following), "it is off by one: this is step k + 1.")
     yield mix_at(left[:1], "all samples get the step of the first: each has its own k.")
     if len(a) > 1 and a.shape[0] == a.shape[1] == a.shape[2]:
-        own = "gives each sample of the batch its own, one for the whole chunk"
-        hint = (
-            "the coefficients are broadcast over the wrong axis: alpha_k_cumprod[k].view(-1, 1, 1)"
-        )
-        yield mix_at(left.reshape(1, 1, -1), f"{hint} {own} (not coordinates).")
-        yield mix_at(left.reshape(1, -1, 1), f"{hint} {own} (not steps).")
+        own = f"{_VIEW} gives each sample of the batch its own, one for the whole chunk"
+        hint = f"the coefficients are broadcast over the wrong axis: {own}"
+        yield mix_at(left.reshape(1, 1, -1), f"{hint} (not coordinates).")
+        yield mix_at(left.reshape(1, -1, 1), f"{hint} (not steps).")
 
 
 def judge_mean(k: int, case: Arrays, outputs: dict[str, Array], tables: Tables) -> None:
