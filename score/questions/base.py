@@ -97,10 +97,7 @@ def require_tensor(what: str, value: Any, hint: str) -> torch.Tensor:
 
 
 def as_array(what: str, tensor: Any, hint: str = "") -> Array:
-    """Return a student's tensor as a float64 array; AnswerError if it has no real floats.
-
-    hint: what to do about another type, if more can be said than that a tensor is needed.
-    """
+    """Return a student's tensor as a float64 array; AnswerError, with this hint, if it is none."""
     if hint:
         require_tensor(what, tensor, hint)
     if not isinstance(tensor, torch.Tensor):

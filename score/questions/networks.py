@@ -15,10 +15,7 @@ def small(rng: Rng, *shape: int, most: float = 0.8) -> Array:
 
 
 def random_weights(rng: Rng, width_out: int, width_in: int, most: float = 0.1) -> Arrays:
-    """Return the weight and bias of a linear layer, uniform in ± most.
-
-    With 0.1, ten inputs within (-1, 1) give outputs within (-1, 1).
-    """
+    """Return a linear layer's weight and bias, in ± most; 0.1 keeps ten inputs of ± 1 there."""
     weight, bias = small(rng, width_out, width_in, most=most), small(rng, width_out, most=most)
     return {"weight": weight, "bias": bias}
 

@@ -115,9 +115,7 @@ class CVAEAgent(Question):
 
 
 def decoded_latent(decoder: Arrays, obs: Array, action: Array) -> tuple[Array, bool]:
-    """Return the z (B, latent) with which a `Probe` of these weights comes nearest to decoding
-    observations to `action`, and whether it does decode to that.
-    """
+    """Return the z (B, latent) that comes nearest to decoding obs to action, whether it does."""
     weight = decoder["weight"][:, obs.shape[1] :].astype(float)
     zero = linear_output(decoder, obs, np.zeros((len(obs), weight.shape[1])))
     if not np.isfinite(action).all():
@@ -218,9 +216,7 @@ def _scaled_noises(z, mu, logvar):
 
 
 def judge_gradients(inputs: Arrays, found: Arrays, noise: Array) -> None:
-    """Judge the derivatives of the sums of forward's outputs with respect to the encoder's two
-    biases, that of mu and that of logvar.
-    """
+    """Judge the derivatives of forward's outputs, summed, by the encoder's biases of mu, logvar."""
     batch, latent = noise.shape
     by_z = inputs["decoder"]["weight"][:, inputs["obs"].shape[1] :].sum(axis=0).astype(float)
     by_mu, by_logvar = np.repeat([[batch, 0], [0, batch]], latent, axis=1)
@@ -264,9 +260,7 @@ class CVAEInference(InferenceQuestion):
     tensor_hint = "return the tensor naction, nothing else."
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """The second splits the same 32 numbers in another way: what was written for 16 actions of
-        2 gives the wrong shape there.
-        """
+        """The second splits 32 numbers otherwise: what is written for 16 actions fails there."""
         batch, horizon = ((5, 16), (16, int(rng.choice([4, 8]))), (1, 16))[trial]
         inputs = {**random_weights(rng, 32, 10 + 5), "nobs": small(rng, batch, 2, 5)}
         return inputs | {"pred_horizon": horizon, "action_dim": 32 // horizon}

@@ -31,10 +31,7 @@ class KLDivergence(NumberQuestion):
     )
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """The last is N(0, I) itself, whose divergence is 0.
-
-        Batch and latent sizes differ, so that means over them do.
-        """
+        """The last is N(0, I) itself. Batch and latent sizes differ, so that means over them do."""
         some, shape = trial < 2, ((7, 5), (1, 12), (6, 4))[trial]
         mu = some * rng.normal(size=shape).astype(np.float32)
         return {"mu": mu, "logvar": some * small(rng, *shape, most=2)}
@@ -128,10 +125,8 @@ class CVAELoss(NumberQuestion):
     )
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """Part I's errors on both sides of 1, beside a KL term that does not drown them.
-
-        The first is the notebook's own, beta by default: mu is as wide as the actions, and taking
-        one for the other shows.
+        """Part I's errors on both sides of 1, beside a KL term that does not drown them. In the
+        first, the notebook's own, mu is as wide as the actions: taking one for the other shows.
         """
         batch, latent = ((5, 32), (16, 3), (1, 8))[trial]
         weights = random_weights(rng, 32 + 2 * latent, 42)

@@ -126,10 +126,7 @@ def judge_steps(k: Array) -> None:
 
 
 def judge_noise(sample: Array, naction: Array, k: Array, diffused: list[Array]) -> Array:
-    """Return the noise in what the network is shown, at the steps that it is shown.
-
-    diffused: the steps that the scheduler was called with.
-    """
+    """Return the noise in samples of steps k; diffused: the steps that the scheduler was given."""
     spoiled = not np.allclose(sample, naction, atol=1e-6)
     hint = "show it what scheduler.diffuse makes of them."
     require(spoiled, "The network is shown the clean chunks.", hint)
