@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from score.questions.base import Array, Arrays, Rng, require
 from score.questions.kinds import CUT, NumberQuestion
@@ -164,7 +165,7 @@ class CVAELoss(NumberQuestion):
     def mistakes(self, agent: nn.Module, nobs: Tensor, naction: Tensor, beta: float) -> Mistakes:
         outputs = agent(nobs.flatten(1), naction.flatten(1))
         chunks, (mu, logvar) = outputs[0].view(-1, 16, 2), outputs[1:]
-        mse, kl = _squared(chunks, naction), _KL.expected(mu, logvar)
+        mse, kl = mse_loss(chunks, naction), _KL.expected(mu, logvar)
         yield from _terms_mistaken(mse, kl, beta, mu)
         loss_of = partial(self.expected, agent, naction=naction, beta=beta)
         error, plus = (chunks - naction).numpy(), beta * kl.item()
@@ -172,7 +173,7 @@ class CVAELoss(NumberQuestion):
         transposed = chunks.reshape(-1, 2, 16).transpose(1, 2)
         view = "view it as (B, pred_horizon, action_dim), without a transpose."
         hint = f"the output is reshaped in the wrong order: {view}"
-        yield Mistake(_squared(transposed, naction) + beta * kl, hint)
+        yield Mistake(mse_loss(transposed, naction) + beta * kl, hint)
         turned, in_order = naction.transpose(1, 2), "time step by time step"
         hint = "the actions are flattened in the wrong order"
         loss = _loss(agent, nobs, turned, naction, beta)
@@ -190,13 +191,10 @@ class CVAELoss(NumberQuestion):
             yield Mistake(mse + beta * _KL.expected(mu, value), hint)
 
 
-_squared = nn.functional.mse_loss
-
-
 def _loss(agent, nobs, shown, target, beta):
     """Return the loss of an agent that is shown these actions, compared with that target."""
     prediction, mu, logvar = agent(nobs.flatten(1), shown.flatten(1))
-    return _squared(prediction, target.flatten(1)) + beta * _KL.expected(mu, logvar)
+    return mse_loss(prediction, target.flatten(1)) + beta * _KL.expected(mu, logvar)
 
 
 def _terms_mistaken(mse, kl, beta, mu):
@@ -224,6 +222,6 @@ def _default_mistaken(outputs, action):
     """Yield what shows with the notebook's sizes, where all three outputs are 32 wide."""
     names = ("the prediction", "mu", "logvar")
     for i, j, k in ((1, 2, 0), (2, 0, 1), (2, 1, 0), (1, 0, 2)):
-        loss = _squared(outputs[i], action) + _BETA * _KL.expected(outputs[j], outputs[k])
+        loss = mse_loss(outputs[i], action) + _BETA * _KL.expected(outputs[j], outputs[k])
         order = "the agent gives prediction, mu and logvar in this order"
         yield Mistake(loss, f"{order}; here these are {names[i]}, {names[j]} and {names[k]}.")
