@@ -104,11 +104,11 @@ def judge_shown(shown: Arrays, naction: Array) -> Array:
     require(0 <= outside < STEPS, f"The network is shown step {outside}.", hint)
     k = k.astype(int)
     if batch >= _ENOUGH:
-        judge_steps(k)
+        judge_distribution(k)
     return k
 
 
-def judge_steps(k: Array) -> None:
+def judge_distribution(k: Array) -> None:
     """All steps have to come up, and as often as each other. k: (B,) of a large batch."""
     hint = "this is one step for the whole batch: draw one for each sample."
     require(np.ptp(k) > 0, f"All samples have the step {k[0]}.", hint)

@@ -58,8 +58,14 @@ class Schedule(Question):
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         betas, steps, s = outputs["betas"], inputs["timesteps"], inputs.get("s", _OFFSET)
         at, dtype = f"For timesteps = {steps} and s = {s:.4g}", inputs.get("dtype", "float32")
+        fixed = "the number of steps is fixed: take it from the argument timesteps."
+        between = "there is one beta between each two of them."
+        places = f"f is needed at timesteps + 1 places, and {between}"
+        ends = "timesteps betas need f at timesteps + 1 places, k = 0 to K, both ends included."
+        hints = {(steps - 1,): ends, (steps + 1,): places, (STEPS,): fixed}
+        hint = hints.get(betas.shape, "one beta for each step, in one dimension.")
         said = f"{at} the betas have shape {betas.shape} where ({steps},) is needed."
-        require(betas.shape == (steps,), said, _shape_hint(betas.shape, steps))
+        require(betas.shape == (steps,), said, hint)
         right = cosine_schedule(steps, s)
         if not is_schedule(betas, steps, s):
             k = int(np.argmax(~np.isclose(betas, right, _RTOL, _ATOL)))
@@ -68,14 +74,6 @@ class Schedule(Question):
         said = f"of dtype {outputs['dtype']} where {dtype} is asked for."
         hint = "torch.tensor(betas, dtype=dtype)."
         require(outputs["dtype"] == dtype, f"{at} the betas are right, but {said}", hint)
-
-
-def _shape_hint(shape, steps):
-    places = "f is needed at timesteps + 1 places, and there is one beta between each two of them."
-    ends = "timesteps betas need f at timesteps + 1 places, k = 0 to K, both ends included."
-    fixed = "the number of steps is fixed: take it from the argument timesteps."
-    hints = {(steps - 1,): ends, (steps + 1,): places, (STEPS,): fixed}
-    return hints.get(shape, "one beta for each step, in one dimension.")
 
 
 def _value_hint(betas, steps, s):
