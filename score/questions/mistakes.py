@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from score.questions.base import Array, wrong
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -26,6 +28,25 @@ Mistakes = Iterable[Mistake]
 def hint_of(value: Any, mistakes: Mistakes, rtol: float = 1e-5, atol: float = 1e-8) -> str | None:
     """Return the hint of the first mistake that has this value and shape, or None."""
     return next((m.hint for m in mistakes if alike(value, m.value, rtol, atol)), None)
+
+
+def first_hint(*cases: tuple[Any, str]) -> str:
+    """Return the hint of the first case (condition, hint) whose condition holds."""
+    return next(hint for condition, hint in cases if condition)
+
+
+def require_close(
+    found: Array,
+    right: Array,
+    sentence: str,
+    mistakes: Mistakes,
+    fallback: str,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> None:
+    """Raise AnswerError unless arrays are close, with the hint of a mistake or the fallback."""
+    if not np.allclose(found, right, rtol=rtol, atol=atol):
+        raise wrong(sentence, hint_of(found, mistakes, rtol, atol) or fallback)
 
 
 def nearest_hint(value: np.ndarray, mistakes: Mistakes) -> str | None:

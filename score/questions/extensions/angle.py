@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from score.questions.base import Arrays, Question, Rng, require, with_hint
-from score.questions.judging import Array, first_hint, require_close
-from score.questions.mistakes import Mistake
+from score.questions.base import Array, Arrays, Question, Rng, require, with_hint
+from score.questions.mistakes import Mistake, first_hint, require_close
 from score.verdict import AnswerError, call_answer
 
 

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from score.questions.base import Arrays, Question, Rng, as_array, require, wrong
+from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
 from score.questions.ddpm.networks import seeded
 from score.questions.ddpm.schedule import cosine_schedule
-from score.questions.judging import Array
 from score.questions.mistakes import Mistake, hint_of
 from score.verdict import call_answer
 

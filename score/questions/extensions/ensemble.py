@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from score.questions.base import Arrays, Question, Rng, as_array, require
-from score.questions.judging import Array, require_close
-from score.questions.mistakes import Mistake
+from score.questions.base import Array, Arrays, Question, Rng, as_array, require
+from score.questions.mistakes import Mistake, require_close
 from score.verdict import call_answer
 
 

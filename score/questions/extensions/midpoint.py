@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from score.questions.base import Arrays, Question, Rng, as_array, require
-from score.questions.judging import Array, require_close
-from score.questions.mistakes import Mistake
+from score.questions.base import Array, Arrays, Question, Rng, as_array, require
+from score.questions.mistakes import Mistake, require_close
 from score.verdict import AnswerError, call_answer
 
 Velocity = Callable[[Array, Array], Array]  # at chunks and times

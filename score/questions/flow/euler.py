@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from score.questions.base import Arrays, Rng, plain, require, wrong
+from score.questions.base import Array, Arrays, Rng, plain, require, wrong
 from score.questions.flow import policies
 from score.questions.flow.policies import MANY, TAU_HINT, StudentPolicy
-from score.questions.judging import Array, first_hint, require_close
-from score.questions.mistakes import Mistake, alike, flow_noise_hint
+from score.questions.mistakes import Mistake, alike, first_hint, flow_noise_hint, require_close
 from score.verdict import AnswerError, call_answer
 
 _MISFIT = f"noise, velocity and chunk are all (B, chunk_size, action_dim); {TAU_HINT}"

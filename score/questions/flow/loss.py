@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from score.questions.base import Arrays, Rng, plain, require, wrong
+from score.questions.base import Array, Arrays, Rng, plain, require, wrong
 from score.questions.flow import policies
 from score.questions.flow.policies import (
     FELT,
@@ -17,8 +17,7 @@ from score.questions.flow.policies import (
     StudentPolicy,
     uniform,
 )
-from score.questions.judging import Array, first_hint
-from score.questions.mistakes import Mistake, flow_noise_hint
+from score.questions.mistakes import Mistake, first_hint, flow_noise_hint
 
 
 class FlowLoss(policies.PolicyQuestion):

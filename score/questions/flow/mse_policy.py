@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from score.questions.base import Arrays, Rng, require
+from score.questions.base import Array, Arrays, Rng, require
 from score.questions.flow import policies
 from score.questions.flow.policies import FELT, StudentPolicy, chunk_shape, squared_errors, uniform
-from score.questions.judging import Array
 from score.questions.mistakes import Mistake
 
 # So far uphill and downhill is the loss compared with what its gradient promises.

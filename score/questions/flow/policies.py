@@ -17,9 +17,8 @@ from torch import nn
 from pusht.chunks import BasePolicy
 from pusht.episodes import reproducible
 from score.questions import base
-from score.questions.base import Arrays, Rng, plain, require, wrong
-from score.questions.judging import Array, first_hint
-from score.questions.mistakes import Mistake, alike, hint_of, squared_error
+from score.questions.base import Array, Arrays, Rng, plain, require, wrong
+from score.questions.mistakes import Mistake, alike, first_hint, hint_of, squared_error
 from score.verdict import AnswerError, call_answer
 
 NOTEBOOK = {"state_dim": 5, "action_dim": 2, "chunk_size": 8}

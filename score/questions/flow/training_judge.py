@@ -8,10 +8,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from score.questions.base import Arrays, require, wrong
+from score.questions.base import Array, Arrays, require, wrong
 from score.questions.flow.policies import listed
-from score.questions.judging import Array, first_hint
-from score.questions.mistakes import Mistake
+from score.questions.mistakes import Mistake, first_hint
 
 _LOOP = (
     "for each batch: loss, gradients reset, gradients computed, one step of"

@@ -20,10 +20,9 @@ from pusht.chunks import BasePolicy, Normalizer
 from pusht.episodes import Episodes, Policy, rollout
 from pusht.tracking import Logger
 from pusht.train import TrainConfig
-from score.questions.base import Arrays, Question, Rng, plain, wrong
+from score.questions.base import Array, Arrays, Question, Rng, plain, wrong
 from score.questions.flow.policies import call_method, isolated
 from score.questions.flow.training_judge import judge_evaluations, judge_log, judge_weights
-from score.questions.judging import Array
 from score.questions.mistakes import Mistake
 from score.verdict import AnswerError
 
