@@ -33,7 +33,7 @@ from pusht.demos import Demonstrations
 from pusht.ema import EMAModel
 from pusht.sim import sample_start
 from score import rubric
-from score.course.tools.reference import answer_of, run_solution
+from score.course.notebooks.solutions import answer_of, run_solution
 from score.rollouts.evaluate import score_policy
 from score.rollouts.policies import inference_of
 

@@ -201,20 +201,19 @@ def _count(text: str) -> int:
 
 
 def _create(options: Namespace) -> None:
-    from score.course import settings
+    from score.course.nbgrader.release import create
+    from score.course.settings import ASSIGNMENT
 
     chosen = {"episodes": options.episodes} if options.episodes is not None else {}
-    course = settings.create(
-        options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen
-    )
+    course = create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
     print(
         f"The course is in {course.folder}: settings in course.toml, what students get in"
-        f" bundle/, nbgrader's release in release/{settings.ASSIGNMENT}/."
+        f" bundle/, nbgrader's release in release/{ASSIGNMENT}/."
     )
 
 
 def _release(options: Namespace) -> None:
-    from score.course.notebooks.release import release
+    from score.course.nbgrader.release import release
     from score.course.settings import ASSIGNMENT, open_course
 
     course = open_course(options.folder)
@@ -232,7 +231,7 @@ def _collect(options: Namespace) -> None:
 
 
 def _grade(options: Namespace) -> None:
-    from score.course.grading.class_run import grade_course
+    from score.course.class_run.grade import grade_course
     from score.course.report.tables import reasons, remarks, table
     from score.course.settings import open_course
 

@@ -162,9 +162,9 @@ def modules(course=False):
 def patterns():
     """({what is packed by it: globs of the kit's files}, beginnings of names left out)."""
     from score.course.gradescope import build as gradescope
-    from score.course.notebooks import release
+    from score.course.notebooks import bundle
 
-    return {"bundle": release._BUNDLED, "gradescope": gradescope._KIT}, release._LEFT_OUT
+    return {"bundle": bundle._BUNDLED, "gradescope": gradescope._KIT}, bundle._LEFT_OUT
 
 
 def files_of(course, folder):
@@ -255,7 +255,7 @@ def kept_of(files):
 
 def made_course(folder):
     """A released course and its `files_of`."""
-    from score.course.settings import create
+    from score.course.nbgrader.release import create
 
     course = create(folder / "course", first_seed=20_000, episodes=2)
     return course, files_of(course, folder)

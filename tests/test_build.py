@@ -11,7 +11,7 @@ from nbgrader.preprocessors import CheckCellMetadata
 from pusht import resources
 from score.cells import read_marker
 from score.course.notebooks import build
-from score.course.notebooks.release import bundle_bytes, bundled_files
+from score.course.notebooks.bundle import bundle_bytes, bundled_files
 from score.course.settings import CourseError
 
 PARTS = build.parts_with_source()

@@ -42,14 +42,15 @@ from pusht.checkpoint import Checkpoint
 from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
+from score.course.class_run.grade import grade_course
 from score.course.collect import plan as planning
 from score.course.collect import write
 from score.course.collect.collect import collect, format_plan, run_collect
 from score.course.collect.plan import plan
 from score.course.collect.stored import time_stamp
-from score.course.grading.class_run import grade_course
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
-from score.course.settings import ASSIGNMENT, CourseError, create
+from score.course.settings import ASSIGNMENT, CourseError
 from score.submission import files as taken_files
 from score.submission.archive import utc
 

@@ -19,11 +19,13 @@ from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.__main__ import main
-from score.course.grading import workers
-from score.course.grading.class_run import grade_course
-from score.course.notebooks import build, release
+from score.course.class_run import workers
+from score.course.class_run.grade import grade_course
+from score.course.nbgrader import release
+from score.course.nbgrader.release import create
+from score.course.notebooks import build
 from score.course.report.tables import reasons, remarks, table
-from score.course.settings import ASSIGNMENT, CourseError, create, open_course
+from score.course.settings import ASSIGNMENT, CourseError, open_course
 
 PART = rubric.PARTS["part1_mlp"]
 
@@ -335,9 +337,7 @@ def test_what_students_get_holds_the_demonstrations_and_no_solution(course):
 
 
 def test_each_course_draws_held_out_seeds_of_its_own_unless_told(tmp_path, monkeypatch):
-    import score.course.notebooks.release
-
-    monkeypatch.setattr(score.course.notebooks.release, "release", lambda course: None)
+    monkeypatch.setattr(release, "release", lambda course: None)
     first, second = create(tmp_path / "a"), create(tmp_path / "b")
     assert first.first_seed != second.first_seed
     assert min(first.first_seed, second.first_seed) >= rubric.GRADED_FIRST_SEED

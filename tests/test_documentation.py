@@ -17,7 +17,7 @@ import pytest
 
 from score import rubric
 from score.course.notebooks.build import answered_notebook, write
-from score.course.tools.reference import reference_path
+from score.course.notebooks.solutions import reference_path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {

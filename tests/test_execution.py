@@ -13,8 +13,9 @@ from score.course.grading.cache_keys import kit_version
 from score.course.grading.execution import execute
 from score.course.grading.notebook import Task, grade_part
 from score.course.grading.sanitise import check_id, empty_answers, read_notebook, sanitise
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
-from score.course.settings import ASSIGNMENT, Limits, RunSettings, create
+from score.course.settings import ASSIGNMENT, Limits, RunSettings
 
 PART = rubric.PARTS["part1_mlp"]
 WORDS = rubric.PARTS["part4_flow"]

@@ -16,8 +16,9 @@ from nbgrader.utils import is_grade
 from playwright.sync_api import expect
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
-from score.course.settings import ASSIGNMENT, create
+from score.course.settings import ASSIGNMENT
 from score.verdict import MIME
 
 # nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice

@@ -21,10 +21,13 @@ from nbgrader.api import Gradebook
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
 from score import rubric
-from score.course.grading import class_run, results, workers
-from score.course.grading.class_run import grade_course
+from score.course.class_run import grade as class_run
+from score.course.class_run import workers
+from score.course.class_run.grade import grade_course
+from score.course.grading import results
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
-from score.course.settings import ASSIGNMENT, CourseError, create
+from score.course.settings import ASSIGNMENT, CourseError
 
 STUDENTS = [f"s{n}" for n in range(5)]
 NOTEBOOKS = len(rubric.PARTS) * len(STUDENTS)
@@ -34,7 +37,7 @@ QUICK = textwrap.dedent("""
     import hashlib, os, signal, sys, time
     from dataclasses import replace
     from score.course.settings import open_course
-    from score.course.grading import class_run
+    from score.course.class_run import grade as class_run
     from score.course.grading.notebook import Graded
     from score.course.grading.results import ungraded
 

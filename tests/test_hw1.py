@@ -37,20 +37,22 @@ from pusht import Logger, evaluate_policy
 from pusht.checkpoint import MOMENTS, load_checkpoint
 from pusht.train import TrainConfig, prepare
 from score import rubric
+from score.course.class_run import grade as class_run
+from score.course.class_run.grade import grade_course
 from score.course.collect.collect import collect
 from score.course.collect.plan import plan
 from score.course.collect.repair import repair
 from score.course.collect.substitute import substitute
 from score.course.gradescope import run
 from score.course.gradescope.build import build as build_autograder
-from score.course.grading import class_run, results
-from score.course.grading.class_run import grade_course
+from score.course.grading import results
 from score.course.grading.execution import execute
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
+from score.course.notebooks.solutions import reference_path
 from score.course.report import similarity
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, Limits, RunSettings, create
-from score.course.tools.reference import reference_path
+from score.course.settings import ASSIGNMENT, Limits, RunSettings
 from score.hw1 import FORMAT
 from score.submission.check import check
 from score.submission.pack import pack

@@ -355,7 +355,7 @@ def test_a_packed_zip_that_cannot_be_unpacked_is_reported_in_one_sentence(tmp_pa
 _OUTSIDE = """
 import sys
 import score, score.hw1, score.submission.check, score.submission.pack
-import score.course.collect.collect, score.course.grading.class_run
+import score.course.collect.collect, score.course.class_run.grade
 from score.submission import formats
 assert formats.formats() == (score.hw1.FORMAT,)
 print([name for name in ("policy", "loading", "pickles") if f"score.hw1.{name}" in sys.modules])

@@ -12,10 +12,10 @@ from browser import chromium_page, needs_chromium
 
 from pusht import demos
 from score import rubric
-from score.course.grading.results import PartResult, RolloutResult
+from score.course.grading.results import ManualGrade, PartResult, RolloutResult
 from score.course.report.class_page import class_page
 from score.course.report.feedback import feedback as feedback_page
-from score.course.report.points import ManualGrade, part_points
+from score.course.report.points import part_points
 from score.rollouts.loss_curves import load_losses, loss_path
 from score.verdict import Verdict
 

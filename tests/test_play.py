@@ -328,7 +328,7 @@ def test_in_colab_custom_widgets_are_switched_on(table, shown, monkeypatch):
 
 @pytest.mark.long
 def test_the_students_bundle_has_the_page_s_part():
-    from score.course.notebooks.release import bundle_bytes
+    from score.course.notebooks.bundle import bundle_bytes
 
     with zipfile.ZipFile(io.BytesIO(bundle_bytes(ROOT / "notebooks"))) as bundle:
         assert {"pusht/play.py", "pusht/play.js"} <= set(bundle.namelist())

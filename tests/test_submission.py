@@ -30,7 +30,7 @@ from score.course.collect import repair
 from score.course.collect.collect import collect
 from score.course.collect.plan import plan
 from score.course.notebooks import build
-from score.course.notebooks.release import bundle_bytes
+from score.course.notebooks.bundle import bundle_bytes
 from score.submission import files as taken_files
 from score.submission import pack as packing
 from score.submission.archive import SubmissionError

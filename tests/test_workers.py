@@ -12,7 +12,7 @@ import textwrap
 import psutil
 import pytest
 
-from score.course.grading import workers
+from score.course.class_run import workers
 from score.course.settings import CourseError
 
 
@@ -48,7 +48,7 @@ def test_nothing_to_do_starts_nothing(tmp_path):
 def test_processes_end_with_the_one_that_started_them(tmp_path, end):
     program = textwrap.dedent("""
         import os, sys, time
-        from score.course.grading import workers
+        from score.course.class_run import workers
         if __name__ == "__main__":
             with workers.processes(2, sys.argv[1]) as executor:
                 pids = {executor.submit(os.getpid).result() for _ in range(4)}

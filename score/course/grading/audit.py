@@ -20,7 +20,7 @@ from pusht.demos import Demonstrations
 from pusht.episodes import reproducible
 from pusht.normalisation import Normalizer
 from score import rubric
-from score.course.tools.reference import answer_of, run_solution
+from score.course.notebooks.solutions import answer_of, run_solution
 from score.rollouts.evaluate import Score, score_policy
 from score.rollouts.loss_curves import epoch_losses
 from score.rollouts.policies import guarded_inference, inference_of

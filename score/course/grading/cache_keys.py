@@ -48,7 +48,7 @@ GRADING_CODE = (
     "score/course/grading/sanitise.py",
     "score/course/sandbox/*.py",
     "score/course/notebooks/build.py",
-    "score/course/tools/reference.py",
+    "score/course/notebooks/solutions.py",
     "notebooks/source/*.py",
 )
 _SHAPES = ("name", "max_steps", "obs_horizon", "pred_horizon", "action_horizon", "normalisation")

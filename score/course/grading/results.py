@@ -3,6 +3,7 @@ gradebook, the tables and the pages are made.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,21 @@ class PartResult:
     def max_points(self) -> float:
         """What the part is worth."""
         return float(rubric.PARTS[self.part].points)
+
+
+@dataclass(frozen=True)
+class ManualGrade:
+    """What a person did to a cell's grade.
+
+    score: in place of the automatic one, None where it stands. extra: points on top of either.
+    """
+
+    score: float | None = None
+    extra: float | None = None
+    comment: str = ""
+
+
+ManualGrades = Mapping[tuple[str, str], ManualGrade]  # by part and cell's id
 
 
 Entry = rubric.Question | rubric.Policy | rubric.ManualQuestion

@@ -112,7 +112,7 @@ def student_notebook(part: Part, bundle: str = "") -> NotebookNode:
     # Imported here: grading runs the solutions, and needs no nbgrader for that.
     from nbgrader.preprocessors import ComputeChecksums
 
-    from score.course.nbgrader.preprocessors import LockCells
+    from score.course.notebooks.steps import LockCells
 
     notebook = source_notebook(part, bundle)
     for cell in notebook.cells:

@@ -15,10 +15,10 @@ import numpy as np
 from pusht import demos
 from score import rubric
 from score.course.grading import audit
-from score.course.grading.results import PartResult
+from score.course.grading.results import ManualGrades, PartResult
 from score.course.report.charts import Dot, class_chart
 from score.course.report.page import MARKS, printable, render
-from score.course.report.points import ManualGrades, Row, part_points, part_rows
+from score.course.report.points import Row, part_points, part_rows
 from score.course.report.similarity import SimilarPair
 from score.course.settings import ASSIGNMENT
 

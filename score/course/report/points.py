@@ -1,26 +1,10 @@
 """The points of a graded part, cell by cell: the automatic ones and those that a person gave."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from score import rubric
-from score.course.grading.results import PartResult
+from score.course.grading.results import ManualGrade, ManualGrades, PartResult
 from score.course.report.page import printable
-
-
-@dataclass(frozen=True)
-class ManualGrade:
-    """What a person did to a cell's grade.
-
-    score: in place of the automatic one, None where it stands. extra: points on top of either.
-    """
-
-    score: float | None = None
-    extra: float | None = None
-    comment: str = ""
-
-
-ManualGrades = Mapping[tuple[str, str], ManualGrade]  # by part and cell's id
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,19 @@ from nbformat import NotebookNode
 from pusht import demos
 from score import rubric
 from score.cells import read_marker
+from score.course.class_run.grade import grade_course
 from score.course.collect.collect import run_collect
-from score.course.grading.class_run import grade_course
+from score.course.nbgrader.release import create
 from score.course.notebooks.build import (
     answered_notebook,
     parts_with_source,
     student_notebook,
     write,
 )
+from score.course.notebooks.solutions import reference_path
 from score.course.report.tables import reasons, remarks, table
 from score.course.sandbox.levels import strictest
-from score.course.settings import ASSIGNMENT, create
-from score.course.tools.reference import reference_path
+from score.course.settings import ASSIGNMENT
 from score.rubric import Part
 
 _EPISODES = 10

@@ -27,7 +27,7 @@ from pusht.figures import sheet
 from pusht.files import replacing, write_whole
 from pusht.sim import WINDOW
 from score import rubric
-from score.course.tools.reference import answer_of, reference_path, run_solution
+from score.course.notebooks.solutions import answer_of, reference_path, run_solution
 from score.rollouts.policies import inference_of
 
 SEED = 1
