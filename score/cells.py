@@ -24,6 +24,7 @@ two questions the first of these lines names one: `### BEGIN SOLUTION Q4.3`.
 import re
 from dataclasses import dataclass
 
+UNANSWERED = "Need to implement"  # begins the error that stands in place of an answer
 _MARKER = re.compile(
     r"[ \t]*(?:#|<!--) \[(?P<id>part\d/\w+)\]"
     r" (?P<kind>given|practice|answer|extension|test|written)\b(?P<rest>.*)"
@@ -134,7 +135,7 @@ def clear_solutions(source: str) -> str:
         indent, name = region["indent"], region["name"] or question
         return (
             f"{indent}# TODO {name}: your answer here\n"
-            f'{indent}raise NotImplementedError("Need to implement for {name}")\n'
+            f'{indent}raise NotImplementedError("{UNANSWERED} for {name}")\n'
         )
 
     return _SOLUTION.sub(stub, source).rstrip("\n")

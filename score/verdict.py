@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pusht.progress import in_notebook
+from score.cells import UNANSWERED
 
 MIME = "application/vnd.pusht.verdict+json"  # of a verdict among a cell's outputs
+HINT = " Hint: "  # parts what is wrong from the hint, in the sentence of a verdict
 
 
 class AnswerError(Exception):
@@ -81,9 +83,7 @@ def call_answer(what: str, function: Callable[..., Any], *args: Any, **kwargs: A
         text = _message(error)
         first = text.splitlines()[0].rstrip(".")[:300] if text else ""
         # torch raises NotImplementedError too, for what it cannot do.
-        if isinstance(error, NotImplementedError) and (
-            not first or first.startswith("Need to implement")
-        ):
+        if isinstance(error, NotImplementedError) and (not first or first.startswith(UNANSWERED)):
             raise AnswerError(f"Not answered yet{f' ({first})' if first else ''}.") from None
         raise AnswerError(
             f"{what} raised {type(error).__name__}: {first or 'no message'}.{_hint(error, text)}"

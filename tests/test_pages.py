@@ -399,7 +399,10 @@ def test_the_report_says_once_what_to_look_at():
         "part1_mlp",
         stopped="it took more memory than 4096 MB",
         flags=[near, "claims 9 points"],
-        rollouts={},
+    )
+    stopped = replace(
+        stopped,
+        rollouts={name: replace(own, flags=[]) for name, own in stopped.rollouts.items()},
     )
     results = {
         "ada": {"part1_mlp": stopped},

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from score.verdict import AnswerError, call_answer
+from score.verdict import HINT, AnswerError, call_answer
 
 Array = np.ndarray
 Arrays = dict[str, Any]  # names -> arrays and plain data, as they cross between the processes
@@ -75,7 +75,7 @@ class Question(abc.ABC):
 
 def wrong(sentence: str, hint: str) -> AnswerError:
     """Return the error to raise for an answer: what is wrong, and the hint that names why."""
-    return AnswerError(f"{sentence} Hint: {hint}")
+    return AnswerError(f"{sentence}{HINT}{hint}")
 
 
 def require(right: Any, sentence: str, hint: str) -> None:
@@ -86,7 +86,7 @@ def require(right: Any, sentence: str, hint: str) -> None:
 
 def with_hint(error: AnswerError, hint: str) -> AnswerError:
     """Return the error with another hint."""
-    return wrong(str(error).split(" Hint: ")[0], hint)
+    return wrong(str(error).split(HINT)[0], hint)
 
 
 # For `call`, in the student's process.

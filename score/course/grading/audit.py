@@ -20,6 +20,7 @@ from pusht.demos import Demonstrations
 from pusht.episodes import reproducible
 from pusht.normalisation import Normalizer
 from score import rubric
+from score.course.grading.results import RolloutResult
 from score.course.notebooks.solutions import answer_of, run_solution
 from score.rollouts.evaluate import Score, score_policy
 from score.rollouts.loss_curves import epoch_losses
@@ -73,6 +74,17 @@ def flags(policy: rubric.Policy, checkpoint: Checkpoint, score: Score, infer: In
             policy, checkpoint, lambda data: _batch_loss(data, policy, names, model)
         )
     return found
+
+
+def near_target(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
+    """Return the flag on a policy whose score's interval holds the target; none on any other."""
+    low, high = rollout.interval
+    if not low < policy.target(rollout.demonstrations) < high:
+        return []
+    return [
+        f"{policy.title}: the score's interval, {low:.2f} to {high:.2f}, holds the bar for"
+        " all points: other episodes could decide otherwise."
+    ]
 
 
 @functools.cache

@@ -204,12 +204,7 @@ class QuestionServer:
             return no_rollouts(policy, error)
         self.rollouts[policy.name] = result
         flags += result.flags
-        low, high = result.interval
-        if low < policy.target(checkpoint.demonstrations) < high:
-            flags.append(
-                f"{policy.title}: the score's interval, {low:.2f} to {high:.2f}, holds the bar for"
-                " all points: other episodes could decide otherwise."
-            )
+        flags += audit.near_target(policy, result)
         return rollouts_verdict(policy, checkpoint, result.per_episode, result.one_by_one)
 
     def _roll_out(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from score import rubric
 from score.course.grading.results import ManualGrade, ManualGrades, PartResult
 from score.course.report.page import printable
+from score.verdict import HINT
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def _row(part: rubric.Part, entry: rubric.Graded, result: PartResult, manual: Ma
     if by_hand.score is None and (result.missing or written):
         mark = "missing" if result.missing else "waits"
     text = printable(cell.sentence if cell else "The check was not reached.")
-    sentence, _, hint = text.partition(" Hint: ")
+    sentence, _, hint = text.partition(HINT)
     is_policy = isinstance(entry, rubric.Policy)
     return Row(
         part=part.name,
