@@ -116,7 +116,7 @@ def same_sentence(one, other):
 
 
 def _same_number(one, other):
-    if one == other or one.startswith("0x") and other.startswith("0x"):
+    if one == other or (one.startswith("0x") and other.startswith("0x")):
         return True
     if one.lstrip("-").isdigit() and other.lstrip("-").isdigit() and len(one) < 4:
         return False
@@ -299,11 +299,11 @@ def table_of(told):
     lines = told.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("student "))
     columns, found = lines[start].split()[1:], {}
-    for line in lines[start + 2 :]:
+    end = next(i for i, line in enumerate(lines) if i > start and line.startswith("of "))
+    for line in lines[start + 2 : end + 1]:
         name, *points = line.split()
         found[name] = dict(zip(columns, map(float, points), strict=True))
-        if name == "of":
-            return found
+    return found
 
 
 def demo_of(folder, told):

@@ -244,8 +244,10 @@ def test_of_two_copies_the_newer_or_else_the_larger_is_taken_and_that_is_said(
     (upload,) = plan(course, export(files))
     assert upload.files["part1_mlp.ipynb"].sha256 == hashlib.sha256(contents[taken]).hexdigest()
     assert upload.remarks == [
-        f"part1_mlp.ipynb is {names[taken]}, the newer or else the larger one, not"
-        f" {names[1 - taken]}."
+        (
+            f"part1_mlp.ipynb is {names[taken]}, the newer or else the larger one, not"
+            f" {names[1 - taken]}."
+        )
     ]
 
 

@@ -154,7 +154,9 @@ def test_what_a_notebook_claims_beyond_the_ledger_earns_nothing_and_is_flagged(c
         cell.source.split("\n", 1)[0]
         + """
 mlp_dims = mlp_agent = None
-score.check = score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()"""
+score.check = score.grade_rollouts = (
+    lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()
+)"""
     )
     hand_in(course, "forger", notebook, checkpoint)
     grades = grades_of(course, "forger")
@@ -333,7 +335,7 @@ def test_what_students_get_holds_the_demonstrations_and_no_solution(course):
                 for line in cell.source.splitlines()
             }
             assert lines and not told & lines, name
-        assert not re.search(rb"^\W*### BEGIN SOLUTION", content, re.M), name
+        assert not re.search(rb"^\W*### BEGIN SOLUTION", content, re.MULTILINE), name
 
 
 def test_each_course_draws_held_out_seeds_of_its_own_unless_told(tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ def test_the_picture_is_the_state_s_with_the_target_in_it(table):
     sim = PushTSim()
     sim.reset(sample_start(3))
     np.testing.assert_array_equal(PIL.Image.open(io.BytesIO(start)), render(sim.state, size=512))
-    target = (sim.state[:2] + [20, 0]).astype(np.float32)
+    target = (sim.state[:2] + np.array([20, 0])).astype(np.float32)
     _, later = table.receive({"target": target.tolist()})
     sim.step(target)
     np.testing.assert_array_equal(
@@ -227,7 +227,7 @@ def test_the_kept_file_has_the_published_layout(table):
 
 
 def test_one_way_alone_is_said_to_be_too_little_to_train_on(table):
-    x, _, block_x, block_y = places(tell(table, {"do": "look"}))
+    x, _, block_x, _ = places(tell(table, {"do": "look"}))
     tell(table, {"push": [int(np.sign(block_x - x)), 0]}, times=40)
     table._states[-1][2] += 9  # the block, wherever this start has put it
     assert "keep one more" in tell(table, {"do": "keep"})["say"]

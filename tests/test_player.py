@@ -115,7 +115,9 @@ def test_the_sentence_tells_time_and_rewards(player):
         == "Episode 0: 1.2 s, step 12 of 30. MLP: solved after 1.2 s. flow: reward 0.00, "
         "largest 0.00 at 0.0 s."
     )
-    ended = figures.player({"flow": LONG + [0, 0, 60, -60, 0]}).frame(0, 30).metadata["alt"]
+    ended = (
+        figures.player({"flow": LONG + np.array([0, 0, 60, -60, 0])}).frame(0, 30).metadata["alt"]
+    )
     assert re.fullmatch(
         r"3.0 s, step 30 of 30. flow: reward 0.\d\d, end, largest 0.\d\d at \d.\d s.", ended
     )
@@ -249,14 +251,14 @@ def controls(player):
 
 
 def test_the_picture_and_its_sentence_follow_the_slider(player):
-    play, step, speed, episode, picture, line = controls(player)
+    play, step, _, _, picture, line = controls(player)
     assert picture.value == player.frame(0, 0).data and (step.max, play.max) == (30, 30)
     step.value = 17
     assert picture.value == player.frame(0, 17).data and "step 17 of 30" in line.value
 
 
 def test_another_episode_begins_at_its_start(player):
-    play, step, speed, episode, picture, line = controls(figures.player([SHORT, LONG]))
+    play, step, _, episode, _, line = controls(figures.player([SHORT, LONG]))
     step.value = play.value = 12
     episode.value = 1
     assert (step.value, play.value, step.max, play.max) == (
@@ -271,7 +273,7 @@ def test_another_episode_begins_at_its_start(player):
 
 
 def test_speed_is_the_time_from_step_to_step(player):
-    play, step, speed, *_ = controls(player)
+    play, _, speed, *_ = controls(player)
     assert play.interval == 100
     for label, interval in (("½ ×", 200), ("2 ×", 50), ("4 ×", 25), ("1 ×", 100)):
         speed.label = label

@@ -1,4 +1,6 @@
-"""The checks of the extensions refuse wrong answers with the hint that names the mistake, and pass right ones however written."""
+"""The checks of the extensions refuse wrong answers with the hint that names the mistake, and pass
+right ones however written.
+"""
 
 import copy
 import json
@@ -20,7 +22,7 @@ from answers.extensions import (
 )
 
 import score
-from score import questions, rubric
+from score import rubric
 from score.cells import read_marker
 from score.course.collect.repair import repair
 from score.course.grading.execution import is_run

@@ -1,4 +1,6 @@
-"""The checks of Part IV refuse every wrong answer with the hint that names its mistake, and pass right ones however written."""
+"""The checks of Part IV refuse every wrong answer with the hint that names its mistake, and pass
+right ones however written.
+"""
 
 import functools
 import random
@@ -67,7 +69,8 @@ def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
     ]
     capsys.readouterr()
     print(
-        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused"
+        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of"
+        f" {len(right)} right answers refused"
     )
     assert let_through == []
     assert refused == []
@@ -181,7 +184,9 @@ def test_normal_noise_and_uniform_tau_are_not_suspected():
 
 
 def test_normal_noise_stays_far_from_the_bounds():
-    """The fourth moment has the longest tail of what is judged: the worst of 300 draws is at less than two thirds of its bound."""
+    """The fourth moment has the longest tail of what is judged: the worst of 300
+    draws is at less than two thirds of its bound.
+    """
     kurtosis = [
         abs((normal(seed) ** 4).mean() - 3) / (96 / normal(seed).size) ** 0.5 for seed in range(300)
     ]
@@ -285,7 +290,9 @@ def test_the_notebooks_settings_of_torch_neither_reach_the_check_nor_change(name
 
 
 def test_no_chance_in_an_answer_makes_two_checks_differ():
-    """Each draw of a check is from its own seed: the same answer earns the same, on the day of grading as well."""
+    """Each draw of a check is from its own seed: the same answer earns the same, on the day of
+    grading as well.
+    """
     for name in FULL:
         for row in [*RIGHT[name][:2], *WRONG[name][:2]]:
             torch.manual_seed(1)

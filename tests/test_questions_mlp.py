@@ -1,4 +1,6 @@
-"""The checks of Part I refuse every wrong answer with the hint that names its mistake, and pass right ones however written."""
+"""The checks of Part I refuse every wrong answer with the hint that names its mistake, and pass
+right ones however written.
+"""
 
 import os
 import sys
@@ -52,7 +54,8 @@ def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
     ]
     capsys.readouterr()
     print(
-        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused"
+        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of"
+        f" {len(right)} right answers refused"
     )
     assert let_through == []
     assert refused == []
@@ -129,7 +132,7 @@ def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place():
         given = question.inputs(rng, 1)
         before = {key: np.array(value) for key, value in given.items()}
 
-        def spoils(*args, **kwargs):
+        def spoils(*args, name=name, **kwargs):
             for value in [*args, *kwargs.values()]:
                 if isinstance(value, list):
                     value.clear()

@@ -75,16 +75,11 @@ def _check_code(name: str, archive: Archive, member: ArchiveMember) -> list[str]
     except RejectedFile as error:
         return [f"{member.path} cannot be used: {error}."]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = getattr(error, "lineno", None) or "?"
-        return [
-            f"{name} is no Python ({type(error).__name__}, line {line}): hand in the file that you"
-            " ran."
-        ]
+        where = f"{type(error).__name__}, line {getattr(error, 'lineno', None) or '?'}"
+        return [f"{name} is no Python ({where}): hand in the file that you ran."]
     definitions = (ast.FunctionDef, ast.ClassDef)
     defined = {node.name for node in ast.walk(tree) if isinstance(node, definitions)}
     if "build_policy" in defined or {*POLICIES.values()} <= defined:
         return []
-    return [
-        f"{name} defines neither build_policy nor {' and '.join(POLICIES.values())}: hand in the"
-        " file with your policies."
-    ]
+    needed = f"neither build_policy nor {' and '.join(POLICIES.values())}"
+    return [f"{name} defines {needed}: hand in the file with your policies."]

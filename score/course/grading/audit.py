@@ -64,10 +64,8 @@ def flags(policy: rubric.Policy, checkpoint: Checkpoint, score: Score, infer: In
     try:
         checkpoint.restore(model)
     except CheckpointError:
-        return [
-            f"{policy.title}: the weights are not of the notebook's network, so the kit's own"
-            " inference cannot be tried on them."
-        ]
+        other = "the weights are not of the notebook's network"
+        return [f"{policy.title}: {other}, so the kit's own inference cannot be tried on them."]
     found = [*_better_than_its_weights(policy, checkpoint, score, own_infer)]
     if policy.method in _LOSSES:
         found += _unlikely_loss(
@@ -81,10 +79,8 @@ def near_target(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
     low, high = rollout.interval
     if not low < policy.target(rollout.demonstrations) < high:
         return []
-    return [
-        f"{policy.title}: the score's interval, {low:.2f} to {high:.2f}, holds the bar for"
-        " all points: other episodes could decide otherwise."
-    ]
+    near = f"the score's interval, {low:.2f} to {high:.2f}, holds the bar for all points"
+    return [f"{policy.title}: {near}: other episodes could decide otherwise."]
 
 
 @functools.cache

@@ -226,10 +226,8 @@ class QuestionServer:
             try:
                 flags = audit.flags(policy, checkpoint, score, infer)
             except (AnswerError, ProtocolError) as error:  # the episodes are earned already
-                flags = [
-                    f"{policy.title}: after its episodes the policy could not be asked for more:"
-                    f" {one_line(error)}"
-                ]
+                failed = "after its episodes the policy could not be asked for more"
+                flags = [f"{policy.title}: {failed}: {one_line(error)}"]
         return RolloutResult(
             key="",
             per_episode=score.per_episode,

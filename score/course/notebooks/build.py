@@ -164,6 +164,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def main() -> None:
+    """Build the notebooks, or with --check only compare them."""
     parser = argparse.ArgumentParser(
         prog="python -m score.course.notebooks.build", description="Build the students' notebooks."
     )
