@@ -29,7 +29,7 @@ def _demonstrations(sides):
     for i, side in enumerate(sides):
         path = np.column_stack([256 + side * 140 * np.sin(np.pi * t) + i, 450 - 380 * t])
         states.append(np.column_stack([path, 256 + 4 * t, 256 - 6 * t, 0.2 + 0.3 * t]))
-        actions.append([*path, 0, -8])
+        actions.append(path + np.array([0, -8]))
     return Demonstrations(
         np.concatenate(states).astype(np.float32),
         np.concatenate(actions).astype(np.float32),
