@@ -216,7 +216,7 @@ FAULTS = [
         "no gradient reaches the weights",
         id="no gradient, near the data",
     ),
-    pytest.param(lambda e: e / 2, 5, "half the square", id="half"),
+    pytest.param(lambda e: e / 2, 5, "half the squared error", id="half"),
     pytest.param(lambda e: e * 1.4, 5, "wrong order of the reshaped actions", id="steadily higher"),
     pytest.param(
         lambda e: e * np.linspace(1, 3, len(e)), None, "wrong learning rate", id="drifting away"

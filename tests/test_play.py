@@ -447,5 +447,5 @@ def test_in_jupyterlab_mouse_and_keys_push_and_enter_keeps(theme, tmp_path):
             play_by_mouse_and_keys(page, shot)
     assert demos.open(tmp_path / "my_demos.zarr.zip").num_episodes == 1
     saved = nbformat.read(tmp_path / "own.ipynb", as_version=4)
-    assert "to play on" in saved.cells[0].outputs[0].metadata["image/png"]["alt"]
+    assert "this is a game" in saved.cells[0].outputs[0].metadata["image/png"]["alt"]
     assert (tmp_path / "own.ipynb").stat().st_size < 100_000

@@ -7,7 +7,7 @@ imported by the graded kernel alone.
 
 from collections.abc import Mapping, Sequence
 
-from score.hw1 import graded, layout
+from score.hw1 import graded_files, layout
 from score.hw1.report import report
 from score.submission.archive import MB, Archive, ArchiveMember
 from score.submission.formats import Found, Substitute
@@ -65,8 +65,8 @@ class ScriptFormat:
     def graded_files(
         self, contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]
     ) -> dict[str, bytes]:
-        """See `score.hw1.graded.files`."""
-        return graded.files(contents, checkpoints)
+        """See `score.hw1.graded_files.graded_files`."""
+        return graded_files.graded_files(contents, checkpoints)
 
 
 FORMAT = ScriptFormat()

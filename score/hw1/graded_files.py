@@ -25,7 +25,9 @@ HUMAN_STATS = {
 }
 
 
-def files(contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]) -> dict[str, bytes]:
+def graded_files(
+    contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]
+) -> dict[str, bytes]:
     """Return {name: content} of the packed zip and of a hand-in file for each policy.
 
     contents: {name in the packed zip: content}. checkpoints: {name: content} of hand-in files that
