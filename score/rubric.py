@@ -44,9 +44,8 @@ class Policy:
     points × clip((score - baseline) / (target - baseline), 0, 1).
 
     name: name of the submitted checkpoint; the part after the underscore names the loss curve.
-    title: the part's name and, if the part has several policies, the method. label: the method.
-    function: the function that predicts actions, with its question. cell: the test cell that rolls
-        the policy out.
+    title: the part's name and, if it has several policies, the method. label: the method.
+    function: what predicts actions, with its question. cell: the test cell of the rollouts.
     targets: the score that earns all points, by demonstrations ("shipped", "human").
     published: the threshold that the published assignment prints; None if it prints none.
     loss_band: a loss within these factors of the reference counts as equal to it from epoch
@@ -102,8 +101,7 @@ class Part:
     """One notebook: its questions, the policies that it trains, its extensions.
 
     grading_time: the time it takes to grade, relative to Part I. A class run begins with the part
-        that takes longest. On Gradescope that part comes last, and each part's share of the time
-        limit is proportional to this number.
+        that takes longest. On Gradescope, which shares out its time by this, that part is last.
     """
 
     name: str

@@ -205,8 +205,8 @@ def test_the_first_epochs_may_differ(expected):
 
 
 FAULTS = [
-    pytest.param(lambda e: e * 8192, 5, "a sum where the mean belongs", id="sum over everything"),
-    pytest.param(lambda e: e * 32, 5, "a sum where the mean belongs", id="sum over the chunk"),
+    pytest.param(lambda e: e * 8192, 5, "a sum in place of a mean", id="sum over everything"),
+    pytest.param(lambda e: e * 32, 5, "a sum in place of a mean", id="sum over the chunk"),
     pytest.param(
         lambda e: np.full(len(e), 0.25), 5, "no gradient reaches the weights", id="no gradient"
     ),

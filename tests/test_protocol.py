@@ -142,7 +142,7 @@ def test_without_a_grader_nothing_is_judged_and_nothing_earned(monkeypatch, caps
     assert (
         verdict.points == 0.0
         and "without the course's configuration" in verdict.sentence
-        and "No grader" in capsys.readouterr().out
+        and "There is no grader" in capsys.readouterr().out
     )
 
 
