@@ -376,7 +376,7 @@ def test_two_such_hand_ins_are_no_twins_for_what_the_kit_wrote(course, export, c
         ({}, None),
         (
             {"exp/flow": None},
-            "There is no exp/flow with a model: put the run directory of your flow policy there",
+            "There is no exp/flow with a model: add the whole run directory of your flow policy",
         ),
         ({".pkl": None}, "There is no exp/mse with a model"),
         ({"model.py": None}, "There is no model.py in src/"),

@@ -337,7 +337,7 @@ def test_where_the_packed_zip_is_kept_outside_safetensors_are_asked_for(tmp_path
     with pytest.raises(
         AnswerError,
         match=(
-            "src/ and pickled models were not loaded there: hand in your flow policy's weights as "
+            "src/ and pickled models were not loaded: hand in your flow policy's weights as "
             "exp/flow/policy.safetensors.*part4_flow.ipynb"
         ),
     ):

@@ -279,7 +279,7 @@ def test_losses_on_demonstrations_that_the_kit_does_not_know_are_not_compared():
     comparison = compare_losses("part1_mlp", [0.1] * 10, OTHERS)
     assert comparison.left_at is None
     assert re.search(
-        "does not know, so there is no reference loss.* rollouts, which count", str(comparison)
+        "does not know, so there is no reference loss.* rollouts, which are graded", str(comparison)
     )
 
 

@@ -63,7 +63,7 @@ def test_each_question_is_passed_failed_with_its_hint_or_not_tried():
     text = str(read_progress(".", PART1))
     assert (
         "Points so far: 1 of 10." in text
-        and "The grade checks your answers with other inputs" in text
+        and "your answers are checked with other inputs" in text
         and "other seeds" in text
     )
 

@@ -185,9 +185,9 @@ score.check("Q3.2", DDPM).points
 # A demonstrated chunk with more and more noise:
 
 # %%
-# [part3/spoiling] practice
+# [part3/noising] practice
 noise_scheduler = DDPM(num_timesteps=num_diffusion_iters, device=device)
-figures.spoiling(noise_scheduler, dataset)
+figures.noising(noise_scheduler, dataset)
 
 # %% [markdown]
 # ## 3 · The network that predicts the noise
