@@ -144,7 +144,7 @@ def _diagnosis(path: Path, error: Exception) -> str:
     if not head:
         return "is an empty file"
     page = rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b"
-    if re.match(page, head, re.I | re.S):
+    if re.match(page, head, re.IGNORECASE | re.DOTALL):
         return (
             "is a web page and not an archive (a download page or a quota notice saved under the"
             " archive's name)"

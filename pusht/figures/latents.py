@@ -95,7 +95,7 @@ def latent(agent: Any, dataset: PushTStateDataset) -> Picture:
         f"Left: the divergence of each of {len(divergence)} latent dimensions from N(0, 1), sorted,"
         f" from {short(divergence.max())} down to {short(divergence.min())} nats,"
         f" {total} together. Right: the chunks decoded from one state with"
-        f" twenty draws of z, over the scene; they lie {spread:.1f} pixels around their mean."
+        f" twenty samples of z, over the scene; they lie {spread:.1f} pixels around their mean."
     )
 
 

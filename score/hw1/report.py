@@ -76,15 +76,11 @@ def _check_code(name: str, archive: Archive, member: ArchiveMember) -> list[str]
         return [f"{member.path} cannot be used: {error}."]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or "?"
-        return [
-            f"{name} is not valid Python ({type(error).__name__}, line {line}): hand in the file"
-            " that you ran."
-        ]
+        problem = f"{name} is not valid Python ({type(error).__name__}, line {line})"
+        return [f"{problem}: hand in the file that you ran."]
     definitions = (ast.FunctionDef, ast.ClassDef)
     defined = {node.name for node in ast.walk(tree) if isinstance(node, definitions)}
     if "build_policy" in defined or {*POLICIES.values()} <= defined:
         return []
-    return [
-        f"{name} defines neither build_policy nor {' and '.join(POLICIES.values())}: hand in the"
-        " file with your policies."
-    ]
+    problem = f"{name} defines neither build_policy nor {' and '.join(POLICIES.values())}"
+    return [f"{problem}: hand in the file with your policies."]
