@@ -222,7 +222,7 @@ def _release(options: Namespace) -> None:
     course = open_course(options.folder)
     release(course)
     print(
-        f"Released anew: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
+        f"Released: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
         f" {course.folder / 'release' / ASSIGNMENT}."
     )
 
@@ -285,8 +285,8 @@ def _build_autograder(options: Namespace) -> None:
         megabytes=options.megabytes,
     )
     print(
-        f"{path}: upload it in Gradescope as the assignment's autograder. It holds solutions"
-        " and held-out seeds: not for students."
+        f"{path}: upload it in Gradescope as the assignment's autograder. It contains solutions"
+        " and held-out seeds, so do not show it to students."
     )
 
 
