@@ -734,8 +734,8 @@ def test_runs_without_a_notebook_or_src_are_taken_as_far_as_that_is_safe(tmp_pat
             " beside the other files."
         ),
         (
-            "exp/flow/model.pkl is a pickle, which is not opened because it could run any code: hand"
-            " in part4_flow.safetensors, as the training cell of the notebook writes it."
+            "exp/flow/model.pkl is a pickle, which is not opened because it could run any code:"
+            " hand in part4_flow.safetensors, as the training cell of the notebook writes it."
         ),
     ]
     course = made_course(tmp_path / "course")
