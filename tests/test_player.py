@@ -172,8 +172,7 @@ def test_the_still_is_a_small_png_of_the_moments_with_a_text(episodes, capfd):
         ),
         (
             {"MLP": [SHORT, SHORT], "flow": [SHORT]},
-            "A player needs the same number of episodes of each policy, not 2 of MLP and 1 of"
-            " flow.",
+            "A player needs the same number of episodes of each policy, not 2 of MLP",
         ),
         (
             SHORT[:, :4],
