@@ -119,7 +119,7 @@ def test_an_address_without_the_kit_is_told_in_one_sentence_and_can_be_tried_aga
         address.write_bytes(content)
     done = runtime.run(bundle=address.as_uri())
     assert done.returncode == 1 and done.stderr.startswith(
-        f"The kit cannot be fetched from {address.as_uri()} ("
+        f"The kit cannot be downloaded from {address.as_uri()} ("
     )
     assert done.stderr.count("\n") == 1 and not list(runtime.content.glob("pusht"))
     assert runtime.run().returncode == 0 and runtime.asked()

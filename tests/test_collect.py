@@ -301,7 +301,7 @@ def entry(name, mode=0, flags=0):
         ({"C:\\part1_mlp.ipynb": NOTEBOOK}, "its path leads elsewhere"),
         ({"a/..\\..\\bo/part1_mlp.ipynb": NOTEBOOK}, "its path leads elsewhere"),
         ({entry("part1_mlp.ipynb", stat.S_IFLNK | 0o777): b"/etc/passwd"}, "a link"),
-        ({entry("part1_mlp.ipynb", stat.S_IFIFO): b""}, "no file"),
+        ({entry("part1_mlp.ipynb", stat.S_IFIFO): b""}, "not a regular file"),
         ({"part1_mlp.ipynb": b" " * (21 << 20)}, "larger than 20 MB|more than 500 times"),
         ({"part1_mlp.safetensors": bytes(10 << 20)}, "more than 500 times its packed size"),
         ({"deep.zip": zipped({"part1_mlp.ipynb": NOTEBOOK})}, "ann.zip/deep.zip"),

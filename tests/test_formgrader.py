@@ -92,7 +92,7 @@ def earned(kind, course):
         assert "over 2 episodes" in verdicts["part1-rollouts"]["sentence"]
     else:
         assert len(grades) > len(verdicts) and set(grades.values()) == {0}
-        assert all("No grader listens" in verdict["sentence"] for verdict in verdicts.values())
+        assert all("There is no grader" in verdict["sentence"] for verdict in verdicts.values())
     return grades
 
 

@@ -135,7 +135,7 @@ def test_the_same_course_gives_the_same_bytes(course, zipped, tmp_path, capsys):
             str(tmp_path / "again.zip"),
         ]
     )
-    assert "not for students" in capsys.readouterr().out
+    assert "do not show it to students" in capsys.readouterr().out
     assert (tmp_path / "again.zip").read_bytes() == zipped.read_bytes()
 
 

@@ -202,7 +202,7 @@ def test_an_episode_that_cannot_be_written_stays_on_the_table_and_the_file_as_it
         broken.setattr("os.replace", full)
         answer = tell(table, {"do": "keep"})
     assert (
-        "still on the table (No space left on device): put that right" in answer["say"]
+        answer["say"].startswith("Not kept (No space left on device). The episode is still here")
         and seconds(answer) == 1.7
     )
     assert table.path.read_bytes() == held and list(table.path.parent.iterdir()) == [table.path]
@@ -289,7 +289,7 @@ def shown(table, monkeypatch):
 def test_a_still_picture_stands_before_the_widget(table, shown, monkeypatch):
     monkeypatch.setattr(play, "in_notebook", lambda: True)
     (still, _), (data, metadata) = shown()
-    assert "to play on" in still.metadata["alt"] and len(still.data) < 50_000
+    assert "this is a game" in still.metadata["alt"] and len(still.data) < 50_000
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/plain"}
     json.dumps([data, metadata])
 
@@ -447,5 +447,5 @@ def test_in_jupyterlab_mouse_and_keys_push_and_enter_keeps(theme, tmp_path):
             play_by_mouse_and_keys(page, shot)
     assert demos.open(tmp_path / "my_demos.zarr.zip").num_episodes == 1
     saved = nbformat.read(tmp_path / "own.ipynb", as_version=4)
-    assert "to play on" in saved.cells[0].outputs[0].metadata["image/png"]["alt"]
+    assert "this is a game" in saved.cells[0].outputs[0].metadata["image/png"]["alt"]
     assert (tmp_path / "own.ipynb").stat().st_size < 100_000

@@ -174,10 +174,13 @@ def test_the_still_is_a_small_png_of_the_moments_with_a_text(episodes, capfd):
         ),
         (
             {"MLP": [SHORT, SHORT], "flow": [SHORT]},
-            "The same episodes of each policy can be played, but here are 2 of MLP and 1 of flow.",
+            "A player needs the same number of episodes of each policy, not 2 of MLP",
         ),
-        (SHORT[:, :4], r"An episode is states \(T \+ 1, 5\), .* not an array of shape \(13, 4\)."),
-        ({"MLP": SHORT[0]}, r"An episode of MLP is states .* not an array of shape \(5,\)."),
+        (
+            SHORT[:, :4],
+            r"An episode needs states \(T \+ 1, 5\), .* not an array of shape \(13, 4\).",
+        ),
+        ({"MLP": SHORT[0]}, r"An episode of MLP needs states .* not an array of shape \(5,\)."),
         ([SHORT, np.empty((0, 5))], r"of shape \(0, 5\)"),
         (SHORT * np.nan, "with numbers that are not finite"),
         (["a film"], "states"),

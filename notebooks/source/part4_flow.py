@@ -21,7 +21,7 @@
 # and the kinds of cells are those of Part I.
 
 # %%
-# [part4/setup] given: fetches the kit where it is missing; running it again does no harm
+# [part4/setup] given: downloads the kit if it is missing; you can run it again
 {{setup}}
 
 # %%
@@ -35,7 +35,7 @@ from pusht.tracking import Logger, read_log, run_directory
 from pusht.train import TrainConfig, prepare
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-seed = 1  # for the networks' first weights, the order of the batches and all noise
+seed = 1  # sets the networks' first weights, the order of the batches and all noise
 state_dim, action_dim, chunk_size = 5, 2, 8
 
 # %%
@@ -442,8 +442,8 @@ score.show_standing()
 # %% [markdown]
 # The next cell packs everything that you hand in into `hand_in_part4_flow.zip` and tells you if
 # something is missing. In Colab your browser saves the zip. Elsewhere, save the notebook first
-# (Ctrl+S); the zip is then written to the notebook's folder. You need nothing more than this: the
-# rest is for those who want to go further.
+# (Ctrl+S); the zip is then written to the notebook's folder. After this you are done; the rest of
+# the notebook is optional.
 
 # %%
 # [part4/hand_in] practice

@@ -1034,7 +1034,7 @@ WRONG_LOSSES = table(
     (
         "prediction not reshaped",
         lambda agent, nobs, naction, beta=10.0: F.mse_loss(shown(agent, nobs, naction)[0], naction),
-        "bring the model's output to",
+        "reshape the model's output to",
     ),
     # the KL term
     (

@@ -720,7 +720,7 @@ WRONG_TRAIN = table(
         loop(num_steps=lambda config: 10),
         "flow_num_steps=config.flow_num_steps",
     ),
-    ("chunk_size hard-coded", loop(chunk_size=lambda config: 8), "ValueError: The policy answered"),
+    ("chunk_size hard-coded", loop(chunk_size=lambda config: 8), "ValueError: The policy returned"),
     ("never dumped", loop(dump=lambda logger: None), "dump_for_grading() was never called"),
     ("dumped at once", loop(when_dump=lambda step: step == 1), "before the training was over"),
     ("dumped at each step", loop(when_dump=lambda step: True), "before the training was over"),

@@ -293,7 +293,7 @@ WRONG_LOSSES = table(
     (
         "prediction not reshaped",
         lambda model, nobs, naction: F.mse_loss(model(nobs.flatten(1)), naction),
-        "bring the model's output to",
+        "reshape the model's output to",
     ),
     (
         "batch of one only",
