@@ -248,12 +248,12 @@ def ddpm_loss(
     ### BEGIN SOLUTION
     noise = torch.randn_like(naction)
     k = torch.randint(0, scheduler.num_timesteps, (len(naction),), device=naction.device)
-    guess = model(
+    prediction = model(
         sample=scheduler.diffuse(naction, k, noise),
         timestep=k,
         global_cond=nobs.flatten(start_dim=1),
     )
-    return nn.functional.mse_loss(guess, noise)
+    return nn.functional.mse_loss(prediction, noise)
     ### END SOLUTION
 
 
@@ -337,8 +337,8 @@ def ddpm_inference(
         condition = nobs.reshape(batch_size, -1)
         naction = torch.randn(batch_size, pred_horizon, action_dim, device=device)
         for k in reversed(range(num_diffusion_iters)):
-            guess = ema_model(sample=naction, timestep=k, global_cond=condition)
-            naction = ddpm_scheduler.denoise(guess, k, naction)
+            prediction = ema_model(sample=naction, timestep=k, global_cond=condition)
+            naction = ddpm_scheduler.denoise(prediction, k, naction)
     return naction
     ### END SOLUTION
 

@@ -128,7 +128,7 @@ class InferenceQuestion(Question):
         if not np.allclose(naction, right, rtol=1e-5, atol=1e-6):
             hint = self.actions_hint(inputs, naction, right)
             raise wrong(f"The actions are not those that {self.source} gives.", hint)
-        said, hint = "gradients were recorded.", "ask the model under torch.no_grad()."
+        said, hint = "gradients were recorded.", "call the model under torch.no_grad()."
         require(not outputs["requires_grad"], f"The actions are right, but {said}", hint)
 
     def shape_hint(self, shape: tuple[int, ...], right: tuple[int, ...]) -> str:
@@ -156,5 +156,5 @@ class InferenceQuestion(Question):
             return f"the output is reshaped in the wrong order: {order}"
         if batch > 1 and np.allclose(naction[0], right[0], atol=1e-6):
             return "only the first of the batch is right: each observation gets its own actions."
-        reshape = f"ask {self.source}, reshape; change nothing else."
+        reshape = f"call {self.source}, reshape; change nothing else."
         return f"flatten each observation sequence from dimension 1 on, {reshape}"

@@ -439,7 +439,7 @@ WRONG_INFERENCES = table(
     (
         "output of one",
         inference(lambda out, b: out.view(1, 16, 2)),
-        "does the shape use batch_size",
+        "does it use batch_size",
     ),
     (
         "first of the batch only",

@@ -154,7 +154,7 @@ def _why_not_judged(cell: NotebookNode, stopped: str) -> str:
                 f"The check stopped with {output.ename}: {output.evalue}. An earlier cell failed or"
                 " is missing."
             )
-    return "The check did not ask the grader."
+    return "The check did not call the grader."
 
 
 def _claims(cell: NotebookNode) -> Iterator[float]:

@@ -226,7 +226,7 @@ class QuestionServer:
             try:
                 flags = audit.flags(policy, checkpoint, score, infer)
             except (AnswerError, ProtocolError) as error:  # the episodes are earned already
-                failed = "after its episodes the policy could not be asked for more"
+                failed = "after its episodes the policy could not be called again"
                 flags = [f"{policy.title}: {failed}: {one_line(error)}"]
         return RolloutResult(
             key="",

@@ -42,7 +42,7 @@ score.check = score.grade_rollouts = (
 PART3_MISTAKES = {
     "* np.pi / 2) ** 2": "* np.pi / 2)",
     "torch.cumprod(self.alpha_k": "torch.cumsum(self.alpha_k",
-    "mse_loss(guess, noise)": "mse_loss(guess, naction)",
+    "mse_loss(prediction, noise)": "mse_loss(prediction, naction)",
     "in reversed(range(num_diffusion_iters))": "in range(num_diffusion_iters)",
 }
 

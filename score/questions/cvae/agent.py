@@ -71,7 +71,7 @@ class CVAEAgent(Question):
         gives = tuple(action.values())
         agent.decoder = Probe("decoder", obs | {"z": latent}, gives, inputs["decoder"])
         hint = "when acting there are no actions to show it; decode with z = 0"
-        agent.encoder = NotCalled(f"the encoder was asked. Hint: {hint}")
+        agent.encoder = NotCalled(f"the encoder was called. Hint: {hint}")
         acted = call_answer("sample_action", lambda: agent.sample_action(seen))
         if isinstance(acted, (tuple, list)):
             hint = "return the actions and nothing else."
@@ -238,12 +238,12 @@ class Actor(NotCalled):
     """Stands for a trained agent, of which only `sample_action` is of use when acting."""
 
     def __init__(self, inputs: Arrays):
-        hint = "that is for training; when acting, ask model.sample_action"
-        super().__init__(f"the agent itself was asked. Hint: {hint}")
+        hint = "that is for training; when acting, call model.sample_action"
+        super().__init__(f"the agent itself was called. Hint: {hint}")
         width, self.latent_dim = len(inputs["bias"]), inputs["weight"].shape[1] - 10
         self.decoder = Probe("decoder", {"obs": 10, "z": self.latent_dim}, (width,), inputs)
-        hint = "there are no actions to show it when acting; ask sample_action"
-        self.encoder = NotCalled(f"the encoder was asked. Hint: {hint}")
+        hint = "there are no actions to show it when acting; call sample_action"
+        self.encoder = NotCalled(f"the encoder was called. Hint: {hint}")
 
     def sample_action(self, obs: Tensor) -> Tensor:
         if not isinstance(obs, Tensor) or obs.ndim != 2 or obs.shape[1] != 10:
@@ -278,6 +278,6 @@ class CVAEInference(InferenceQuestion):
     def actions_hint(self, inputs: Arrays, naction: Array, right: Array) -> str:
         obs = inputs["nobs"].reshape(-1, 10)
         if decoded_latent(inputs, obs, naction.reshape(len(obs), -1))[1]:
-            other = "another latent than zero: draw nothing, and ask model.sample_action."
+            other = "another latent than zero: draw nothing, and call model.sample_action."
             return f"they are decoded with {other}"
         return super().actions_hint(inputs, naction, right)

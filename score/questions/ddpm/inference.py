@@ -47,10 +47,10 @@ class DDPMInference(Question):
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         batch, steps, horizon, dims = len(inputs["nobs"]), *(inputs[name] for name in _SIZES)
         shown, denoised, shape = outputs["shown"], outputs["denoised"], (batch, horizon, dims)
-        hint = "ema_model(sample=…, timestep=k, global_cond=…) guesses the noise."
-        require(shown, "The network is not asked.", hint)
-        hint = "it takes each step back, from the network's guess."
-        require(denoised, "ddpm_scheduler.denoise is not asked.", hint)
+        hint = "ema_model(sample=…, timestep=k, global_cond=…) predicts the noise."
+        require(shown, "The network is not called.", hint)
+        hint = "it takes each step back, from the network's prediction."
+        require(denoised, "ddpm_scheduler.denoise is not called.", hint)
         start = shown[0]["sample"]
         needed = f"(batch_size, pred_horizon, action_dim) = {shape} is needed."
         said = f"For {batch} observations the network is shown a chunk of shape {start.shape};"
@@ -58,8 +58,8 @@ class DDPMInference(Question):
         require(start.shape == shape, f"{said} {needed}", hint)
         for call in shown:
             judge_condition(call["condition"], inputs["nobs"])
-        judge_steps([call["k"] for call in shown], "The network is asked", steps, batch)
-        judge_steps([call["k"] for call in denoised], "denoise is asked", steps, batch)
+        judge_steps([call["k"] for call in shown], "The network is called", steps, batch)
+        judge_steps([call["k"] for call in denoised], "denoise is called", steps, batch)
         if problem := diffusion_noise_hint(start):
             raise wrong("The noise to start from is wrong.", problem)
         same = batch > 1 and outputs["again"] and np.array_equal(outputs["again"][0], start)
@@ -74,7 +74,7 @@ class DDPMInference(Question):
 
 
 def judge_steps(calls: list[Array], who: str, steps: int, batch: int) -> None:
-    """Judge for which steps k something is called. who: "denoise is asked", as sentences begin."""
+    """Judge for which steps k something is called. who: "denoise is called", as sentences begin."""
     hint = "k is one number, the same for the whole batch."
     for k in calls:
         one = k.ndim <= 1 and k.size in (1, batch) and np.ptp(k) == 0
@@ -92,7 +92,7 @@ def _steps_hint(found, right):
         noisiest = "the steps go down, from the noisiest to k = 0"
         return f"{noisiest}: reversed(range(num_diffusion_iters))."
     if len(set(found)) == 1 and len(found) == steps > 1:
-        return "it is told the same step each time: hand over the k of the loop."
+        return "it gets the same step each time: hand over the k of the loop."
     if found == [k + 1 for k in right] or max(found) >= steps:
         return f"steps are counted from num_diffusion_iters - 1 = {steps - 1} down to 0."
     if found == right[:-1]:
@@ -109,23 +109,25 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
     start = shown[0]["sample"]
     swapped = np.allclose(denoised[0]["pred_epsilon"], start, atol=1e-6)
     hint = "the order is denoise(pred_epsilon, k, a_k)."
-    require(not swapped, "denoise is given the chunk for the guess.", hint)
+    require(not swapped, "denoise is given the chunk for the prediction.", hint)
     network, scheduler = stand_ins(inputs, len(shown))
     network, a = network.double(), torch.tensor(start)
-    gets = "denoise(pred_epsilon, k, a_k) gets the network's guess and the chunk that it was made"
+    gets = (
+        "denoise(pred_epsilon, k, a_k) gets the network's prediction and the chunk that it was made"
+    )
     for call, step in zip(shown, denoised):
         at = f"At k = {call['k'].flat[0]:g}"
         if not alike(call["sample"], a):
             hint = _sample_hint(call["sample"], a, start)
             raise wrong(f"{at} the network is shown the wrong chunk.", hint)
-        guess = network(a, call["k"], inputs["nobs"].reshape(len(start), -1)).detach()
-        for what, found, right in (("guess", "pred_epsilon", guess), ("chunk", "a_k", a)):
+        prediction = network(a, call["k"], inputs["nobs"].reshape(len(start), -1)).detach()
+        for what, found, right in (("prediction", "pred_epsilon", prediction), ("chunk", "a_k", a)):
             said = f"{at} denoise is given the wrong {what}."
             require(alike(step[found], right), said, f"{gets} from, as they are.")
-        last, a = call["sample"], scheduler.denoise(guess, call["k"], a)
+        last, a = call["sample"], scheduler.denoise(prediction, call["k"], a)
     hint = "return what the last denoise gave."
-    if alike(naction, guess):
-        hint = f"this is the network's last guess, that is noise: {hint}"
+    if alike(naction, prediction):
+        hint = f"this is the network's last prediction, that is noise: {hint}"
     elif alike(naction, last):
         hint = f"this is the chunk before the last step: {hint}"
     # A chunk cut off at the end is as right.

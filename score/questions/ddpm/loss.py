@@ -21,10 +21,10 @@ class DDPMLoss(NumberQuestion):
 
     name, function, leaves = "Q3.3", "ddpm_loss", "the network"
     rtol, hint_rtols = 5e-5, (5e-5,)
-    attached_hint = "nothing on the way from the network's guess to the loss may be detached."
+    attached_hint = "nothing on the way from the network's prediction to the loss may be detached."
     fallback = (
         "it is the mean, over batch, steps and coordinates, of the squared difference between the"
-        " network's guess and the very noise that was added."
+        " network's prediction and the very noise that was added."
     )
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
@@ -46,8 +46,8 @@ class DDPMLoss(NumberQuestion):
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         shown, again = outputs["shown"], outputs["again"]
-        hint = "model(sample=…, timestep=…, global_cond=…) guesses the noise."
-        require(shown, "The network is not asked.", hint)
+        hint = "model(sample=…, timestep=…, global_cond=…) predicts the noise."
+        require(shown, "The network is not called.", hint)
         naction = inputs["naction"].astype(np.float64)
         k = judge_shown(shown, naction)
         judge_condition(shown["condition"], inputs["nobs"])
@@ -55,25 +55,28 @@ class DDPMLoss(NumberQuestion):
         anew = len(k) == 1 or not again or not np.array_equal(again["sample"], shown["sample"])
         hint = "draw noise and steps anew in every call, and seed nothing in here."
         require(anew, "Two calls add the same noise.", hint)
-        error = shown["guess"] - noise
+        error = shown["prediction"] - noise
         by_weight = (2 * error * shown["sample"]).sum(axis=(0, 1)) / error.size
-        known = self.mistakes(shown["guess"], noise, shown["sample"], naction)
+        known = self.mistakes(shown["prediction"], noise, shown["sample"], naction)
         self.judge_number(inputs, outputs, np.square(error).mean(), [by_weight], known)
 
-    def mistakes(self, guess: Array, noise: Array, sample: Array, naction: Array) -> Mistakes:
+    def mistakes(self, prediction: Array, noise: Array, sample: Array, naction: Array) -> Mistakes:
         def square(error: Array, hint: str) -> Mistake:
             return Mistake(np.square(error).mean(), hint)
 
         hints = mistakes.mean_squared_error_hints("coordinates", "the coordinates")
-        yield from mistakes.squared_error(guess - noise, hints)
-        compares, guesses = "this compares the guess with the", "the network guesses the noise."
-        yield square(guess - naction, f"{compares} clean chunk: {guesses}")
-        yield square(guess - sample, f"{compares} noisy chunk: {guesses}")
-        hint = "this takes the noisy chunk minus the guess for the clean chunk: compare the guess"
-        yield square(sample - guess - naction, f"{hint} with the noise.")
-        yield square(noise, "the guess is left out: compare it with the noise.")
-        yield square(guess, "the noise is left out: compare the guess with it.")
-        yield square(guess + noise, "the guess has the wrong sign.")
+        yield from mistakes.squared_error(prediction - noise, hints)
+        compares, predicts = (
+            "this compares the prediction with the",
+            "the network predicts the noise.",
+        )
+        yield square(prediction - naction, f"{compares} clean chunk: {predicts}")
+        yield square(prediction - sample, f"{compares} noisy chunk: {predicts}")
+        hint = "this takes the noisy chunk minus the prediction for the clean chunk: compare the"
+        yield square(sample - prediction - naction, f"{hint} prediction with the noise.")
+        yield square(noise, "the prediction is left out: compare it with the noise.")
+        yield square(prediction, "the noise is left out: compare the prediction with it.")
+        yield square(prediction + noise, "the prediction has the wrong sign.")
 
 
 def _joined(calls):
@@ -82,14 +85,14 @@ def _joined(calls):
         return calls[0] if calls else None
     if any(c["condition"] is None or c["k"].shape != (len(c["sample"]),) for c in calls):
         return calls[-1]
-    names = ("sample", "k", "condition", "guess")
+    names = ("sample", "k", "condition", "prediction")
     return {name: np.concatenate([call[name] for call in calls]) for name in names}
 
 
 def judge_shown(shown: Arrays, naction: Array) -> Array:
     """Return the steps (B,) that the network was shown, if chunks and steps have right shapes."""
     shape, batch, k = shown["sample"].shape, len(naction), shown["k"]
-    again = " It is asked more than once." if shape[0] > batch else ""
+    again = " It is called more than once." if shape[0] > batch else ""
     said = f"The network is shown chunks of shape {shape} where {naction.shape} is needed.{again}"
     require(shape == naction.shape, said, "the noisy chunks, one for each in the batch, once.")
     hint = "torch.randint(0, scheduler.num_timesteps, (B,))."
@@ -127,19 +130,19 @@ def judge_distribution(k: Array) -> None:
 
 def judge_noise(sample: Array, naction: Array, k: Array, diffused: list[Array]) -> Array:
     """Return the noise in samples of steps k; diffused: the steps that the scheduler was given."""
-    spoiled = not np.allclose(sample, naction, atol=1e-6)
+    noised = not np.allclose(sample, naction, atol=1e-6)
     hint = "show it what scheduler.diffuse makes of them."
-    require(spoiled, "The network is shown the clean chunks.", hint)
+    require(noised, "The network is shown the clean chunks.", hint)
     added_at = np.concatenate([np.ravel(steps) for steps in diffused]) if diffused else k
     same = added_at.size not in (1, len(k)) or (added_at == k).all()
-    said = "The network is shown other steps than those that the chunks were spoiled by."
+    said = "The network is shown other steps than those that noise was added for."
     require(same, said, "draw k once, and hand it to both.")
     # In float32, as the answer's arithmetic has it.
     left = _Scheduler(STEPS).alpha_k_cumprod.double().numpy()[k].reshape(-1, 1, 1)
     noise = (sample - np.sqrt(left) * naction) / np.sqrt(1 - left)
     if problem := diffusion_noise_hint(noise):
         pure = len(k) > _ENOUGH and diffusion_noise_hint(sample) is None
-        hint = "show it the chunks, spoiled by scheduler.diffuse."
+        hint = "show it the noisy chunks of scheduler.diffuse."
         require(not pure, "The network is shown nothing but noise.", hint)
         raise wrong("The noise in the chunks that the network is shown is wrong.", problem)
     return noise

@@ -118,9 +118,9 @@ class _NoiseNetwork(nn.Module):
             shift = shift + like.new_tensor(np.cos(k)).reshape(-1, 1)
         if condition is not None and condition.shape == (batch, len(self.of_condition)):
             shift = shift + like.new_tensor(condition) @ self.of_condition
-        guess = sample * self.weight + 0.3 * shift[:, None]
-        self.calls[-1]["guess"] = plain(guess)
-        return guess
+        prediction = sample * self.weight + 0.3 * shift[:, None]
+        self.calls[-1]["prediction"] = plain(prediction)
+        return prediction
 
 
 def stand_ins(inputs: Arrays, steps: int) -> tuple[_NoiseNetwork, _Scheduler]:
@@ -155,7 +155,7 @@ def judge_condition(condition: Array | None, nobs: Array) -> None:
     """The condition has to be the flattened observations."""
     if condition is None:
         hint = "global_cond=nobs.flatten(start_dim=1)."
-        raise wrong("The network is asked without a condition.", hint)
+        raise wrong("The network is called without a condition.", hint)
     flat = nobs.reshape(len(nobs), -1)
     said = f"The condition has shape {condition.shape} where {flat.shape} is needed."
     hint = "the observations, flattened from dimension 1 on: nobs.flatten(start_dim=1)."

@@ -132,7 +132,7 @@ def _means_mistaken(k, epsilon, a_k, tables):
     yield Mistake(a_k - front * inside * epsilon, hint)
     yield mean(0, front, "the predicted noise is left out.")
     yield Mistake(a_k, "the chunk is given back as it came.")
-    hint = "this is the clean chunk, guessed in one leap: go one step only."
+    hint = "this is the clean chunk, predicted in one leap: go one step only."
     yield mean(np.sqrt(rest[k]), 1 / np.sqrt(bar[k]), hint)
     hint = "a_k and pred_epsilon are swapped: denoise(pred_epsilon, k, a_k)."
     yield Mistake(front * (epsilon - inside * a_k), hint)

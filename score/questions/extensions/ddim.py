@@ -66,7 +66,7 @@ class DDIMStep(Question):
             if np.allclose(a, right, rtol=1e-3, atol=2e-3):
                 continue
             hint = (
-                "the clean chunk first, from a_k and the noise; then spoil it with that noise, to"
+                "the clean chunk first, from a_k and the noise; then add that noise to it, to"
                 " k_prev."
             )
             if np.allclose(a, again, rtol=1e-3, atol=1e-3):
@@ -78,7 +78,7 @@ class DDIMStep(Question):
 
 
 def _share(bar: Array, k: int) -> float:
-    """Return the share of the clean chunk at step k; 1 at step -1, where nothing is spoilt."""
+    """Return the share of the clean chunk at step k; 1 at step -1, where no noise is left."""
     return float(bar[k]) if k >= 0 else 1.0
 
 
@@ -93,7 +93,7 @@ def _mistakes(k: int, k_prev: int, a_k: Array, epsilon: Array, bar: Array) -> It
     yield from _share_mistakes(k, k_prev, a_k, epsilon, bar)
     yield from _formula_mistakes(a_k, epsilon, now, then)
     order = "the order is ddim_step(pred_epsilon, k, k_prev, a_k, alpha_bar)."
-    yield Mistake(_ddim(epsilon, a_k, now, then), f"guess and chunk are swapped: {order}")
+    yield Mistake(_ddim(epsilon, a_k, now, then), f"prediction and chunk are swapped: {order}")
     alpha = now / before
     mean = (a_k - (1 - alpha) / np.sqrt(1 - now) * epsilon) / np.sqrt(alpha)
     yield Mistake(mean, "this is DDPM's mean of one step back: DDIM jumps to k_prev.")
@@ -116,7 +116,7 @@ def _share_mistakes(
     before = _share(bar, k - 1)
     if k_prev < 0:
         hint = (
-            "at k_prev = -1 nothing is spoilt, the share is 1; alpha_bar[-1] is the last of the"
+            "at k_prev = -1 no noise is left, the share is 1; alpha_bar[-1] is the last of the"
             " array, nearly 0."
         )
         yield step(now, bar[-1], hint)
@@ -144,25 +144,25 @@ def _formula_mistakes(a_k: Array, epsilon: Array, now: float, then: float) -> It
     root_then, noise_then = np.sqrt(then), np.sqrt(1 - then) * epsilon
     clean = (a_k - noise) / root_now
 
-    def spoilt(clean: Array, hint: str) -> Mistake:
+    def noised(clean: Array, hint: str) -> Mistake:
         return Mistake(root_then * clean + noise_then, hint)
 
-    hint = "the chunk stays as spoilt as it was: spoil the clean one with the share of k_prev."
+    hint = "the chunk keeps its noise: add noise to the clean one with the share of k_prev."
     yield Mistake(a_k, hint)
-    yield Mistake(clean, "this is the clean chunk: spoil it again, to k_prev.")
+    yield Mistake(clean, "this is the clean chunk: add noise to it again, to k_prev.")
     hint = "the noise at the end is left out: + sqrt(1 - alpha_bar_prev) times epsilon."
     yield Mistake(root_then * clean, hint)
     yield Mistake(clean + noise_then, "the clean chunk lacks its factor sqrt(alpha_bar_prev).")
-    yield spoilt((a_k - noise) / now, "the root of alpha_bar[k] below the clean chunk is missing.")
+    yield noised((a_k - noise) / now, "the root of alpha_bar[k] below the clean chunk is missing.")
     rootless = a_k - (1 - now) * epsilon
-    yield spoilt(rootless / root_now, "the root of 1 - alpha_bar[k] is missing.")
+    yield noised(rootless / root_now, "the root of 1 - alpha_bar[k] is missing.")
     hint = "the root of alpha_bar[k_prev] before the clean chunk is missing."
     yield Mistake(then * clean + noise_then, hint)
     hint = "the root of 1 - alpha_bar[k_prev] at the end is missing."
     yield Mistake(root_then * clean + (1 - then) * epsilon, hint)
     yield Mistake(then * rootless / now + (1 - then) * epsilon, "all roots are missing.")
-    yield spoilt(a_k - noise, "the division by sqrt(alpha_bar[k]) is missing.")
-    yield spoilt(clean.clip(-1, 1), "the clean chunk is cut off at ± 1 here: leave it as it is.")
+    yield noised(a_k - noise, "the division by sqrt(alpha_bar[k]) is missing.")
+    yield noised(clean.clip(-1, 1), "the clean chunk is cut off at ± 1 here: leave it as it is.")
     hint = "the noise is added to get the clean chunk: take it away."
-    yield spoilt((a_k + noise) / root_now, hint)
+    yield noised((a_k + noise) / root_now, hint)
     yield Mistake(root_then * clean - noise_then, "the noise is taken away at the end: add it.")

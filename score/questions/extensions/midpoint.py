@@ -68,7 +68,7 @@ class MidpointStep(Question):
             "half a step with the first velocity; the second there, at tau + h / 2; with it the"
             " whole step.",
         )
-        said = f"The chunks are right, but velocity is asked {calls} times."
+        said = f"The chunks are right, but velocity is called {calls} times."
         require(calls == 2, said, "twice is enough: that is what takes time.")
 
 
@@ -81,13 +81,13 @@ def _require_shapes(inputs: Arrays, state: Any, a: Any, tau: Any) -> None:
     """The velocity is one for the notebook's shapes alone."""
     batch, tensor = len(inputs["state"]), isinstance(tau, Tensor)
     kind = f"shape {tuple(tau.shape)}" if tensor else f"type {type(tau).__name__}"
-    said = f"velocity was asked with a tau of {kind} where (B,) = ({batch},) is needed."
+    said = f"velocity was called with a tau of {kind} where (B,) = ({batch},) is needed."
     hint = "tau is a tensor already, so tau + h / 2 is one."
     require(tensor and tuple(tau.shape) == (batch,), said, hint)
     shapes = tuple(state.shape), tuple(a.shape)
     right = inputs["state"].shape, inputs["a"].shape
     needed = f"where {right[0]} and {right[1]} are needed."
-    said = f"velocity was asked with a state {shapes[0]} and chunks {shapes[1]} {needed}"
+    said = f"velocity was called with a state {shapes[0]} and chunks {shapes[1]} {needed}"
     require(shapes == right, said, "velocity(state, a, tau), in this order.")
 
 
@@ -131,14 +131,15 @@ def _mistakes(velocity: Velocity, a: Array, tau: Array, h: float) -> Iterator[Mi
     half, euler = a + h / 2 * first, a + h * first
     middle, end = velocity(half, later), velocity(euler, tau + h)
     yield step(
-        first, "this is Euler's step: ask again in the middle, and go with what is found there."
+        first,
+        "this is Euler's step: evaluate it again in the middle, and go with what is found there.",
     )
     hint = "this is half of Euler's step: the whole step goes with the second velocity."
     yield step(first / 2, hint)
     for time, where in ((tau, "tau"), (tau + h, "tau + h")):
-        hint = f"the second velocity is asked at {where}: the middle is at tau + h / 2."
+        hint = f"the second velocity is evaluated at {where}: the middle is at tau + h / 2."
         yield step(velocity(half, time), hint)
-    hint = "the second velocity is asked at a itself: go half a step first."
+    hint = "the second velocity is evaluated at a itself: go half a step first."
     yield step(velocity(a, later), hint)
     hint = "the first step goes all the way: to the middle it is h / 2."
     yield step(velocity(euler, later), hint)

@@ -113,9 +113,11 @@ def _integrate_own(policy: StudentPolicy, velocity: Any, inputs: Arrays) -> Arra
 def judge_counts(counts: list[int], numbers: list[int]) -> None:
     """Velocity has to be called as often as there are steps, in each run."""
     hint = "self.velocity(state, a, tau) in each step."
-    require(any(counts), "sample_actions never asks for the velocity.", hint)
+    require(any(counts), "sample_actions never calls velocity.", hint)
     ends = "the last starts at tau = (n - 1) / n and ends at 1."
-    others = "Euler's method asks once in a step; Heun's and the midpoint method are others."
+    others = (
+        "Euler's method calls velocity once in a step; Heun's and the midpoint method are others."
+    )
     hint = first_hint(
         (counts[1:] == numbers[1:], "num_steps is 10 where it is not given."),
         (len(set(counts)) == 1, "num_steps is ignored: as many steps as it says."),
@@ -125,7 +127,7 @@ def judge_counts(counts: list[int], numbers: list[int]) -> None:
         (True, "once in each of the num_steps steps, for the whole batch."),
     )
     steps, times = (", ".join(map(str, these)) for these in (numbers, counts))
-    said = f"With num_steps {steps} the velocity is asked {times} times."
+    said = f"With num_steps {steps} velocity is called {times} times."
     require(counts == numbers, said, hint)
 
 

@@ -105,7 +105,7 @@ def judge_draw(inputs: Arrays, draw: Arrays) -> None:
     """One call of compute_loss has to draw tau and noise, mix, call velocity once and compare."""
     chunk, calls, loss = inputs["chunk"].astype(float), draw["calls"], draw["loss"]
     hint = "once, self.velocity(state, a_tau, tau), for the whole batch."
-    require(len(calls) == 1, f"compute_loss asks velocity {len(calls)} times.", hint)
+    require(len(calls) == 1, f"compute_loss calls velocity {len(calls)} times.", hint)
     [call] = calls
     policies.judge_call(inputs, call, inputs["state"])
     if hint := tau_hint(call["tau"].reshape(-1)):

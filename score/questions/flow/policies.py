@@ -271,11 +271,11 @@ def judge_call(inputs: Arrays, call: Arrays, states: Array) -> None:
     batch, shape = len(states), chunk_shape(inputs, len(states))
     chunks, tau, velocity = (call[name].shape for name in ("a_tau", "tau", "velocity"))
     needed = f"(B, chunk_size, action_dim) = {shape} is needed."
-    hint = f"velocity is asked about chunks of shape {chunks}; {needed}"
+    hint = f"velocity is called with chunks of shape {chunks}; {needed}"
     require(chunks == shape, QUESTION_WRONG, hint)
     hint = f"velocity is given a tau of shape {tau}: one tau for each sample, (B,) = ({batch},)."
     require(call["tau"].size in (1, batch), QUESTION_WRONG, hint)
-    hint = "velocity is not asked about the states as they are: hand state on."
+    hint = "velocity is not called with the states as they are: hand state on."
     require(alike(call["state"], states, rtol=1e-5, atol=1e-8), QUESTION_WRONG, hint)
     hint = f"the velocity has shape {velocity}; {needed} {TAU_HINT}"
     require(velocity == shape, QUESTION_WRONG, hint)
