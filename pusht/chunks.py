@@ -18,14 +18,11 @@ from pusht.dataset import window_steps
 from pusht.demos import Demonstrations
 from pusht.episodes import Episodes, Policy, inference, receding_horizon, rollout
 from pusht.normalisation import Normalizer
+from pusht.rules import GYM_PUSHT
 from pusht.run_mode import run_mode
 
 if TYPE_CHECKING:
     from pusht.tracking import Logger
-
-# Starts of an evaluation during training: neither those of the demonstrations (0 to 205) nor those
-# that grades come from.
-_FIRST_SEED = 500
 
 
 class PushtChunkDataset(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -147,7 +144,8 @@ def evaluate_policy(
 ) -> float:
     """Let `model` drive episodes of Push-T, log how well it did, and return its mean reward.
 
-    The reward of an episode is its largest, in [0, 1]. Each of `num_episodes` episodes ends with
+    The starts are those of the published `evaluate_policy`: gym-pusht's, of seeds from 0 on. The
+    reward of an episode is its largest, in [0, 1]. Each of `num_episodes` episodes ends with
     success or after `max_steps` control steps; every chunk of `chunk_size` actions is executed
     whole before the next observation is shown.
     Logged at `step`: eval/mean_reward, eval/success_rate, the policy itself, and a film of the
@@ -161,10 +159,10 @@ def evaluate_policy(
     def infer(states: torch.Tensor) -> torch.Tensor:
         return model.sample_actions(states, num_steps=flow_num_steps)
 
-    seeds = range(_FIRST_SEED, _FIRST_SEED + num_episodes) if seeds is None else seeds
+    seeds = range(num_episodes) if seeds is None else seeds
     policy = chunk_policy(infer, normalizer, chunk_size=chunk_size, device=device)
     with inference(model):
-        episodes = rollout(policy, list(seeds), obs_horizon=1, max_steps=max_steps)
+        episodes = rollout(policy, list(seeds), obs_horizon=1, max_steps=max_steps, rules=GYM_PUSHT)
     reward, success = float(episodes.max_rewards.mean()), float(episodes.successes.mean())
     logger.log({"eval/mean_reward": reward, "eval/success_rate": success}, step)
     logger.save_checkpoint(_checkpoint(model, normalizer, chunk_size, step, logger), step)

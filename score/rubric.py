@@ -6,6 +6,7 @@ from functools import partial
 
 from pusht import demos
 from pusht.checkpoint import MOMENTS, RANGE
+from pusht.rules import GYM_PUSHT, PUBLISHED, Rules
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Policy:
     loss_band: a loss within these factors of the reference counts as equal to it from epoch
         `loss_from` on, counted from 0. The means of `loss_block` epochs are compared, and a loss
         may be larger by one of `loss_scales`.
-    max_steps: the longest episode. obs_horizon, pred_horizon, action_horizon: observations seen,
-        actions predicted, actions executed.
+    max_steps, rules: the longest episode, and what start a seed stands for.
+    obs_horizon, pred_horizon, action_horizon: observations seen, actions predicted and executed.
     normalisation: by the range of observations and actions, or by their mean and deviation.
     """
 
@@ -73,6 +74,7 @@ class Policy:
     obs_horizon: int = 2
     pred_horizon: int = 16
     action_horizon: int = 8
+    rules: Rules = PUBLISHED
     normalisation: tuple[str, str] = RANGE
 
     @property
@@ -131,14 +133,14 @@ class Part:
         return f"part{self.number}-{entry.cell}"
 
 
-# The script assignment's setting. Its loss is logged every twenty steps, as a mean over the chunk
-# or as a sum over the chunk's sixteen numbers.
+# The script assignment's. Its loss is logged every twenty steps, as a mean or sum over the chunk.
 _ChunkPolicy = partial(
     Policy,
     max_steps=300,
     obs_horizon=1,
     pred_horizon=8,
     action_horizon=8,
+    rules=GYM_PUSHT,
     normalisation=MOMENTS,
     loss_from=20,
     loss_block=20,
