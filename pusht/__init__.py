@@ -3,10 +3,11 @@
 `import pusht` is fast, because each name is imported from its module when it is first used. The
 modules, by subject:
 
-- the task: `sim` (physics, coverage, reward), `env` (gym and gymnasium), `render`, `play` (a game)
+- the task: `sim` (physics, coverage, reward), `env` (gym and gymnasium), `rules` (starts),
+  `render`, `play` (a game)
 - data: `demos`, `dataset` (Parts I to III), `chunks` (Part IV), `normalisation`
 - training: `networks`, `training` (Parts I to III), `train` and `tracking` (Part IV), `ema`,
-  `lr_schedule`, `checkpoint`, `loss_view`
+  `lr_schedule`, `speed`, `checkpoint`, `loss_view`
 - rollouts: `episodes`, `video`
 - pictures for the notebooks: `figures`
 - helpers: `files`, `resources`, `run_mode`, `progress`, `definitions`, `lazy`

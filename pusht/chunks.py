@@ -18,14 +18,11 @@ from pusht.dataset import window_steps
 from pusht.demos import Demonstrations
 from pusht.episodes import Episodes, Policy, inference, receding_horizon, rollout
 from pusht.normalisation import Normalizer
+from pusht.rules import GYM_PUSHT
 from pusht.run_mode import run_mode
 
 if TYPE_CHECKING:
     from pusht.tracking import Logger
-
-# The first seed of an evaluation during training. These starts differ from those of the human
-# demonstrations (0 to 205) and from those of the grades.
-_FIRST_SEED = 500
 
 
 class PushtChunkDataset(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -147,9 +144,10 @@ def evaluate_policy(
 ) -> float:
     """Roll out `model` in episodes of Push-T, log the results, and return its mean reward.
 
-    The reward of an episode is its largest reward, in [0, 1]. Each of the `num_episodes` episodes
-    ends with success or after `max_steps` control steps. Every chunk of `chunk_size` actions is
-    executed completely before the policy is called again.
+    The starts are those of the published `evaluate_policy`: gym-pusht's, of seeds from 0 on. The
+    reward of an episode is its largest reward, in [0, 1]. Each of the `num_episodes` episodes ends
+    with success or after `max_steps` control steps. Every chunk of `chunk_size` actions is executed
+    completely before the policy is called again.
     Logged at `step` are eval/mean_reward, eval/success_rate, the policy itself, and a film of the
     first `num_video_episodes`, side by side, each `video_size` = (width, height) [px], a square.
 
@@ -161,10 +159,10 @@ def evaluate_policy(
     def infer(states: torch.Tensor) -> torch.Tensor:
         return model.sample_actions(states, num_steps=flow_num_steps)
 
-    seeds = range(_FIRST_SEED, _FIRST_SEED + num_episodes) if seeds is None else seeds
+    seeds = range(num_episodes) if seeds is None else seeds
     policy = chunk_policy(infer, normalizer, chunk_size=chunk_size, device=device)
     with inference(model):
-        episodes = rollout(policy, list(seeds), obs_horizon=1, max_steps=max_steps)
+        episodes = rollout(policy, list(seeds), obs_horizon=1, max_steps=max_steps, rules=GYM_PUSHT)
     reward, success = float(episodes.max_rewards.mean()), float(episodes.successes.mean())
     logger.log({"eval/mean_reward": reward, "eval/success_rate": success}, step)
     logger.save_checkpoint(_checkpoint(model, normalizer, chunk_size, step, logger), step)

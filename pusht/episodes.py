@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from pusht.normalisation import Stats, normalize_data, unnormalize_data
-from pusht.sim import SUCCESS_COVERAGE, PushTSim, reward, sample_start
+from pusht.rules import PUBLISHED, Rules
+from pusht.sim import SUCCESS_COVERAGE, PushTSim, reward
 
 # The last observations (B, obs_horizon, 5) -> the actions to execute next (B, Ta, 2) [px].
 Policy = Callable[[np.ndarray], np.ndarray]
@@ -59,7 +60,7 @@ def rollout(
     *,
     obs_horizon: int = 2,
     max_steps: int = 500,
-    legacy: bool = False,
+    rules: Rules = PUBLISHED,
     torch_seed: int = 0,
     after_step: Callable[[int, int], None] | None = None,
 ) -> Episodes:
@@ -69,13 +70,13 @@ def rollout(
     policy: function from the last observations (B, obs_horizon, 5) float64, as the environment
         returns them, to the actions to execute next (B, Ta, 2) [px]; see `receding_horizon`. At
         the start the first observation is repeated.
-    legacy: whether to use the legacy reset order (see `PushTEnv`).
+    rules: how a seed becomes a start, and how actions are taken (see `pusht.rules`).
     torch_seed: seed of torch's generator during the rollout, when torch also uses one thread only.
         A policy that samples is then reproducible for the same list of seeds. Its episodes share
         the random numbers, so a seed run alone gives a different episode.
     after_step: called after each round with the number of ended episodes and of all episodes.
     """
-    episodes = [_Episode(seed, legacy) for seed in seeds]
+    episodes = [_Episode(seed, rules) for seed in seeds]
     live = episodes
     with reproducible(torch_seed):
         while live:
@@ -101,9 +102,10 @@ def rollout(
 class _Episode:
     """A running episode: its simulator and its record so far."""
 
-    def __init__(self, seed: int, legacy: bool) -> None:
-        self._sim = PushTSim(legacy=legacy)
-        self._sim.reset(sample_start(seed))
+    def __init__(self, seed: int, rules: Rules) -> None:
+        self._rules = rules
+        self._sim = PushTSim(legacy=rules.legacy)
+        self._sim.reset(rules.start(seed))
         self.states = [self._sim.state]
         self.actions: list[np.ndarray] = []
         self.rewards: list[float] = []
@@ -114,7 +116,7 @@ class _Episode:
 
     def execute(self, chunk: np.ndarray, max_steps: int) -> None:
         """Execute the actions of a chunk until success or `max_steps`."""
-        for action in chunk[: max_steps - len(self.rewards)]:
+        for action in self._rules.actions(chunk[: max_steps - len(self.rewards)]):
             coverage = self._sim.step(action)
             self.states.append(self._sim.state)
             self.actions.append(action)

@@ -39,6 +39,7 @@ from pusht.files import replacing
 from pusht.loss_view import LossCurve, LossView
 from pusht.progress import in_notebook, max_epochs, progress_bar
 from pusht.run_mode import run_mode
+from pusht.speed import faster
 
 _SAVE_EVERY = 5.0  # s
 
@@ -98,6 +99,17 @@ class TrainingRun:
             self._load_only()
             return
         self._begin()
+        with faster(self.model, self.optimizer) as how:
+            if how:
+                print(how)
+            yield from self._train()
+        if not in_notebook():
+            print(
+                f"{self.name}: {len(self.losses)} epochs, loss {self.losses[-1]:.6f}, saved in"
+                f" {self.path}"
+            )
+
+    def _train(self) -> Iterator[int]:
         last, batches = max_epochs(self.num_epochs), len(self.loader)
         view = LossView(self.name, self.reference)
         done = len(self.losses) * batches
@@ -114,11 +126,6 @@ class TrainingRun:
                     self._save_state()
                     saved = time.monotonic()
                 view.draw(lambda: self.losses, final=epoch == last - 1)
-        if not in_notebook():
-            print(
-                f"{self.name}: {len(self.losses)} epochs, loss {self.losses[-1]:.6f}, saved in"
-                f" {self.path}"
-            )
 
     def log(self, loss: torch.Tensor | float) -> None:
         """Record the loss of one batch, a tensor of one number."""

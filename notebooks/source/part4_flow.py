@@ -352,7 +352,9 @@ figures.velocity(flow_policy, normalizer, figures.crossroads(demonstrations))
 #
 # The next two cells run thirty practice episodes each, of at most 300 steps, with the weights in
 # `part4_mse.safetensors` and `part4_flow.safetensors`; the grade uses more episodes, from other
-# starts. The published thresholds are 0.5 for the MSE policy and 0.7 for flow matching.
+# starts. As in the published assignment, a seed stands for the start that gym-pusht 0.1 draws from
+# it, and actions outside the window are moved to its edge; the training log above used the same
+# rules. The published thresholds are 0.5 for the MSE policy and 0.7 for flow matching.
 
 # %%
 # [part4/rollouts_mse] test
@@ -415,8 +417,9 @@ plt.show()
 #
 # The next cells compare the policies that your own notebooks saved in this folder: first the
 # practice scores with their intervals, and the time that each policy takes for one chunk; then the
-# same four starts under all of the policies, in a player and as a film. Pause at the moment when
-# the policies begin to differ. (Those of Parts I to III have 500 steps, those of this part 300.)
+# first four episodes of all of the policies, in a player and as a film. Pause at the moment when
+# the policies begin to differ. (Those of Parts I to III have 500 steps and share their starts;
+# those of this part have 300 steps, from gym-pusht's starts.)
 
 # %%
 # [part4/compare] practice
@@ -498,6 +501,7 @@ score.check("E4.1", midpoint_step).right
 # %%
 # [part4/e4_1_table] practice
 from pusht.chunks import chunk_policy
+from pusht.rules import GYM_PUSHT
 
 
 class MidpointPolicy(FlowMatchingPolicy):
@@ -524,6 +528,7 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
                 policy,
                 obs_horizon=1,
                 max_steps=300,
+                rules=GYM_PUSHT,
             )
 
 # %% [markdown]

@@ -73,6 +73,7 @@ def score_policy(
             list(seeds),
             obs_horizon=policy.obs_horizon,
             max_steps=policy.max_steps,
+            rules=policy.rules,
             after_step=after_step,
         )
     scores = episodes.max_rewards
