@@ -533,8 +533,8 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
 
 # %% [markdown]
 # What we found with the reference weights (shipped demonstrations, one training seed, 500 held-out
-# episodes, intervals of ± 0.03): Euler 0.48, 0.51, 0.65, 0.67 and 0.69 with 1, 2, 5, 10 and 20
-# steps; midpoint 0.70, 0.71, 0.70, 0.71 and 0.72. One midpoint step, which is two network calls, is
+# episodes, intervals of ± 0.03): Euler 0.44, 0.51, 0.61, 0.65 and 0.67 with 1, 2, 5, 10 and 20
+# steps; midpoint 0.66, 0.67, 0.67, 0.69 and 0.69. One midpoint step, which is two network calls, is
 # worth ten or twenty Euler steps. Beyond that the chunks get more exact, but the pushing does not
 # get better.
 #
