@@ -161,7 +161,7 @@ score.check = score.grade_rollouts = (
     hand_in(course, "forger", notebook, checkpoint)
     grades = grades_of(course, "forger")
     assert (
-        set(points(grades).values()) == {0} and "did not ask the grader" in grades["q1_1"].sentence
+        set(points(grades).values()) == {0} and "did not call the grader" in grades["q1_1"].sentence
     )
     flags = [sentence for _, _, sentence in remarks(course, ["forger"])]
     assert len({flag for flag in flags if "claims 5 points, the ledger has 0" in flag}) == 4
