@@ -79,7 +79,9 @@ def test_numbers_of_numpy_arrive_as_plain_ones():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), print, b"bytes", {1, 2}, np.array([None]), np.array(["text"])], ids=repr
+    "value",
+    [object(), print, b"bytes", {1, 2}, np.array([None]), np.array(["text"])],
+    ids=["object", "function", "bytes", "set", "array of objects", "array of text"],
 )
 def test_nothing_else_is_sent(value):
     with pytest.raises(TypeError, match="cannot be sent"):
