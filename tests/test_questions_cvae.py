@@ -30,6 +30,7 @@ from torch.distributions import Normal
 from wire import checked
 
 import score
+from score import rubric
 from score.questions import QUESTIONS
 from score.questions.cvae.agent import judge_noise
 
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 KL = QUESTIONS["Q2.2"]
-FULL = {"Q2.1": 2.0, "Q2.2": 1.0, "Q2.3": 1.0, "Q2.4": 1.0}
+FULL = {question.name: question.points for question in rubric.PARTS["part2_cvae"].questions}
 
 
 @pytest.fixture(autouse=True)

@@ -23,22 +23,12 @@ from score.questions.mistakes import flow_noise_hint
 # torch warns of the shapes that some of the wrong losses bring together.
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")
 
-FULL = {"Q4.1": 1.0, "Q4.2": 2.0, "Q4.3": 2.0, "Q4.4": 1.0}
-PART = rubric.Part(
-    "part4_flow",
-    "Part IV",
-    tuple(
-        rubric.Question(name, name.lower().replace(".", "_"), name, points)
-        for name, points in FULL.items()
-    ),
-    (),
-)
+FULL = {question.name: question.points for question in rubric.PARTS["part4_flow"].questions}
 
 
 @pytest.fixture(autouse=True)
-def practice_and_gradients(monkeypatch):
-    """Practice inputs, and torch's gradients on again after an answer that switched them off."""
-    monkeypatch.setitem(rubric.PARTS, PART.name, PART)
+def gradients_on_again():
+    """Switch torch's gradients on again where an answer switched them off."""
     yield
     torch.set_grad_enabled(True)
 

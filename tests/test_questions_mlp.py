@@ -14,6 +14,7 @@ from torch import nn
 from wire import checked
 
 import score
+from score import rubric
 from score.questions import mlp
 
 QUESTIONS = {question.name: question for question in mlp.QUESTIONS}
@@ -21,7 +22,7 @@ QUESTIONS = {question.name: question for question in mlp.QUESTIONS}
 # torch warns of the shapes that some of the wrong losses bring together.
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")
 
-FULL = {"Q1.1": 1.0, "Q1.2": 2.0, "Q1.3": 2.0}
+FULL = {question.name: question.points for question in rubric.PARTS["part1_mlp"].questions}
 
 
 @pytest.fixture(autouse=True)
