@@ -43,7 +43,7 @@ bench: .venv/.kit .venv-peer/.peer  ## measure the speed, and gym-pusht's in the
 bench-class: .venv/.kit  ## measure how fast a class is graded, and the cost beyond the rollouts (half an hour)
 	$(RUN) -m benchmarks.grading
 
-bench-training: .venv/.kit  ## how much faster networks are trained than with the notebooks' steps alone
+bench-training: .venv/.kit  ## measure how much faster networks train than with the notebooks' steps alone
 	$(RUN) -m benchmarks.training
 
 notebooks: .venv/.kit  ## build the students' notebooks from notebooks/source

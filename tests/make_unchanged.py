@@ -1,4 +1,4 @@
-"""What must stay as it is while the kit is rebuilt inside, computed anew.
+"""What students see, which changes only on purpose: computed anew.
 
     python tests/make_unchanged.py [verdicts] [files] [demo]
 

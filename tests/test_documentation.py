@@ -174,6 +174,12 @@ def test_every_path_is_the_kits_or_is_made(page):
     assert not strange, f"{page} names {', '.join(strange)}, which the kit has not"
 
 
+def test_the_total_for_gradescope_is_the_rubrics():
+    written = [entry for part in rubric.PARTS.values() for entry in part.written]
+    total = sum(part.points for part in rubric.PARTS.values()) - sum(e.points for e in written)
+    assert f"Set the autograder's points to {total:g} there" in PAGES["README.md"]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page):
     links = re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", FENCED.sub("", PAGES[page]))
