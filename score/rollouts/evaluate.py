@@ -1,6 +1,6 @@
 """Roll out a policy from seeds, and compute its score, the score's interval and the points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,14 +8,13 @@ import numpy as np
 from pusht import render
 from pusht.checkpoint import Checkpoint
 from pusht.episodes import Episodes, receding_horizon, rollout
+from pusht.normalisation import Stats
 from pusht.progress import progress_bar
 from score import rubric
 from score.rollouts.policies import BatchedInference, Inference
 from score.verdict import AnswerError, Verdict
 
 _RESAMPLES = 10_000
-
-Stats = Mapping[str, Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ def score_policy(
 ) -> Score:
     """Roll a policy out from these seeds, with the rubric's horizons, and return its `Score`.
 
-    infer: see `policies`; use `guarded_inference` for a student's code. stats: minimum and maximum
-        of observations and actions.
+    infer: see `policies`; use `guarded_inference` for a student's code. stats: of the policy's
+        normalisation, by range or by moments.
     AnswerError when it returns anything other than actions.
     """
     batched = BatchedInference(policy, infer)

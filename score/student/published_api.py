@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from pusht.normalisation import Stats
 from score import rubric
-from score.rollouts.evaluate import Score, Stats
+from score.rollouts.evaluate import Score
 from score.rollouts.policies import Inference
 from score.student.rollouts import practice_score
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from pusht import video
-from pusht.dataset import normalize_data
 from pusht.episodes import reproducible
+from pusht.normalisation import Stats, normalize_data
 from score import rubric
 from score.graded import graded
 from score.protocol import converse
-from score.rollouts.evaluate import Score, Stats, film, judge_policy, no_rollouts, score_policy
+from score.rollouts.evaluate import Score, film, judge_policy, no_rollouts, score_policy
 from score.rollouts.policies import Inference, guarded_inference, load_policy
 from score.student.comparison import keep_score, practice_seeds
 from score.student.progress import keep_verdict

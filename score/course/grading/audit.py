@@ -24,10 +24,8 @@ from score.course.grading.results import RolloutResult
 from score.course.notebooks.solutions import answer_of, run_solution
 from score.rollouts.evaluate import Score, score_policy
 from score.rollouts.loss_curves import epoch_losses
-from score.rollouts.policies import guarded_inference, inference_of
+from score.rollouts.policies import Inference, guarded_inference, inference_of
 from score.verdict import AnswerError
-
-Infer = Callable[[torch.Tensor, int], torch.Tensor]
 
 # By method, of those whose network the notebook gives: how many episodes are rolled out again, and
 # for how many steps. Every submission pays for it, so the slow diffusion policy has fewer.
@@ -43,7 +41,9 @@ _BATCHES, _BATCH = 8, 256  # as in training: the CVAE's loss depends on the size
 _LARGEST_RATIO = 3.0
 
 
-def flags(policy: rubric.Policy, checkpoint: Checkpoint, score: Score, infer: Infer) -> list[str]:
+def flags(
+    policy: rubric.Policy, checkpoint: Checkpoint, score: Score, infer: Inference
+) -> list[str]:
     """Return what speaks against a policy's rollouts or its loss curve, a sentence each.
 
     infer: the student's own inference, as `score_policy` takes it; AnswerError where it fails. Part
@@ -94,7 +94,7 @@ def solution(part: str) -> dict[str, Any]:
 
 
 def _better_than_its_weights(
-    policy: rubric.Policy, checkpoint: Checkpoint, score: Score, own_infer: Infer
+    policy: rubric.Policy, checkpoint: Checkpoint, score: Score, own_infer: Inference
 ) -> Iterator[str]:
     """Compare the student's inference with the kit's own, over the first of the episodes."""
     count, steps = AGAIN[policy.method]
@@ -154,7 +154,7 @@ def _batch_loss(
 
 
 def _chunk_error(
-    checkpoint: Checkpoint, found: Demonstrations, policy: rubric.Policy, infer: Infer
+    checkpoint: Checkpoint, found: Demonstrations, policy: rubric.Policy, infer: Inference
 ) -> float:
     """Return the mean squared difference between a policy's chunks and the demonstrations'."""
     dataset = PushtChunkDataset(

@@ -86,12 +86,9 @@ class ManualGrade:
 ManualGrades = Mapping[tuple[str, str], ManualGrade]  # by part and cell's id
 
 
-Entry = rubric.Question | rubric.Policy | rubric.ManualQuestion
-
-
-def entries_by_cell(part: rubric.Part) -> dict[str, Entry]:
+def entries_by_cell(part: rubric.Part) -> dict[str, rubric.Graded]:
     """Return what earns points in a part by the id of its cell, in the rubric's order."""
-    return {f"part{part.number}-{entry.cell}": entry for entry in part.graded()}
+    return {part.cell_id(entry): entry for entry in part.graded()}
 
 
 def ungraded(student: str, part: str, missing: str, key: str = "") -> PartResult:
@@ -108,7 +105,7 @@ def film_name(policy: rubric.Policy) -> str:
     return f"{policy.name}_rollouts.mp4"
 
 
-def _title(entry: Entry) -> str:
+def _title(entry: rubric.Graded) -> str:
     """Return the name of a verdict on an entry of the rubric."""
     if isinstance(entry, rubric.Policy):
         return entry.rollouts_title
