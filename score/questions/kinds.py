@@ -32,9 +32,10 @@ class NumberQuestion(Question):
     rtol, atol, gradient_atol = 1e-5, 1e-8, 1e-5
     hint_rtols: tuple[float, ...] = (1e-5,)  # how near a mistake has to be, one after the other
 
-    # Each question's own. In the grader, and the first of them in the student's process too.
-    # arguments: (the answer's arguments by name, the leaves that gradients are taken by);
-    # expected: the right number of these arguments; mistakes: what known mistakes lead to.
+    # Each question defines these three. They run in the grader, and `arguments` also in the
+    # student's process. arguments: (the answer's arguments by name, the leaves that gradients are
+    # taken by); expected: the right number for these arguments; mistakes: the numbers that known
+    # mistakes give for them.
     arguments: Callable[[Arrays, torch.dtype], tuple[Arrays, list[Tensor]]]
     expected: Callable[..., Tensor]
     mistakes: Callable[..., Mistakes]

@@ -13,7 +13,8 @@ from score.questions.networks import NotCalled, Probe, linear_output, misfit, ra
 from score.verdict import call_answer
 
 _OUTPUTS = ("action", "mu", "logvar")
-# Bounds that an honest draw oversteps less than once in a million: standard deviations, quantiles.
+# Bounds that an honest draw oversteps less than once in a million: on its distance from the mean in
+# standard deviations, on its quantiles, on correlations.
 _FAR, _OFF, _CORRELATED = 7, 0.2, 0.15
 _LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 _QUANTILES = (-1.2816, -0.6745, 0, 0.6745, 1.2816)  # of N(0, 1)
@@ -115,7 +116,7 @@ class CVAEAgent(Question):
 
 
 def decoded_latent(decoder: Arrays, obs: Array, action: Array) -> tuple[Array, bool]:
-    """Return the z (B, latent) that comes nearest to decoding obs to action, whether it does."""
+    """Return the z (B, latent) that decodes obs to action most nearly, and whether it does."""
     weight = decoder["weight"][:, obs.shape[1] :].astype(float)
     zero = linear_output(decoder, obs, np.zeros((len(obs), weight.shape[1])))
     if not np.isfinite(action).all():

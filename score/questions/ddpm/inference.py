@@ -30,8 +30,8 @@ class DDPMInference(Question):
 
         def chunks_of(model: nn.Module, scheduler: nn.Module) -> Any:
             arrays = {"nobs": torch.tensor(inputs["nobs"]), "device": torch.device("cpu")}
-            stand_ins = {"ema_model": model, "ddpm_scheduler": scheduler}
-            return answer(**stand_ins, batch_size=batch, **arrays, **sizes)
+            called = {"ema_model": model, "ddpm_scheduler": scheduler}
+            return answer(**called, batch_size=batch, **arrays, **sizes)
 
         what = f"ddpm_inference with batch_size {batch}"
         calls = call_twice(what, chunks_of, inputs, sizes["num_diffusion_iters"])

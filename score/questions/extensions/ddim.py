@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
-from score.questions.ddpm.networks import seeded
+from score.questions.ddpm.networks import draw_seeds, seeded
 from score.questions.ddpm.schedule import cosine_schedule
 from score.questions.mistakes import Mistake, hint_of
 from score.verdict import call_answer
@@ -35,7 +35,7 @@ class DDIMStep(Question):
         return {
             "alpha_bar": np.cumprod(1 - betas).astype(np.float32),
             "jumps": jumps,
-            "seeds": [int(seed) for seed in rng.integers(2**31, size=2)],
+            "seeds": draw_seeds(rng),
             "a_k": [rng.normal(size=shape).astype(np.float32) for _ in jumps],
             "epsilon": [rng.normal(size=shape).astype(np.float32) for _ in jumps],
         }
