@@ -75,17 +75,20 @@ def _networks(model: nn.Module) -> list[nn.Module]:
 
 def _hook(network: nn.Module) -> list[RemovableHandle]:
     """Let a module in training compute in bfloat16 and return its outputs in float32."""
-    entered: list[torch.autocast] = []
+    entered: list[torch.autocast | None] = []  # of the calls under way, None where not in training
 
     def enter(network: nn.Module, inputs: Any) -> None:
-        if network.training and torch.is_grad_enabled():
-            entered.append(torch.autocast("cpu", dtype=torch.bfloat16))
-            entered[-1].__enter__()
+        trains = network.training and torch.is_grad_enabled()
+        context = torch.autocast("cpu", dtype=torch.bfloat16) if trains else None
+        if context:
+            context.__enter__()
+        entered.append(context)
 
     def leave(network: nn.Module, inputs: Any, outputs: Any) -> Any:
-        if not entered:
+        context = entered.pop()
+        if context is None:
             return outputs
-        entered.pop().__exit__(None, None, None)
+        context.__exit__(None, None, None)
         return _in_float32(outputs)
 
     return [

@@ -51,10 +51,8 @@ GRADING_CODE = (
     "score/course/notebooks/solutions.py",
     "notebooks/source/*.py",
 )
-_SHAPES = (
-    *("name", "max_steps", "rules", "obs_horizon", "pred_horizon", "action_horizon"),
-    "normalisation",
-)
+_HORIZONS = ("obs_horizon", "pred_horizon", "action_horizon")
+_SHAPES = ("name", "max_steps", "rules", *_HORIZONS, "normalisation")
 _WORDS = ("points", "title", "label")  # of the rubric's entries: no result depends on them
 # Kinds of the released notebook's cells that a result depends on. An empty answer in words is known
 # by the released text.
