@@ -32,7 +32,7 @@ format: .venv/.kit  ## format the code, and apply ruff's fixes
 	$(RUN) -m ruff format
 
 test: .venv/.kit  ## run the tests except the long ones
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -n 2 --dist worksteal
 
 test-all: .venv/.kit  ## run all tests
 	$(RUN) -m pytest -q -m ''
