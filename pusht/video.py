@@ -139,10 +139,13 @@ def _writer() -> Any:
                 *self._dict2Args(inputdict),
                 *("-i", "-"),
                 *self._dict2Args(outputdict),
-                self._filename,
+                f"file:{os.path.basename(self._filename)}",
             ]
+            # Every user of the machine can read a command line, so ffmpeg is started in the film's
+            # folder and its command line does not name that folder.
             self._proc = subprocess.Popen(
                 self._cmd,
+                cwd=os.path.dirname(self._filename) or None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

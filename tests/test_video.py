@@ -7,6 +7,7 @@ import sys
 
 import imageio_ffmpeg
 import numpy as np
+import psutil
 import pytest
 
 from pusht import show_video, write_video
@@ -122,3 +123,25 @@ def test_a_film_is_shown_embedded(tmp_path):
 def test_a_film_that_is_missing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no film .*nothing.mp4"):
         show_video(tmp_path / "nothing.mp4")
+
+
+def test_no_command_line_names_the_folder_of_a_film_while_it_is_written(tmp_path):
+    private = tmp_path / "private-folder"
+    private.mkdir()
+    seen = []
+
+    def watched():
+        for frame in frames(3):
+            yield frame
+            seen.append(psutil.Process().children(recursive=True))
+            for process in seen[-1]:
+                assert "private-folder" not in " ".join(process.cmdline())
+
+    write_video(private / "film.mp4", watched())
+    assert all(seen)  # ffmpeg was there to be looked at
+
+
+@pytest.mark.parametrize("name", ["-y.mp4", "pipe:1.mp4", "a film.mp4", "%03d.mp4"])
+def test_a_film_of_any_name_is_a_file_of_that_name(tmp_path, name):
+    assert probe(write_video(tmp_path / name, frames(2)))[0] == "h264"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
