@@ -88,7 +88,7 @@ def _add_course(actions: "Commands") -> None:
         help="address where students get the release bundle (course.toml keeps it)",
     )
     create.add_argument(
-        "--first-seed", type=int, help="first of the held-out seeds (default: random)"
+        "--first-seed", type=int, help="first of the held-out seeds (default: drawn)"
     )
     create.add_argument("--episodes", type=int, help="number of held-out episodes (default: 100)")
     release = _add(

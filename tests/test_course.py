@@ -338,16 +338,14 @@ def test_what_students_get_holds_the_demonstrations_and_no_solution(course):
         assert not re.search(rb"^\W*### BEGIN SOLUTION", content, re.MULTILINE), name
 
 
-def test_each_course_draws_held_out_seeds_of_its_own_unless_told(tmp_path, monkeypatch):
+def test_each_course_draws_a_secret_of_its_own_and_seeds_where_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(release, "release", lambda course: None)
     first, second = create(tmp_path / "a"), create(tmp_path / "b")
-    assert first.first_seed != second.first_seed
-    assert min(first.first_seed, second.first_seed) >= rubric.GRADED_FIRST_SEED
-    assert create(tmp_path / "c", first_seed=77_000, episodes=5) == open_course(tmp_path / "c")
-    assert (open_course(tmp_path / "c").first_seed, open_course(tmp_path / "c").episodes) == (
-        77_000,
-        5,
-    )
+    assert first.secret != second.secret and len(first.secret) == len(second.secret) == 32
+    assert first == open_course(first.folder) and first.first_seed is None
+    told = create(tmp_path / "c", first_seed=77_000, episodes=5)
+    assert told == open_course(tmp_path / "c") and (told.seed, told.episodes) == (77_000, 5)
+    assert told.secret not in ("", first.secret)
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):
@@ -359,7 +357,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize(
     "settings, sentence",
-    [(None, "is not a course"), ("bundle = 3 4", "cannot be read"), ("bundle = ''", "first_seed")],
+    [(None, "is not a course"), ("bundle = 3 4", "cannot be read"), ("bundle = ''", "secret")],
 )
 def test_a_folder_that_is_no_course_is_told_in_one_sentence(tmp_path, settings, sentence):
     if settings:

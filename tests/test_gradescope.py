@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -119,7 +120,11 @@ def test_the_zip_has_what_grading_needs_and_nothing_else(course, zipped):
             r"tests?/|reference/|\.safetensors|__pycache__|\.git|submitted|benchmarks|\.db", name
         )
     ]
-    assert "first_seed = 20000\nepisodes = 1\n" in settings
+    # Other episodes than the class's, and nothing from which these would follow.
+    values = tomllib.loads(settings)
+    assert {*values} == {"bundle", "secret", "episodes"} and values["episodes"] == 1
+    assert len(values["secret"]) == 32 and values["secret"] != course.secret
+    assert course.secret not in settings and "20000" not in settings
     assert zipped == course.folder / "gradescope.zip" and zipped.stat().st_size < 2**20
 
 

@@ -109,7 +109,7 @@ def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
 
 @pytest.fixture
 def course(tmp_path):
-    return Course(tmp_path, bundle="", first_seed=1, episodes=1)
+    return Course(tmp_path, bundle="", episodes=1, secret="", first_seed=1)
 
 
 def folder(course, student):

@@ -1,11 +1,22 @@
-"""A course: its folder and its settings."""
+"""A course: its folder, its settings, and what is drawn from its secret."""
 
+import contextlib
+import hmac
+import itertools
 import os
+import secrets
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
+from pusht.files import write_whole
+from score import rubric
+
 ASSIGNMENT = "pusht"
+_SECRET_BYTES = 16
+_SEEDS = 10**9  # Held-out ones; those of practice are below, those of demonstrations above.
 
 
 class CourseError(Exception):
@@ -14,12 +25,22 @@ class CourseError(Exception):
 
 @dataclass(frozen=True)
 class Course:
-    """A course folder and its settings."""
+    """A course folder and its settings.
+
+    secret: hexadecimal digits of 128 bits, "" in a course of an earlier version. first_seed: of
+    consecutive held-out seeds, in place of those that follow from the secret; None for these.
+    """
 
     folder: Path
     bundle: str
-    first_seed: int
     episodes: int
+    secret: str
+    first_seed: int | None = None
+
+    @property
+    def seed(self) -> int | str:
+        """What `RunSettings` draws from: the first seed where the course has one, or the secret."""
+        return self.secret if self.first_seed is None else self.first_seed
 
     @property
     def source(self) -> Path:
@@ -64,22 +85,100 @@ class Limits:
 class RunSettings:
     """How a course has notebooks graded: the held-out episodes, how many of each policy's are
     filmed, and the limits.
+
+    seed: a course's secret, in hexadecimal digits, or the first of consecutive seeds. at_once:
+    whether students read the verdicts while they can still hand in again.
     """
 
-    first_seed: int
+    seed: int | str
     episodes: int
     filmed: int = 10
     limits: Limits = field(default_factory=Limits)
+    at_once: bool = False
+
+    def episode_seeds(self) -> list[int]:
+        """Return the seeds of the held-out episodes.
+
+        From a secret each is drawn by a keyed hash (HMAC) of its number: who knows some of them
+        can compute neither the secret nor another one. With more episodes the first stay the same.
+        """
+        if isinstance(self.seed, int):
+            return list(range(self.seed, self.seed + self.episodes))
+        found: dict[int, None] = {}
+        for number in itertools.count():
+            if len(found) == self.episodes:
+                break
+            drawn = int.from_bytes(_keyed(self.seed, f"episode {number}"))
+            found[rubric.GRADED_FIRST_SEED + drawn % _SEEDS] = None
+        return list(found)
+
+    def generator(self, name: str) -> np.random.Generator:
+        """Return the generator of what is drawn under a name, such as a question's hidden inputs;
+        always the same.
+        """
+        if isinstance(self.seed, int):
+            return np.random.default_rng([self.seed, *name.encode()])
+        return np.random.default_rng(int.from_bytes(_keyed(self.seed, name)))
+
+
+def new_secret() -> str:
+    """Return a secret for a course: hexadecimal digits of 128 random bits."""
+    return secrets.token_hex(_SECRET_BYTES)
+
+
+def other_secret(secret: str, name: str) -> str:
+    """Return the secret that follows from another one under a name. The way back is closed."""
+    return _keyed(secret, name)[:_SECRET_BYTES].hex()
+
+
+def _keyed(secret: str, name: str) -> bytes:
+    return hmac.digest(bytes.fromhex(secret), name.encode(), "sha256")
+
+
+def with_secret(course: Course) -> Course:
+    """Return a course that has a secret: one of an earlier version gets it in its course.toml."""
+    if course.secret:
+        return course
+    settings, secret = course.folder / "course.toml", new_secret()
+    text = settings.read_text(encoding="utf-8")
+    note = "# Drawn for this course, and not for students to know."
+    write_whole(settings, f'{note}\nsecret = "{secret}"\n\n{text}')
+    return replace(course, secret=secret)
+
+
+def keep_private(folder: Path) -> None:
+    """Take from others than its owner the rights on a course's folder, and on whatever this process
+    writes from now on. A group that may write to the folder, as where graders share it, keeps its
+    rights.
+
+    Students' code may run as another user of the machine, and students may have accounts there.
+    """
+    mode = folder.stat().st_mode & 0o7777
+    rights = mode & ~(0o007 if mode & 0o020 else 0o077)
+    if rights != mode:
+        with contextlib.suppress(PermissionError):  # another grader's folder: its owner's to change
+            folder.chmod(rights)
+    os.umask(0o007 if mode & 0o020 else 0o077)
 
 
 def open_course(folder: str | os.PathLike[str]) -> Course:
-    """Return the `Course` in a folder; CourseError when there is none."""
+    """Return the `Course` in a folder, which is then private (see `keep_private`); CourseError when
+    there is none.
+    """
     folder = Path(folder).resolve()
     settings = folder / "course.toml"
     try:
         values = tomllib.loads(settings.read_text(encoding="utf-8"))
+        keep_private(folder)
+        secret, first = str(values.get("secret", "")), values.get("first_seed")
+        if len(bytes.fromhex(secret)) < _SECRET_BYTES and (secret or first is None):
+            raise ValueError(f"it needs a secret of {2 * _SECRET_BYTES} hexadecimal digits")
         return Course(
-            folder, str(values["bundle"]), int(values["first_seed"]), int(values["episodes"])
+            folder,
+            str(values["bundle"]),
+            int(values["episodes"]),
+            secret,
+            None if first is None else int(first),
         )
     except FileNotFoundError:
         raise CourseError(

@@ -230,7 +230,7 @@ class _Plan:
 
 def _plan(course: Course) -> _Plan:
     config = configuration.read(course.folder)
-    settings = RunSettings(course.first_seed, course.episodes, limits=configuration.limits(config))
+    settings = RunSettings(course.seed, course.episodes, limits=configuration.limits(config))
     try:
         released = {part: course.released(part).read_bytes() for part in rubric.PARTS}
     except FileNotFoundError as error:

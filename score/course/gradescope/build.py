@@ -12,7 +12,7 @@ from pusht import resources
 from pusht.files import write_whole, zip_bytes
 from score import rubric
 from score.course.gradescope.run import SETTINGS, SHARES
-from score.course.settings import ASSIGNMENT, Course, CourseError
+from score.course.settings import ASSIGNMENT, Course, CourseError, other_secret, with_secret
 
 # Minutes and megabytes are Gradescope's own defaults.
 EPISODES, MINUTES, MEGABYTES = 10, 10, 768
@@ -44,7 +44,7 @@ def build(
 
     The same course and kit give the same bytes.
 
-    episodes: held-out episodes of each policy, the first of the course's. minutes, megabytes: what
+    episodes: held-out episodes of each policy, others than the class's. minutes, megabytes: what
         the assignment's settings on Gradescope allow a submission.
     CourseError where the course has no release.
     """
@@ -73,10 +73,9 @@ def _kit() -> dict[str, bytes]:
 
 
 def _course(course: Course, episodes: int, limits: dict[str, int]) -> dict[str, bytes]:
-    settings = (
-        f"bundle = {json.dumps(course.bundle)}\nfirst_seed = {course.first_seed}\nepisodes ="
-        f" {episodes}\n"
-    )
+    # Students read there at once how their policies do: other episodes than the class's.
+    secret = other_secret(with_secret(course).secret, "gradescope")
+    settings = f'bundle = {json.dumps(course.bundle)}\nsecret = "{secret}"\nepisodes = {episodes}\n'
     files = {
         "course/course.toml": settings.encode(),
         "course/nbgrader_config.py": (course.folder / "nbgrader_config.py").read_bytes(),

@@ -181,7 +181,7 @@ def _run_settings(course: Course, seconds: int, megabytes: int) -> RunSettings:
     free = (megabytes << 20) - (own.rss - own.shared) - _GROWTH
     limits = configuration.limits(configuration.read(course.folder))
     limits = replace(limits, notebook_seconds=seconds, memory_bytes=free)
-    return RunSettings(course.first_seed, course.episodes, filmed=0, limits=limits)
+    return RunSettings(course.seed, course.episodes, filmed=0, limits=limits, at_once=True)
 
 
 # results.json.

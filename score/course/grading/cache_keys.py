@@ -87,7 +87,7 @@ def rollout_key(
         _code_of_kit(ROLLOUT_CODE),
         repr([getattr(policy, name) for name in _SHAPES]).encode(),
         repr((rubric.DIFFUSION_STEPS, rubric.FLOW_STEPS)).encode(),
-        f"{settings.first_seed} {settings.episodes}".encode(),
+        f"{settings.seed} {settings.episodes}".encode(),
         *_named(code),
     )
 

@@ -185,7 +185,7 @@ class QuestionServer:
             )
 
     def _question(self, name: str, connection: Connection) -> Verdict:
-        rng = np.random.default_rng([self._settings.first_seed, *name.encode()])
+        rng = self._settings.generator(name)
         calls_left = iter(range(_CALLS))
 
         def infer(inputs: Any) -> Any:
@@ -213,8 +213,7 @@ class QuestionServer:
         def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
             return _actions(connection, policy, nobs, batch_size)
 
-        first, filmed = self._settings.first_seed, self._settings.filmed
-        seeds = range(first, first + self._settings.episodes)
+        filmed, seeds = self._settings.filmed, self._settings.episode_seeds()
         with self._timed("rollouts"):
             score = score_policy(policy, infer, checkpoint.stats, seeds)
         film_file = film_name(policy) if filmed else ""

@@ -39,6 +39,8 @@ def configure(config: Config, path: str) -> None:
         "nbgrader.preprocessors.AssignLatePenalties",
         "nbgrader.preprocessors.CheckCellMetadata",
     ]
+    # Of graded submissions; by default all users may read them. A group may where it may write here.
+    config.Autograde.permissions = 440 if course.folder.stat().st_mode & 0o020 else 400
     # nbgrader calls alembic by its bare name. A Jupyter server loads this file at every request:
     # the path must not grow each time.
     scripts, search_path = str(Path(sys.executable).parent), os.environ.get("PATH", "")

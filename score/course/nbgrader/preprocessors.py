@@ -47,7 +47,7 @@ class Execute(stock.NbGraderPreprocessor):
     ) -> tuple[NotebookNode, dict[str, Any]]:
         course = open_course(self.config.CourseDirectory.root)
         part = rubric.PARTS[resources["nbgrader"]["notebook"]]
-        settings = RunSettings(course.first_seed, course.episodes, limits=self.limits)
+        settings = RunSettings(course.seed, course.episodes, limits=self.limits)
         execution = execute(nb, part, Path(resources["metadata"]["path"]), settings)
         for cell in nb.cells:
             name = check_id(cell)

@@ -2,7 +2,6 @@
 the kit.
 """
 
-import secrets
 import shutil
 from pathlib import Path
 
@@ -16,7 +15,14 @@ from score.course.notebooks.build import (
     write,
 )
 from score.course.notebooks.bundle import bundle_bytes
-from score.course.settings import ASSIGNMENT, Course, CourseError, open_course
+from score.course.settings import (
+    ASSIGNMENT,
+    Course,
+    CourseError,
+    keep_private,
+    new_secret,
+    open_course,
+)
 
 _SETTINGS = """\
 # Settings of the course. After a change: python -m score course release {folder}
@@ -27,9 +33,16 @@ _SETTINGS = """\
 # (https://raw.githubusercontent.com/OWNER/REPO/BRANCH/pusht-kit.zip).
 bundle = "{bundle}"
 
-# The held-out episodes of the grade: drawn for this course, and not for students to know.
-first_seed = {first_seed}
+# Drawn for this course, and not for students to know: the starts of the graded episodes and the
+# hidden inputs of the questions follow from it.
+secret = "{secret}"
+{first_seed}
+# How many held-out episodes each policy is graded by.
 episodes = {episodes}
+"""
+_FIRST_SEED = """
+# The graded episodes are those of the seeds from here on, whatever the secret.
+first_seed = {}
 """
 _CONFIG = """\
 # nbgrader reads this file when it runs in this folder. The course's settings are in course.toml.
@@ -49,20 +62,24 @@ def create(
     """Make a course in an empty or new folder and return it: its settings, nbgrader's
     configuration, the notebooks' sources, their release and the gradebook.
 
-    first_seed: of the held-out episodes; drawn for this course when None.
+    first_seed: of consecutive held-out seeds; when None they follow from the course's secret.
     """
     folder = Path(folder).resolve()
     if folder.exists() and any(folder.iterdir()):
         raise CourseError(f"{folder} is not empty: name a new folder for the course.")
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)  # a submission's kernel may run as another user of this machine
-    if first_seed is None:
-        first_seed = rubric.GRADED_FIRST_SEED + secrets.randbelow(10**9)
+    folder.chmod(0o700)
+    keep_private(folder)
+    first = "" if first_seed is None else _FIRST_SEED.format(first_seed)
     (folder / "nbgrader_config.py").write_text(_CONFIG, encoding="utf-8")
     (folder / "submitted").mkdir()
     (folder / "course.toml").write_text(
         _SETTINGS.format(
-            folder=folder.name, bundle=bundle, first_seed=first_seed, episodes=episodes
+            folder=folder.name,
+            bundle=bundle,
+            secret=new_secret(),
+            first_seed=first,
+            episodes=episodes,
         ),
         encoding="utf-8",
     )
