@@ -45,6 +45,8 @@ GRADING_CODE = (
     "score/course/grading/audit.py",
     "score/course/grading/execution.py",
     "score/course/grading/notebook.py",
+    "score/course/grading/outputs.py",
+    "score/plain.py",
     "score/course/grading/sanitise.py",
     "score/course/sandbox/*.py",
     "score/course/notebooks/build.py",

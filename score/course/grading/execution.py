@@ -17,17 +17,18 @@ from pusht.checkpoint import MAX_BYTES
 from score import rubric
 from score.cells import read_marker
 from score.course.grading import audit
+from score.course.grading.outputs import clean_outputs
 from score.course.grading.question_server import LedgerEntry, QuestionServer, checks
 from score.course.grading.results import RolloutResult
 from score.course.grading.sanitise import check_id
 from score.course.sandbox import levels
 from score.course.sandbox.kernel import SandboxedKernel, folder_for_sockets
 from score.course.settings import RunSettings
+from score.protocol import one_line
 from score.submission.formats import graded_files, needs_sandbox
 from score.verdict import MIME, Verdict
 
 NOT_REACHED = "The notebook was stopped before this check"  # begins the sentence of a verdict
-_OUTPUT_LINES, _TRACEBACK_LINES = 1000, 100  # of a cell in the graded notebook
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def execute(
                     kernel.run(cell, index)
         levels.end_what_was_left(level)
     cells, flags = _put_verdicts(notebook, part, server.ledger, kernel.stopped)
-    _tidy_outputs(notebook)
+    clean_outputs(notebook)
     seconds = time.monotonic() - started - sum(server.seconds.values())
     return Execution(
         cells,
@@ -151,8 +152,8 @@ def _why_not_judged(cell: NotebookNode, stopped: str) -> str:
     for output in cell.outputs:
         if output.output_type == "error":
             return (
-                f"The check stopped with {output.ename}: {output.evalue}. An earlier cell failed or"
-                " is missing."
+                f"The check stopped with {one_line(output.ename)}: {one_line(output.evalue)}. An"
+                " earlier cell failed or is missing."
             )
     return "The check did not call the grader."
 
@@ -168,26 +169,3 @@ def _claims(cell: NotebookNode) -> Iterator[float]:
             claimed = data.get("text/plain")
         with contextlib.suppress(TypeError, ValueError):
             yield float(claimed)  # a student's notebook may claim anything
-
-
-def _tidy_outputs(notebook: NotebookNode) -> None:
-    """Leave out what cells wrote to stderr, and shorten long outputs and tracebacks."""
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        kept, lines_left = [], _OUTPUT_LINES
-        for output in cell.outputs:
-            if output.output_type == "error" and len(output.traceback) > _TRACEBACK_LINES:
-                half = _TRACEBACK_LINES // 2
-                cut = ["... Traceback truncated ..."]
-                output.traceback = output.traceback[:half] + cut + output.traceback[1 - half :]
-            if output.output_type == "stream":
-                lines = output.text.split("\n")
-                if output.name == "stderr" or not lines_left:
-                    continue
-                if len(lines) > lines_left:
-                    lines = [*lines[: lines_left - 1], "... Output truncated ..."]
-                lines_left -= len(lines)
-                output.text = "\n".join(lines)
-            kept.append(output)
-        cell.outputs = kept

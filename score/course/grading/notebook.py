@@ -14,6 +14,7 @@ import nbformat
 from score import rubric
 from score.course.grading.cache_keys import kit_version
 from score.course.grading.execution import Execution, execute
+from score.course.grading.outputs import clean_sources
 from score.course.grading.results import PartResult, RolloutResult, ungraded
 from score.course.grading.sanitise import empty_answers, grade_id, read_notebook, sanitise
 from score.course.settings import CourseError, RunSettings
@@ -73,6 +74,7 @@ def grade_part(task: Task) -> Graded:
         for file_name, content in task.submission.items():
             (folder / file_name).write_bytes(content)
         execution = execute(notebook, part, folder, task.settings, task.known)
+        clean_sources(notebook, released)
         films = {record.film for record in execution.rollouts.values()}
         files = {film: (folder / film).read_bytes() for film in films if (folder / film).is_file()}
     files[name] = nbformat.writes(notebook).encode()

@@ -38,8 +38,9 @@ def configure(config: Config, path: str) -> None:
         "score.course.nbgrader.preprocessors.SaveAutoGrades",
         "nbgrader.preprocessors.AssignLatePenalties",
         "nbgrader.preprocessors.CheckCellMetadata",
+        "score.course.nbgrader.preprocessors.Clean",
     ]
-    # Of graded submissions; by default all users may read them. A group may where it may write here.
+    # Of graded submissions, which by default all users may read.
     config.Autograde.permissions = 440 if course.folder.stat().st_mode & 0o020 else 400
     # nbgrader calls alembic by its bare name. A Jupyter server loads this file at every request:
     # the path must not grow each time.

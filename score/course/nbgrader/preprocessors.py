@@ -3,6 +3,7 @@ run a notebook by the course's own core, and what they write into the gradebook 
 verdicts.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from traitlets import Integer
 
 from score import rubric
 from score.course.grading.execution import Execution, execute, show_verdict
+from score.course.grading.outputs import clean_sources
 from score.course.grading.question_server import checks
-from score.course.grading.sanitise import check_id
+from score.course.grading.results import film_name
+from score.course.grading.sanitise import check_id, read_notebook
 from score.course.nbgrader.gradebook import set_score
-from score.course.settings import Limits, RunSettings, open_course
+from score.course.settings import Course, Limits, RunSettings, open_course
+from score.submission.files import TAKEN
+from score.submission.formats import graded_files
 
 _NOT_EXECUTED = "This notebook was not run by the course's own configuration."
 
@@ -57,6 +62,7 @@ class Execute(stock.NbGraderPreprocessor):
                 points = {"text/plain": repr(execution.cells[name].points)}
                 cell.outputs.append(nbformat.v4.new_output("execute_result", points))
         resources["pusht"] = execution
+        _remove_other_files(Path(resources["metadata"]["path"]), course)
         return nb, resources
 
 
@@ -87,3 +93,30 @@ class SaveAutoGrades(stock.SaveAutoGrades):
         set_score(grade, verdict)
         self.gradebook.db.commit()
         return cell, resources
+
+
+class Clean(stock.NbGraderPreprocessor):
+    """Makes what students wrote in a notebook safe to show on nbgrader's page. It comes last: other
+    steps compare what a student wrote with what was released.
+    """
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        course = open_course(self.config.CourseDirectory.root)
+        released = course.released(resources["nbgrader"]["notebook"]).read_bytes()
+        clean_sources(nb, read_notebook(released))
+        return nb, resources
+
+
+def _remove_other_files(folder: Path, course: Course) -> None:
+    """Remove from a submission's copy in autograded/ what belongs to no part: nbgrader's page would
+    serve it, and a page among it would run in the instructor's session.
+    """
+    parts = rubric.PARTS.values()
+    known = {"timestamp.txt", *TAKEN, *(path.name for path in course.source.iterdir())}
+    known |= {name for part in parts for name in graded_files(part)}
+    known |= {film_name(policy) for part in parts for policy in part.policies}
+    for path in folder.iterdir():
+        if path.name not in known:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
