@@ -453,12 +453,14 @@ figures.player(result.episodes)
 # %% [markdown]
 # The grade is based on many more episodes, from starts that nobody has seen before. An untrained
 # network earns 0. A correct solution earns full points, at a score below the published threshold;
-# the line under the cell gives that score. The next cell runs thirty practice episodes by the same
-# rules, with the weights that training saved in `part1_mlp.safetensors`.
+# the line under the cell gives that score. These points measure what your network has learned: the
+# kit itself acts with the weights that training saved in `part1_mlp.safetensors`, and calls none of
+# your functions, which Q1.1 to Q1.3 have checked. The next cell runs thirty practice episodes in
+# this way. If it scores much higher than the cell above, look at your `mlp_inference`.
 
 # %%
 # [part1/rollouts] test
-score.grade_rollouts("part1_mlp", mlp_inference, mlp_agent).points
+score.grade_rollouts("part1_mlp").points
 
 # %% [markdown]
 # **To think about.** From most starts there are two good ways around the T. What does a network

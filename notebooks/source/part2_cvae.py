@@ -357,7 +357,7 @@ score.check("Q2.4", cvae_inference).points
 # ## 7 · How well the policy pushes
 #
 # The published threshold is 0.70 over ten episodes. The `test` cell at the end of this section runs
-# thirty episodes by the rules of the grade, as in Part I, with the weights in
+# thirty episodes by the rules of the grade: as in Part I, the kit itself acts, with the weights in
 # `part2_cvae.safetensors`.
 
 # %%
@@ -386,7 +386,7 @@ figures.player(result.episodes)
 
 # %%
 # [part2/rollouts] test
-score.grade_rollouts("part2_cvae", cvae_inference, cvae_agent).points
+score.grade_rollouts("part2_cvae").points
 
 # %% [markdown]
 # ## 8 · Handing in

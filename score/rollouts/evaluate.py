@@ -1,9 +1,10 @@
 """Roll out a policy from seeds, and compute its score, the score's interval and the points."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from pusht import render
 from pusht.checkpoint import Checkpoint
@@ -13,6 +14,8 @@ from pusht.progress import progress_bar
 from score import rubric
 from score.rollouts.policies import BatchedInference, Inference
 from score.verdict import AnswerError, Verdict
+
+Chunks = Callable[[torch.Tensor], torch.Tensor]
 
 _RESAMPLES = 10_000
 
@@ -50,12 +53,17 @@ def bootstrap_interval(
 
 
 def score_policy(
-    policy: rubric.Policy, infer: Inference, stats: Stats, seeds: Sequence[int]
+    policy: rubric.Policy,
+    infer: Inference,
+    stats: Stats,
+    seeds: Sequence[int],
+    around: Callable[[Chunks], Chunks] | None = None,
 ) -> Score:
     """Roll a policy out from these seeds, with the rubric's horizons, and return its `Score`.
 
     infer: see `policies`; use `guarded_inference` for a student's code. stats: of the policy's
-        normalisation, by range or by moments.
+        normalisation, by range or by moments. around: returns what is called in place of the
+        function from nobs (B, obs_horizon, 5) to naction (B, pred_horizon, 2).
     AnswerError when it returns anything other than actions.
     """
     batched = BatchedInference(policy, infer)
@@ -65,7 +73,10 @@ def score_policy(
             bar.update(ended - bar.n)
 
         act = receding_horizon(
-            batched, stats, obs_horizon=policy.obs_horizon, action_horizon=policy.action_horizon
+            around(batched) if around else batched,
+            stats,
+            obs_horizon=policy.obs_horizon,
+            action_horizon=policy.action_horizon,
         )
         episodes = rollout(
             act,

@@ -12,6 +12,7 @@ import torch
 
 from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from score import rubric
+from score.rollouts import given
 from score.verdict import AnswerError, call_answer
 
 Inference = Callable[[torch.Tensor, int], torch.Tensor]
@@ -25,15 +26,33 @@ def inference_of(policy: rubric.Policy, answer: Sequence[Any]) -> tuple[Any, Inf
     """Return the network of a policy, and the `Inference` that calls it.
 
     answer: the notebook's objects: a policy object with sample_actions; or an inference function
-        and its network; or these two and a noise scheduler. They are not checked here.
+        and its network; none where the notebook gives the network and the kit itself acts (see
+        `given`). They are not checked here.
     ValueError for any other number of objects.
     """
-    if not 1 <= len(answer) <= 3:
+    if not answer and policy.method in given.NETWORKS:
+        return _given(policy)
+    if not 1 <= len(answer) <= 2:
         raise ValueError(
-            f"{policy.name} is called with {len(answer)} arguments: a policy object, an inference"
-            " function and its network, or these two and a noise scheduler are needed."
+            f"{policy.name} is called with {len(answer)} arguments: a policy object, or an"
+            " inference function and its network, is needed."
         )
-    return (_chunk_policy, _network, _diffusion)[len(answer) - 1](policy, *answer)
+    return (_chunk_policy, _network)[len(answer) - 1](policy, *answer)
+
+
+def _given(policy: rubric.Policy) -> tuple[Any, Inference]:
+    model, act = given.network_of(policy)
+
+    def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
+        naction = act(nobs)
+        if not torch.isfinite(naction).all():
+            raise AnswerError(
+                f"The network of {policy.name}{SUFFIX} predicts numbers that are not finite: the"
+                " training diverged."
+            )
+        return naction
+
+    return model, infer
 
 
 def _network(policy: rubric.Policy, function: Any, model: Any) -> tuple[Any, Inference]:
@@ -44,24 +63,6 @@ def _network(policy: rubric.Policy, function: Any, model: Any) -> tuple[Any, Inf
             nobs=nobs.to(_device(model)),
             pred_horizon=policy.pred_horizon,
             action_dim=2,
-        )
-
-    return model, infer
-
-
-def _diffusion(
-    policy: rubric.Policy, function: Any, model: Any, scheduler: Any
-) -> tuple[Any, Inference]:
-    def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
-        return function(
-            ema_model=model,
-            ddpm_scheduler=scheduler,
-            batch_size=batch_size,
-            nobs=nobs.to(_device(model)),
-            num_diffusion_iters=rubric.DIFFUSION_STEPS,
-            pred_horizon=policy.pred_horizon,
-            action_dim=2,
-            device=_device(model),
         )
 
     return model, infer
@@ -156,10 +157,10 @@ def load_submission_checkpoint(policy: rubric.Policy, folder: str | os.PathLike[
 def load_policy(
     policy: rubric.Policy, answer: Sequence[Any], folder: str | os.PathLike[str]
 ) -> tuple[Checkpoint, Inference]:
-    """Return the submitted checkpoint in `folder` and the inference of the notebook's network.
+    """Return the submitted checkpoint in `folder` and the inference of its network.
 
-    The checkpoint's weights are loaded into the network. answer: see `inference_of`. AnswerError
-    when the checkpoint cannot be used or belongs to another network.
+    The checkpoint's weights are loaded into the network, which then acts in eval mode. answer: see
+    `inference_of`. AnswerError when the checkpoint cannot be used or belongs to another network.
     """
     checkpoint = load_submission_checkpoint(policy, folder)
     model, infer = inference_of(policy, answer)
@@ -172,4 +173,5 @@ def load_policy(
         checkpoint.restore(model)
     except CheckpointError as error:
         raise AnswerError(str(error)) from None
+    call_answer(policy.function, model.eval)  # as `evaluate_policy` calls it
     return checkpoint, infer

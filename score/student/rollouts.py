@@ -14,6 +14,7 @@ from score import rubric
 from score.graded import graded
 from score.protocol import converse
 from score.rollouts.evaluate import Score, film, judge_policy, no_rollouts, score_policy
+from score.rollouts.given import NETWORKS
 from score.rollouts.policies import Inference, guarded_inference, load_policy
 from score.student.comparison import keep_score, practice_seeds
 from score.student.progress import keep_verdict
@@ -23,14 +24,18 @@ from score.verdict import AnswerError, Verdict
 def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = ".") -> Verdict:
     """Judge a policy, such as "part1_mlp", by its rollouts; show, save and return the `Verdict`.
 
-    answer: the inference function and the network (Parts I and II), these and the noise scheduler
-        (Part III), or the policy object (Part IV).
+    answer: what acts: a policy object (Part IV), or an inference function and its network. In
+        Parts I to III the kit itself acts with the notebook's network, and nothing is needed.
     folder: folder of the checkpoint, whose weights are loaded into the network.
 
     In practice, the practice episodes are rolled out here. When graded, the grader rolls out other
-    episodes, and this process only returns actions.
+    episodes, and this process only returns actions, in Parts I to III not even these.
     """
     policy = rubric.POLICIES[name]
+    given = policy.method in NETWORKS
+    if graded() and given:
+        sentence = "The grader rolls the submitted weights out, outside this notebook."
+        return Verdict(policy.rollouts_title, 0.0, float(policy.points), sentence).show()
     if graded():
         with reproducible(0):
             return converse(
@@ -40,7 +45,7 @@ def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = "."
                 policy.points,
             )
     try:
-        checkpoint, infer = load_policy(policy, answer, folder)
+        checkpoint, infer = load_policy(policy, () if given else answer, folder)
         guarded = guarded_inference(policy, infer)
         seeds = practice_seeds(rubric.PRACTICE_SEEDS)
         verdict, score = judge_policy(policy, checkpoint, guarded, seeds)

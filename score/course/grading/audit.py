@@ -1,76 +1,80 @@
-"""Audits a hand-in file for the instructor: what its weights do when the kit's own code uses them.
-A flag never changes a grade.
+"""What the instructor should look at in a policy: a loss curve that its weights do not bear out,
+and answers that do not look like a trained network's. A flag never changes a grade.
 """
 
 import contextlib
 import functools
 import io
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from pusht import PushTStateDataset, demos
-from pusht.checkpoint import Checkpoint, CheckpointError
-from pusht.chunks import PushtChunkDataset
+from pusht.checkpoint import Checkpoint
 from pusht.demos import Demonstrations
 from pusht.episodes import reproducible
-from pusht.normalisation import Normalizer
 from score import rubric
+from score.course.grading.company import Asked, Record
 from score.course.grading.results import RolloutResult
-from score.course.notebooks.solutions import answer_of, run_solution
-from score.rollouts.evaluate import Score, score_policy
+from score.course.notebooks.solutions import run_solution
+from score.rollouts.evaluate import Score
 from score.rollouts.loss_curves import epoch_losses
-from score.rollouts.policies import Inference, guarded_inference, inference_of
-from score.verdict import AnswerError
+from score.rollouts.policies import inference_of
 
-# By method, of those whose network the notebook gives: how many episodes are rolled out again, and
-# for how many steps. Every submission pays for it, so the slow diffusion policy has fewer.
-AGAIN = {"mlp": (50, 500), "cvae": (50, 500), "ddpm": (10, 100)}
-# Between the scores of a right inference and the kit's there was 0.00 (MLP) to 0.06 (CVAE, other
-# random numbers).
-_LARGEST_GAP = 0.15
 # By method, the answer that computes the loss of a batch.
 _LOSSES = {"mlp": "bc_loss", "cvae": "cvae_loss", "ddpm": "ddpm_loss"}
 _BATCHES, _BATCH = 8, 256  # as in training: the CVAE's loss depends on the size of its batches
 # The loss over part of the windows, with averaged weights, is between half and twice that of the
 # last epoch.
 _LARGEST_RATIO = 3.0
+# Answers of the MSE policy to one observation differ by rounding only.
+_ALIKE = 1.0  # px
+_LARGEST_UNLIKE = 0.02  # share of the answers
+# Of answers that are drawn from one distribution, the share of their distances that the company
+# explains is 0 on average; over some 200 honest rollouts the largest was 0.05.
+_LARGEST_SHARE = 0.15
+_FEWEST = 24  # answers on either side, for a share
+# Trained on the demonstrations, a policy is off by a third to two thirds of what staying in place
+# is; twenty-four random pushes, tried out, by one and a half. With other demonstrations than its
+# own a policy is further off.
+_LARGEST_ERROR, _LARGEST_ERROR_ELSEWHERE = 1.0, 1.25
+_FEWEST_DEMONSTRATED = 100
+# The reference policy, asked for one row at a time, takes a hundred times as long as in batches,
+# and a larger network longer: five times that for each network of its size in the hand-in file.
+_LARGEST_TIME, _REFERENCE_WEIGHTS, _LARGEST_NETWORK = 5, 141_328, 25
+_SLACK = 1.0  # seconds, for what is done once
 
 
-def flags(
-    policy: rubric.Policy, checkpoint: Checkpoint, score: Score, infer: Inference
-) -> list[str]:
-    """Return what speaks against a policy's rollouts or its loss curve, a sentence each.
-
-    infer: the student's own inference, as `score_policy` takes it; AnswerError where it fails. Part
-    IV's architecture is free: only the MSE policy's loss can be computed, from the chunks that it
-    predicts, and whether its weights are what acts cannot be seen. There are no flags on policies
-    that the tables above do not have.
+def flags_on_weights(policy: rubric.Policy, checkpoint: Checkpoint) -> list[str]:
+    """Return what speaks against a loss curve where the notebook gives the network, a sentence
+    each; nothing where the demonstrations are not on this machine. CheckpointError where the
+    weights do not fit.
     """
-    if policy.method == "mse" and not score.one_by_one:
-        return list(
-            _unlikely_loss(
-                policy, checkpoint, lambda found: _chunk_error(checkpoint, found, policy, infer)
-            )
-        )
-    if policy.method not in AGAIN:
+    found = _own_demonstrations(checkpoint)
+    if found is None or policy.method not in _LOSSES:
         return []
-    names = solution(rubric.part_of(policy).name)
-    model, own_infer = inference_of(policy, answer_of(names, policy))
-    try:
-        checkpoint.restore(model)
-    except CheckpointError:
-        other = "the weights are not of the notebook's network"
-        return [f"{policy.title}: {other}, so the kit's own inference cannot be tried on them."]
-    found = [*_better_than_its_weights(policy, checkpoint, score, own_infer)]
-    if policy.method in _LOSSES:
-        found += _unlikely_loss(
-            policy, checkpoint, lambda data: _batch_loss(data, policy, names, model)
-        )
+    model, _ = inference_of(policy, ())
+    checkpoint.restore(model)
+    loss = _batch_loss(found, policy, solution(rubric.part_of(policy).name), model)
+    return list(_unlikely_loss(policy, checkpoint, loss))
+
+
+def flags_on_answers(
+    policy: rubric.Policy, checkpoint: Checkpoint, score: Score, record: Record
+) -> list[str]:
+    """Return what speaks against a policy whose answers a student's code computes, a sentence each.
+
+    record: of the company that it was asked in.
+    """
+    found = [*_other_answers(policy, record), *_slow(policy, checkpoint, record)]
+    if policy.method in ("mse", "flow"):  # the thresholds are those of chunks
+        found += _unlike_demonstrations(policy, score, record, checkpoint)
+    enough = len(record.nerrors) >= _FEWEST_DEMONSTRATED
+    if policy.method == "mse" and record.of_own and checkpoint.losses and enough:
+        found += _unlikely_loss(policy, checkpoint, float(np.mean(record.nerrors)))
     return found
 
 
@@ -93,38 +97,14 @@ def solution(part: str) -> dict[str, Any]:
         return run_solution(rubric.PARTS[part], folder, train=False)
 
 
-def _better_than_its_weights(
-    policy: rubric.Policy, checkpoint: Checkpoint, score: Score, own_infer: Inference
-) -> Iterator[str]:
-    """Compare the student's inference with the kit's own, over the first of the episodes."""
-    count, steps = AGAIN[policy.method]
-    episodes = score.episodes.first(count)
-    own = score_policy(
-        replace(policy, max_steps=steps),
-        guarded_inference(policy, own_infer),
-        checkpoint.stats,
-        episodes.seeds,
-    )
-    theirs = float(np.mean([rewards[:steps].max() for rewards in episodes.rewards]))
-    if theirs - own.mean > _LARGEST_GAP:
-        yield (
-            f"{policy.title}: in {steps} steps of {len(episodes.seeds)} episodes the student's"
-            f" inference scores {theirs:.2f}, the kit's own with the same weights {own.mean:.2f}:"
-            " something else than the network may be acting."
-        )
-
-
-def _unlikely_loss(
-    policy: rubric.Policy, checkpoint: Checkpoint, loss_on: Callable[[Demonstrations], float]
-) -> Iterator[str]:
-    """Compare the end of the loss curve with the weights' loss on the demonstrations, where these
-    are on this machine.
-    """
+def _own_demonstrations(checkpoint: Checkpoint) -> Demonstrations | None:
     known = demos.name_of(checkpoint.demonstrations)
-    found = demos.at_hand(known) if known and checkpoint.losses else None
-    if found is None:
-        return
-    loss, claimed = loss_on(found), epoch_losses(checkpoint)[-1]
+    return demos.at_hand(known) if known and checkpoint.losses else None
+
+
+def _unlikely_loss(policy: rubric.Policy, checkpoint: Checkpoint, loss: float) -> Iterator[str]:
+    """Compare the end of the loss curve with the loss on the demonstrations."""
+    known, claimed = demos.name_of(checkpoint.demonstrations), epoch_losses(checkpoint)[-1]
     low, high = claimed / _LARGEST_RATIO, claimed * _LARGEST_RATIO
     if not any(low < loss * scale < high for scale in policy.loss_scales):
         yield (
@@ -145,37 +125,105 @@ def _batch_loss(
     )
     first = (model, names["noise_scheduler"]) if policy.method == "ddpm" else (model,)
     loss_of = names[_LOSSES[policy.method]]
+    picked = np.random.default_rng(0).choice(len(dataset), _BATCHES * _BATCH, replace=False)
     with torch.no_grad(), reproducible(0):
         losses = [
             loss_of(*first, dataset.obs[batch], dataset.action[batch]).item()
-            for batch in _batches(len(dataset))
+            for batch in picked.reshape(_BATCHES, _BATCH)
         ]
     return float(np.mean(losses))
 
 
-def _chunk_error(
-    checkpoint: Checkpoint, found: Demonstrations, policy: rubric.Policy, infer: Inference
-) -> float:
-    """Return the mean squared difference between a policy's chunks and the demonstrations'."""
-    dataset = PushtChunkDataset(
-        found.states,
-        found.actions,
-        found.episode_ends,
-        policy.pred_horizon,
-        Normalizer(checkpoint.stats),
-    )
-    errors = []
-    for batch in _batches(len(dataset)):
-        chunks = infer(dataset.states[batch][:, None], _BATCH)
-        if chunks.shape != dataset.chunks[batch].shape:
-            raise AnswerError(
-                f"{policy.function} returned shape {tuple(chunks.shape)} for {_BATCH} observations."
+def _other_answers(policy: rubric.Policy, record: Record) -> Iterator[str]:
+    """Compare answers to the same observations in other company."""
+    something = "something else than the network may be acting"
+    if policy.method == "mse":
+        gaps = [
+            np.abs(np.array(one.actions[1:]) - one.actions[0]).max(axis=(1, 2))
+            for one in record.asked
+            if one.actions[1:]
+        ]
+        unlike = np.concatenate(gaps) if gaps else np.zeros(1)
+        if (unlike > _ALIKE).mean() > _LARGEST_UNLIKE:
+            yield (
+                f"{policy.title}: asked again in other company, {(unlike > _ALIKE).sum()} of"
+                f" {len(unlike)} answers were not those given before (by up to"
+                f" {unlike.max():.0f} px): {something}."
             )
-        errors.append((chunks - dataset.chunks[batch]).square().mean().item())
-    return float(np.mean(errors))
+        return
+    for by, share in company_shares(record.asked).items():
+        if share > _LARGEST_SHARE:
+            yield (
+                f"{policy.title}: {share:.0%} of the distances between answers to the same"
+                f" observation go with {by} (of a network none do, ± 5 %): {something}."
+            )
 
 
-def _batches(count: int) -> np.ndarray:
-    """Return the indices of some of `count` windows, a row a batch; always the same."""
-    picked = np.random.default_rng(0).choice(count, _BATCHES * _BATCH, replace=False)
-    return picked.reshape(_BATCHES, _BATCH)
+def company_shares(asked: list[Asked]) -> dict[str, float]:
+    """Return, by what the company of an observation was, which share of the distances between the
+    answers to it goes with that: 0 on average where they are drawn from one distribution.
+    """
+    several = [one for one in asked if len(one.actions) > 2]
+    sizes = np.concatenate([one.sizes for one in several]) if several else np.zeros(0)
+    calls = np.concatenate([one.calls for one in several]) if several else np.zeros(0)
+    rows = np.concatenate([one.rows for one in several]) if several else np.zeros(0)
+    splits = {
+        "whether it was asked before": [np.arange(len(one.actions)) > 0 for one in several],
+        "the number of rows": [np.array(one.sizes) > np.median(sizes) for one in several],
+        "the number of calls": [np.array(one.calls) > np.median(calls) for one in several],
+    }
+    for row in np.quantile(rows, [0.25, 0.5, 0.75]) if several else ():
+        splits[f"a row above {row:.0f}"] = [np.array(one.rows) > row for one in several]
+    return {by: _share(several, groups) for by, groups in splits.items()}
+
+
+def _share(asked: list[Asked], groups: list[np.ndarray]) -> float:
+    """Return how much larger distances between two groups of answers are than those within them,
+    as a share (an energy distance, Székely and Rizzo, 2013); 0 where there are too few.
+    """
+    between, within, count = 0.0, 0.0, 0
+    for one, group in zip(asked, groups, strict=True):
+        flat = np.array(one.actions).reshape(len(group), -1)
+        apart = np.linalg.norm(flat[:, None] - flat[None], axis=2)
+        parts = [apart[np.ix_(side, side)] for side in (group, ~group) if side.sum() > 1]
+        if not parts or group.all() or not group.any():
+            continue
+        inner = [part[np.triu_indices(len(part), 1)].mean() for part in parts]
+        between += apart[np.ix_(group, ~group)].mean()
+        within += float(np.mean(inner))
+        count += min(group.sum(), (~group).sum())
+    # A thousandth of a pixel is rounding.
+    return (between - within) / between if count >= _FEWEST and between > 1e-3 * count else 0.0
+
+
+def _unlike_demonstrations(
+    policy: rubric.Policy, score: Score, record: Record, checkpoint: Checkpoint
+) -> Iterator[str]:
+    """Compare answers to demonstrated observations with the demonstrated actions, where the score
+    is that of a policy that has learned something.
+    """
+    middle = (policy.baseline + policy.target(checkpoint.demonstrations)) / 2
+    if len(record.errors) < _FEWEST_DEMONSTRATED or score.mean < middle:
+        return
+    error, stay = (float(np.sqrt(np.mean(squares))) for squares in (record.errors, record.stays))
+    if error > stay * (_LARGEST_ERROR if record.of_own else _LARGEST_ERROR_ELSEWHERE):
+        yield (
+            f"{policy.title}: it scores {score.mean:.2f}, but on {len(record.errors)} chunks of"
+            f" {'its' if record.of_own else 'the shipped'} demonstrations its actions are off by"
+            f" {error:.0f} px, where staying in place is off by {stay:.0f}: something else than"
+            " what was learned from them may be acting."
+        )
+
+
+def _slow(policy: rubric.Policy, checkpoint: Checkpoint, record: Record) -> Iterator[str]:
+    """Compare the processor's time with the reference policy's on this machine."""
+    weights = sum(weight.numel() for weight in checkpoint.weights.values())
+    networks = 1 + min(weights / _REFERENCE_WEIGHTS, _LARGEST_NETWORK)
+    most = _SLACK + _LARGEST_TIME * networks * record.reference
+    if record.rows and record.used > most:
+        yield (
+            f"{policy.title}: it took {record.used:.0f} s of the processor for {record.rows}"
+            f" observations, where {most:.0f} s are plenty for {weights:,} weights (the reference"
+            f" policy takes {record.reference:.1f} s, one observation at a time): it may compute"
+            " something else than a network."
+        )

@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from score.course.grading.results import RolloutResult
 from score.course.grading.sanitise import check_id
 from score.course.sandbox import levels
 from score.course.sandbox.kernel import SandboxedKernel, folder_for_sockets
-from score.course.settings import RunSettings
+from score.course.settings import Limits, RunSettings
 from score.protocol import one_line
 from score.submission.formats import graded_files, needs_sandbox
 from score.verdict import MIME, Verdict
@@ -66,7 +66,9 @@ def execute(
     with tempfile.TemporaryDirectory(prefix="pusht-", dir=folder_for_sockets()) as folder_name:
         private = levels.prepare(folder_name, level, _files(folder, part, level))
         server = QuestionServer(private / "s" / "grader", part, folder, settings, known or {})
-        kernel = SandboxedKernel(notebook, private, level, settings.limits)
+        server.judge_given_networks()
+        kernel = SandboxedKernel(notebook, private, level, _left(settings.limits, started))
+        server.processor_seconds = kernel.processor_seconds
         with server, kernel.started():
             for index, cell in enumerate(notebook.cells):
                 if kernel.stopped or not is_run(cell):
@@ -85,6 +87,12 @@ def execute(
         {"cells": seconds} | server.seconds,
         flags,
     )
+
+
+def _left(limits: Limits, started: float) -> Limits:
+    """Return the limits of the kernel: the time of the notebook that is left since it began."""
+    spent = int(time.monotonic() - started)
+    return replace(limits, notebook_seconds=max(1, limits.notebook_seconds - spent))
 
 
 def is_run(cell: NotebookNode) -> bool:
@@ -137,6 +145,9 @@ def _put_verdicts(
         flags += entry.flags if entry else []
         cells[name] = verdict
         show_verdict(cell, verdict)
+    for name, entry in ledger.items():  # of rollouts whose cell the notebook lacks
+        if name not in cells:
+            cells[name], flags = entry.verdict, flags + entry.flags
     return cells, flags
 
 

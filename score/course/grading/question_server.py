@@ -9,8 +9,9 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -18,22 +19,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from pusht import video
 from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.course.grading import audit
-from score.course.grading.results import RolloutResult, entries_by_cell, film_name
+from score.course.grading.results import RolloutResult, entries_by_cell
+from score.course.grading.rollouts import Rollouts
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError, one_line
 from score.questions import judged
-from score.rollouts.evaluate import (
-    film,
-    no_rollouts,
-    rollouts_verdict,
-    score_policy,
-)
-from score.rollouts.loss_curves import epoch_losses
-from score.rollouts.policies import load_submission_checkpoint
+from score.rollouts.evaluate import no_rollouts, rollouts_verdict
+from score.rollouts.given import NETWORKS
+from score.rollouts.policies import load_policy, load_submission_checkpoint
 from score.verdict import AnswerError, Verdict
 
 QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
@@ -41,7 +37,6 @@ STAGES = ("questions", "rollouts", "audit", "film")
 _ONCE = "When graded, a check is judged once, in its own cell."
 _NOTHING = Verdict("", 0.0, 0.0, _ONCE)  # for a kernel that asks between the test cells
 _CALLS = 1000  # of a question; the longest calls the answer some dozens of times
-_LOSSES = 10_000  # of a curve, to be shown: more than any training of the course has epochs
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,8 @@ class QuestionServer:
     are, and films go. known: results of rollouts by policy's name that need not be done again.
 
     ledger: `LedgerEntry` by test cell. rollouts: `RolloutResult` by policy's name, a new one
-    without its key. seconds: by stage.
+    without its key. seconds: by stage. processor_seconds: returns what the kernel has used; whoever
+    starts one sets it.
     """
 
     def __init__(
@@ -107,7 +103,9 @@ class QuestionServer:
         self.ledger: dict[str, LedgerEntry] = {}
         self.rollouts: dict[str, RolloutResult] = {}
         self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.processor_seconds: Callable[[], float] = lambda: 0.0
         self._path, self._folder, self._settings, self._known = socket_path, folder, settings, known
+        self._rollouts = Rollouts(folder, settings, self._timed)
         self._checks = checks(part)
         self._cell: str | None = None
 
@@ -170,7 +168,8 @@ class QuestionServer:
                 return None
             if check.kind == "question":
                 return self._question(check.name, connection)
-            return self._rollouts(rubric.POLICIES[check.name], connection, flags)
+            policy = rubric.POLICIES[check.name]
+            return self._verdict(policy, partial(self._asked, policy, connection), flags)
         except ProtocolError as error:
             return check.failed(f"The notebook {error}.")
         except Exception as error:  # a forged answer can make a judge raise anything
@@ -195,48 +194,52 @@ class QuestionServer:
         with self._timed("questions"):
             return judged(name, infer, rng)
 
-    def _rollouts(self, policy: rubric.Policy, connection: Connection, flags: list[str]) -> Verdict:
+    def judge_given_networks(self) -> None:
+        """Judge the rollouts of the networks that the notebook gives: no code of the student's acts
+        in them, and what its kernel does later changes nothing in their verdicts.
+        """
+        for cell, check in self._checks.items():
+            policy = rubric.POLICIES.get(check.name)
+            if policy and policy.method in NETWORKS:
+                started, flags = time.monotonic(), list[str]()
+                verdict = self._verdict(policy, partial(self._given, policy), flags)
+                self.ledger[cell] = LedgerEntry(verdict, time.monotonic() - started, flags)
+
+    def _given(self, policy: rubric.Policy) -> tuple[Checkpoint, RolloutResult]:
+        known = self._known.get(policy.name)
+        if known:
+            return load_policy(policy, (), self._folder)[0], known
+        return self._rollouts.of_given_network(policy)
+
+    def _asked(
+        self, policy: rubric.Policy, connection: Connection
+    ) -> tuple[Checkpoint, RolloutResult]:
+        """Roll a policy out whose actions the kernel computes."""
+        checkpoint = load_submission_checkpoint(policy, self._folder)
+        connection.infer(True)  # the kernel loads the weights
+
+        def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
+            return _actions(connection, policy, nobs, batch_size)
+
+        known = self._known.get(policy.name)
+        return checkpoint, known or self._rollouts.of_function(
+            policy, checkpoint, infer, self.processor_seconds
+        )
+
+    def _verdict(
+        self,
+        policy: rubric.Policy,
+        rolled: Callable[[], tuple[Checkpoint, RolloutResult]],
+        flags: list[str],
+    ) -> Verdict:
         try:
-            checkpoint = load_submission_checkpoint(policy, self._folder)
-            connection.infer(True)  # the kernel loads the weights
-            result = self._known.get(policy.name) or self._roll_out(policy, checkpoint, connection)
+            checkpoint, result = rolled()
         except AnswerError as error:
             return no_rollouts(policy, error)
         self.rollouts[policy.name] = result
         flags += result.flags
         flags += audit.near_target(policy, result)
         return rollouts_verdict(policy, checkpoint, result.per_episode, result.one_by_one)
-
-    def _roll_out(
-        self, policy: rubric.Policy, checkpoint: Checkpoint, connection: Connection
-    ) -> RolloutResult:
-        def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
-            return _actions(connection, policy, nobs, batch_size)
-
-        filmed, seeds = self._settings.filmed, self._settings.episode_seeds()
-        with self._timed("rollouts"):
-            score = score_policy(policy, infer, checkpoint.stats, seeds)
-        film_file = film_name(policy) if filmed else ""
-        if filmed:
-            with self._timed("film"):
-                frames = film(score.episodes.first(filmed))
-                video.write_video(str(self._folder / film_file), frames)
-        with self._timed("audit"):
-            try:
-                flags = audit.flags(policy, checkpoint, score, infer)
-            except (AnswerError, ProtocolError) as error:  # the episodes are earned already
-                failed = "after its episodes the policy could not be called again"
-                flags = [f"{policy.title}: {failed}: {one_line(error)}"]
-        return RolloutResult(
-            key="",
-            per_episode=score.per_episode,
-            interval=score.interval,
-            one_by_one=score.one_by_one,
-            losses=epoch_losses(checkpoint)[:_LOSSES],
-            demonstrations=checkpoint.demonstrations,
-            film=film_file,
-            flags=flags,
-        )
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -14,7 +14,6 @@ import numpy as np
 
 from pusht import demos
 from score import rubric
-from score.course.grading import audit
 from score.course.grading.execution import NOT_REACHED
 from score.course.grading.results import ManualGrades, PartResult
 from score.course.report.charts import Dot, class_chart
@@ -30,6 +29,7 @@ from score.course.report.points import Row, part_points, part_rows
 from score.course.report.similarity import SimilarPair
 from score.course.report.tables import Remark
 from score.course.settings import ASSIGNMENT
+from score.rollouts.given import NETWORKS
 
 _MISTAKES = 3  # of a question, the most common
 
@@ -222,8 +222,8 @@ def _policy(policy: rubric.Policy, graded: Graded) -> dict[str, Any]:
 def _grading(graded: Graded, used: Iterable[rubric.Part]) -> dict[str, Any]:
     policies = [policy for part in used for policy in part.policies]
     return {
-        "rerun": [policy.label for policy in policies if policy.method in audit.AGAIN],
-        "free": [policy.label for policy in policies if policy.method not in audit.AGAIN],
+        "given": [policy.label for policy in policies if policy.method in NETWORKS],
+        "free": [policy.label for policy in policies if policy.method not in NETWORKS],
         "boxes": Counter(result.sandbox or "nothing was run" for _, result in graded),
         "kits": Counter(result.kit for _, result in graded),
         "stages": _stages(graded),

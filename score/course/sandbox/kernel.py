@@ -109,6 +109,10 @@ class SandboxedKernel(NotebookClient):
         except CellTimeoutError:
             self._watchdog.stop(watchdog.NO_ANSWER)
 
+    def processor_seconds(self) -> float:
+        """Return the processor's time that the kernel and its processes have used so far."""
+        return self._watchdog.processor_seconds()
+
     def create_kernel_manager(self) -> AsyncKernelManager:
         self.km = _KernelManager(config=self.config)
         self.km.prepare(self._private, self._level)

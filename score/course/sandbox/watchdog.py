@@ -61,6 +61,14 @@ class Watchdog:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
+    def processor_seconds(self) -> float:
+        """Return the processor's time [s] of the kernel's processes, ended ones included."""
+        total = 0.0
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                total += sum(process.cpu_times()[:4])  # its own and its children's that have ended
+        return total
+
     def count_output(self, count: int) -> bool:
         """Add an output's bytes, and stop the kernel when there are too many; return False then."""
         self._output_bytes += count
