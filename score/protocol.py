@@ -140,11 +140,13 @@ def _from_json(value: Any, arrays: list[np.ndarray]) -> Any:
 class Connection:
     """One end of a conversation over a connected socket.
 
-    deadline: a value of `time.monotonic` [s]; None for no deadline.
+    deadline: a value of `time.monotonic` [s]; None for no deadline. refused: whether the other side
+    has answered with words.
     """
 
     def __init__(self, connected: socket.socket, deadline: float | None = None) -> None:
         self._socket, self._deadline = connected, deadline
+        self.refused = False
 
     def send(self, message: Any) -> None:
         """Send a message; ProtocolError when the other side has closed or does not read in time."""
@@ -170,6 +172,7 @@ class Connection:
         if not isinstance(reply, dict) or reply.keys() not in ({"outputs"}, {"refused"}):
             raise ProtocolError("sent something else than an answer")
         if "refused" in reply:
+            self.refused = True
             raise AnswerError(one_line(reply["refused"]) or "The answer was refused.")
         return reply["outputs"]
 

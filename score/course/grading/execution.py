@@ -18,7 +18,7 @@ from score import rubric
 from score.cells import read_marker
 from score.course.grading import audit
 from score.course.grading.outputs import clean_outputs
-from score.course.grading.question_server import LedgerEntry, QuestionServer, checks
+from score.course.grading.question_server import QuestionServer, checks
 from score.course.grading.results import RolloutResult
 from score.course.grading.sanitise import check_id
 from score.course.sandbox import levels
@@ -76,7 +76,7 @@ def execute(
                 with server.expecting(check_id(cell)):
                     kernel.run(cell, index)
         levels.end_what_was_left(level)
-    cells, flags = _put_verdicts(notebook, part, server.ledger, kernel.stopped)
+    cells, flags = _put_verdicts(notebook, part, server, kernel.stopped)
     clean_outputs(notebook)
     seconds = time.monotonic() - started - sum(server.seconds.values())
     return Execution(
@@ -124,7 +124,7 @@ def _files(folder: Path, part: rubric.Part, level: levels.Level) -> list[Path]:
 
 
 def _put_verdicts(
-    notebook: NotebookNode, part: rubric.Part, ledger: dict[str, LedgerEntry], stopped: str
+    notebook: NotebookNode, part: rubric.Part, server: QuestionServer, stopped: str
 ) -> tuple[dict[str, Verdict], list[str]]:
     """Put the ledger's verdicts under the test cells, in place of what the notebook printed there;
     return them by cell, with flags on the ledger's entries and on what a notebook claims beyond it.
@@ -134,8 +134,9 @@ def _put_verdicts(
         name = check_id(cell)
         if name is None or name not in of_part:
             continue
-        entry = ledger.get(name)
-        verdict = entry.verdict if entry else of_part[name].failed(_why_not_judged(cell, stopped))
+        entry = server.ledger.get(name)
+        why = "" if entry else _why_not_judged(cell, stopped, server.discreet)
+        verdict = entry.verdict if entry else of_part[name].failed(why)
         flags += [
             f"{name}: the notebook's own output claims {claim:g} points, the ledger has"
             f" {verdict.points:g}."
@@ -145,7 +146,7 @@ def _put_verdicts(
         flags += entry.flags if entry else []
         cells[name] = verdict
         show_verdict(cell, verdict)
-    for name, entry in ledger.items():  # of rollouts whose cell the notebook lacks
+    for name, entry in server.ledger.items():  # of rollouts whose cell the notebook lacks
         if name not in cells:
             cells[name], flags = entry.verdict, flags + entry.flags
     return cells, flags
@@ -157,15 +158,15 @@ def show_verdict(cell: NotebookNode, verdict: Verdict) -> None:
     cell.outputs = [nbformat.v4.new_output("display_data", verdict.display()), *errors]
 
 
-def _why_not_judged(cell: NotebookNode, stopped: str) -> str:
+def _why_not_judged(cell: NotebookNode, stopped: str, discreet: bool) -> str:
+    """Return why a test cell has no verdict. discreet: without the notebook's words."""
     if stopped:
         return f"{NOT_REACHED}: {stopped}."
     for output in cell.outputs:
         if output.output_type == "error":
-            return (
-                f"The check stopped with {one_line(output.ename)}: {one_line(output.evalue)}. An"
-                " earlier cell failed or is missing."
-            )
+            said = f"{one_line(output.ename)}: {one_line(output.evalue)}"
+            error = "an error" if discreet else said
+            return f"The check stopped with {error}. An earlier cell failed or is missing."
     return "The check did not call the grader."
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ import torch
 from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.course.grading import audit
-from score.course.grading.results import RolloutResult, entries_by_cell
+from score.course.grading.results import RolloutResult, entries_by_cell, without_figures
 from score.course.grading.rollouts import Rollouts
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError, one_line
@@ -35,6 +35,10 @@ from score.verdict import AnswerError, Verdict
 QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
 STAGES = ("questions", "rollouts", "audit", "film")
 _ONCE = "When graded, a check is judged once, in its own cell."
+_UNSAID = (
+    "The notebook's code failed when it was called. What it said is not shown here: run your"
+    " notebook from its first cell, and look at this check there."
+)
 _NOTHING = Verdict("", 0.0, 0.0, _ONCE)  # for a kernel that asks between the test cells
 _CALLS = 1000  # of a question; the longest calls the answer some dozens of times
 
@@ -108,6 +112,9 @@ class QuestionServer:
         self._rollouts = Rollouts(folder, settings, self._timed)
         self._checks = checks(part)
         self._cell: str | None = None
+        # Whether students read the verdicts at once, and the kernel has seen graded episodes: it
+        # could tell in them where these start.
+        self.discreet = False
 
     def __enter__(self) -> "QuestionServer":
         # The end is not a connection to the path: a kernel may have put another socket there.
@@ -157,6 +164,11 @@ class QuestionServer:
                 connection.send_verdict(check.failed(_ONCE) if check else _NOTHING)
                 return
             verdict = self._judge(check, connection, flags)
+            if verdict and self.discreet and check.name not in self.rollouts:
+                told = _UNSAID if connection.refused else without_figures(verdict.sentence)
+                if told != verdict.sentence:
+                    flags.append(f"{check.title}, in full: {verdict.sentence}")
+                verdict = replace(verdict, sentence=told)
             if verdict:
                 self.ledger[cell] = LedgerEntry(verdict, time.monotonic() - started, flags)
             connection.send_verdict(verdict or check.failed(_ONCE))
@@ -219,6 +231,7 @@ class QuestionServer:
         connection.infer(True)  # the kernel loads the weights
 
         def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
+            self.discreet = self._settings.at_once
             return _actions(connection, policy, nobs, batch_size)
 
         known = self._known.get(policy.name)

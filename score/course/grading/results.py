@@ -3,6 +3,7 @@ gradebook, the tables and the pages are made.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from score import rubric
 from score.course.grading.cache_keys import kit_version
 from score.verdict import Verdict
 
+# Of names with digits, such as Q4.3 or float32, nothing is left out.
+_FIGURES = re.compile(r"""(?<![\w.])-?(?:\d[\w.,+-]*\w|\d|inf\b|nan\b)|'[^']*'|"[^"]*\"""")
+_REPEATED = re.compile("…(?:,? (?:and )?…)+")
 _FORMAT = 2  # of the files; those of the first have no number
 
 
@@ -112,6 +116,13 @@ def _title(entry: rubric.Graded) -> str:
     return (
         f"{entry.name}, {entry.title}" if isinstance(entry, rubric.ManualQuestion) else entry.name
     )
+
+
+def without_figures(sentence: str) -> str:
+    """Return a verdict's sentence without its numbers and quotations: what was measured of an
+    answer, by which a student's code could tell something else.
+    """
+    return _REPEATED.sub("…", _FIGURES.sub("…", sentence))
 
 
 def save(result: PartResult, folder: Path) -> None:
