@@ -29,6 +29,7 @@ from score.submission.archive import (
     first_readable,
     listed,
 )
+from score.submission.failures import Failures
 from score.submission.files import (
     STUDENT_CAP,
     TAKEN,
@@ -39,6 +40,9 @@ from score.submission.files import (
     ranked,
     taken_name,
 )
+
+# Bytes that are unpacked to read one student's files. Of an honest submission each is read once.
+_UNPACKED_CAP = 4 * STUDENT_CAP
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ class _Planner:
             found = found.set_aside()
         self.found = found
         self.room = STUDENT_CAP
+        self.unpacked_before = archive.unpacked
         self.packed_room = found.format.packed_cap if found else 0
 
     def upload(self, layout: str) -> Upload:
@@ -227,6 +232,8 @@ class _Planner:
         return member
 
     def _read(self, name: str, member: ArchiveMember) -> bytes:
+        if self.archive.unpacked - self.unpacked_before > _UNPACKED_CAP:
+            raise RejectedFile("not read, after too much that cannot be used")
         content = self.archive.read(member, cap(name))
         if len(content) > self.room:
             raise RejectedFile(f"the submission would be larger than {STUDENT_CAP // MB} MB")
