@@ -119,5 +119,8 @@ def time_stamp(when: datetime) -> str:
 
 
 def parsed_time(text: str | datetime) -> datetime:
-    """Return the time in a text, as UTC in whole seconds."""
-    return parse_utc(text).replace(tzinfo=UTC, microsecond=0)
+    """Return the time in a text, as UTC in whole seconds; ValueError where it is none."""
+    try:
+        return parse_utc(text).replace(tzinfo=UTC, microsecond=0)
+    except (OverflowError, TypeError, AttributeError):
+        raise ValueError(f"{str(text)[:40]!r} is no time") from None
