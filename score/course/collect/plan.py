@@ -29,7 +29,6 @@ from score.submission.archive import (
     first_readable,
     listed,
 )
-from score.submission.failures import Failures
 from score.submission.files import (
     STUDENT_CAP,
     TAKEN,
