@@ -4,7 +4,7 @@ only, and the next student's turn comes.
     failures = Failures()
     for student in students:
         failures.attempt(student, "feedback", write_feedback, student)
-    sys.exit(1 if failures else 0)
+    sys.exit(failures.names())
 """
 
 import errno
@@ -77,6 +77,12 @@ class Failures:
         failure = Failure(student, step, f"The grader failed: {_described(error)}")
         self._found.append(failure)
         return failure
+
+    def names(self) -> str | None:
+        """Return a sentence that names the students; None without any."""
+        names = [*dict.fromkeys(failure.student for failure in self._found)]
+        more = f" and {len(names) - 10} more" if names[10:] else ""
+        return f"The kit failed at files of {', '.join(names[:10])}{more}." if names else None
 
     def of(self, student: str, step: str | None = None) -> list[Failure]:
         """Return the failures of a student, of one step or of all."""
