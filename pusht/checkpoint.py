@@ -34,6 +34,9 @@ __all__ = [
 
 SUFFIX = ".safetensors"
 MAX_BYTES = 64 * 2**20  # the largest network of the kit takes 12 MB
+_MAX_HEADER = 8 * 2**20  # bytes; thousands of epochs take less than one
+_MAX_DIMENSIONS = 8  # of a weight
+_MAX_NUMBER = 2**64  # of epochs, and of a seed
 _KEY = "pusht_checkpoint"
 _SIZES = {"obs": 5, "action": 2}
 _DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.bool}
@@ -140,6 +143,8 @@ def load_checkpoint(
         )
     try:
         checkpoint = _read(path, normalisation)
+    except CheckpointError:
+        raise
     except safetensors.SafetensorError as error:
         raise CheckpointError(
             f"{path.name} is not a whole safetensors file ({error}): train again, or copy it again."
@@ -150,7 +155,7 @@ def load_checkpoint(
         ValueError,
         AttributeError,
         OverflowError,
-        RecursionError,
+        RuntimeError,  # of torch, and of what is nested too deeply
     ) as error:
         raise CheckpointError(
             f"{path.name} was not written by a TrainingRun or an evaluation of this kit "
@@ -162,9 +167,21 @@ def load_checkpoint(
 
 
 def _read(path: Path, normalisation: tuple[str, str]) -> Checkpoint:
+    with open(path, "rb") as begin:
+        if _MAX_HEADER < int.from_bytes(begin.read(8), "little") < path.stat().st_size:
+            raise CheckpointError(
+                f"{path.name} has a header of more than {_MAX_HEADER >> 20} MB, which no training"
+                " of this course writes."
+            )
     with safetensors.safe_open(path, framework="pt") as file:
         header = json.loads((file.metadata() or {})[_KEY])
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        names = [*file.keys()]
+        for shape in (file.get_slice(name).get_shape() for name in names):
+            if len(shape) > _MAX_DIMENSIONS or 0 in shape:
+                raise CheckpointError(
+                    f"{path.name} holds weights of a shape that no network of this course has."
+                )
+        weights = {name: file.get_tensor(name) for name in names}
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
         stats = {
             what: {
@@ -195,6 +212,8 @@ def _problem(checkpoint: Checkpoint) -> str | None:
             or not (low < high).all()
         ):
             return f"no usable {' and '.join(stats)} of the {what}s: train again."
+    if not 0 <= checkpoint.num_epochs <= _MAX_NUMBER or abs(checkpoint.seed) > _MAX_NUMBER:
+        return "a number of epochs or a seed that no training has."
     if not np.isfinite(checkpoint.losses).all():
         return "losses that are not finite: the training diverged."
     weights = checkpoint.weights.values()

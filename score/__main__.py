@@ -226,33 +226,34 @@ def _release(options: Namespace) -> None:
     )
 
 
-def _collect(options: Namespace) -> None:
+def _collect(options: Namespace) -> str | None:
     from score.course.collect.collect import run_collect
 
-    run_collect(options.folder, options.export, options.pattern, options.preview)
+    return run_collect(options.folder, options.export, options.pattern, options.preview).names()
 
 
-def _grade(options: Namespace) -> None:
+def _grade(options: Namespace) -> str | None:
     from score.course.class_run.grade import grade_course
     from score.course.report.tables import reasons, remarks, table
     from score.course.settings import open_course
+    from score.submission.failures import Failures
 
-    course = open_course(options.folder)
+    course, failures = open_course(options.folder), Failures()
     try:
-        verdicts = grade_course(
-            course, options.student, options.part, jobs=options.jobs, scheduler=options.scheduler
-        )
+        where = {"jobs": options.jobs, "scheduler": options.scheduler}
+        verdicts = grade_course(course, options.student, options.part, failures=failures, **where)
     except KeyboardInterrupt:
         sys.exit("Stopped. The results so far are kept: run the same command again to go on.")
     print(table(verdicts))
     if len({student for student, _, _ in verdicts}) <= _LISTED_STUDENTS:
         print(reasons(verdicts))
-        for student, notebook, sentence in remarks(course, options.student):
+        for student, notebook, sentence in remarks(course, options.student, failures):
             print(f"Look at {student}, {notebook}: {sentence}")
     print(
         f"The class: {course.folder / 'report.html'} and grades.csv; to hand back:"
         f" {course.folder / 'feedback'}"
     )
+    return failures.names()
 
 
 def _pack(options: Namespace) -> int:

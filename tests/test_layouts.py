@@ -110,16 +110,119 @@ def test_the_students_of_each_kind_of_export_are_known(course, export, files, st
     )
 
 
+def test_the_folder_around_all_of_gradescopes_zip_is_no_student(course, export):
+    files = {f"assignment_99_export/{name}": content for name, content in GRADESCOPE.items()}
+    uploads = plan(course, export(files))
+    assert [upload.student for upload in uploads] == ["8", "ann@uni.edu", "cy@uni.edu"]
+
+
+def test_folders_of_the_only_folder_name_nobody(course, export):
+    for files in (
+        {"mallory/bob/part1_mlp.ipynb": OTHER},
+        {"ann/1/part1_mlp.ipynb": NOTEBOOK, "ann/2/part2_cvae.ipynb": OTHER},
+        {"ann/exp/mse/policy.safetensors": b"", "ann/src/hw1/model.py": b""},
+    ):
+        (upload,) = plan(course, export(files))
+        assert upload.student == min(files).partition("/")[0]
+
+
+def test_one_folder_that_may_be_the_classs_is_nobodys_until_the_instructor_says(course, export):
+    files = {"all/ann/part1_mlp.ipynb": NOTEBOOK, "all/bo/part1_mlp.ipynb": NOTEBOOK}
+    (upload,) = plan(course, export(files))
+    assert upload.student is None and "--pattern '(?P<student>[^/]+)/'" in upload.remarks[0]
+    assert [each.student for each in plan(course, export(files), "(?P<student>[^/]+)/")] == ["all"]
+    unpacked = export(files, folder=True) / "all"
+    assert [upload.student for upload in plan(course, unpacked)] == ["ann", "bo"]
+
+
+FLAT = "mallory_333_902_x_111_assignsubmission_file_part1_mlp.ipynb"
+
+
 @pytest.mark.parametrize(
-    "top, files, students",
+    "files, students, sentence",
     [
-        ("assignment_99_export", GRADESCOPE, ["8", "ann@uni.edu", "cy@uni.edu"]),
-        ("all", {"ann/part1_mlp.ipynb": NOTEBOOK, "bo/part1_mlp.ipynb": NOTEBOOK}, ["ann", "bo"]),
+        # One name in Canvas's export has Moodle's pattern.
+        (
+            {
+                "ann_111_900_part1_mlp.ipynb": NOTEBOOK,
+                "bo_222_901_part1_mlp.ipynb": NOTEBOOK,
+                FLAT: OTHER,
+            },
+            ["111", "222", "333"],
+            "",
+        ),
+        # Alone it can be either system's.
+        ({FLAT: OTHER}, [], "These can be read as different students': mallory_333"),
+        # A display name in Moodle, and a file's name, with the pattern in it.
+        (
+            {
+                "Ann_111_assignsubmission_file_/part1_mlp.ipynb": NOTEBOOK,
+                "M_111_assignsubmission_file_x_66_assignsubmission_file_/part1_mlp.ipynb": OTHER,
+            },
+            ["111", "66"],
+            "",
+        ),
+        (
+            {
+                "Ann_111_assignsubmission_file_part1_mlp.ipynb": NOTEBOOK,
+                "M_66_assignsubmission_file_x_111_assignsubmission_file_part1_mlp.ipynb": OTHER,
+            },
+            ["111"],
+            "These can be read as different students': M_66_",
+        ),
+        # Two entries for one student.
+        (
+            {
+                "Ann_111_assignsubmission_file_/part1_mlp.ipynb": NOTEBOOK,
+                "Mallory_111_assignsubmission_file_/part1_mlp.ipynb": OTHER,
+                "Bo_222_assignsubmission_file_/part1_mlp.ipynb": OTHER,
+            },
+            ["222"],
+            "'111' is claimed in different ways, so none of them is taken: Ann_111",
+        ),
+        (
+            {
+                "ann/part1_mlp.ipynb": NOTEBOOK,
+                "ann.zip": zipped({"part1_mlp.ipynb": OTHER}),
+                "bo_part1_mlp.ipynb": NOTEBOOK,
+                "bo-part2_cvae.ipynb": NOTEBOOK,
+            },
+            ["bo"],
+            "'ann' is claimed in different ways",
+        ),
+        # A file of Gradescope's name among files of students who choose theirs.
+        (
+            {
+                "submission_metadata.yml": GRADESCOPE["submission_metadata.yml"],
+                "ann_part1_mlp.ipynb": NOTEBOOK,
+                "bo_part1_mlp.ipynb": NOTEBOOK,
+            },
+            ["ann", "bo"],
+            "",
+        ),
     ],
+    ids=["canvas", "alone", "display name", "file name", "two entries", "two forms", "metadata"],
 )
-def test_a_folder_around_all_of_a_zip_is_no_student(course, export, top, files, students):
-    uploads = plan(course, export({f"{top}/{name}": content for name, content in files.items()}))
-    assert [upload.student for upload in uploads] == students
+def test_no_name_that_a_student_chooses_takes_what_is_anothers(
+    course, export, files, students, sentence
+):
+    uploads = plan(course, export(files))
+    assert [upload.student for upload in uploads if upload.student] == students
+    remarks = [remark for upload in uploads if not upload.student for remark in upload.remarks]
+    assert bool(remarks) == bool(sentence) and all(sentence in remark for remark in remarks)
+
+
+def test_a_name_at_gradescope_is_not_anothers_address(course, export):
+    metadata = METADATA | {"submission_3": {":submitters": [{":name": "ann@uni.edu"}]}}
+    files = GRADESCOPE | {
+        "submission_metadata.yml": yaml.safe_dump(metadata | {"submission_4": {}}).encode(),
+        "submission_3/part1_mlp.ipynb": OTHER,
+        "submission_4/part1_mlp.ipynb": OTHER,
+    }
+    uploads = plan(course, export(files))
+    assert [upload.student for upload in uploads] == ["8", "cy@uni.edu", None]
+    lost, claimed = uploads[-1].remarks
+    assert "submission_4/" in lost and "'ann@uni.edu' is claimed in different ways" in claimed
 
 
 def test_a_pattern_of_ones_own_names_the_students(course, export):

@@ -9,44 +9,39 @@ import contextlib
 import os
 import re
 import stat
-import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeVar
 
-MB = 2**20
+from score.submission.failures import is_of_machine
+from score.submission.zips import (
+    MB,
+    UNREADABLE,
+    RejectedFile,
+    entries,
+    entry_date,
+    kind_rejection,
+    open_zip,
+    rejection,
+)
+
 ZIP_CAP = 250 * MB  # the largest zip within a zip
-ZIP_MEMBERS = 50_000
 RATIO = 500  # the largest ratio of a member's size to its packed size
+_OPEN_ZIPS = 4  # zips within an archive that stay unpacked
 OWN_FOLDERS = ("exp", "src")  # the folders that are read in a student's own folder
 
 # Files that operating systems and editors leave behind.
 NOISE = re.compile(r"(^|/)(__MACOSX|\.[^./][^/]*|Thumbs\.db|desktop\.ini)(/|$)")
 
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-    RuntimeError,
-    IndexError,
-)
 _T = TypeVar("_T")
 
 
 class SubmissionError(Exception):
     """Raised when a zip or a folder cannot be used; the message says why in one sentence."""
-
-
-class RejectedFile(Exception):
-    """Raised when a file is not read; the message says why in a few words."""
 
 
 @dataclass(frozen=True)
@@ -80,49 +75,62 @@ class Archive:
     one_student: whether it belongs to one student. Then no zip in it is read, and in a folder only
     its own files and those in its `OWN_FOLDERS`.
 
-    members: its files. zip: the opened zip, None for a folder. Opening raises `SubmissionError`.
+    members: its files. zip: the opened zip, None for a folder. unpacked: bytes that were read so
+    far, those of inner zips included. Opening raises `SubmissionError`.
     """
 
     def __init__(self, path: str | os.PathLike[str], one_student: bool = False) -> None:
         self.path, self.one_student = Path(path), one_student
         self.zip: zipfile.ZipFile | None = None
         self.members: list[ArchiveMember] = []
-        self._inner: tuple[ArchiveMember, zipfile.ZipFile] | None = None
-        self._inner_files = contextlib.ExitStack()
+        self.unpacked = 0
+        self._files = contextlib.ExitStack()
+        self._inner: dict[ArchiveMember, tuple[zipfile.ZipFile, contextlib.ExitStack]] = {}
 
     def __enter__(self) -> "Archive":
-        if not self.path.is_dir():
-            self.zip = self._opened()
         try:
+            if not self.path.is_dir():
+                self.zip = self._opened()
             for member in self._in_zip(self.zip) if self.zip else self._in_folder():
                 self.members += self._look_into(member) if self._is_zip(member) else [member]
         except RejectedFile as error:
             self.__exit__()
             raise SubmissionError(f"{self.path}: {error}.") from None
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._inner_files.close()
-        if self.zip:
-            self.zip.close()
+        for _, files in self._inner.values():
+            files.close()
+        self._files.close()
 
     def read(self, member: ArchiveMember, cap: int) -> bytes:
-        """Return a member's bytes; `RejectedFile` when it is damaged or larger than `cap` bytes."""
+        """Return a member's bytes; `RejectedFile` when it is damaged or larger than `cap` bytes.
+
+        OSError and MemoryError where that is the machine's fault: see `is_of_machine`.
+        """
+        if member.size > cap:
+            raise RejectedFile(f"larger than {cap // MB} MB")
         try:
             if member.file:
                 with open(member.file, "rb") as stream:
-                    return b"".join(_chunks(stream, cap))
+                    return b"".join(self._chunks(stream, cap))
             with self._stream(member) as stream:
-                return b"".join(_chunks(stream, cap, _packed_size(member)))
-        except _UNREADABLE as error:
+                return b"".join(self._chunks(stream, cap, _packed_size(member)))
+        except UNREADABLE as error:
+            if is_of_machine(error):
+                raise
             raise RejectedFile(f"it cannot be read: {_printable(str(error))[:100]}") from None
 
     def _opened(self) -> zipfile.ZipFile:
         try:
-            return zipfile.ZipFile(self.path)
+            file = self._files.enter_context(open(self.path, "rb"))  # noqa: SIM115
+            return self._files.enter_context(open_zip(file))
         except FileNotFoundError:
             raise SubmissionError(f"There is no {self.path}.") from None
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise SubmissionError(
                 f"{self.path} is neither a folder nor a zip that can be read ({error})."
             ) from None
@@ -138,13 +146,13 @@ class Archive:
                 status = file.lstat()
                 path = _printable(file.relative_to(self.path).as_posix())
                 when = utc(status.st_mtime)
-                reason = _kind_rejection(stat.S_IFMT(status.st_mode))
+                reason = kind_rejection(stat.S_IFMT(status.st_mode))
                 yield ArchiveMember(path, status.st_size, when, when, file, rejection=reason)
 
     def _in_zip(self, archive: zipfile.ZipFile) -> Iterator[ArchiveMember]:
         written = utc(self.path.stat().st_mtime)
-        for info in _infos(archive):
-            when, reason = _zip_date(info, written), _zip_rejection(info)
+        for info in entries(archive):
+            when, reason = entry_date(info, written), rejection(info)
             path = _printable(info.filename)
             yield ArchiveMember(path, info.file_size, when, when, info=info, rejection=reason)
 
@@ -159,20 +167,22 @@ class Archive:
     def _look_into(self, outer: ArchiveMember) -> list[ArchiveMember]:
         """Return the members of a zip in the archive, or the zip itself as rejected."""
         try:
-            infos = _infos(self._inner_zip(outer))
+            infos = entries(self._inner_zip(outer))
         except RejectedFile as error:
             return [outer.rejected(str(error))]
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
+            if is_of_machine(error):
+                raise
             return [outer.rejected(f"a zip that cannot be read: {_printable(str(error))[:100]}")]
         return [
             ArchiveMember(
                 f"{outer.path}/{_printable(info.filename)}",
                 info.file_size,
-                _zip_date(info, outer.received),
+                entry_date(info, outer.received),
                 outer.received,
                 info=info,
                 zip=outer,
-                rejection=_zip_rejection(info),
+                rejection=rejection(info),
             )
             for info in infos
         ]
@@ -183,24 +193,38 @@ class Archive:
         return archive.open(member.info)
 
     def _inner_zip(self, outer: ArchiveMember) -> zipfile.ZipFile:
-        """Open a member that is a zip, and return it. The last one stays open, because its files
-        are read one after another.
+        """Open a member that is a zip, and return it. The last few stay open: files of one student
+        are read one after another, and may be in several zips.
         """
-        if self._inner and self._inner[0] == outer:
-            return self._inner[1]
-        self._inner = None
-        self._inner_files.close()
-        if outer.file:
-            opened = zipfile.ZipFile(outer.file)
-        else:
-            unpacked = tempfile.SpooledTemporaryFile(32 * MB)  # noqa: SIM115, the stack closes it
-            self._inner_files.enter_context(unpacked)
-            with self._stream(outer) as stream:
-                for chunk in _chunks(stream, ZIP_CAP, _packed_size(outer)):
-                    unpacked.write(chunk)
-            opened = zipfile.ZipFile(unpacked)
-        self._inner = outer, self._inner_files.enter_context(opened)
+        if outer in self._inner:
+            return self._inner[outer][0]
+        if len(self._inner) == _OPEN_ZIPS:
+            self._inner.pop(next(iter(self._inner)))[1].close()
+        with contextlib.ExitStack() as files:
+            if outer.file:
+                content: IO[bytes] = files.enter_context(open(outer.file, "rb"))
+            else:
+                content = files.enter_context(tempfile.SpooledTemporaryFile(32 * MB))
+                with self._stream(outer) as stream:
+                    for chunk in self._chunks(stream, ZIP_CAP, _packed_size(outer)):
+                        content.write(chunk)
+            opened = files.enter_context(open_zip(content))
+            self._inner[outer] = opened, files.pop_all()
         return opened
+
+    def _chunks(self, stream: IO[bytes], cap: int, packed: int | None = None) -> Iterator[bytes]:
+        """Yield a stream in pieces; `RejectedFile` as soon as there are more than `cap` bytes, or
+        far more than the `packed` size allows.
+        """
+        size = 0
+        while chunk := stream.read(2**16):
+            size += len(chunk)
+            self.unpacked += len(chunk)
+            if size > cap:
+                raise RejectedFile(f"larger than {cap // MB} MB")
+            if packed is not None and size > max(MB, RATIO * packed):
+                raise RejectedFile(f"more than {RATIO} times its packed size")
+            yield chunk
 
 
 def first_readable(
@@ -229,58 +253,8 @@ def utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(int(seconds), UTC)
 
 
-def _chunks(stream: IO[bytes], cap: int, packed: int | None = None) -> Iterator[bytes]:
-    """Yield a stream in pieces; `RejectedFile` as soon as there are more than `cap` bytes, or far
-    more than the `packed` size allows.
-    """
-    size = 0
-    while chunk := stream.read(2**16):
-        size += len(chunk)
-        if size > cap:
-            raise RejectedFile(f"larger than {cap // MB} MB")
-        if packed is not None and size > max(MB, RATIO * packed):
-            raise RejectedFile(f"more than {RATIO} times its packed size")
-        yield chunk
-
-
 def _packed_size(member: ArchiveMember) -> int | None:
     return member.info.compress_size if member.info else None
-
-
-def _infos(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    infos = [info for info in archive.infolist() if not info.is_dir()]
-    if len(infos) > ZIP_MEMBERS:
-        raise RejectedFile(f"a zip of more than {ZIP_MEMBERS} files")
-    return infos
-
-
-def _kind_rejection(kind: int) -> str:
-    """Return why a file of this kind (stat.S_IFMT) is not read; "" for a regular file."""
-    if kind == stat.S_IFREG:
-        return ""
-    return "a link" if kind == stat.S_IFLNK else "not a regular file"
-
-
-def _zip_rejection(info: zipfile.ZipInfo) -> str:
-    name, kind = info.filename.replace("\\", "/"), stat.S_IFMT(info.external_attr >> 16)
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
-        return "its path leads elsewhere"
-    if kind and (reason := _kind_rejection(kind)):  # the kind is 0 if the zip does not say
-        return reason
-    if info.flag_bits & 1:
-        return "encrypted"
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "compressed with an unsupported method"
-    return ""
-
-
-def _zip_date(info: zipfile.ZipInfo, default: datetime) -> datetime:
-    """Return the date in a zip, which is in local time, or `default` if there is none."""
-    try:
-        when = datetime(*info.date_time).astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        return default
-    return when if when.year > 1980 else default
 
 
 def _printable(path: str) -> str:

@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import filelock
 from nbgrader.api import Gradebook
@@ -24,16 +25,16 @@ from traitlets.config import Config
 
 from score import rubric
 from score.course.class_run import records, workers
-from score.course.class_run.records import Failures
 from score.course.grading import results
 from score.course.grading.cache_keys import kit_version, rollout_key, task_key
 from score.course.grading.execution import usable_files
 from score.course.grading.notebook import Task, grade_part
-from score.course.grading.results import PartResult, ungraded
+from score.course.grading.results import PartResult
 from score.course.nbgrader import configuration, gradebook
 from score.course.report.tables import ClassVerdicts
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings
+from score.submission.failures import Failures
 from score.submission.formats import needs_sandbox
 
 _SCRATCH = "pusht-grading-"
@@ -47,13 +48,16 @@ def grade_course(
     *,
     jobs: int = 1,
     scheduler: str | None = None,
+    failures: Failures | None = None,
 ) -> ClassVerdicts:
     """Grade what lies in submitted/ and has no result yet; return the verdicts on the submissions
     of these students, in order.
 
     students, parts: only these. jobs: processes on this machine. scheduler: address of a Dask
-    scheduler, whose workers are used in their place.
+    scheduler, whose workers are used in their place. failures: to which is added where the grader
+    fails, each for one student; the class goes on.
     """
+    failures = Failures() if failures is None else failures
     handed_in = course.students()
     unknown = sorted(set(students or ()) - set(handed_in))
     if unknown:
@@ -75,9 +79,9 @@ def grade_course(
             executor, jobs = stack.enter_context(workers.cluster(scheduler))
             open_executor = functools.partial(_kept_open, executor)
         gradebook.complete(book)
-        failed = _grade(plan, book, chosen, parts or rubric.PARTS, open_executor, jobs)
-        records.write_class(course, book, failed)
-        return records.class_verdicts(course, book, chosen, failed)
+        _Run(plan, book, failures, chosen, parts or rubric.PARTS).grade(open_executor, jobs)
+        records.write_class(course, book, failures)
+        return records.class_verdicts(course, book, chosen, failures)
 
 
 @contextlib.contextmanager
@@ -109,60 +113,83 @@ def _kept_open(executor: Executor) -> AbstractContextManager[Executor]:
     return contextlib.nullcontext(executor)
 
 
-def _grade(
-    plan: "_Plan",
-    book: Gradebook,
-    students: Collection[str],
-    parts: Collection[str],
-    open_executor: _OpenExecutor,
-    width: int,
-) -> Failures:
-    """Grade what has no result, at most `width` notebooks at a time; return what failed."""
-    failed: Failures = {}
-    # The parts that take longest come first, so that at the end nobody waits for one.
-    ordered = sorted(parts, key=lambda part: -rubric.PARTS[part].grading_time)
-    waiting = {
-        student: [part for part in ordered if plan.is_stale(student, part)] for student in students
-    }
-    for student in students:
-        if not waiting[student]:
-            records.conclude(plan.course, book, student, failed, plan.config)
-    tasks = (plan.task(student, part) for student in students for part in tuple(waiting[student]))
-    total = sum(map(len, waiting.values()))
-    nothing = "" if total else ": nothing has changed since they were graded"
-    print(f"{total} notebooks to grade{nothing}.", flush=True)
-    with tqdm(
-        total=total,
-        unit="notebook",
-        file=sys.stdout,
-        smoothing=0.05,
-        mininterval=0.5 if sys.stdout.isatty() else 60,
-        disable=not total,
-    ) as bar:
-        for task, outcome in workers.completed(grade_part, tasks, open_executor, width):
-            if isinstance(outcome, BaseException):
-                failure = failed[task.student, task.part] = _failure(task, outcome)
-                bar.write(f"{task.student}, {task.part}: {failure.flags[0]}")
-                bar.set_postfix_str(f"{len(failed)} failed")
-            else:
-                records.record(plan.course, outcome)
-            waiting[task.student].remove(task.part)
-            if not waiting[task.student]:
-                records.conclude(plan.course, book, task.student, failed, plan.config)
-            bar.update()
-    return failed
+class _Run:
+    """Grades what has no result. waiting: by student, the parts that are still to be graded."""
 
+    def __init__(
+        self,
+        plan: "_Plan",
+        book: Gradebook,
+        failures: Failures,
+        students: Collection[str],
+        parts: Collection[str],
+    ) -> None:
+        self.plan, self.book, self.failures = plan, book, failures
+        self.told = 0  # how many failures were printed
+        # The parts that take longest come first, so that at the end nobody waits for one.
+        ordered = sorted(parts, key=lambda part: -rubric.PARTS[part].grading_time)
+        self.waiting = {
+            student: [
+                part
+                for part in ordered
+                if failures.attempt(student, part, plan.is_stale, student, part)
+            ]
+            for student in students
+        }
 
-def _failure(task: Task, error: BaseException) -> PartResult:
-    """Return what stands for a result where the grader failed. It is not kept: the next run tries
-    again. Students are not told what went wrong.
-    """
-    result = ungraded(
-        task.student,
-        task.part,
-        "The grader failed at this notebook, through no fault of yours: it will be graded again.",
-    )
-    return replace(result, flags=[f"The grader failed: {type(error).__name__}: {error}"])
+    def grade(self, open_executor: _OpenExecutor, width: int) -> None:
+        """Grade, at most `width` notebooks at a time."""
+        total = sum(map(len, self.waiting.values()))
+        for student in [student for student, parts in self.waiting.items() if not parts]:
+            self._conclude(student)
+        nothing = "" if total else ": nothing has changed since they were graded"
+        print(f"{total} notebooks to grade{nothing}.", flush=True)
+        with tqdm(
+            total=total,
+            unit="notebook",
+            file=sys.stdout,
+            smoothing=0.05,
+            mininterval=0.5 if sys.stdout.isatty() else 60,
+            disable=not total,
+        ) as bar:
+            self._tell(bar)
+            for task, outcome in workers.completed(
+                grade_part, self._tasks(bar), open_executor, width
+            ):
+                student, part = task.student, task.part
+                if isinstance(outcome, BaseException):
+                    self.failures.add(student, part, outcome)
+                else:
+                    self.failures.attempt(student, part, records.record, self.plan.course, outcome)
+                self._done(student, part, bar)
+
+    def _tasks(self, bar: Any) -> Iterator[Task]:
+        for student, parts in self.waiting.items():
+            for part in tuple(parts):
+                task = self.failures.attempt(student, part, self.plan.task, student, part)
+                if task:
+                    yield task
+                else:
+                    self._done(student, part, bar)
+
+    def _done(self, student: str, part: str, bar: Any) -> None:
+        self.waiting[student].remove(part)
+        if not self.waiting[student]:
+            self._conclude(student)
+        self._tell(bar)
+        bar.update()
+
+    def _conclude(self, student: str) -> None:
+        records.conclude(self.plan.course, self.book, student, self.failures, self.plan.config)
+
+    def _tell(self, bar: Any) -> None:
+        """Print the failures since the last time."""
+        new = [*self.failures][self.told :]
+        self.told += len(new)
+        for failure in new:
+            bar.write(f"{failure.student}, {failure.step}: {failure.sentence}")
+        if new:
+            bar.set_postfix_str(f"{self.told} failed")
 
 
 @dataclass(frozen=True)

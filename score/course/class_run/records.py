@@ -10,6 +10,8 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from nbgrader.api import Gradebook
 from traitlets.config import Config
@@ -18,7 +20,7 @@ from pusht.files import write_whole
 from score import rubric
 from score.course.grading import results
 from score.course.grading.notebook import Graded
-from score.course.grading.results import PartResult, ungraded
+from score.course.grading.results import ManualGrades, PartResult, not_known, ungraded
 from score.course.nbgrader import gradebook
 from score.course.report import similarity, tables
 from score.course.report.class_page import class_page
@@ -26,8 +28,11 @@ from score.course.report.feedback import feedback
 from score.course.report.page import pages_version
 from score.course.report.tables import ClassVerdicts
 from score.course.settings import ASSIGNMENT, Course
+from score.submission.failures import Failures
+from score.verdict import Verdict
 
-Failures = dict[tuple[str, str], PartResult]  # by student and part: where the grader failed
+# Steps of a run over the students, as `Failures` names them; grading is named after the part.
+GRADEBOOK, FEEDBACK, POINTS, REPAIRS = "gradebook", "feedback", "points", "repairs"
 
 
 def record(course: Course, graded: Graded) -> None:
@@ -45,12 +50,27 @@ def record(course: Course, graded: Graded) -> None:
 
 
 def conclude(
-    course: Course, book: Gradebook, student: str, failed: Failures, config: Config
+    course: Course, book: Gradebook, student: str, failures: Failures, config: Config
 ) -> None:
     """Bring the gradebook and the feedback of a student up to the results."""
-    found = _all_parts(course, student, failed)
+    entered = failures.attempt(student, GRADEBOOK, _enter, course, book, student, failures, config)
+    if entered:
+        failures.attempt(student, FEEDBACK, _write_feedback, course, book, student, entered)
+
+
+def _enter(
+    course: Course, book: Gradebook, student: str, failures: Failures, config: Config
+) -> dict[str, PartResult]:
+    """Enter a student's results into the gradebook; return them."""
+    found = _all_parts(course, student, failures)
     handed_in = gradebook.handed_in_at(course.submission(student))
     gradebook.merge(book, student, found, handed_in, config)
+    return found
+
+
+def _write_feedback(
+    course: Course, book: Gradebook, student: str, found: dict[str, PartResult]
+) -> None:
     found, hand = _with_penalties(book, found), gradebook.by_hand(book, student)
     made_of = repr((pages_version(), found, sorted(hand.items())))
     note = f"<!-- {hashlib.sha256(made_of.encode()).hexdigest()} -->\n"
@@ -61,55 +81,102 @@ def conclude(
 
 
 def class_verdicts(
-    course: Course, book: Gradebook, students: Collection[str], failed: Failures
+    course: Course, book: Gradebook, students: Collection[str], failures: Failures
 ) -> ClassVerdicts:
-    """Return the verdicts on students' submissions, with the points that the gradebook counts."""
+    """Return the verdicts on students' submissions, with the points that the gradebook counts; None
+    where the grader failed.
+    """
     found: ClassVerdicts = {}
     for student in students:
-        points, hand = gradebook.scores(book, student)[0], gradebook.by_hand(book, student)
-        for part, result in _all_parts(course, student, failed).items():
-            for cell, verdict in result.cells.items():
-                entered = hand.get((part, cell))
-                if entered and entered.score is not None:
-                    sentence = f"Graded by a person. {entered.comment}".strip()
-                    verdict = replace(verdict, sentence=sentence, unread=False)
-                found[student, part, cell] = replace(verdict, points=points[part, cell])
+        own = None
+        if not failures.of(student, GRADEBOOK):  # else it has the points of another time
+            own = failures.attempt(student, POINTS, _verdicts, course, book, student, failures)
+        for (part, cell), verdict in (own or _unknown(student)).items():
+            found[student, part, cell] = verdict
     return found
 
 
-def write_class(course: Course, book: Gradebook, failed: Failures) -> None:
+_Verdicts = dict[tuple[str, str], Verdict | None]  # by part and cell
+
+
+def _verdicts(course: Course, book: Gradebook, student: str, failures: Failures) -> _Verdicts:
+    points, hand = gradebook.scores(book, student)[0], gradebook.by_hand(book, student)
+    found: _Verdicts = {}
+    for part, result in _all_parts(course, student, failures).items():
+        for cell, verdict in result.cells.items():
+            entered = hand.get((part, cell))
+            by_hand = entered is not None and entered.score is not None
+            if entered and by_hand:
+                sentence = f"Graded by a person. {entered.comment}".strip()
+                verdict = replace(verdict, sentence=sentence, unread=False)
+            known = by_hand or not result.failed
+            found[part, cell] = replace(verdict, points=points[part, cell]) if known else None
+    return found
+
+
+def _unknown(student: str) -> _Verdicts:
+    return {(part, cell): None for part in rubric.PARTS for cell in not_known(student, part).cells}
+
+
+def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
     """Write grades.csv and report.html, on all students that have been graded so far."""
-    students = [student for student in course.students() if gradebook.has(book, student)]
-    verdicts = class_verdicts(course, book, students, failed)
-    penalties = {student: sum(gradebook.scores(book, student)[1].values()) for student in students}
-    remarks = tables.remarks(course)
+    students = [
+        student
+        for student in course.students()
+        if gradebook.has(book, student) or failures.of(student)
+    ]
+    verdicts = class_verdicts(course, book, students, failures)
+    pages: dict[str, tuple[dict[str, PartResult], ManualGrades, float]] = {}
+    for student in students:
+        own = None
+        if not failures.of(student, GRADEBOOK):
+            own = failures.attempt(student, POINTS, _for_page, course, book, student, failures)
+        unknown = {part: not_known(student, part) for part in rubric.PARTS}
+        pages[student] = own or (unknown, {}, 0.0)
+    repairs: dict[str, Any] = {}
+    for path in sorted((course.folder / "repairs").glob("*.json")):
+        record = failures.attempt(path.stem, REPAIRS, _record, path)
+        repairs |= {path.stem: record} if record else {}
+    similar = similarity.find(course, failures=failures)
+    remarks = tables.remarks(course, failures=failures)
+    penalties = {student: penalty for student, (_, _, penalty) in pages.items()}
     write_whole(course.folder / "grades.csv", tables.csv_text(verdicts, penalties, remarks))
-    repairs = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((course.folder / "repairs").glob("*.json"))
-    }
     page = class_page(
         course.folder.name,
-        {
-            student: _with_penalties(book, _all_parts(course, student, failed))
-            for student in students
-        },
-        {student: gradebook.by_hand(book, student) for student in students},
+        {student: found for student, (found, _, _) in pages.items()},
+        {student: hand for student, (_, hand, _) in pages.items()},
         repairs,
-        similarity.find(course),
-        remarks + [(*key, flag) for key, result in failed.items() for flag in result.flags],
+        similar,
+        remarks,
     )
     write_whole(course.folder / "report.html", page)
 
 
-def _all_parts(course: Course, student: str, failed: Failures) -> dict[str, PartResult]:
+def _for_page(
+    course: Course, book: Gradebook, student: str, failures: Failures
+) -> tuple[dict[str, PartResult], ManualGrades, float]:
+    """Return what the class's page says of a student: results, grades by hand, late penalty."""
+    found = _with_penalties(book, _all_parts(course, student, failures))
+    hand = gradebook.by_hand(book, student)
+    return found, hand, sum(gradebook.scores(book, student)[1].values())
+
+
+def _record(path: Path) -> Any:
+    """Return the content of a file in repairs/; ValueError where it is not such a file."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or not isinstance(found.get("parts"), dict):
+        raise ValueError(f"{path.name} is no record of repairs")
+    return found
+
+
+def _all_parts(course: Course, student: str, failures: Failures) -> dict[str, PartResult]:
     """Return a student's results by part, with the reason where there is none."""
     found = results.load(course.folder / "results", student)
     for part in rubric.PARTS:
         if not (course.submission(student) / f"{part}.ipynb").is_file():
             found[part] = ungraded(student, part, f"{part}.ipynb was not handed in.")
-        elif (student, part) in failed:
-            found[part] = failed[student, part]
+        elif failures.of(student, part):
+            found[part] = not_known(student, part)
         elif part not in found:
             found[part] = ungraded(student, part, "It has not been graded yet.")
     return {part: found[part] for part in rubric.PARTS}

@@ -8,10 +8,11 @@
 import os
 from collections.abc import Sequence
 
-from score.course.collect.plan import Upload, open_export, plan, releases
-from score.course.collect.stored import Record, time_stamp
+from score.course.collect.plan import COLLECT, Upload, open_export, plan, releases
+from score.course.collect.stored import Record, note_failures, time_stamp
 from score.course.collect.write import write_upload
 from score.course.settings import Course, open_course
+from score.submission.failures import Failures
 
 
 def collect(
@@ -19,20 +20,28 @@ def collect(
     path: str | os.PathLike[str],
     pattern: str | None = None,
     uploads: Sequence[Upload] | None = None,
+    failures: Failures | None = None,
 ) -> list[tuple[Upload, Record]]:
     """Write what `plan` returns for an export (or `uploads`, which it returned) into the course.
 
-    Return [(`Upload`, its record as in repairs/STUDENT.json)] of what was written.
+    Return [(`Upload`, its record as in repairs/STUDENT.json)] of what was written. failures: to
+    which is added where the kit fails at a student's files; the course then has of this student
+    what it had.
     """
+    failures = Failures() if failures is None else failures
     if uploads is None:
-        uploads = plan(course, path, pattern)
-    released = releases(course)
+        uploads = plan(course, path, pattern, failures)
+    released, written = releases(course), []
     with open_export(path) as archive:
-        return [
-            (upload, write_upload(course, archive, released, upload))
-            for upload in uploads
-            if upload.taken
-        ]
+        for upload in uploads:
+            if upload.taken and upload.student:
+                record = failures.attempt(
+                    upload.student, COLLECT, write_upload, course, archive, released, upload
+                )
+                written += [(upload, record)] if record else []
+    for student in {upload.student for upload in uploads if upload.student}:
+        failures.attempt(student, COLLECT, note_failures, course, student, failures)
+    return written
 
 
 def run_collect(
@@ -40,15 +49,17 @@ def run_collect(
     path: str | os.PathLike[str],
     pattern: str | None = None,
     preview: bool = False,
-) -> None:
-    """Print the plan and, unless it is a preview, write it and print the repairs."""
-    course = open_course(folder)
-    uploads = plan(course, path, pattern)
+) -> Failures:
+    """Print the plan and, unless it is a preview, write it and print the repairs. Return where the
+    kit failed.
+    """
+    course, failures = open_course(folder), Failures()
+    uploads = plan(course, path, pattern, failures)
     print(format_plan(uploads))
     if preview:
         print("Nothing was written: this was a preview.")
-        return
-    written = collect(course, path, pattern, uploads)
+        return failures
+    written = collect(course, path, pattern, uploads, failures)
     for upload, record in written:
         for part in upload.taken:
             of_part = record["parts"][part]
@@ -59,6 +70,9 @@ def run_collect(
         f"{len(written)} submissions were written to {course.folder}: submitted/, and what was"
         " repaired, repairs/."
     )
+    for failure in failures:
+        print(f"{failure.student} was not collected. {failure.sentence}")
+    return failures
 
 
 def format_plan(uploads: Sequence[Upload]) -> str:
@@ -66,7 +80,9 @@ def format_plan(uploads: Sequence[Upload]) -> str:
     lines = []
     width = max((len(upload.student) for upload in uploads if upload.student), default=0)
     for upload in uploads:
-        if upload.student and upload.timestamp:
+        if upload.student and not upload.timestamp:
+            lines.append(f"{upload.student:<{width}}  not collected  ({upload.source})")
+        elif upload.student and upload.timestamp:
             states = [f"{part} {state}" for part, state in upload.parts.items()]
             parts = ", ".join(states) or "nothing that the course asks for"
             when = time_stamp(upload.timestamp)

@@ -9,11 +9,15 @@ Whose a file is, is read off its path in the export, and a zip counts as a folde
     folders     STUDENT/… and STUDENT.zip
     files       STUDENT_part1_mlp.ipynb
 
+Students choose the names of their files, and on some systems their own. So one name decides
+nothing: an export has the layout of most of its paths, and a path that can be read as two
+students', or a student whom two entries claim in different ways, is refused.
+
 A system is added here: a `Layout` in `LAYOUTS`, with a pattern for its paths.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,43 +25,60 @@ from typing import Any
 import yaml
 
 from score.course.collect.stored import STUDENT, parsed_time
-from score.course.settings import ASSIGNMENT, CourseError
+from score.course.settings import CourseError
 from score.submission.archive import MB, NOISE, Archive, ArchiveMember, RejectedFile, listed
+from score.submission.files import taken_name
 from score.submission.formats import is_submitted
 
-Owner = tuple[str, datetime]  # a student, and when the file was handed in
-Owners = Callable[[ArchiveMember], list[Owner]]
+
+@dataclass(frozen=True)
+class Claim:
+    """Says that a file is a student's.
+
+    way: what claims it, such as a display name before the student's number: the same for all that
+    one student has in an export. received: when the file was handed in.
+    """
+
+    student: str
+    way: str
+    received: datetime
+
+
+Owners = Callable[[ArchiveMember], Sequence[Claim]]
 
 
 @dataclass(frozen=True)
 class Layout:
     """Paths that say whose they are.
 
-    name: as the plan shows it. patterns: regular expressions, each with a group `student`; the
-    first that a path begins with counts. own_files: names of files that belong to no student.
+    name: as the plan shows it. patterns: regular expressions for the beginning of a path, each with
+    a group `student` and, where other text names the student too, a group `way`. own_files: names
+    of files that belong to no student.
     """
 
     name: str
     patterns: tuple[re.Pattern[str], ...]
     own_files: tuple[str, ...] = ()
 
-    def fits(self, paths: Iterable[str]) -> bool:
-        """Say whether an export with these paths is of this layout: it has one that is a file for
-        the course.
-        """
-        return any(self.student(path) and is_submitted(path) for path in paths)
+    def count(self, paths: Sequence[str], of_course: Iterable[str]) -> int:
+        """Return how many of the paths `of_course`, among an export's, are of this layout."""
+        return sum(bool(self.readings(path)) for path in of_course)
 
-    def student(self, path: str) -> str | None:
-        """Return what a path says of whose it is; None where it says nothing."""
-        matches = (pattern.match(path) for pattern in self.patterns)
-        return next((match["student"] for match in matches if match), None)
+    def readings(self, path: str) -> dict[str, str]:
+        """Return {student: way} of what a path says of whose it is. It is several students where
+        the path can be read in several ways.
+        """
+        found: dict[str, str] = {}
+        for match in filter(None, (pattern.match(path) for pattern in self.patterns)):
+            found.setdefault(match["student"], (match.groupdict().get("way") or "").lower())
+        return found
 
     def owners(self, archive: Archive, members: list[ArchiveMember]) -> Owners:
-        """Return a function that says whose a member is, and when it was handed in."""
+        """Return a function from a member to what it claims."""
 
-        def owners(member: ArchiveMember) -> list[Owner]:
-            student = self.student(member.path)
-            return [(student, member.received)] if student else []
+        def owners(member: ArchiveMember) -> list[Claim]:
+            readings = self.readings(member.path)
+            return [Claim(student, way, member.received) for student, way in readings.items()]
 
         return owners
 
@@ -67,69 +88,86 @@ class _Gradescope(Layout):
     they handed in.
     """
 
-    def fits(self, paths: Iterable[str]) -> bool:
-        return self.own_files[0] in paths
+    def count(self, paths: Sequence[str], of_course: Iterable[str]) -> int:
+        return super().count(paths, of_course) if self.own_files[0] in paths else 0
 
     def owners(self, archive: Archive, members: list[ArchiveMember]) -> Owners:
         submissions = self._submissions(archive, members)
-        return lambda member: submissions.get(self.student(member.path) or "", [])
+        return lambda member: [
+            claim for folder in self.readings(member.path) for claim in submissions.get(folder, [])
+        ]
 
     def _submissions(
         self, archive: Archive, members: list[ArchiveMember]
-    ) -> dict[str, list[Owner]]:
+    ) -> dict[str, list[Claim]]:
+        """Return the claims by folder; none of a folder whose entry cannot be read."""
         metadata = next(member for member in members if member.path == self.own_files[0])
+        found, reason = {}, "it names no submission"
         try:
             content = archive.read(metadata, 100 * MB)
             document = yaml.load(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-            return {
-                folder: _submitters(submission, metadata.received)
-                for folder, submission in document.items()
-            }
-        except (
-            RejectedFile,
-            yaml.YAMLError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            RecursionError,
-        ) as error:
-            raise CourseError(
-                f"{metadata.path} of the export cannot be read ({type(error).__name__}:"
-                f" {str(error)[:200]})."
-            ) from None
+            for folder, submission in document.items():
+                try:
+                    found[str(folder)] = _submitters(str(folder), submission, metadata.received)
+                except _UNUSABLE as error:
+                    reason = _described(error)
+        except (RejectedFile, yaml.YAMLError, *_UNUSABLE) as error:
+            reason = _described(error)
+        if not found:
+            raise CourseError(f"{metadata.path} of the export cannot be read ({reason}).")
+        return found
 
 
-def _submitters(submission: dict[str, Any], received: datetime) -> list[Owner]:
+_UNUSABLE = (AttributeError, LookupError, TypeError, ValueError, RecursionError, OverflowError)
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:200]}"
+
+
+def _submitters(folder: str, submission: dict[str, Any], received: datetime) -> list[Claim]:
     if created := submission.get(":created_at"):
         received = parsed_time(created)
-    owners = []
+    claims = []
     for person in submission[":submitters"]:
-        names = [str(person.get(key) or "") for key in (":email", ":sid", ":name")]
-        usable = [name for name in names if STUDENT.fullmatch(name)]
-        owners.append((next(filter(None, [*usable, *names]), "?"), received))
-    return owners
+        names = {key: _name(person.get(key)) for key in (":email", ":sid", ":name")}
+        usable = [key for key in names if STUDENT.fullmatch(names[key])]
+        key = next(iter([*usable, *filter(names.get, names)]), ":name")
+        # Addresses and numbers are one person's, a name may be another's.
+        way = f"{key} of {folder}" if key == ":name" else key
+        claims.append(Claim(names[key] or "?", way, received))
+    return claims
+
+
+def _name(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) else ""
 
 
 FALLBACK = Layout(
     "folders and files",
     (
-        re.compile(r"(?P<student>[^/]+?)(?:(?i:\.zip)(?:/|$)|/)"),
-        re.compile(r"(?:Copy of )*(?P<student>[^/]+?)[ _-]+part\d_[^/]+$"),
+        re.compile(r"(?P<student>[^/]+?)(?P<way>(?i:\.zip))(?:/|$)"),
+        re.compile(r"(?P<student>[^/]+)(?P<way>/)(?<!(?i:\.zip)/)"),
+        re.compile(r"(?:Copy of )*(?P<student>[^/]+?)[ _-]+(?P<way>part)\d_[^/]+$(?<!(?i:\.zip))"),
     ),
 )
+_IN_ONE_FILE = r"(?:[^/]+(?i:\.zip)/|[^/]+$)"  # or in one zip
 LAYOUTS = (
     _Gradescope(
         "Gradescope", (re.compile(r"(?P<student>submission_\d+)/"),), ("submission_metadata.yml",)
     ),
-    Layout("Moodle", (re.compile(r"[^/]*?_(?P<student>\d+)_assignsubmission_file"),)),
+    Layout(
+        "Moodle",
+        (
+            re.compile(r"(?P<way>[^/]*)_(?P<student>\d+)_assignsubmission_file_?/"),
+            # Students may choose what is before and behind: so both ends are tried.
+            re.compile(rf"(?P<way>[^/]*)_(?P<student>\d+)_assignsubmission_file_{_IN_ONE_FILE}"),
+            re.compile(rf"(?P<way>[^/]*?)_(?P<student>\d+)_assignsubmission_file_{_IN_ONE_FILE}"),
+        ),
+    ),
     Layout(
         "Canvas",
-        (
-            re.compile(
-                r"[^/_]+_(?:LATE_)?(?P<student>\d+)_(?:LATE_)?\d+_(?:[^/]+(?i:\.zip)/|[^/]+$)"
-            ),
-        ),
+        (re.compile(r"(?P<way>[^/_]+)_(?:LATE_)?(?P<student>\d+)_(?:LATE_)?\d+_" + _IN_ONE_FILE),),
     ),
 )
 _OWN_FILES = {name for layout in LAYOUTS for name in layout.own_files}
@@ -156,25 +194,63 @@ def by_student(archive: Archive, pattern: str | None = None) -> SortedExport:
     """
     members = [member for member in archive.members if not NOISE.search(member.path)]
     if pattern:
-        layout = Layout("by your pattern", (_compiled(pattern),))
+        likely = [Layout("by your pattern", (_compiled(pattern),))]
     else:
         members = _unwrapped(members) if archive.zip else members
-        layout = _layout_of([member.path for member in members])
-    owners = layout.owners(archive, members)
-    students: dict[str, list[ArchiveMember]] = {}
-    lost = []
+        likely = _likely([member.path for member in members])
+        if archive.zip and likely == [FALLBACK] and (top := _of_whom(members)):
+            remark = (
+                f"Everything is in one folder, {top}/, which may be one student's or the class's:"
+                f" for the class, unpack the zip and collect {top}/; for one student, give"
+                " --pattern '(?P<student>[^/]+)/'."
+            )
+            return SortedExport(FALLBACK.name, {}, [remark])
+    return _sorted(archive, members, likely)
+
+
+def _sorted(archive: Archive, members: list[ArchiveMember], likely: list[Layout]) -> SortedExport:
+    """Sort members by what the first of the likely layouts says, where no other one disagrees."""
+    owners = likely[0].owners(archive, members)
+    claimed: dict[str, dict[str, list[ArchiveMember]]] = {}  # by student and way
+    lost, unclear = [], []
     for member in members:
-        found = owners(member)
-        for student, received in found:
-            students.setdefault(student, []).append(replace(member, received=received))
-        if not found and member.path not in _OWN_FILES:
+        claims = owners(member)
+        if len({name for layout in likely for name in layout.readings(member.path)}) > 1:
+            unclear.append(member)
+        elif not claims and member.path not in _OWN_FILES:
             lost.append(member)
+        else:
+            for claim in claims:
+                ways = claimed.setdefault(claim.student, {})
+                ways.setdefault(claim.way, []).append(replace(member, received=claim.received))
     remarks = [f"Nothing says whose these are: {listed(lost)}."] if lost else []
-    return SortedExport(layout.name, students, remarks)
+    if unclear:
+        remarks.append(f"These can be read as different students': {listed(unclear)}.")
+    remarks += [
+        f"{student!r} is claimed in different ways, so none of them is taken:"
+        f" {listed([found[0] for found in ways.values()])}."
+        for student, ways in claimed.items()
+        if len(ways) > 1
+    ]
+    students = {
+        name: members
+        for name, ways in claimed.items()
+        if len(ways) == 1
+        for members in ways.values()
+    }
+    return SortedExport(likely[0].name, students, remarks)
 
 
-def _layout_of(paths: list[str]) -> Layout:
-    return next((layout for layout in LAYOUTS if layout.fits(paths)), FALLBACK)
+def _likely(paths: list[str]) -> list[Layout]:
+    """Return the layout of most of an export's paths for the course; several where these are of
+    several layouts, and `FALLBACK` where they are of none.
+    """
+    of_course = [path for path in paths if is_submitted(path)]
+    counts = [(layout.count(paths, of_course), layout) for layout in LAYOUTS]
+    most = max(count for count, _ in counts)
+    if 2 * most <= len(of_course):
+        return [FALLBACK]
+    return [layout for count, layout in counts if count == most]
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -190,18 +266,29 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _unwrapped(members: list[ArchiveMember]) -> list[ArchiveMember]:
-    """Return the members of a zip without the one folder that holds all of them, where it is not a
-    student's: what is in a student's folder must not say whose it is.
-    """
-    paths = [member.path for member in members]
-    tops = {path.partition("/")[0] for path in paths}
-    inner = [path.partition("/")[2] for path in paths]
-    if len(tops) != 1 or not all(inner) or _layout_of(paths) is not FALLBACK:
-        return members
-    top = min(tops)
-    folders = {path.partition("/")[0] for path in inner}
-    deeper = all("/" in path for path in inner) and folders != {ASSIGNMENT}
-    wrapper = deeper or re.fullmatch(r"assignment_\d+_export", top)
-    if top.lower().endswith(".zip") or not wrapper:
+    """Return the members of a zip without the folder around a whole export of Gradescope."""
+    tops = {member.path.partition("/")[0] for member in members}
+    inner = [member.path.partition("/")[2] for member in members]
+    whole = len(tops) == 1 and re.fullmatch(r"assignment_\d+_export", min(tops)) and all(inner)
+    if not whole:
         return members
     return [replace(member, path=path) for member, path in zip(members, inner, strict=True)]
+
+
+def _of_whom(members: list[ArchiveMember]) -> str:
+    """Return the name of the one folder that holds all, where it may be a student's or the class's:
+    in it are nothing but folders, and two of these have files of one name for the course. "" where
+    it is clear whose it is: what is in a student's folder must not say that.
+    """
+    tops: set[str] = set()
+    folders: dict[str, set[str]] = {}
+    for member in members:
+        top, *inside = member.path.split("/")[:-1] or [""]
+        tops.add(top)
+        if taken := taken_name(member.path):
+            folders.setdefault(taken[0], set()).add(inside[0] if inside else "")
+    if len(tops) != 1 or any("" in each for each in folders.values()):
+        return ""
+    top = tops.pop()
+    alike = any(len(each) > 1 for each in folders.values())
+    return top if alike and not top.lower().endswith(".zip") else ""

@@ -16,7 +16,7 @@ from functools import partial
 import nbformat
 
 from score import rubric
-from score.course.collect.layouts import by_student
+from score.course.collect.layouts import SortedExport, by_student
 from score.course.collect.stored import STUDENT, FileRecord, Stored, parsed_time
 from score.course.settings import ASSIGNMENT, Course, CourseError
 from score.submission import formats
@@ -29,6 +29,7 @@ from score.submission.archive import (
     first_readable,
     listed,
 )
+from score.submission.failures import Failures
 from score.submission.files import (
     STUDENT_CAP,
     TAKEN,
@@ -39,6 +40,10 @@ from score.submission.files import (
     ranked,
     taken_name,
 )
+
+COLLECT = "collect"  # the step's name in `Failures`
+# Bytes that are unpacked to read one student's files. Of an honest submission each is read once.
+_UNPACKED_CAP = 4 * STUDENT_CAP
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Upload:
     source: layout and place in the export. timestamp: UTC. files: by their names in the course.
     found: what is in another format, None without any. parts: {part: "new", "newer", "unchanged",
     "again" (the same files, but the release has changed) or "older"}. remarks: sentences on what
-    was left out, what was chosen, what stays from before.
+    was left out, what was chosen, what stays from before, and that the kit failed at its files.
     """
 
     student: str | None
@@ -116,11 +121,18 @@ def open_export(path: str | os.PathLike[str]) -> Iterator[Archive]:
         raise CourseError(str(error)) from None
 
 
-def plan(course: Course, path: str | os.PathLike[str], pattern: str | None = None) -> list[Upload]:
+def plan(
+    course: Course,
+    path: str | os.PathLike[str],
+    pattern: str | None = None,
+    failures: Failures | None = None,
+) -> list[Upload]:
     """Return what collecting would do, in the students' order. Nothing is written.
 
-    pattern: see `by_student`. CourseError when the export or the pattern cannot be used.
+    pattern: see `by_student`. failures: to which is added where the kit fails at a student's files;
+    nothing of that student is taken. CourseError when the export or the pattern cannot be used.
     """
+    failures = Failures() if failures is None else failures
     with open_export(path) as archive:
         export, released, uploads = by_student(archive, pattern), releases(course), []
         remarks = [*export.remarks]
@@ -130,9 +142,25 @@ def plan(course: Course, path: str | os.PathLike[str], pattern: str | None = Non
             if reason := _no_folder(student, known):
                 remarks.append(f"{reason}: {listed(members)}.")
             else:
-                planner = _Planner(archive, Stored(course, student), released, members)
-                uploads.append(planner.upload(export.layout))
+                upload = failures.attempt(
+                    student, COLLECT, _upload, course, archive, released, export, student
+                )
+                sentences = [failure.sentence for failure in failures.of(student, COLLECT)]
+                uploads.append(upload or Upload(student, export.layout, remarks=sentences))
     return uploads + ([Upload(None, str(path), remarks=remarks)] if remarks else [])
+
+
+def _upload(
+    course: Course,
+    archive: Archive,
+    released: dict[str, Release],
+    export: SortedExport,
+    student: str,
+) -> Upload:
+    """Return a student's upload."""
+    members = export.students[student]
+    planner = _Planner(archive, Stored(course, student), released, members)
+    return planner.upload(export.layout)
 
 
 def _no_folder(student: str, known: set[str]) -> str:
@@ -162,6 +190,7 @@ class _Planner:
             found = found.set_aside()
         self.found = found
         self.room = STUDENT_CAP
+        self.unpacked_before = archive.unpacked
         self.packed_room = found.format.packed_cap if found else 0
 
     def upload(self, layout: str) -> Upload:
@@ -227,6 +256,8 @@ class _Planner:
         return member
 
     def _read(self, name: str, member: ArchiveMember) -> bytes:
+        if self.archive.unpacked - self.unpacked_before > _UNPACKED_CAP:
+            raise RejectedFile("not read, after too much that cannot be used")
         content = self.archive.read(member, cap(name))
         if len(content) > self.room:
             raise RejectedFile(f"the submission would be larger than {STUDENT_CAP // MB} MB")

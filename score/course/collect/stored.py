@@ -9,8 +9,10 @@ from typing import TypedDict
 
 from nbgrader.utils import parse_utc
 
+from pusht.files import write_whole
 from score.course.settings import ASSIGNMENT, Course
 from score.submission.archive import utc
+from score.submission.failures import Failures
 from score.submission.files import TAKEN
 from score.submission.formats import Format
 
@@ -39,11 +41,14 @@ class PartRecord(TypedDict, total=False):
 
 
 class Record(TypedDict, total=False):
-    """repairs/STUDENT.json. parts: by name. remarks: of the last `Upload`."""
+    """repairs/STUDENT.json. parts: by name. remarks: of the last `Upload`. failed: sentences on
+    where the kit failed at an upload since, of which nothing is in the course.
+    """
 
     student: str
     parts: dict[str, PartRecord]
     remarks: list[str]
+    failed: list[str]
 
 
 class Stored:
@@ -74,12 +79,8 @@ class Stored:
     @property
     def timestamp(self) -> datetime:
         """When it was handed in, as its timestamp.txt says or else its files' dates (UTC)."""
-        try:
-            text = (self.home / "timestamp.txt").read_text(encoding="utf-8")
-            return parsed_time(text.strip())
-        except (OSError, ValueError):
-            dates = (utc(file.stat().st_mtime) for file in self.home.glob("*"))
-            return max(dates, default=utc(0))
+        dates = (utc(file.stat().st_mtime) for file in self.home.glob("*"))
+        return handed_in_at(self.home / "timestamp.txt") or max(dates, default=utc(0))
 
     def part(self, part: str) -> PartRecord | None:
         """Return the record of a part; None where there is none."""
@@ -107,10 +108,25 @@ class Stored:
             return set()
         return {*given, *(record["files"] if another else ())}
 
+    def write_record(self) -> None:
+        """Write the record."""
+        text = json.dumps(self.record, indent=1, ensure_ascii=False)
+        write_whole(self.record_path, text + "\n")
+
     def has_own_notebook(self, format: Format) -> bool:
         """Say whether there is a notebook for the format's part that the kit did not write."""
         notebook, packed = self.home / f"{format.part}.ipynb", self.home / format.packed
         return notebook.exists() and not packed.exists()
+
+
+def note_failures(course: Course, student: str, failures: Failures) -> None:
+    """Note in repairs/STUDENT.json where collecting a student's upload failed, or that it no longer
+    does. The report tells it.
+    """
+    stored, sentences = Stored(course, student), [each.sentence for each in failures.of(student)]
+    if sentences != stored.record.get("failed", []):
+        stored.record["failed"] = sentences
+        stored.write_record()
 
 
 def time_stamp(when: datetime) -> str:
@@ -119,5 +135,18 @@ def time_stamp(when: datetime) -> str:
 
 
 def parsed_time(text: str | datetime) -> datetime:
-    """Return the time in a text, as UTC in whole seconds."""
-    return parse_utc(text).replace(tzinfo=UTC, microsecond=0)
+    """Return the time in a text, as UTC in whole seconds; ValueError where it is none."""
+    try:
+        return parse_utc(text).replace(tzinfo=UTC, microsecond=0)
+    except (OverflowError, TypeError, AttributeError):
+        raise ValueError(f"{str(text)[:40]!r} is no time") from None
+
+
+def handed_in_at(stamp: Path) -> datetime | None:
+    """Return the time (UTC) in a timestamp.txt; None where there is no such file, or no time in
+    it.
+    """
+    try:
+        return parsed_time(stamp.read_text(encoding="utf-8").strip()) if stamp.is_file() else None
+    except ValueError:
+        return None

@@ -15,7 +15,6 @@ notebook, and is replaced as a whole. Nothing is unpacked to a path that an expo
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -152,7 +151,7 @@ class _Writer:
         old = stored.home
         _swap(self.new_originals, stored.originals, stored.originals, keep and keep / "originals")
         _swap(self.new, old, goal, keep and keep / ASSIGNMENT)
-        write_whole(stored.record_path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        stored.write_record()
         return record
 
 

@@ -32,6 +32,7 @@ from score.course.grading.results import PartResult, ungraded
 from score.course.nbgrader import configuration
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings, open_course
+from score.submission.failures import Failures
 from score.submission.formats import graded_files
 from score.verdict import Verdict
 
@@ -124,8 +125,17 @@ def _collect(folder: Path, submission: Path, record: Record) -> None:
     """Take the submission's files into the course and write down what is missing or repaired."""
     course, student = open_course(folder), submission.name
     pattern = f"(?P<student>{re.escape(student)})/"  # all files are this student's
-    uploads = [upload for upload in plan(course, submission.parent, pattern) if upload.student]
-    collected = [found for _, found in collect(course, submission.parent, pattern, uploads)]
+    failures = Failures()
+    planned = plan(course, submission.parent, pattern, failures)
+    uploads = [upload for upload in planned if upload.student]
+    written = collect(course, submission.parent, pattern, uploads, failures)
+    if failures:
+        record.hidden += [failure.sentence for failure in failures]
+        record.public.append(_FAILED)
+        for part in rubric.PARTS:
+            results.save(ungraded(student, part, _FAILED), folder / "results")
+        return
+    collected = [found for _, found in written]
     record.public = [
         f"Each policy is rolled out for {course.episodes} held-out episodes.",
         *(remark for upload in uploads for remark in upload.remarks),

@@ -5,7 +5,7 @@ gradebook, the tables and the pages are made.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class PartResult:
     missing: why there was nothing to run, "" if there was. seconds: by stage. flags: for the
     instructor alone. late_penalty: points, by nbgrader's rule; it is kept in the gradebook, and
     filled in here where a page is made. cells: by test cell's id. rollouts: by policy's name.
+    failed: whether it stands for a result because the grader failed: its points are not known. Such
+    a result is never kept.
     """
 
     student: str
@@ -68,6 +70,7 @@ class PartResult:
     late_penalty: float
     cells: dict[str, Verdict]
     rollouts: dict[str, RolloutResult]
+    failed: bool = False
 
     @property
     def max_points(self) -> float:
@@ -104,6 +107,19 @@ def ungraded(student: str, part: str, missing: str, key: str = "") -> PartResult
     return PartResult(student, part, key, kit_version(), "", "", missing, {}, [], 0.0, cells, {})
 
 
+def not_known(student: str, part: str) -> PartResult:
+    """Return what stands for a result where the grader failed: the next run tries again. Students
+    are not told what went wrong.
+    """
+    result = ungraded(
+        student,
+        part,
+        "The grader failed at this notebook, through no fault of yours: it will be graded again.",
+    )
+    cells = {name: replace(verdict, unread=True) for name, verdict in result.cells.items()}
+    return replace(result, cells=cells, failed=True)
+
+
 def film_name(policy: rubric.Policy) -> str:
     """Return the name of the file with a policy's filmed episodes."""
     return f"{policy.name}_rollouts.mp4"
@@ -127,7 +143,8 @@ def without_figures(sentence: str) -> str:
 
 def save(result: PartResult, folder: Path) -> None:
     """Write a result to FOLDER/STUDENT/PART.json."""
-    text = json.dumps({"format": _FORMAT} | asdict(result), indent=1)
+    values = {name: value for name, value in asdict(result).items() if name != "failed"}
+    text = json.dumps({"format": _FORMAT} | values, indent=1)
     write_whole(folder / result.student / f"{result.part}.json", text)
 
 

@@ -9,6 +9,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.warnings import MissingIDFieldWarning
 
+from score.submission.failures import is_of_machine
+
 
 def read_notebook(content: bytes) -> NotebookNode:
     """Return the notebook in a file's bytes; ValueError with the reason where there is none."""
@@ -18,15 +20,11 @@ def read_notebook(content: bytes) -> NotebookNode:
             notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
         _, notebook = nbformat.validator.normalize(notebook)
         nbformat.validate(notebook, relax_add_props=True)
-    except (
-        ValueError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        RecursionError,
-        nbformat.ValidationError,
-    ) as error:
-        raise ValueError(str(error)) from error
+        nbformat.writes(notebook).encode()  # as it is after it has been run
+    except Exception as error:  # nbformat raises anything at what it does not expect
+        if is_of_machine(error):
+            raise
+        raise ValueError(str(error) or type(error).__name__) from error
     return notebook
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from nbgrader import api
 from nbgrader.preprocessors import AssignLatePenalties
-from nbgrader.utils import parse_utc
 from sqlalchemy.orm import Session
 from traitlets.config import Config
 
+from score.course.collect import stored
 from score.course.grading.results import ManualGrade, PartResult
 from score.course.settings import ASSIGNMENT, Course
 from score.verdict import Verdict
@@ -44,8 +44,22 @@ def merge(
 
     handed_in: when, None where that is not known. config: nbgrader's, with the rule for late
     penalties. What a person entered stays; where there is such a score, nbgrader asks for another
-    look.
+    look. Where it raises, nothing of it is kept.
     """
+    try:
+        _merge(gradebook, student, results, handed_in, config)
+    except BaseException:
+        gradebook.db.rollback()
+        raise
+
+
+def _merge(
+    gradebook: api.Gradebook,
+    student: str,
+    results: Mapping[str, PartResult],
+    handed_in: datetime | None,
+    config: Config,
+) -> None:
     db = gradebook.db
     try:
         submission = gradebook.find_submission(ASSIGNMENT, student)
@@ -87,9 +101,11 @@ def _set_penalties(submission: api.SubmittedAssignment, student: str, config: Co
 
 
 def handed_in_at(folder: Path) -> datetime | None:
-    """Return when a submission's folder was handed in, by its timestamp.txt; None without one."""
-    stamp = folder / "timestamp.txt"
-    return parse_utc(stamp.read_text().strip()) if stamp.exists() else None
+    """Return when a submission's folder was handed in, by its timestamp.txt, in UTC as nbgrader
+    keeps it; None without a time in it.
+    """
+    when = stored.handed_in_at(folder / "timestamp.txt")
+    return when and when.replace(tzinfo=None)
 
 
 def _add_submission(gradebook: api.Gradebook, student: str) -> api.SubmittedAssignment:

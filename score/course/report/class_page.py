@@ -83,7 +83,7 @@ def class_page(
 
 def _used_parts(graded: Graded, manual: Mapping[str, ManualGrades]) -> list[rubric.Part]:
     """Return the parts that anybody handed in, or that a person graded."""
-    names = {result.part for _, result in graded if not result.missing}
+    names = {result.part for _, result in graded if not result.missing or result.failed}
     names |= {part for grades in manual.values() for part, _ in grades}
     return [part for part in rubric.PARTS.values() if part.name in names]
 
@@ -105,7 +105,7 @@ def _student(
         result = results.get(part.name)
         cells.append(
             {
-                "points": None if result is None else part_points(result, manual),
+                "points": None if result is None or result.failed else part_points(result, manual),
                 "notes": [] if result is None else _notes(result, manual, about),
             }
         )
@@ -113,7 +113,7 @@ def _student(
         "name": student,
         "page": f"feedback/{quote(student, safe='')}/{ASSIGNMENT}/feedback.html",
         "cells": cells,
-        "graded": bool(results),
+        "graded": bool(results) and not any(result.failed for result in results.values()),
         "total": sum(part_points(result, manual) for result in results.values()),
         "seconds": sum(sum(result.seconds.values()) for result in results.values()),
     }
@@ -122,7 +122,8 @@ def _student(
 def _notes(result: PartResult, manual: ManualGrades, are_close: Collection[bool]) -> list[str]:
     """Return the notes on a student's part. are_close: whether, for each flag on it."""
     notes = {
-        "missing": result.missing,
+        "missing": result.missing and not result.failed,
+        "the grader failed": result.failed,
         "stopped": result.stopped,
         "late": result.late_penalty,
         "flagged": not all(are_close),

@@ -10,7 +10,9 @@ from score.verdict import HINT
 
 @dataclass(frozen=True)
 class Row:
-    """What a cell of a part earned, and why. mark: a key of `page.MARKS`."""
+    """What a cell of a part earned, and why. mark: a key of `page.MARKS`. unknown: whether the
+    grader failed, so that the points are not known.
+    """
 
     part: str
     cell: str
@@ -25,6 +27,7 @@ class Row:
     manual: ManualGrade
     written: bool
     rolled_out: bool
+    unknown: bool
 
 
 def part_points(result: PartResult, manual: ManualGrades) -> float:
@@ -64,4 +67,5 @@ def _row(part: rubric.Part, entry: rubric.Graded, result: PartResult, manual: Ma
         manual=by_hand,
         written=written,
         rolled_out=is_policy and entry.name in result.rollouts,
+        unknown=result.failed and by_hand.score is None,
     )

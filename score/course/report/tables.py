@@ -6,14 +6,18 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 from score import rubric
+from score.course.collect.stored import handed_in_at
 from score.course.grading import results
 from score.course.grading.results import entries_by_cell
 from score.course.settings import Course
+from score.submission.failures import Failures
 from score.verdict import Verdict
 
-ClassVerdicts = dict[tuple[str, str, str], Verdict]  # by student, part and cell
+# By student, part and cell; None where the grader failed, so that the points are not known.
+ClassVerdicts = dict[tuple[str, str, str], Verdict | None]
 Remark = tuple[str, str, str]  # student, part, sentence
 
 
@@ -23,18 +27,25 @@ def table(verdicts: ClassVerdicts) -> str:
     cells = list(dict.fromkeys((part, cell) for _, part, cell in verdicts))
     head = ["student", *(short_name(*cell) for cell in cells), "total"]
     rows = [
-        [student, *_points([own[cell].points for cell in cells])]
+        [student, *_points([_known(own[cell]) for cell in cells], "–")]
         for student, own in by_student.items()
     ]
-    full = {(part, cell): verdict.max_points for (_, part, cell), verdict in verdicts.items()}
-    rows.append(["of", *_points([full[cell] for cell in cells])])
+    full = [float(entries_by_cell(rubric.PARTS[part])[cell].points) for part, cell in cells]
+    rows.append(["of", *_points(full, "–")])
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [_line(row, widths) for row in (head, *rows)]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _points(points: list[float]) -> list[str]:
-    return [f"{value:.2f}" for value in (*points, sum(points))]
+def _known(verdict: Verdict | None) -> float | None:
+    return verdict.points if verdict else None
+
+
+def _points(points: list[float | None] | list[float], unknown: str, less: float = 0.0) -> list[str]:
+    """Return points and their total as text. What is not known makes the total unknown too."""
+    known = [value for value in points if value is not None]
+    total = sum(known) - less if len(known) == len(points) else None
+    return [unknown if value is None else f"{value:.2f}" for value in (*points, total)]
 
 
 def _line(row: list[str], widths: list[int]) -> str:
@@ -43,8 +54,8 @@ def _line(row: list[str], widths: list[int]) -> str:
     return "  ".join([first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)])
 
 
-def _by_student(verdicts: ClassVerdicts) -> dict[str, dict[tuple[str, str], Verdict]]:
-    found: dict[str, dict[tuple[str, str], Verdict]] = {}
+def _by_student(verdicts: ClassVerdicts) -> dict[str, dict[tuple[str, str], Verdict | None]]:
+    found: dict[str, dict[tuple[str, str], Verdict | None]] = {}
     for (student, part, cell), verdict in verdicts.items():
         found.setdefault(student, {})[part, cell] = verdict
     return found
@@ -56,7 +67,7 @@ def reasons(verdicts: ClassVerdicts) -> str:
     """
     lines = []
     for (student, part), group in itertools.groupby(verdicts.items(), key=lambda item: item[0][:2]):
-        cells = {cell: verdict for (_, _, cell), verdict in group}
+        cells = {cell: verdict for (_, _, cell), verdict in group if verdict}
         lost = {cell: one for cell, one in cells.items() if one.points < one.max_points}
         sentences = {verdict.sentence for verdict in cells.values()}
         if len(sentences) == 1 and next(iter(cells)) in lost:
@@ -74,7 +85,7 @@ def csv_text(
     verdicts: ClassVerdicts, penalties: Mapping[str, float], remarks: Iterable[Remark]
 ) -> str:
     """Return grades.csv: a row a student with all cells of the rubric, the late penalty, the total
-    and how many remarks there are.
+    and how many remarks there are. Fields of what is not known are empty.
 
     penalties: points by student.
     """
@@ -85,29 +96,50 @@ def csv_text(
     rows.writerow(["student", *names, "late_penalty", "total", "look_at"])
     counts = Counter(student for student, _, _ in remarks)
     for student, own in _by_student(verdicts).items():
-        points = [own[cell].points for cell in cells]
         late = penalties[student]
-        numbers = [f"{value:.2f}" for value in (*points, late, sum(points) - late)]
-        rows.writerow([student, *numbers, counts[student]])
+        *points, total = _points([_known(own[cell]) for cell in cells], "", late)
+        rows.writerow([student, *points, f"{late:.2f}", total, counts[student]])
     return text.getvalue()
 
 
-def remarks(course: Course, students: Collection[str] | None = None) -> list[Remark]:
+def remarks(
+    course: Course, students: Collection[str] | None = None, failures: Failures | None = None
+) -> list[Remark]:
     """Return what an instructor should know of the graded notebooks beyond their points, in order.
 
-    students: only these.
+    students: only these. failures: of this run, which are told too.
     """
-    found = []
+    failures, found = Failures() if failures is None else failures, []
     for student in students or course.students():
-        for part, result in results.load(course.folder / "results", student).items():
-            stopped = [stopped_remark(result.stopped)] if result.stopped else []
-            found += [(student, part, sentence) for sentence in [*stopped, *result.flags]]
-    # Of collected notebooks that cannot be read.
+        found += failures.attempt(student, "results", _of_results, course, student) or []
+    # Of collected files that cannot be read.
     for path in sorted((course.folder / "repairs").glob("*.json")):
-        for part, entry in json.loads(path.read_text(encoding="utf-8"))["parts"].items():
-            if entry["refused"] and (students is None or path.stem in students):
-                found.append((path.stem, part, entry["refused"]))
+        if students is None or path.stem in students:
+            found += failures.attempt(path.stem, "repairs", _of_repairs, path) or []
+    return found + [
+        (failure.student, failure.step, failure.sentence)
+        for failure in dict.fromkeys(failures)
+        if students is None or failure.student in students
+    ]
+
+
+def _of_results(course: Course, student: str) -> list[Remark]:
+    found = []
+    for part, result in results.load(course.folder / "results", student).items():
+        stopped = [stopped_remark(result.stopped)] if result.stopped else []
+        found += [(student, part, sentence) for sentence in [*stopped, *result.flags]]
+    stamp = course.submission(student) / "timestamp.txt"
+    if stamp.is_file() and not handed_in_at(stamp):
+        sentence = f"{stamp.name} holds no time, so no late penalty is counted: correct it."
+        found.append((student, "late work", sentence))
     return found
+
+
+def _of_repairs(path: Path) -> list[Remark]:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    refused = {part: entry["refused"] for part, entry in record["parts"].items()}
+    failed = [(path.stem, "collect", sentence) for sentence in record.get("failed", [])]
+    return [(path.stem, part, reason) for part, reason in refused.items() if reason] + failed
 
 
 def stopped_remark(reason: str) -> str:

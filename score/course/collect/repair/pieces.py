@@ -16,6 +16,8 @@ from score.course.collect.repair.python_source import plain
 from score.course.collect.repair.state import KnownBy, Piece, Release, State
 
 MAX_CODE = 200_000  # characters of a code cell
+# Of the cells that are read, all together: characters of code, which is parsed, and lines.
+MAX_ALL_CODE, MAX_LINES = 500_000, 100_000
 
 _Cut = tuple[str | None, str, list[str]]  # key of the release's cell, marker's line, other lines
 
@@ -23,6 +25,7 @@ _Cut = tuple[str | None, str, list[str]]  # key of the release's cell, marker's 
 def take_apart(cells: list[dict[str, Any]], state: State) -> None:
     """Fill `state.pieces` from the student's cells."""
     personal, strangers, unread = 0, [], []
+    code = lines = 0
     for number, cell in enumerate(cells, 1):
         text, name = source_text(cell), grade_id(cell)
         personal += "executionInfo" in as_dict(cell.get("metadata"))
@@ -36,6 +39,13 @@ def take_apart(cells: list[dict[str, Any]], state: State) -> None:
         elif colab_id(cell) == "view-in-github":
             state.repairs.append("Colab's own cell at the top (view-in-github) was removed.")
         else:
+            code += len(text) if cell["cell_type"] == "code" else 0
+            lines += text.count("\n") + 1
+            if code > MAX_ALL_CODE or lines > MAX_LINES:
+                raise RepairError(
+                    f"The notebook has more than the {MAX_ALL_CODE // 1000} kB of code or the"
+                    f" {MAX_LINES} lines that are read."
+                )
             _take_apart(number, cell, text, state)
         if len(state.pieces) > MAX_CELLS:
             raise RepairError(

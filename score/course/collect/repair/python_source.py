@@ -18,6 +18,7 @@ def same(one: str, other: str) -> bool:
     return plain(one) == plain(other)
 
 
+@functools.lru_cache(maxsize=8)  # the trees of long cells are large
 def parsed(source: str) -> tuple[str, list[ast.stmt]]:
     """Return the source that was parsed and its statements.
 
@@ -33,18 +34,37 @@ def parsed(source: str) -> tuple[str, list[ast.stmt]]:
     return source, []
 
 
-@functools.lru_cache(maxsize=256)
-def dump(source: str) -> tuple[str, ...]:
-    """Return the code's statements without layout and comments; none for what is not Python, or is
-    nested too deeply.
+def same_code(one: str, other: str) -> bool:
+    """Say whether two codes, neither of them empty, differ in layout and comments only."""
+    mine, theirs = parsed(one)[1], parsed(other)[1]
+    return bool(mine) and _alike(mine, theirs)
+
+
+def _alike(one: object, other: object) -> bool:
+    """Say whether two syntax trees, or parts of them, are equal but for their places in the text.
+
+    It ends at the first difference. Nothing in it depends on how deep the trees are or, unlike
+    `ast.dump`, turns long numbers into text.
     """
-    try:
-        return tuple(ast.dump(statement) for statement in parsed(source)[1])
-    except RecursionError:
-        return ()
+    pairs = [(one, other)]
+    while pairs:
+        mine, theirs = pairs.pop()
+        if type(mine) is not type(theirs):
+            return False
+        if isinstance(mine, list) and isinstance(theirs, list):
+            if len(mine) != len(theirs):
+                return False
+            pairs += zip(mine, theirs, strict=True)
+        elif isinstance(mine, ast.AST):
+            pairs += [
+                (getattr(mine, name, None), getattr(theirs, name, None)) for name in mine._fields
+            ]
+        elif mine != theirs:
+            return False
+    return True
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=512)
 def bindings(source: str) -> frozenset[tuple[str, str]]:
     """Return (name, kind) of what the code binds: a "definition", "assignment" or "import"."""
     return frozenset(pair for statement in parsed(source)[1] for pair in _bound(statement))
@@ -71,11 +91,12 @@ def added(source: str, released: str) -> list[tuple[set[str], str]]:
     does not have.
     """
     source, statements = parsed(source)
-    lines, known, found = source.split("\n"), dump(released), []
-    # The dump is empty when it is too deep: then nothing was added that can be told.
-    for statement, dumped in zip(statements, dump(source), strict=False):
+    lines, known, found = source.split("\n"), parsed(released)[1], []
+    for statement in statements:
         names = {name for name, _ in _bound(statement)}
-        if names and not _calls(statement) and dumped not in known:
+        if not names or _calls(statement):
+            continue
+        if not any(_alike(statement, other) for other in known):
             decorators = getattr(statement, "decorator_list", ())
             start = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
             found.append((names, "\n".join(lines[start - 1 : statement.end_lineno])))

@@ -6,7 +6,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from score.course.collect.repair.python_source import bindings, dump, plain, same
+from score.course.collect.repair.python_source import bindings, plain, same, same_code
 
 
 class KnownBy(IntEnum):
@@ -71,6 +71,7 @@ class Release:
             key: {pair for pair in bindings(self.body[key]) if pair[1] != "import"}
             for key in self.answers
         }
+        self._answered: dict[tuple[str, str], Answered] = {}
 
     def wanted_names(self, key: str) -> set[str]:
         """Return the names that an answer should bind."""
@@ -78,8 +79,13 @@ class Release:
 
     def answered(self, key: str, body: str) -> Answered:
         """Return how much of the answer `key` a text is."""
+        if (key, body) not in self._answered:
+            self._answered[key, body] = self._compared(key, body)
+        return self._answered[key, body]
+
+    def _compared(self, key: str, body: str) -> Answered:
         stub = self.body[key]
-        if not body.strip() or same(body, stub) or (dump(body) and dump(body) == dump(stub)):
+        if not body.strip() or same(body, stub) or same_code(body, stub):
             return Answered.NOTHING
         if self.wanted_names(key) <= {name for name, _ in bindings(body)}:
             return Answered.WHOLLY

@@ -18,25 +18,29 @@ from score.course.report.similarity.answers import KIT, similar_answers
 from score.course.report.similarity.pair import SimilarPair
 from score.course.report.similarity.weights import similar_weights
 from score.course.settings import ASSIGNMENT, Course
+from score.submission.failures import Failures
 
 __all__ = ["KIT", "SimilarPair", "find"]
 
 
-def find(course: Course, students: Iterable[str] | None = None) -> list[SimilarPair]:
+def find(
+    course: Course, students: Iterable[str] | None = None, failures: Failures | None = None
+) -> list[SimilarPair]:
     """Return the similar pairs among a course's submissions: weights, then answers, in the rubric's
     and in alphabetical order. A student is in one with the kit and in one with a student before.
 
     students: those to compare; None for all who handed in. Files that cannot be read are left out:
-    grading says why.
+    grading says why. failures: to which is added where the kit fails at a student's files.
     """
+    failures = Failures() if failures is None else failures
     students = sorted(course.students() if students is None else students)
     folders = {student: course.folder / "submitted" / student / ASSIGNMENT for student in students}
     few = max(3, len(folders) // 20)
     found: list[SimilarPair] = []
     for policy in rubric.POLICIES.values():
-        found += _joined(similar_weights(policy, folders), few)
+        found += _joined(similar_weights(policy, folders, failures), few)
     for part in parts_with_source():
-        found += _joined(similar_answers(part, course, folders, few), few)
+        found += _joined(similar_answers(part, course, folders, few, failures), few)
     return found
 
 

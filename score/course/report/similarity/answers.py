@@ -15,10 +15,11 @@ from score import rubric
 from score.cells import Marker, split_cells
 from score.course.collect.repair import MAX_BYTES
 from score.course.notebooks.build import answered_notebook, student_notebook
-from score.course.report.similarity.pair import SimilarPair
+from score.course.report.similarity.pair import STEP, SimilarPair
 from score.course.report.similarity.source import Answer, normalised
 from score.course.settings import ASSIGNMENT, Course
 from score.rubric import Part
+from score.submission.failures import Failures
 
 KIT = "the kit's solution"
 
@@ -33,7 +34,7 @@ _Answers = dict[str, Answer]  # by the cells' keys
 
 
 def similar_answers(
-    part: Part, course: Course, folders: Mapping[str, Path], few: int
+    part: Part, course: Course, folders: Mapping[str, Path], few: int, failures: Failures
 ) -> Iterator[SimilarPair]:
     """Yield each student with the kit and with one student before, if their answers are similar.
 
@@ -43,7 +44,10 @@ def similar_answers(
     of_course = _read(course.folder / "release" / ASSIGNMENT / file)
     stubs = {key: _normalised(of_course.get(key, cell)) for key, cell in released.items()}
     kit = _written(_marked(answered_notebook(part).cells), stubs)
-    answers = {name: _written(_read(folder / file), stubs) for name, folder in folders.items()}
+    answers = {
+        name: failures.attempt(name, STEP, _answers, folder / file, stubs) or {}
+        for name, folder in folders.items()
+    }
     common = Counter(item for own in answers.values() for item in own.items())
     rare: dict[str, set[tuple[str, Answer]]] = {}
     for student, own in answers.items():
@@ -61,6 +65,10 @@ def similar_answers(
             if other != student and _is_no_chance(rare[other] & rare[student])
         ]
         yield from sorted(pairs, key=lambda pair: -pair.likeness)[:1]
+
+
+def _answers(path: Path, stubs: _Answers) -> _Answers:
+    return _written(_read(path), stubs)
 
 
 def _is_no_chance(shared: Collection[tuple[str, Answer]]) -> bool:
@@ -104,10 +112,10 @@ def answer_cells(part: str) -> _Cells:
 def _read(path: Path) -> _Cells:
     """Return the marked cells of a notebook; none when it cannot be read."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return {}
         return _marked(json.loads(path.read_text(encoding="utf-8"))["cells"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, MemoryError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return {}
 
 

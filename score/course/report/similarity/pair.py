@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+STEP = "similarity"  # the step's name in `Failures`
+
 
 @dataclass(frozen=True)
 class SimilarPair:

@@ -16,8 +16,9 @@ import numpy as np
 
 from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from score.course.notebooks.solutions import REFERENCE
-from score.course.report.similarity.pair import SimilarPair
+from score.course.report.similarity.pair import STEP, SimilarPair
 from score.rubric import Policy
+from score.submission.failures import Failures
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,16 @@ class _Network:
         return [(place, sign, self.shapes) for place, sign in signs if sign]
 
 
-def similar_weights(policy: Policy, folders: Mapping[str, Path]) -> Iterator[SimilarPair]:
+def similar_weights(
+    policy: Policy, folders: Mapping[str, Path], failures: Failures
+) -> Iterator[SimilarPair]:
     """Yield each network with the first one that has a sign of it, of the kit's and of others'."""
     name = policy.name + SUFFIX
     kit = {f"the kit's reference, {p.parent.name}": p for p in REFERENCE.glob(f"*/{name}")}
     handed_in = {student: folder / name for student, folder in folders.items()}
     first: dict[tuple[Any, ...], _Network] = {}
     for owner, path in [*sorted(kit.items()), *handed_in.items()]:
-        network = _network(owner, path, policy, owner in kit)
+        network = failures.attempt(owner, STEP, _network, owner, path, policy, owner in kit)
         if network:
             for of_kit in () if network.kit else (True, False):
                 known = [first[of_kit, *s] for s in network.signs() if (of_kit, *s) in first]
@@ -65,7 +68,7 @@ def _network(owner: str, path: Path, policy: Policy, kit: bool) -> _Network | No
     """Return what is kept of a hand-in file; None when it cannot be read or is all zeros."""
     try:
         checkpoint = load_checkpoint(path, policy.normalisation)
-    except (CheckpointError, OSError):
+    except CheckpointError:
         return None
     ordered, numbers, half = hashlib.sha256(), hashlib.sha256(), True
     arrays = [checkpoint.weights[name].float().numpy() for name in sorted(checkpoint.weights)]
