@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from score.plain import plain, plain_line
 from score.rubric import PARTS
 
 if TYPE_CHECKING:  # argparse has no public name for it, and none to subscript when it runs
@@ -27,9 +28,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = options.run(options)
     except _error_for_the_reader(options.command) as error:
-        sys.exit(f"{parser.prog}: {error}")
+        sys.exit(plain(f"{parser.prog}: {error}"))
     if code is not None:
-        sys.exit(code)
+        sys.exit(plain(code) if isinstance(code, str) else code)
 
 
 def _error_for_the_reader(command: str) -> type[Exception]:
@@ -244,11 +245,11 @@ def _grade(options: Namespace) -> str | None:
         verdicts = grade_course(course, options.student, options.part, failures=failures, **where)
     except KeyboardInterrupt:
         sys.exit("Stopped. The results so far are kept: run the same command again to go on.")
-    print(table(verdicts))
+    print(plain(table(verdicts)))
     if len({student for student, _, _ in verdicts}) <= _LISTED_STUDENTS:
-        print(reasons(verdicts))
+        print(plain(reasons(verdicts)))
         for student, notebook, sentence in remarks(course, options.student, failures):
-            print(f"Look at {student}, {notebook}: {sentence}")
+            print(plain_line(f"Look at {student}, {notebook}: {sentence}"))
     print(
         f"The class: {course.folder / 'report.html'} and grades.csv; to hand back:"
         f" {course.folder / 'feedback'}"
@@ -260,8 +261,8 @@ def _pack(options: Namespace) -> int:
     from score.submission.pack import contents, pack
 
     path, report = pack(options.path, options.out, options.part)
-    print(contents(path))
-    print(report)
+    print(plain(contents(path)))
+    print(plain(report))
     return 0 if report.complete else 1
 
 
@@ -269,7 +270,7 @@ def _check(options: Namespace) -> int:
     from score.submission.check import check
 
     report = check(options.path, options.part)
-    print(report)
+    print(plain(report))
     return 0 if report.complete else 1
 
 

@@ -34,6 +34,7 @@ from score.course.nbgrader import configuration, gradebook
 from score.course.report.tables import ClassVerdicts
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings
+from score.plain import plain_line
 from score.submission.failures import Failures
 from score.submission.formats import needs_sandbox
 
@@ -187,7 +188,7 @@ class _Run:
         new = [*self.failures][self.told :]
         self.told += len(new)
         for failure in new:
-            bar.write(f"{failure.student}, {failure.step}: {failure.sentence}")
+            bar.write(plain_line(f"{failure.student}, {failure.step}: {failure.sentence}"))
         if new:
             bar.set_postfix_str(f"{self.told} failed")
 

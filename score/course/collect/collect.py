@@ -12,6 +12,7 @@ from score.course.collect.plan import COLLECT, Upload, open_export, plan, releas
 from score.course.collect.stored import Record, note_failures, time_stamp
 from score.course.collect.write import write_upload
 from score.course.settings import Course, open_course
+from score.plain import plain_line
 from score.submission.failures import Failures
 
 
@@ -65,13 +66,13 @@ def run_collect(
             of_part = record["parts"][part]
             refused = [of_part["refused"]] if of_part["refused"] else []
             for sentence in refused + of_part["repairs"]:
-                print(f"{upload.student}, {part}: {sentence}")
+                print(plain_line(f"{upload.student}, {part}: {sentence}"))
     print(
         f"{len(written)} submissions were written to {course.folder}: submitted/, and what was"
         " repaired, repairs/."
     )
     for failure in failures:
-        print(f"{failure.student} was not collected. {failure.sentence}")
+        print(plain_line(f"{failure.student} was not collected. {failure.sentence}"))
     return failures
 
 
@@ -90,4 +91,4 @@ def format_plan(uploads: Sequence[Upload]) -> str:
         else:
             lines.append("Not taken:")
         lines += [f"    {remark}" for remark in upload.remarks]
-    return "\n".join(lines or ["There is no submission in it."])
+    return "\n".join([plain_line(line) for line in lines] or ["There is no submission in it."])

@@ -11,6 +11,7 @@ from nbgrader.utils import parse_utc
 
 from pusht.files import write_whole
 from score.course.settings import ASSIGNMENT, Course
+from score.plain import plain
 from score.submission.archive import utc
 from score.submission.failures import Failures
 from score.submission.files import TAKEN
@@ -110,7 +111,7 @@ class Stored:
 
     def write_record(self) -> None:
         """Write the record."""
-        text = json.dumps(self.record, indent=1, ensure_ascii=False)
+        text = plain(json.dumps(self.record, indent=1, ensure_ascii=False))
         write_whole(self.record_path, text + "\n")
 
     def has_own_notebook(self, format: Format) -> bool:

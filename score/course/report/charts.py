@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from score import rubric
 from score.course.grading.results import RolloutResult
 from score.course.report.svg import COLOURS, WIDTH, drawing, inline_svg, new_figure
+from score.plain import plain_line
 from score.rollouts.loss_curves import LossComparison, compare_losses, reference_loss
 
 _BARS = 20  # of a score's histogram
@@ -80,7 +81,9 @@ def class_chart(policy: rubric.Policy, dots: Sequence[Dot]) -> Markup:
         chosen = [i for i, dot in enumerate(dots) if dot.demonstrations == kind]
         if not chosen:
             continue
-        titles[f"dots-{kind}"] = [f"{dots[i].student}: {dots[i].score:.3f}" for i in chosen]
+        titles[f"dots-{kind}"] = [
+            f"{plain_line(dots[i].student)}: {dots[i].score:.3f}" for i in chosen
+        ]
         axes.plot(
             [columns[i] / _BINS for i in chosen],
             [5 + step * levels[i] for i in chosen],

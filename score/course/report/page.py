@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from score import rubric
+from score.plain import plain_line
 
 _FOLDER = Path(__file__).parent
 _LONGEST = 700  # characters of a sentence
@@ -61,7 +62,7 @@ def printable(text: object) -> str:
     A student's process may have written it. A traceback of ours is left out.
     """
     text = str(text)[: 10 * _LONGEST].partition("Traceback (most recent call last)")[0]
-    line = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()
+    line = re.sub(r"\s+", " ", plain_line(text)).strip()
     return line if len(line) <= _LONGEST else line[:_LONGEST] + " …"
 
 

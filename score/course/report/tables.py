@@ -13,10 +13,12 @@ from score.course.collect.stored import handed_in_at
 from score.course.grading import results
 from score.course.grading.results import entries_by_cell
 from score.course.settings import Course
+from score.plain import plain_line
 from score.submission.failures import Failures
 from score.verdict import Verdict
 
 # By student, part and cell; None where the grader failed, so that the points are not known.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # begin one, some in Asian locales alone
 ClassVerdicts = dict[tuple[str, str, str], Verdict | None]
 Remark = tuple[str, str, str]  # student, part, sentence
 
@@ -27,7 +29,7 @@ def table(verdicts: ClassVerdicts) -> str:
     cells = list(dict.fromkeys((part, cell) for _, part, cell in verdicts))
     head = ["student", *(short_name(*cell) for cell in cells), "total"]
     rows = [
-        [student, *_points([_known(own[cell]) for cell in cells], "–")]
+        [plain_line(student), *_points([_known(own[cell]) for cell in cells], "–")]
         for student, own in by_student.items()
     ]
     full = [float(entries_by_cell(rubric.PARTS[part])[cell].points) for part, cell in cells]
@@ -71,11 +73,14 @@ def reasons(verdicts: ClassVerdicts) -> str:
         lost = {cell: one for cell, one in cells.items() if one.points < one.max_points}
         sentences = {verdict.sentence for verdict in cells.values()}
         if len(sentences) == 1 and next(iter(cells)) in lost:
-            lines.append(f"{student}, {rubric.PARTS[part].title}: {sentences.pop()}")
+            title, sentence = rubric.PARTS[part].title, sentences.pop()
+            lines.append(plain_line(f"{student}, {title}: {sentence}"))
             continue
         lines += [
-            f"{student}, {short_name(part, cell)}: {verdict.points:.2f} of"
-            f" {verdict.max_points:.2f}. {verdict.sentence}"
+            plain_line(
+                f"{student}, {short_name(part, cell)}: {verdict.points:.2f} of"
+                f" {verdict.max_points:.2f}. {verdict.sentence}"
+            )
             for cell, verdict in lost.items()
         ]
     return "\n".join(lines)
@@ -98,8 +103,14 @@ def csv_text(
     for student, own in _by_student(verdicts).items():
         late = penalties[student]
         *points, total = _points([_known(own[cell]) for cell in cells], "", late)
-        rows.writerow([student, *points, f"{late:.2f}", total, counts[student]])
+        rows.writerow([_cell(student), *points, f"{late:.2f}", total, counts[student]])
     return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Return a text as a spreadsheet shows it: an apostrophe keeps it from being a formula."""
+    line = plain_line(text)
+    return f"'{line}" if line.lstrip().startswith(_FORMULA) else line
 
 
 def remarks(
