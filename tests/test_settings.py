@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 
+import nbformat
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 
 from pusht.sim import sample_start
 from score import rubric
+from score.course.grading.execution import execute
 from score.course.nbgrader import release
 from score.course.nbgrader.release import create
+from score.course.notebooks import build
+from score.course.sandbox import levels
 from score.course.settings import (
     CourseError,
     RunSettings,
@@ -169,3 +173,51 @@ def test_opening_a_course_leaves_rights_to_its_owner_and_to_a_group_that_shares_
     assert stat.S_IMODE(made.folder.stat().st_mode) == then
     (made.folder / "new").write_text("")
     assert stat.S_IMODE((made.folder / "new").stat().st_mode) == written
+
+
+# What a kernel looks for: files of the course, wherever a command line names its folder.
+_LOOKS = """
+import os, pathlib
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split(chr(0))
+        words.append(os.readlink(f"/proc/{pid}/cwd"))
+    except OSError:
+        pass
+    for word in [word for word in words if word.startswith("/")]:
+        for folder in (pathlib.Path(word), *pathlib.Path(word).parents):
+            for name in ("course.toml", "submitted/bob/pusht/part1_mlp.ipynb", "gradebook.db"):
+                try:
+                    print("LEAK", name, (folder / name).read_bytes()[:80])
+                except OSError:
+                    pass
+print("LOOKED")
+"""
+
+
+@pytest.mark.parametrize("level", levels.LEVELS[:3], ids=str)
+def test_a_kernel_reads_nothing_of_a_course_that_a_command_line_names(reachable, level):
+    if not levels.works(level):
+        pytest.skip(f"{level.name} does not work on this machine")
+    folder = reachable / "course"
+    files = ("course.toml", "submitted/bob/pusht/part1_mlp.ipynb", "gradebook.db")
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(OLD)
+    work = folder / "autograded" / "ann" / "pusht"
+    work.mkdir(parents=True)
+
+    def looked():
+        notebook = build.student_notebook(rubric.PARTS["part1_mlp"])
+        notebook.cells = [nbformat.v4.new_code_cell(_LOOKS)]
+        execute(notebook, rubric.PARTS["part1_mlp"], work, RunSettings(SECRET, 1), level=level)
+        ((output,),) = [cell.outputs for cell in notebook.cells]
+        assert "LOOKED" in output.text
+        return {name for name in files if f"LEAK {name}" in output.text}
+
+    # As the grader's own does. It ends with its input.
+    command = [sys.executable, "-c", "input()", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL):
+        assert looked() == (set() if level.bubblewrap else {*files})
+        open_course(folder)
+        assert looked() == set()
