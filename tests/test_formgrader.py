@@ -15,6 +15,7 @@ from nbgrader.api import Gradebook
 from nbgrader.utils import is_grade
 from playwright.sync_api import expect
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
+from test_outputs import TAGS, hostile
 
 from score.course.nbgrader.release import create
 from score.course.notebooks import build
@@ -169,3 +170,40 @@ def test_the_page_gives_the_ledgers_points_or_none(course):
     grades = earned(kind, made)
     assert total == pytest.approx(sum(grades.values()), abs=0.006)  # two digits on the page
     assert cells == [points for cell, points in grades.items() if cell.startswith("part1-")]
+
+
+@needs_chromium
+@pytest.mark.parametrize("course", ["whole"], indirect=True)
+def test_nothing_that_a_student_wrote_acts_on_the_page_where_answers_are_read(course):
+    made = course[1]
+    notebook = build.answered_notebook(PART)
+    notebook.cells[1:1] = hostile().cells
+    act = TAGS[0].removeprefix("<script>").removesuffix("</script>")
+    notebook.cells.append(
+        nbformat.v4.new_code_cell(
+            "from IPython.display import HTML, SVG, Javascript, display\n"
+            f"display(HTML({TAGS[1]!r}), HTML({TAGS[0]!r}), Javascript({act!r}))\n"
+            "print('printed')"
+        )
+    )
+    hand_in(made, "ann", notebook)
+    (made.submission("ann") / "page.html").write_text(TAGS[0])
+    autograde(made)
+    kept = made.folder / "autograded" / "ann" / ASSIGNMENT
+    assert not list(kept.glob("*.html"))
+    assert not any(path.stat().st_mode & 0o077 for path in kept.iterdir())
+    with Gradebook(made.gradebook) as gradebook:
+        number = gradebook.find_submission_notebook(PART.name, ASSIGNMENT, "ann").id
+    with (
+        jupyter_server(made.folder) as address,
+        chromium_page(
+            address(f"formgrader/submissions/{number}/"), known=["MathJax is not defined"]
+        ) as page,
+    ):
+        expect(page.locator("input.score").last).to_have_attribute(
+            "placeholder", re.compile("[0-9]")
+        )
+        assert page.evaluate("document.documentElement.dataset.acted") is None
+        text = page.locator("#notebook-container").first.inner_text()
+        assert "words" in text and "printed" in text and "< script>" in text
+        page.screenshot(path=f"{SCREENSHOTS}/formgrader_hostile_notebook.png", full_page=True)

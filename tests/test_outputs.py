@@ -57,7 +57,9 @@ def shown(*outputs, **fields):
 
 
 def display(data, **fields):
-    return {"output_type": "display_data", "data": data, "metadata": {}} | fields
+    return nbformat.from_dict(
+        {"output_type": "display_data", "data": data, "metadata": {}} | fields
+    )
 
 
 # Outputs.
