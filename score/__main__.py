@@ -261,8 +261,7 @@ def _pack(options: Namespace) -> int:
     from score.submission.pack import contents, pack
 
     path, report = pack(options.path, options.out, options.part)
-    print(plain(contents(path)))
-    print(plain(report))
+    print(plain(f"{contents(path)}\n{report}"))
     return 0 if report.complete else 1
 
 
