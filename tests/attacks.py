@@ -501,6 +501,22 @@ import score, numpy
 tried("the kit written", lambda: open(os.path.join(os.path.dirname(score.__file__), "zzz"), "w").write("x"))
 tried("a package written", lambda: open(os.path.join(os.path.dirname(numpy.__file__), "zzz"), "w").write("x"))"""
     ),
+    "the simulator and libraries of physics": (
+        _REACH
+        + """
+import glob, sys
+from pusht.sim import PushTSim
+def simulated():
+    sim = PushTSim()
+    sim.reset([100, 100, 300, 300, 0])
+    return sim.step([200, 200]) >= 0
+def code():
+    found = [p for root in sys.path for p in glob.glob(f"{root}/pusht/**/sim*", recursive=True)]
+    return [p for p in found if b"cpSpaceStep" in open(p, "rb").read()]
+tried("the simulator read", simulated)
+tried("the simulator's code read", code)
+tried("a library of physics read", lambda: __import__("pymunk").Space())"""
+    ),
     "the network": (
         _REACH
         + """

@@ -1,5 +1,6 @@
 """Hostile submissions gain nothing at any level of isolation, and in a box harm nobody."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 from score import rubric
+from score.course.notebooks.solutions import reference_path
 from score.course.sandbox import levels
 from score.rollouts.evaluate import score_policy
 from score.rollouts.policies import guarded_inference
@@ -22,6 +24,7 @@ SAMPLE = [
     "the grader's socket replaced by one of its own",
     "a fork bomb",
     "the course's settings, solutions, release and gradebook",
+    "the simulator and libraries of physics",
     "a pickle under the checkpoint's name",
 ]
 ELSEWHERE = ["secrets in the environment and in /proc"]
@@ -126,8 +129,26 @@ def test_points_earned_before_the_kernel_died_count(level):
         "part1-q1_1": 1,
         "part1-q1_2": 2,
         "part1-q1_3": 0,
-        "part1-rollouts": 0,
+        "part1-rollouts": 0,  # of untrained weights
     }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param("def mlp_inference(*a, **k): return 1 / 0", id="a function that raises"),
+        pytest.param("import os\ndef mlp_inference(*a, **k): os._exit(1)", id="a kernel that dies"),
+    ],
+)
+def test_the_rollouts_of_given_networks_measure_the_weights_alone(wrong):
+    policy = rubric.POLICIES["part1_mlp"]
+    outcome = attacks.run(
+        f"{attacks.HONEST}\n{wrong}",
+        levels.strictest(),
+        checkpoint=lambda path: shutil.copy(reference_path(policy, "shipped"), path),
+    )
+    assert outcome.points["part1-q1_3"] == 0 and outcome.points["part1-q1_2"] == 2
+    assert outcome.points["part1-rollouts"] > 2
 
 
 def test_hard_coded_actions_are_right_for_the_practice_seeds():
@@ -143,6 +164,7 @@ def test_hard_coded_actions_are_right_for_the_practice_seeds():
 def test_a_kernel_dies_with_the_process_that_started_it(level, private):
     starter = f"""
 import subprocess, sys
+from score.course.notebooks.solutions import reference_path
 from score.course.sandbox import levels
 level = levels.LEVELS[{levels.LEVELS.index(level)}]
 command = [sys.executable, "-S", "-c", "import time; print('started', flush=True); time.sleep(60)"]

@@ -1,106 +1,54 @@
-"""What is put before the instructor: policies that act better than their weights, loss curves that
-the weights do not bear out.
+"""What is put before the instructor: loss curves that the weights do not bear out, and answers that
+do not look like a trained network's. Honest policies are flagged in none of their kinds.
 """
 
 from dataclasses import replace
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 from pusht import demos
-from pusht.checkpoint import load_checkpoint
+from pusht.checkpoint import CheckpointError, load_checkpoint
 from score import rubric
 from score.course.grading import audit
+from score.course.grading.company import Company
 from score.course.notebooks.solutions import answer_of, reference_path
 from score.rollouts.evaluate import score_policy
 from score.rollouts.policies import guarded_inference, inference_of
-from score.verdict import AnswerError
 
-POLICY = rubric.POLICIES["part1_mlp"]
-
-
-@pytest.fixture(scope="module")
-def trained():
-    return load_checkpoint(reference_path(POLICY, "shipped"), POLICY.normalisation)
+MLP, MSE, FLOW = (rubric.POLICIES[name] for name in ("part1_mlp", "part4_mse", "part4_flow"))
+EPISODES = 6
+NO_TIME = lambda: 0.0  # noqa: E731
 
 
-def infer_of(policy, trained):
-    """The kit's own inference with trained weights."""
-    part = next(part for part in rubric.PARTS.values() if policy in part.policies)
-    model, infer = inference_of(policy, answer_of(audit.solution(part.name), policy))
-    trained.restore(model)
-    return guarded_inference(policy, infer)
+def reference(policy):
+    return load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
 
 
-@pytest.fixture(scope="module")
-def score(trained):
-    return score_policy(POLICY, infer_of(POLICY, trained), trained.stats, range(10_000, 10_006))
+# Loss curves.
 
 
-def test_a_run_of_the_notebook_raises_no_question(trained, score):
-    assert audit.flags(POLICY, trained, score, None) == []
-
-
-def test_acting_better_than_the_weights_is_flagged(trained, score):
-    untaught = replace(
-        trained,
-        weights={name: weight * 0.01 for name, weight in trained.weights.items()},
-        demonstrations="0" * 64,
-    )
-    (sentence,) = audit.flags(POLICY, untaught, score, None)
-    assert (
-        "something else than the network may be acting" in sentence
-        and f"{score.mean:.2f}" in sentence
-    )
+def test_a_run_of_the_notebook_raises_no_question():
+    assert audit.flags_on_weights(MLP, reference(MLP)) == []
 
 
 @pytest.mark.parametrize("factor", [0.2, 5])
-def test_a_loss_curve_that_the_weights_do_not_bear_out_is_flagged(trained, score, factor):
+def test_a_loss_curve_that_the_weights_do_not_bear_out_is_flagged(factor):
+    trained = reference(MLP)
     other = replace(trained, losses=[loss * factor for loss in trained.losses])
-    (sentence,) = audit.flags(POLICY, other, score, None)
+    (sentence,) = audit.flags_on_weights(MLP, other)
     assert "the curve may be another run's" in sentence and "shipped demonstrations" in sentence
 
 
-def test_weights_of_another_network_are_flagged(trained, score):
-    (sentence,) = audit.flags(POLICY, replace(trained, weights={}), score, None)
-    assert "not of the notebook's network" in sentence
+def test_weights_of_another_network_have_no_loss():
+    with pytest.raises(CheckpointError, match="another architecture"):
+        audit.flags_on_weights(MLP, replace(reference(MLP), weights={}))
 
 
-@pytest.fixture
-def of_many():
-    return SimpleNamespace(one_by_one=False)
-
-
-@pytest.mark.parametrize("factor, flagged", [(1, False), (16, False), (5, True), (0.2, True)])
-def test_of_a_free_architecture_the_chunks_tell_the_loss(factor, flagged, of_many):
-    policy = rubric.POLICIES["part4_mse"]
-    trained = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    other = replace(
-        trained, losses=[loss * factor for loss in trained.losses]
-    )  # 16: summed over the chunk
-    assert len(audit.flags(policy, other, of_many, infer_of(policy, trained))) == flagged
-
-
-def test_a_policy_that_answers_with_other_shapes_is_told_of_that(trained, of_many):
-    other = replace(
-        trained,
-        stats={
-            what: {"mean": ends["min"], "std": ends["max"]} for what, ends in trained.stats.items()
-        },
-    )
-    with pytest.raises(AnswerError, match="returned shape"):
-        audit.flags(rubric.POLICIES["part4_mse"], other, of_many, lambda nobs, batch_size: nobs)
-
-
-def test_of_a_free_architecture_that_samples_nothing_is_said(trained, score):
-    assert audit.flags(rubric.POLICIES["part4_flow"], trained, score, None) == []
-
-
-def test_losses_on_demonstrations_that_are_not_at_hand_are_left_alone(trained, score):
-    assert (
-        audit.flags(POLICY, replace(trained, losses=[9.0], demonstrations="0" * 64), score, None)
-        == []
-    )
+def test_losses_on_demonstrations_that_are_not_at_hand_are_left_alone():
+    other = replace(reference(MLP), losses=[9.0], demonstrations="0" * 64)
+    assert audit.flags_on_weights(MLP, other) == []
 
 
 def test_only_what_is_on_the_machine_is_at_hand(tmp_path, monkeypatch, demonstrations):
@@ -109,3 +57,157 @@ def test_only_what_is_on_the_machine_is_at_hand(tmp_path, monkeypatch, demonstra
     assert demos.at_hand("human") is None
     monkeypatch.setenv("PUSHT_DEMOS", str(demos.SHIPPED))
     assert demos.at_hand("human") is None
+
+
+# Answers in company.
+
+
+def asked(policy, infer, checkpoint=None, processor_seconds=NO_TIME):
+    """Roll a policy out in company; return the record and the score.
+
+    infer: function from the trained network, nobs and the number of the call to naction.
+    """
+    trained, calls = checkpoint or reference(policy), iter(range(10_000))
+    model, network = inference_of(policy, answer_of(audit.solution("part4_flow"), policy))
+    reference(policy).restore(model)
+    company = Company(policy, trained, 20_000, processor_seconds)
+
+    def counted(nobs, batch_size):
+        return infer(lambda rows: network(rows, len(rows)), nobs, next(calls))
+
+    guarded = guarded_inference(policy, counted)
+    short = replace(policy, max_steps=160)
+    score = score_policy(
+        short, guarded, trained.stats, range(10_000, 10_000 + EPISODES), company.around
+    )
+    return company.record(), score
+
+
+def flags(policy, infer, checkpoint=None, **options):
+    record, score = asked(policy, infer, checkpoint, **options)
+    # What it would score if it were as good as can be.
+    return audit.flags_on_answers(
+        policy, checkpoint or reference(policy), replace(score, mean=0.9), record
+    )
+
+
+def plain(network, nobs, call):
+    return network(nobs)
+
+
+def one_by_one(network, nobs, call):
+    if len(nobs) > 1 or nobs.ndim == 2:
+        raise ValueError("one at a time")
+    return network(nobs)
+
+
+def in_double_precision(network, nobs, call):
+    return network(nobs).double()
+
+
+def with_its_own_seed(network, nobs, call):
+    torch.manual_seed(7)
+    return network(nobs)
+
+
+HONEST = [plain, one_by_one, in_double_precision]
+
+
+@pytest.mark.parametrize("infer", HONEST)
+@pytest.mark.parametrize("policy", [MSE, FLOW], ids=["mse", "flow"])
+def test_honest_policies_are_not_flagged(policy, infer):
+    assert flags(policy, infer) == []
+
+
+def test_the_same_noise_in_every_call_is_not_flagged():
+    assert flags(FLOW, with_its_own_seed) == []
+
+
+def test_company_does_not_change_what_a_policy_does():
+    _, score = asked(MSE, plain)
+    trained = reference(MSE)
+    model, network = inference_of(MSE, answer_of(audit.solution("part4_flow"), MSE))
+    trained.restore(model)
+    alone = score_policy(
+        replace(MSE, max_steps=160),
+        guarded_inference(MSE, network),
+        trained.stats,
+        range(10_000, 10_006),
+    )
+    np.testing.assert_allclose(score.per_episode, alone.per_episode, atol=1e-3)
+
+
+def test_the_rows_of_every_call_stand_in_another_order_and_number():
+    seen = []
+
+    def infer(network, nobs, call):
+        seen.append(nobs.clone())
+        return network(nobs)
+
+    asked(MSE, infer)
+    assert len({len(nobs) for nobs in seen}) > 5
+    assert len(seen[0]) > 2 * EPISODES
+
+
+def elsewhere(nobs):
+    """What is not a network's: pushes of the whole table, by the observation alone."""
+    return torch.stack([torch.sin(40 * nobs[:, -1, i % 5]) for i in range(16)], dim=1).view(
+        -1, 8, 2
+    )
+
+
+def some(chosen):
+    """A policy with a network for some rows, and something else for those that are chosen."""
+
+    def infer(network, nobs, call):
+        rows = torch.as_tensor(chosen(nobs, call)).expand(len(nobs))
+        return torch.where(rows[:, None, None], elsewhere(nobs), network(nobs))
+
+    return infer
+
+
+def newly_seen():
+    before = set()
+
+    def chosen(nobs, call):
+        keys = [row.numpy().tobytes() for row in nobs]
+        new = [key not in before for key in keys]
+        before.update(keys)
+        return new
+
+    return chosen
+
+
+PLANNERS = {
+    "always": lambda nobs, call: True,
+    "rows from 10 on": lambda nobs, call: torch.arange(len(nobs)) >= 10,
+    "the first 15 rows": lambda nobs, call: torch.arange(len(nobs)) < 15,
+    "every other row": lambda nobs, call: torch.arange(len(nobs)) % 2 == 0,
+    "batches of other sizes than 256": lambda nobs, call: len(nobs) != 256,
+    "small batches": lambda nobs, call: len(nobs) < 38,
+    "even batches": lambda nobs, call: len(nobs) % 2 == 0,
+    "later calls": lambda nobs, call: call >= 5,
+    "earlier calls": lambda nobs, call: call < 10,
+    "what was not seen before": None,
+    "half of the table": lambda nobs, call: nobs[:, -1, 2] > 0,
+}
+
+
+@pytest.mark.parametrize("name", PLANNERS)
+@pytest.mark.parametrize("policy", [MSE, FLOW], ids=["mse", "flow"])
+def test_planners_with_blind_spots_are_flagged(policy, name):
+    found = flags(policy, some(PLANNERS[name] or newly_seen()))
+    assert any("something else than" in flag for flag in found), found
+
+
+@pytest.mark.parametrize("factor, flagged", [(1, False), (16, False), (5, True), (0.2, True)])
+def test_of_a_free_architecture_the_chunks_tell_the_loss(factor, flagged):
+    trained = reference(MSE)
+    other = replace(trained, losses=[loss * factor for loss in trained.losses])  # 16: a sum
+    assert len(flags(MSE, plain, other)) == flagged
+
+
+def test_more_of_the_processor_than_a_network_needs_is_flagged():
+    clock = iter([0.0, 1000.0])
+    (sentence,) = flags(FLOW, plain, processor_seconds=lambda: next(clock))
+    assert "it took 1000 s of the processor" in sentence

@@ -143,4 +143,4 @@ def test_every_question_has_its_answer_and_test_cell_in_the_notebook(part):
     for question in part.questions:
         assert f'score.check("{question.name}", ' in tests[part.cell_id(question)]
     for policy in part.policies:
-        assert f'score.grade_rollouts("{policy.name}", ' in tests[part.cell_id(policy)]
+        assert f'score.grade_rollouts("{policy.name}"' in tests[part.cell_id(policy)]

@@ -34,17 +34,19 @@ _LARGEST_RATIO = 3.0
 _ALIKE = 1.0  # px
 _LARGEST_UNLIKE = 0.02  # share of the answers
 # Of answers that are drawn from one distribution, the share of their distances that the company
-# explains is 0 on average; over some 200 honest rollouts the largest was 0.05.
-_LARGEST_SHARE = 0.15
+# explains is 0 on average; of 200 honest rollouts it was 0.07 at most (0.13 with noise that is the
+# same in every call).
+_LARGEST_SHARE = 0.2
 _FEWEST = 24  # answers on either side, for a share
 # Trained on the demonstrations, a policy is off by a third to two thirds of what staying in place
 # is; twenty-four random pushes, tried out, by one and a half. With other demonstrations than its
 # own a policy is further off.
 _LARGEST_ERROR, _LARGEST_ERROR_ELSEWHERE = 1.0, 1.25
 _FEWEST_DEMONSTRATED = 100
-# The reference policy, asked for one row at a time, takes a hundred times as long as in batches,
-# and a larger network longer: five times that for each network of its size in the hand-in file.
-_LARGEST_TIME, _REFERENCE_WEIGHTS, _LARGEST_NETWORK = 5, 141_328, 25
+# Of the reference policy's time for one row at a time, times one more than the submitted weights
+# are of its own: a network in batches takes a hundredth, a small transformer one row at a time five
+# times that, twenty-four random pushes that are simulated ten times.
+_LARGEST_TIME, _REFERENCE_WEIGHTS, _LARGEST_NETWORK = 10, 141_328, 25
 _SLACK = 1.0  # seconds, for what is done once
 
 
@@ -181,7 +183,7 @@ def _share(asked: list[Asked], groups: list[np.ndarray]) -> float:
     """Return how much larger distances between two groups of answers are than those within them,
     as a share (an energy distance, Székely and Rizzo, 2013); 0 where there are too few.
     """
-    between, within, count = 0.0, 0.0, 0
+    between, within, count = 0.0, 0.0, 0.0
     for one, group in zip(asked, groups, strict=True):
         flat = np.array(one.actions).reshape(len(group), -1)
         apart = np.linalg.norm(flat[:, None] - flat[None], axis=2)
@@ -189,11 +191,12 @@ def _share(asked: list[Asked], groups: list[np.ndarray]) -> float:
         if not parts or group.all() or not group.any():
             continue
         inner = [part[np.triu_indices(len(part), 1)].mean() for part in parts]
-        between += apart[np.ix_(group, ~group)].mean()
-        within += float(np.mean(inner))
-        count += min(group.sum(), (~group).sum())
-    # A thousandth of a pixel is rounding.
-    return (between - within) / between if count >= _FEWEST and between > 1e-3 * count else 0.0
+        weight = float(min(group.sum(), (~group).sum()))
+        between += weight * float(apart[np.ix_(group, ~group)].mean())
+        within += weight * float(np.mean(inner))
+        count += weight
+    rounding = 1e-3 * count  # px
+    return (between - within) / between if count >= _FEWEST and between > rounding else 0.0
 
 
 def _unlike_demonstrations(

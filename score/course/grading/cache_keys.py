@@ -26,12 +26,16 @@ from score.submission import formats
 # The kit's files on which the episodes of a policy depend, and those on which a result does.
 ROLLOUT_CODE = (
     "pusht/**/*.py",
+    "score/rollouts/given.py",
     "score/rollouts/policies.py",
     "score/rollouts/evaluate.py",
+    "score/questions/ddpm/schedule.py",
     "score/protocol.py",
     "score/student/rollouts.py",
     *formats.SOURCES,
+    "score/course/grading/company.py",
     "score/course/grading/question_server.py",
+    "score/course/grading/rollouts.py",
 )
 GRADING_CODE = (
     *ROLLOUT_CODE,

@@ -67,7 +67,7 @@ def execute(
         private = levels.prepare(folder_name, level, _files(folder, part, level))
         server = QuestionServer(private / "s" / "grader", part, folder, settings, known or {})
         server.judge_given_networks()
-        kernel = SandboxedKernel(notebook, private, level, _left(settings.limits, started))
+        kernel = SandboxedKernel(notebook, private, level, _left(settings.limits, server.seconds))
         server.processor_seconds = kernel.processor_seconds
         with server, kernel.started():
             for index, cell in enumerate(notebook.cells):
@@ -89,9 +89,9 @@ def execute(
     )
 
 
-def _left(limits: Limits, started: float) -> Limits:
-    """Return the limits of the kernel: the time of the notebook that is left since it began."""
-    spent = int(time.monotonic() - started)
+def _left(limits: Limits, seconds: dict[str, float]) -> Limits:
+    """Return the limits of the kernel: the notebook's time without what rollouts have taken."""
+    spent = int(sum(seconds.values()))
     return replace(limits, notebook_seconds=max(1, limits.notebook_seconds - spent))
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from pusht import resources
+from score.course.sandbox import physics
 from score.protocol import SOCKET
 
 _KIT, _WORK, _LAUNCHER_INSIDE = "/kit", "/home/student", "/launch.py"
@@ -72,15 +73,16 @@ LEVELS = (
     Level("bubblewrap", "the number of processes, where root grades", True, False),
     Level(
         "own user",
-        "files, local sockets and command lines that are open to every user of the machine, a disk"
-        " filled up, and on anything else than Linux on x86-64 or ARM the network",
+        "files (of installed libraries of physics too), local sockets and command lines that are"
+        " open to every user of the machine, a disk filled up, and on anything else than Linux on"
+        " x86-64 or ARM the network",
         False,
         True,
     ),
     Level(
         "same user",
-        "whatever the person who grades may read, write or stop, the network through that, and the"
-        " number of processes",
+        "whatever the person who grades may read, write or stop, the simulator and the network"
+        " through that, and the number of processes",
         False,
         False,
     ),
@@ -125,6 +127,7 @@ def prepare(private: str | Path, level: Level, files: Iterable[Path] = ()) -> Pa
         _copy_for_all(private / "kit")
     else:
         (private / "kit").symlink_to(resources.PACKAGES)
+    physics.lay_out(private / "physics")
     return private
 
 
@@ -135,6 +138,7 @@ def _copy_for_all(to: Path) -> None:
     for name in _STUDENTS_PART:
         ignored = shutil.ignore_patterns("course")
         shutil.copytree(resources.path(name), to / name, ignore=ignored)
+    physics.replace_in(to)
     for path in [to, *to.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -239,6 +243,7 @@ def _walls(private: Path, level: Level) -> list[str]:
             options += ["--tmpfs", path]
     for name in _STUDENTS_PART:
         options += ["--ro-bind", str(resources.path(name)), f"{_KIT}/{name}"]
+    options += physics.hidden(private / "physics", _KIT)
     options += f"--tmpfs {_KIT}/score/course {scratch} {_WORK}".split()
     options += ["--ro-bind", _LAUNCHER, _LAUNCHER_INSIDE]
     for file in sorted((private / "work").iterdir()):
