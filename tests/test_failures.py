@@ -1,4 +1,4 @@
-"""One student's files stop one student: the class goes on, the failure is told, and it is no zero."""
+"""One student's files stop one student: the class goes on, it is told, and it is no zero."""
 
 import csv
 import errno
@@ -224,8 +224,7 @@ def test_weights_of_an_absurd_shape_are_told_in_a_sentence(tmp_path, shape):
 
 
 def test_an_old_notebook_at_which_nbformat_fails_is_told_in_a_sentence():
-    cells = [{"cell_type": "unheard of", "source": ""}]
-    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": cells}]}
+    old = {"nbformat": 1, "nbformat_minor": 0, "cells": [{"cell_type": "markdown"}]}
     with pytest.raises(ValueError, match="newcell"):
         read_notebook(json.dumps(old).encode())
 
@@ -262,10 +261,8 @@ def test_entries_over_one_body_are_not_all_unpacked(course, tmp_path):
         stored = planning.Stored(course, "mallory")
         planner = planning._Planner(archive, stored, {}, archive.members)
         upload = planner.upload("")
-    assert (
-        not upload.files and "that cannot be used" in planner.members[0].rejected("").path or True
-    )
-    assert archive.unpacked < 600 * MB
+    assert not upload.files and "and 393 more" in upload.remarks[0]
+    assert 300 * MB < archive.unpacked < 600 * MB  # of 8 GB
 
 
 @pytest.mark.parametrize(
