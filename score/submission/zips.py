@@ -57,7 +57,7 @@ def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
 
 def entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """Return the entries of a zip that are files."""
-    return [info for info in archive.infolist() if not info.is_dir()]
+    return [info for info in archive.infolist() if info.filename and not info.is_dir()]
 
 
 def kind_rejection(kind: int) -> str:

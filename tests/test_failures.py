@@ -1,0 +1,383 @@
+"""One student's files stop one student: the class goes on, it is told, and it is no zero."""
+
+import csv
+import errno
+import io
+import json
+import struct
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+from exports import ANSWERED, NOTEBOOK, OTHER, made_course, record, submitted, write_export, zipped
+from nbgrader.api import Gradebook
+
+from pusht.checkpoint import CheckpointError, load_checkpoint
+from score.__main__ import main
+from score.course.class_run import grade as class_run
+from score.course.class_run import records, workers
+from score.course.class_run.grade import grade_course
+from score.course.collect import plan as planning
+from score.course.collect import write
+from score.course.collect.collect import collect
+from score.course.collect.plan import plan
+from score.course.collect.repair import RepairError, repair
+from score.course.collect.repair.pieces import MAX_ALL_CODE, MAX_LINES
+from score.course.grading.notebook import Graded
+from score.course.grading.results import ungraded
+from score.course.grading.sanitise import read_notebook
+from score.course.nbgrader.release import create
+from score.course.notebooks import build
+from score.course.report import similarity
+from score.course.report.tables import remarks, table
+from score.course.settings import ASSIGNMENT
+from score.rubric import PARTS
+from score.submission.archive import MB, Archive, SubmissionError
+from score.submission.failures import Failures, is_of_machine
+
+PART = PARTS["part1_mlp"]
+
+
+@pytest.fixture
+def course(tmp_path):
+    return made_course(tmp_path / "course")
+
+
+# The place where failures are kept.
+
+
+def test_a_failure_is_kept_as_one_printable_line_and_the_next_student_comes():
+    failures = Failures()
+    assert not failures and failures.names() is None
+    assert failures.attempt("ann", "collect", int, "x\x1b[2J\ny") is None
+    assert failures.attempt("bo", "collect", int, "7") == 7
+    (failure,) = failures
+    assert failure.sentence.startswith("The grader failed: ValueError: invalid literal for int()")
+    assert failure.sentence.isprintable() and "ann" in failures.names()
+    assert failures.of("ann", "collect") == [failure] and not failures.of("ann", "similarity")
+    with pytest.raises(KeyboardInterrupt):
+        failures.attempt("ann", "collect", exec, "raise KeyboardInterrupt")
+
+
+@pytest.mark.parametrize(
+    "error, machines",
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (PermissionError(errno.EACCES, "Permission denied"), True),
+        (MemoryError(), True),
+        (OSError(errno.EINVAL, "a forged offset"), False),
+        (OSError("a damaged stream"), False),
+        (ValueError(), False),
+    ],
+)
+def test_a_failure_of_the_machine_says_nothing_about_the_files(error, machines):
+    assert is_of_machine(error) == machines
+
+
+# Collecting.
+
+CLASS = {"mallory/part1_mlp.ipynb": OTHER, "bo/part1_mlp.ipynb": NOTEBOOK}
+
+
+def fails_at(function, content, error):
+    """The function, which raises an error where it is given this content."""
+
+    def failing(given, *others):
+        if given == content:
+            raise error
+        return function(given, *others)
+
+    return failing
+
+
+def test_where_a_repair_fails_the_others_are_collected_and_it_is_told(
+    course, tmp_path, monkeypatch, capsys
+):
+    export = write_export(tmp_path, CLASS)
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "repair", fails_at(repair, OTHER, KeyError("a bug")))
+        with pytest.raises(SystemExit, match="failed at files of mallory"):
+            main(["course", "collect", str(course.folder), str(export)])
+    assert "mallory was not collected. The grader failed: KeyError" in capsys.readouterr().out
+    assert course.students() == ["bo"] and "part1_mlp.ipynb" in submitted(course, "bo")
+    ((student, step, sentence),) = remarks(course)
+    assert (student, step) == ("mallory", "collect") and "KeyError" in sentence
+    main(["course", "collect", str(course.folder), str(export)])
+    assert course.students() == ["bo", "mallory"] and not record(course, "mallory")["failed"]
+    assert remarks(course) == []
+
+
+def test_what_a_student_had_stays_where_the_machine_fails_at_a_new_upload(
+    course, tmp_path, monkeypatch
+):
+    collect(course, write_export(tmp_path, {"mallory/part1_mlp.ipynb": NOTEBOOK}, hour=9))
+    before, failures = submitted(course, "mallory"), Failures()
+    full, read = OSError(errno.EIO, "Input/output error"), Archive.read
+
+    def reads(archive, member, cap):
+        if member.path.startswith("mallory"):
+            raise full
+        return read(archive, member, cap)
+
+    monkeypatch.setattr(planning.Archive, "read", reads)
+    uploads = plan(course, write_export(tmp_path, CLASS, hour=10), failures=failures)
+    assert [upload.taken for upload in uploads] == [["part1_mlp"], []]
+    assert [failure.student for failure in failures] == ["mallory"]
+    assert "Left out" not in uploads[1].remarks[0] and submitted(course, "mallory") == before
+
+
+def test_a_stream_that_the_machine_cannot_read_is_not_a_damaged_file(tmp_path, monkeypatch):
+    (tmp_path / "part1_mlp.ipynb").write_bytes(NOTEBOOK)
+    with Archive(tmp_path) as archive:
+        (member,) = archive.members
+        monkeypatch.setattr(
+            archive, "_chunks", lambda *_: fails_at(None, 0, OSError(errno.EIO, ""))(0)
+        )
+        with pytest.raises(OSError):
+            archive.read(member, MB)
+
+
+# Files that stopped a class.
+
+
+def with_code(code):
+    """Part I's notebook with code at the end of its first answer."""
+    notebook = json.loads(ANSWERED[PART.name])
+    sources = [cell for cell in notebook["cells"] if cell["id"] == "part1-mlp_dims"]
+    sources[0]["source"] = "".join(sources[0]["source"]) + "\n" + code
+    return json.dumps(notebook).encode()
+
+
+def with_offset(offset):
+    """A zip whose one entry is said to begin at a 64-bit offset."""
+    content = bytearray(zipped({"part1_mlp.ipynb": NOTEBOOK}))
+    entry = content.rindex(b"PK\x01\x02")
+    end = content.rindex(b"PK\x05\x06")
+    extra = struct.pack("<HHQ", 1, 8, offset)
+    content[entry + 42 : entry + 46] = b"\xff" * 4
+    content[entry + 30 : entry + 32] = struct.pack("<H", len(extra))
+    content[end + 12 : end + 16] = struct.pack("<I", end - entry + len(extra))
+    return bytes(content[:end] + extra + content[end:])
+
+
+def weights_of_shape(shape):
+    moments = {"obs": {"min": [0] * 5, "max": [1] * 5}, "action": {"min": [0] * 2, "max": [1] * 2}}
+    numbers = {"losses": [], "num_epochs": 1, "demonstrations": "", "seed": 1, "config": {}}
+    size = 0 if 0 in shape else 4
+    header = json.dumps(
+        {
+            "__metadata__": {"pusht_checkpoint": json.dumps(numbers | {"stats": moments})},
+            "w": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]},
+        }
+    ).encode()
+    return struct.pack("<Q", len(header)) + header + b"\0" * size
+
+
+SHAPES = [[1] * 70, [1] * 40, [0, 2**40, 2**40]]
+HOSTILE = {
+    "a number of 5,000 digits": {"part1_mlp.ipynb": with_code("x = 0x" + "f" * 5000)},
+    "a zip64 offset": {"all.zip": with_offset(2**64 - 2)},
+    "a second notebook without source": {
+        "part1_mlp.ipynb": NOTEBOOK,
+        "part2_cvae.ipynb": json.dumps({"cells": [{"cell_type": "code"}], "nbformat": 4}).encode(),
+    },
+    "a second notebook of nulls": {
+        "part1_mlp.ipynb": NOTEBOOK,
+        "part2_cvae.ipynb": b'{"cells": [null], "nbformat": 4}',
+    },
+    "a second notebook nested deep": {
+        "part1_mlp.ipynb": NOTEBOOK,
+        "part2_cvae.ipynb": b'{"cells": ' + b"[" * 10**5 + b"]" * 10**5 + b"}",
+    },
+} | {
+    f"weights of {len(shape)} dimensions": {
+        "part1_mlp.ipynb": NOTEBOOK,
+        "part1_mlp.safetensors": weights_of_shape(shape),
+        "src/model.py": b"",
+        "exp/mse/policy.safetensors": weights_of_shape(shape),
+    }
+    for shape in SHAPES
+}
+
+
+@pytest.mark.parametrize("files", HOSTILE.values(), ids=HOSTILE)
+def test_files_that_stopped_a_class_stop_nobody(course, tmp_path, files):
+    export = {f"mallory/{name}": content for name, content in files.items()}
+    failures = Failures()
+    written = collect(
+        course,
+        write_export(tmp_path, export | {"bo/part1_mlp.ipynb": NOTEBOOK}),
+        failures=failures,
+    )
+    similarity.find(course, failures=failures)
+    assert not failures, [*failures]
+    assert "bo" in [upload.student for upload, _ in written]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_weights_of_an_absurd_shape_are_told_in_a_sentence(tmp_path, shape):
+    (tmp_path / "x.safetensors").write_bytes(weights_of_shape(shape))
+    with pytest.raises(CheckpointError, match="a shape that no network of this course has"):
+        load_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_an_old_notebook_at_which_nbformat_fails_is_told_in_a_sentence():
+    old = {"nbformat": 1, "nbformat_minor": 0, "cells": [{"cell_type": "markdown"}]}
+    with pytest.raises(ValueError, match="newcell"):
+        read_notebook(json.dumps(old).encode())
+
+
+# What takes long, or much.
+
+
+def test_a_million_entries_are_refused_before_any_is_made(tmp_path, monkeypatch):
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, 0, *[0] * 7, 1, *[0] * 6) + b"x"
+    count = 10**6
+    size = len(entry) * count
+    end64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, 0)
+    end64 += struct.pack("<4sLQL", b"PK\x06\x07", 0, size, 1)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, size, 0, 0)
+    path = tmp_path / "mallory.zip"
+    path.write_bytes(entry * count + end64 + end)
+
+    def made(*_):
+        raise AssertionError("an entry was made")
+
+    monkeypatch.setattr(zipfile, "ZipInfo", made)
+    with pytest.raises(SubmissionError, match=r"more than 50000 files|larger than 32 MB"):
+        Archive(path).__enter__()
+
+
+def test_entries_over_one_body_are_not_all_unpacked(course, tmp_path):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("part1_mlp.ipynb", b"\n".join(b"%d" % n for n in range(2_700_000)))
+        (info,) = archive.infolist()
+        info.CRC += 1  # none can be used
+        archive.filelist += [info] * 400
+    with Archive(write_export(tmp_path, {"mallory.zip": packed.getvalue()})) as archive:
+        stored = planning.Stored(course, "mallory")
+        planner = planning._Planner(archive, stored, {}, archive.members)
+        upload = planner.upload("")
+    assert not upload.files and "and 393 more" in upload.remarks[0]
+    assert 300 * MB < archive.unpacked < 600 * MB  # of 8 GB
+
+
+@pytest.mark.parametrize(
+    "cells, beyond",
+    [
+        ([f"x = {[*range(20_000)]}\n"] * (MAX_ALL_CODE // 100_000), True),
+        (["\n" * (MAX_LINES + 1)], True),
+        ([f"x = {[*range(20_000)]}\n"], False),
+    ],
+)
+def test_more_code_and_lines_than_a_course_has_are_not_parsed(cells, beyond):
+    notebook = json.loads(NOTEBOOK)
+    notebook["cells"] += [
+        {"cell_type": "code", "metadata": {}, "source": source, "outputs": []} for source in cells
+    ]
+    with pytest.raises(RepairError, match="500 kB of code or the") if beyond else nullcontext():
+        repair(json.dumps(notebook), build.student_notebook(PART))
+
+
+# Grading.
+
+
+@pytest.fixture
+def graded(tmp_path, monkeypatch):
+    """A course of three, and how it is graded: in threads, in no time, mallory's by an error."""
+    made = create(tmp_path / "graded", first_seed=20_000, episodes=1)
+    for student in ("ann", "bo", "mallory"):
+        folder = made.submission(student)
+        build.write(build.answered_notebook(PART), folder / f"{PART.name}.ipynb")
+    (made.submission("bo") / "timestamp.txt").write_text("yesterday")
+    errors = {"mallory": MemoryError("none left")}
+
+    def quick(task):
+        if task.student in errors:
+            raise errors[task.student]
+        result = ungraded(task.student, task.part, "Quick.", task.key)
+        cells = {name: replace(cell, points=1.0) for name, cell in result.cells.items()}
+        return Graded(replace(result, cells=cells, missing=""), {f"{task.part}.ipynb": b"{}"})
+
+    monkeypatch.setattr(class_run, "grade_part", quick)
+    with ThreadPoolExecutor(1) as executor:
+        monkeypatch.setattr(workers, "processes", lambda *_: nullcontext(executor))
+        yield made, errors
+
+
+def rows(course):
+    text = (course.folder / "grades.csv").read_text()
+    return {row["student"]: row for row in csv.DictReader(io.StringIO(text))}
+
+
+def scores(course, student):
+    with Gradebook(course.gradebook) as gradebook:
+        notebook = gradebook.find_submission_notebook(PART.name, ASSIGNMENT, student)
+        return {(grade.auto_score, grade.needs_manual_grade) for grade in notebook.grades}
+
+
+def test_what_the_grader_fails_at_is_no_zero_and_the_class_goes_on(graded, capsys):
+    course, errors = graded
+    with pytest.raises(SystemExit, match="failed at files of mallory"):
+        main(["course", "grade", str(course.folder), "--jobs", "1"])
+    printed = capsys.readouterr().out
+    line = next(line for line in printed.split("\n") if line.startswith("mallory "))
+    assert line.split()[1] == "–" == line.split()[-1]
+    assert "Look at mallory, part1_mlp: The grader failed: MemoryError: none left" in printed
+    assert "Look at bo, late work: timestamp.txt holds no time" in printed
+    assert rows(course)["mallory"]["Q1.1"] == "" == rows(course)["mallory"]["total"]
+    assert float(rows(course)["ann"]["Q1.1"]) == float(rows(course)["bo"]["Q1.1"]) == 1
+    assert scores(course, "mallory") == {(None, True)} and scores(course, "bo") == {(1.0, False)}
+    assert "The grader failed: MemoryError" in (course.folder / "report.html").read_text()
+    page = course.folder / "feedback" / "mallory" / ASSIGNMENT / "feedback.html"
+    assert "through no fault of yours" in page.read_text() and "none left" not in page.read_text()
+    errors.clear()
+    main(["course", "grade", str(course.folder), "--jobs", "1"])
+    assert float(rows(course)["mallory"]["Q1.1"]) == 1
+
+
+@pytest.mark.parametrize("step", ["is_stale", "task", "record", "merge", "feedback", "_verdicts"])
+def test_each_step_over_the_class_fails_for_one_student_alone(graded, monkeypatch, step):
+    course, errors = graded
+    errors.clear()
+    owner = {"is_stale": class_run._Plan, "task": class_run._Plan, "merge": records.gradebook}.get(
+        step, records
+    )
+    function = getattr(owner, step)
+
+    def failing(*arguments):
+        if any("mallory" in (each, getattr(each, "student", 0)) for each in _flat(arguments)):
+            raise RuntimeError("a bug")
+        return function(*arguments)
+
+    monkeypatch.setattr(owner, step, failing)
+    failures = Failures()
+    verdicts = grade_course(course, failures=failures)
+    assert {failure.student for failure in failures} == {"mallory"}
+    assert {student: row["Q1.1"] for student, row in rows(course).items()} == {
+        "ann": "1.00",
+        "bo": "1.00",
+        "mallory": "1.00" if step == "feedback" else "",
+    }
+    assert "mallory" in table(verdicts)
+    report = (course.folder / "report.html").read_text()
+    assert "The grader failed: RuntimeError: a bug" in report
+
+
+def _flat(arguments):
+    for each in arguments:
+        yield each if isinstance(each, str) else getattr(each, "result", each)
+
+
+def test_a_damaged_record_of_repairs_stops_no_report(graded):
+    course, errors = graded
+    errors.clear()
+    (course.folder / "repairs").mkdir(exist_ok=True)
+    (course.folder / "repairs" / "mallory.json").write_text('{"parts"')
+    failures = Failures()
+    grade_course(course, failures=failures)
+    assert {failure.student for failure in failures} == {"mallory"}
+    assert rows(course)["mallory"]["Q1.1"] == "1.00" and {*rows(course)} == {"ann", "bo", "mallory"}
