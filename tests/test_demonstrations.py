@@ -1,5 +1,6 @@
-"""The shipped demonstrations: small, honest, solved in several ways, and made again the same; and
-the sheet that shows them.
+"""The shipped demonstrations: small, honest, solved in several ways; and the sheet that shows them.
+
+How they are made is tested in test_demonstrations_making.py.
 """
 
 import json
@@ -14,7 +15,7 @@ from pusht.demos import Demonstrations
 from pusht.figures import sheet
 from pusht.sim import PushTSim, reward, sample_start
 from score import rubric
-from score.course.tools import demonstrations as making
+from score.course.tools.demonstrations.__main__ import SEED
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_the_file_says_where_it_comes_from():
     with zipfile.ZipFile(demos.SHIPPED) as archive:
         about = json.loads(archive.read("demonstrations.zarr/.zattrs"))
     assert (
-        about["seed"] == making.SEED
+        about["seed"] == SEED
         and about["license"] == "MIT"
         and {"torch", "numpy", "pymunk"} <= set(about["versions"])
     )
@@ -78,25 +79,6 @@ def test_from_many_starts_there_are_two_ways_around_the_block(demonstrations):
     )  # one in each direction
 
 
-# Making it.
-
-
-def test_made_again_it_is_the_same_set_byte_for_byte_and_another_seed_gives_another(tmp_path):
-    def made(name, seed):
-        found, starts = making.make(seed, starts=6, tries=16)
-        making.write(tmp_path / name, found, starts, seed)
-        return (tmp_path / name).read_bytes()
-
-    first = made("a.zarr.zip", 1)
-    assert made("b.zarr.zip", 1) == first != made("c.zarr.zip", 2)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == [
-        "a.zarr.zip",
-        "b.zarr.zip",
-        "c.zarr.zip",
-    ]
-    assert demos.open(tmp_path / "a.zarr.zip").num_episodes >= 1
-
-
 # The sheet.
 
 
@@ -120,15 +102,6 @@ def test_facts_are_lengths_speeds_coverage_and_turns():
     np.testing.assert_allclose(found.turns, [1, -0.5, 0.25], atol=1e-3)
     np.testing.assert_allclose(found.speeds[0], 2 * 120 * np.sin(np.pi / 49) / 0.1, rtol=1e-3)
     assert found.coverage.shape == (3, 101) and np.ptp(found.coverage) < 1e-6
-
-
-def test_of_the_tries_from_a_start_the_quickest_is_kept_and_the_quickest_other_way():
-    tries = [
-        (circling(turns, steps), np.zeros((steps, 2)))
-        for turns, steps in ((0.3, 60), (0.2, 40), (0.6, 50), (-0.5, 70), (-0.6, 80))
-    ]
-    assert [len(actions) for _, actions in making._ways(tries)] == [40, 70]
-    assert [len(actions) for _, actions in making._ways(tries[:3])] == [40]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""From the expert to demonstrations that a small network can learn from.
+
+A student, a least-squares policy, learns what the expert does, and the expert then prefers what the
+student would do; this repeats. Apprentices learn from as few episodes as the set will have, and the
+expert shows how to go on from where they get stuck.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from score.course.tools.demonstrations import learning
+from score.course.tools.demonstrations.driving import Episode, solved
+from score.course.tools.demonstrations.expert import Disturbance
+from score.course.tools.demonstrations.fitting import fit_student
+from score.course.tools.demonstrations.networks import Student
+from score.course.tools.demonstrations.starts import Starts, joined
+from score.course.tools.demonstrations.store import Store
+
+GENERATIONS = 3
+_APPRENTICES = 2
+
+
+def student(store: Store, generation: int) -> Student:
+    """Return the student of all that is worth learning so far, trained further on what the
+    generations before it were taught.
+    """
+
+    def fit(network: Student) -> Student:
+        if generation == 1:
+            episodes = solved([*learning.looking_ahead(store), *learning.robust(store)])
+            network.normalise_like(episodes)
+            epochs, rate = store.epochs(50), 1e-3
+        else:
+            network.load_state_dict(student(store, generation - 1).state_dict())
+            episodes = [] if generation > 2 else solved(learning.robust(store))
+            for earlier in range(1, generation):
+                episodes += solved(teachable(store, earlier))
+            epochs, rate = store.epochs(40), 7e-4
+        return fit_student(network, episodes, epochs=epochs, rate=rate, seed=store.seed)
+
+    return store.network(f"student_{generation}", Student, fit)
+
+
+def teachable(store: Store, generation: int) -> list[Episode]:
+    """Return episodes of the expert that prefers what the student of this generation would do."""
+    name = f"teachable_{generation}"
+    pool = learning.stuck(store) if generation == 1 else learners(store)
+    begin = joined(store.resets(20 + generation, 350), store.some(pool, 250, name)).states
+    return store.episodes(
+        name,
+        lambda: learning.expert(store, name, student(store, generation)),
+        begin,
+        max_steps=200,
+    )
+
+
+def apprentice(store: Store, number: int) -> Student:
+    """Return a student of a part of the first teachable episodes, about as many as the set has."""
+
+    def fit(network: Student) -> Student:
+        episodes = solved(teachable(store, 1))[number::_APPRENTICES]
+        network.normalise_like(episodes)
+        return fit_student(
+            network, episodes, epochs=store.epochs(150), rate=1e-3, seed=store.seed + number
+        )
+
+    return store.network(f"apprentice_{number}", Student, fit)
+
+
+def learners(store: Store) -> np.ndarray:
+    """Return states (N, 5) in which apprentices were when they failed."""
+    episodes: list[Episode] = []
+    for number in range(_APPRENTICES):
+        begin = store.resets(30 + number, 200).states
+        episodes += store.episodes(
+            f"apprentice_{number}",
+            lambda: lambda worlds, seen: apprentice(store, number).act(seen[:, -1]),  # noqa: B023
+            begin,
+            max_steps=300,
+        )
+    return learning.visited(episodes, store.number("learners"))
+
+
+def final_starts(store: Store) -> Starts:
+    """Return where the episodes of the set set off from."""
+    return joined(
+        store.resets(40, 300),
+        store.some(learning.stuck(store), 100, "final"),
+        store.some(learners(store), 200, "final"),
+    )
+
+
+def final(store: Store, tries: int = 2) -> list[Sequence[Episode]]:
+    """Return tries of the episodes of the set, one from each of `final_starts` in each: first of
+    the teachable expert, whose actions are displaced now and then; then one of the expert that
+    minds no student, for other ways.
+    """
+    begin = final_starts(store).states
+    found: list[Sequence[Episode]] = [
+        store.episodes(
+            name,
+            lambda: learning.expert(
+                store,
+                name,  # noqa: B023
+                student(store, GENERATIONS),
+                displaced=6.0,
+                tolerance=0.02,
+                disturbance=Disturbance(10.0, share=0.35, below=0.85),
+            ),
+            begin,
+            max_steps=185,
+        )
+        for name in [f"final_{number}" for number in range(tries)]
+    ]
+    others = store.episodes(
+        "final_others", lambda: learning.expert(store, "final_others"), begin, max_steps=185
+    )
+    return [*found, others]
