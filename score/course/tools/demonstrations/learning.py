@@ -26,6 +26,7 @@ from score.rollouts.policies import inference_of
 
 _HUMAN_POLICIES = ("part1_mlp", "part4_mse", "part4_flow")
 _TRIES, _KEPT = 12, 4
+ROUNDS = 2  # of robust episodes
 
 
 def human_policy(name: str) -> Driver:
@@ -126,7 +127,7 @@ def looking_ahead(store: Store) -> list[Episode]:
     return store.episodes("looking_ahead", driver, begin, max_steps=220)
 
 
-def proposals(store: Store) -> Proposals:
+def second_proposals(store: Store) -> Proposals:
     """Return the first proposals, trained further on what the first expert did."""
 
     def fit(network: Proposals) -> Proposals:
@@ -157,7 +158,7 @@ def displaced(store: Store) -> list[Episode]:
 
     def driver() -> Driver:
         return Expert(
-            proposals(store),
+            second_proposals(store),
             second_value(store),
             seed=store.number("displaced"),
             disturbance=Disturbance(8.0),
@@ -166,7 +167,7 @@ def displaced(store: Store) -> list[Episode]:
     return store.episodes("displaced", driver, begin, max_steps=220)
 
 
-def value(store: Store) -> Value:
+def third_value(store: Store) -> Value:
     """Return the second value, trained further on what became of displaced actions."""
 
     def fit(network: Value) -> Value:
@@ -177,18 +178,62 @@ def value(store: Store) -> Value:
     return store.network("value_2", Value, fit)
 
 
-def expert(store: Store, name: str, student: Student | None = None, **settings: Any) -> Expert:
-    """Return the expert that values proposals under displacement.
+def proposals(store: Store, rounds: int = ROUNDS) -> Proposals:
+    """Return the second proposals, trained further on so many rounds of robust episodes."""
+    if rounds == 0:
+        return second_proposals(store)
 
-    name: of what it is to drive. settings: see `Expert`.
-    """
-    settings = {"displaced": 8.0, "tolerance": 0.03, **settings}
-    return Expert(
-        proposals(store), value(store), seed=store.number(name), student=student, **settings
+    def fit(network: Proposals) -> Proposals:
+        network.load_state_dict(proposals(store, rounds - 1).state_dict())
+        episodes = solved([*looking_ahead(store), *all_robust(store, rounds)])
+        return fit_proposals(network, episodes, epochs=store.epochs(20), rate=7e-4, seed=store.seed)
+
+    return store.network(f"proposals_{1 + rounds}", Proposals, fit)
+
+
+def value(store: Store, rounds: int = ROUNDS) -> Value:
+    """Return the third value, trained further on so many rounds of robust episodes."""
+    if rounds == 0:
+        return third_value(store)
+
+    def fit(network: Value) -> Value:
+        network.load_state_dict(value(store, rounds - 1).state_dict())
+        episodes = [*all_robust(store, rounds), *displaced(store), *alone(store)[::8]]
+        return fit_value(network, episodes, epochs=store.epochs(8), rate=7e-4, seed=store.seed)
+
+    return store.network(f"value_{2 + rounds}", Value, fit)
+
+
+def robust(store: Store, number: int) -> list[Episode]:
+    """Return the episodes of one round of the expert that values proposals under displacement."""
+    name = f"robust_{number}"
+    begin = joined(store.resets(13 + number, 400), store.some(stuck(store), 400, name)).states
+    return store.episodes(
+        name, lambda: expert(store, name, rounds=number - 1), begin, max_steps=200
     )
 
 
-def robust(store: Store) -> list[Episode]:
-    """Return episodes of that expert."""
-    begin = joined(store.resets(14, 400), store.some(stuck(store), 400, "robust")).states
-    return store.episodes("robust", lambda: expert(store, "robust"), begin, max_steps=200)
+def all_robust(store: Store, rounds: int = ROUNDS) -> list[Episode]:
+    """Return the episodes of the first rounds."""
+    return [episode for number in range(1, rounds + 1) for episode in robust(store, number)]
+
+
+def expert(
+    store: Store,
+    name: str,
+    student: Student | None = None,
+    rounds: int = ROUNDS,
+    **settings: Any,
+) -> Expert:
+    """Return the expert that values proposals under displacement.
+
+    name: of what it is to drive. rounds: that it has learned from. settings: see `Expert`.
+    """
+    settings = {"displaced": 8.0, "tolerance": 0.03, **settings}
+    return Expert(
+        proposals(store, rounds),
+        value(store, rounds),
+        seed=store.number(name),
+        student=student,
+        **settings,
+    )

@@ -19,7 +19,8 @@ from score.course.tools.demonstrations.driving import Episode, solved
 from score.course.tools.demonstrations.starts import KINDS, LEARNER, Starts
 
 STEPS = 30_000  # in the set, at most
-_FROM_RESETS = 0.53  # share of the steps
+_FROM_RESETS = 0.4  # share of the steps
+_PAIRS = 36  # starts with two ways, at most: they show that ways differ, and are hard to learn
 _APART = 0.5  # turns around the block by which two ways differ
 
 
@@ -37,19 +38,21 @@ def select(starts: Starts, tries: Sequence[Sequence[Episode]], steps: int = STEP
     starts: N. tries: each has an episode from each of the N starts. The last try is only for other
         ways.
 
-    Of the tries from a start the quickest success is taken, and, from a reset, the quickest that
-    goes another way. Starts with two ways come first, so that they find room; then other resets;
-    then states of learners.
+    Of the tries from a start the quickest success is taken, and, from some resets, the quickest
+    that goes another way. Those come first, so that they find room; then the other resets; then
+    states of learners.
     """
     chosen = [ways([each[i] for each in tries]) for i in range(len(starts))]
-    is_reset = starts.kinds != LEARNER
-    resets = sorted(np.flatnonzero(is_reset).tolist(), key=lambda i: -len(chosen[i]))
-    room = round(steps * _FROM_RESETS)
-    taken = _fitting([(i, chosen[i]) for i in resets], room)
-    used = sum(len(episode) for _, episode in taken)
-    taken += _fitting(
-        [(i, chosen[i][:1]) for i in np.flatnonzero(~is_reset).tolist()], steps - used
-    )
+    resets = np.flatnonzero(starts.kinds != LEARNER).tolist()
+    # Those come first whose second way is not of the last try.
+    both = [i for i in resets if len(chosen[i]) == 2]
+    pairs = sorted(both, key=lambda i: chosen[i][1] is tries[-1][i])[:_PAIRS]
+    singles = [i for i in resets if i not in pairs]
+    learners = np.flatnonzero(starts.kinds == LEARNER).tolist()
+    taken = _fitting([(i, chosen[i]) for i in pairs], round(steps * _FROM_RESETS))
+    for group, share in ((singles, _FROM_RESETS), (learners, 1.0)):
+        used = sum(len(episode) for _, episode in taken)
+        taken += _fitting([(i, chosen[i][:1]) for i in group], round(steps * share) - used)
     return Set(_packed([episode for _, episode in taken]), starts[[i for i, _ in taken]])
 
 

@@ -18,7 +18,6 @@ from score.course.tools.demonstrations.starts import Starts, joined
 from score.course.tools.demonstrations.store import Store
 
 GENERATIONS = 3
-_APPRENTICES = 2
 
 
 def student(store: Store, generation: int) -> Student:
@@ -28,12 +27,12 @@ def student(store: Store, generation: int) -> Student:
 
     def fit(network: Student) -> Student:
         if generation == 1:
-            episodes = solved([*learning.looking_ahead(store), *learning.robust(store)])
+            episodes = solved(learning.all_robust(store))
             network.normalise_like(episodes)
             epochs, rate = store.epochs(50), 1e-3
         else:
             network.load_state_dict(student(store, generation - 1).state_dict())
-            episodes = [] if generation > 2 else solved(learning.robust(store))
+            episodes = [] if generation > 2 else solved(learning.robust(store, learning.ROUNDS))
             for earlier in range(1, generation):
                 episodes += solved(teachable(store, earlier))
             epochs, rate = store.epochs(40), 7e-4
@@ -45,7 +44,7 @@ def student(store: Store, generation: int) -> Student:
 def teachable(store: Store, generation: int) -> list[Episode]:
     """Return episodes of the expert that prefers what the student of this generation would do."""
     name = f"teachable_{generation}"
-    pool = learning.stuck(store) if generation == 1 else learners(store)
+    pool = learning.stuck(store) if generation == 1 else learners(store, 0, 1)
     begin = joined(store.resets(20 + generation, 350), store.some(pool, 250, name)).states
     return store.episodes(
         name,
@@ -56,10 +55,14 @@ def teachable(store: Store, generation: int) -> list[Episode]:
 
 
 def apprentice(store: Store, number: int) -> Student:
-    """Return a student of a part of the first teachable episodes, about as many as the set has."""
+    """Return a student of half of a generation's teachable episodes, about as many as the set has.
+
+    number: 0 and 1 are taught by the first generation, 2 and 3 by the last.
+    """
 
     def fit(network: Student) -> Student:
-        episodes = solved(teachable(store, 1))[number::_APPRENTICES]
+        generation = 1 if number < 2 else GENERATIONS
+        episodes = solved(teachable(store, generation))[number % 2 :: 2]
         network.normalise_like(episodes)
         return fit_student(
             network, episodes, epochs=store.epochs(150), rate=1e-3, seed=store.seed + number
@@ -68,27 +71,29 @@ def apprentice(store: Store, number: int) -> Student:
     return store.network(f"apprentice_{number}", Student, fit)
 
 
-def learners(store: Store) -> np.ndarray:
-    """Return states (N, 5) in which apprentices were when they failed."""
+def learners(store: Store, *numbers: int) -> np.ndarray:
+    """Return states (N, 5) in which these apprentices were when they failed."""
     episodes: list[Episode] = []
-    for number in range(_APPRENTICES):
-        begin = store.resets(30 + number, 200).states
+    for number in numbers:
         episodes += store.episodes(
             f"apprentice_{number}",
             lambda: lambda worlds, seen: apprentice(store, number).act(seen[:, -1]),  # noqa: B023
-            begin,
+            store.resets(30 + number, 200).states,
             max_steps=300,
         )
     return learning.visited(episodes, store.number("learners"))
 
 
 def final_starts(store: Store) -> Starts:
-    """Return where the episodes of the set set off from."""
-    return joined(
-        store.resets(40, 300),
-        store.some(learning.stuck(store), 100, "final"),
-        store.some(learners(store), 200, "final"),
+    """Return where the episodes of the set set off from, each place once."""
+    begin = joined(
+        store.resets(40, 240),
+        store.some(learning.stuck(store), 60, "final"),
+        store.some(learners(store, 0, 1), 100, "final"),
+        store.some(learners(store, 2, 3), 300, "final"),
     )
+    _, first = np.unique(begin.states, axis=0, return_index=True)
+    return begin[np.sort(first)]
 
 
 def final(store: Store, tries: int = 2) -> list[Sequence[Episode]]:
