@@ -111,7 +111,7 @@ def test_networks_are_trained_once_and_the_same_from_the_same_seed(tmp_path):
 
     networks = [Store(tmp_path / folder, 1).network("one", Student, fit) for folder in "aab"]
     assert len(made) == 2
-    first, *others = [network.act(taught.states[:5]) for network in networks]
+    first, *others = [network.act(taught.states[:5, None]) for network in networks]
     for other in others:
         np.testing.assert_array_equal(first, other)
 
@@ -144,8 +144,8 @@ class Wants(Student):
         super().__init__()
         self.chunk = chunk
 
-    def act(self, states):
-        return np.repeat(self.chunk[None], len(states), axis=0)
+    def act(self, seen, generator=None):
+        return np.repeat(self.chunk[None], len(seen), axis=0)
 
 
 AWAY = np.array([100.0, 100.0, 350.0, 400.0, 0.0])  # the block is far from the agent
@@ -202,13 +202,18 @@ def test_the_worth_of_a_state_is_the_best_reward_from_there_on_discounted():
 
 def test_windows_are_states_and_the_eight_actions_from_there_on():
     taught = [episode(np.random.default_rng(i).uniform(100, 400, (20, 2))) for i in range(2)]
-    states, chunks = windows(taught, beyond=0)
+    states, chunks = windows(taught)
     assert len(states) == len(chunks) == 2 * 13
-    np.testing.assert_array_equal(states[13], taught[1].states[0])
+    np.testing.assert_array_equal(states[13, 0], taught[1].states[0])
     np.testing.assert_array_equal(chunks[14], taught[1].actions[1:9])
     states, chunks = windows(taught, beyond=7)
     assert len(states) == 40
     np.testing.assert_array_equal(chunks[19], np.repeat(taught[0].actions[-1:], 8, axis=0))
+    states, chunks = windows(taught, observations=2)
+    assert len(states) == 2 * 13
+    np.testing.assert_array_equal(states[0], taught[0].states[[0, 0]])
+    np.testing.assert_array_equal(states[14], taught[1].states[:2])
+    np.testing.assert_array_equal(chunks[14], taught[1].actions[1:9])
 
 
 # The set.

@@ -78,7 +78,7 @@ class Expert:
         chunks = self.proposals.sample(np.repeat(states, drawn, axis=0), self._torch)
         chunks = chunks.reshape(len(states), drawn, *chunks.shape[1:])
         if self.student is not None:
-            chunks = np.concatenate([self.student.act(states)[:, None], chunks], axis=1)
+            chunks = np.concatenate([self.student.act(states[:, None])[:, None], chunks], axis=1)
         return on_grid(chunks)
 
     def _worth(self, world: PushTSim, proposals: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from score.course.tools.demonstrations.networks import (
     returns,
 )
 
-Network = TypeVar("Network", Proposals, Value, Student)
+Network = TypeVar("Network", bound=Proposals | Value | Student)
 
 
 def _fit(
@@ -59,7 +59,7 @@ def fit_proposals(
 ) -> Proposals:
     """Train to propose what was done in the episodes; after their end, the last action again."""
     states, chunks = windows(episodes, beyond=CHUNK - 1)
-    samples = features(states), relative(states, chunks)
+    samples = features(states[:, -1]), relative(states[:, -1], chunks)
     return _fit(network, samples, epochs=epochs, batch=256, rate=rate, seed=seed)
 
 
@@ -77,18 +77,23 @@ def fit_student(
     network: Student, episodes: Sequence[Episode], *, epochs: int, rate: float, seed: int
 ) -> Student:
     """Train to do what was done in the episodes."""
-    states, chunks = windows(episodes, beyond=0)
-    samples = network.normalised(states, chunks)
+    states, chunks = windows(episodes, observations=network.observations)
+    samples = network.scaled_states(states), network.scaled_chunks(chunks)
     return _fit(network, samples, epochs=epochs, batch=256, rate=rate, seed=seed)
 
 
-def windows(episodes: Sequence[Episode], beyond: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the states (M, 5) of episodes and the chunks (M, 8, 2) [px] that followed them.
+def windows(
+    episodes: Sequence[Episode], *, observations: int = 1, beyond: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last states (M, H, 5) at each step of episodes and the chunks (M, 8, 2) [px] that
+    followed.
 
+    observations: H; before its second step the start of an episode is repeated.
     beyond: by how many steps a chunk may reach beyond the end, where the last action is repeated.
     """
     ends = np.cumsum([len(episode) for episode in episodes])
-    steps = window_steps(ends, CHUNK, pad_before=0, pad_after=beyond)
+    before = observations - 1
+    steps = window_steps(ends, before + CHUNK, pad_before=before, pad_after=beyond)
     states = np.concatenate([episode.states[:-1] for episode in episodes])
     actions = np.concatenate([episode.actions for episode in episodes])
-    return states[steps[:, 0]], actions[steps]
+    return states[steps[:, :observations]], actions[steps[:, before:]]

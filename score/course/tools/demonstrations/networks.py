@@ -118,10 +118,12 @@ class Student(nn.Module):
     chunk of eight actions.
     """
 
-    def __init__(self, width: int = 256) -> None:
+    observations = 1  # the last so many states are seen
+
+    def __init__(self, width: int = 256, more: int = 0) -> None:
         super().__init__()
         self.net = nn.Sequential(
-            nn.Linear(5, width),
+            nn.Linear(5 * self.observations + more, width),
             nn.ReLU(),
             nn.Linear(width, width),
             nn.ReLU(),
@@ -143,30 +145,67 @@ class Student(nn.Module):
             for of in ("obs", "action")
         )
 
-    def normalised(
-        self, states: np.ndarray, chunks: np.ndarray
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return states (B, 5) and chunks (B, 8, 2) as the network has them."""
+    def scaled_states(self, seen: np.ndarray) -> torch.Tensor:
+        """Return the last states (B, H, 5), the newest of them, as the network has them."""
         mean, std = self.of_states
-        action_mean, action_std = self.of_actions
-        return (
-            (torch.from_numpy(states).float() - mean) / std,
-            (torch.from_numpy(chunks).float() - action_mean) / action_std,
-        )
+        newest = torch.from_numpy(seen[:, -self.observations :]).float()
+        return ((newest - mean) / std).flatten(1)
+
+    def scaled_chunks(self, chunks: np.ndarray) -> torch.Tensor:
+        """Return chunks (B, 8, 2) [px] as the network has them."""
+        mean, std = self.of_actions
+        return (torch.from_numpy(chunks).float() - mean) / std
 
     def loss(
-        self, state: torch.Tensor, chunk: torch.Tensor, generator: torch.Generator
+        self, seen: torch.Tensor, chunk: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
         """Return the squared error of a batch."""
-        return nn.functional.mse_loss(self.net(state).view_as(chunk), chunk)
+        return nn.functional.mse_loss(self.net(seen).view_as(chunk), chunk)
+
+    def infer(self, seen: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """Return chunks (B, 8, 2) as the network has them."""
+        return self.net(seen).view(-1, CHUNK, 2)
 
     @torch.no_grad()
-    def act(self, states: np.ndarray) -> np.ndarray:
-        """Return a chunk (B, 8, 2) [px] for each state (B, 5)."""
+    def act(self, seen: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray:
+        """Return a chunk (B, 8, 2) [px] after the last states (B, H, 5)."""
         mean, std = self.of_actions
-        nstates = (torch.from_numpy(states).float() - self.of_states[0]) / self.of_states[1]
-        chunk = self.net(nstates).view(-1, CHUNK, 2) * std + mean
+        chunk = self.infer(self.scaled_states(seen), generator) * std + mean
         return chunk.numpy().astype(np.float64)
+
+
+class TwoStateStudent(Student):
+    """A least-squares policy that sees two states, as Part I's does."""
+
+    observations = 2
+
+
+class FlowStudent(Student):
+    """A flow-matching policy such as Part IV's."""
+
+    def __init__(self, width: int = 256) -> None:
+        super().__init__(width, more=2 * CHUNK + 1)
+
+    def _velocity(
+        self, seen: torch.Tensor, chunk: torch.Tensor, time: torch.Tensor
+    ) -> torch.Tensor:
+        return self.net(torch.cat([seen, chunk.flatten(1), time[:, None]], dim=1)).view_as(chunk)
+
+    def loss(
+        self, seen: torch.Tensor, chunk: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Return the flow-matching loss of a batch."""
+        noise = torch.randn(chunk.shape, generator=generator)
+        time = torch.rand(len(chunk), generator=generator)
+        between = torch.lerp(noise, chunk, time[:, None, None])
+        return nn.functional.mse_loss(self._velocity(seen, between, time), chunk - noise)
+
+    def infer(self, seen: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """Return chunks (B, 8, 2) as the network has them, in ten steps."""
+        chunk = torch.randn(len(seen), CHUNK, 2, generator=generator)
+        for i in range(10):
+            chunk = chunk + self._velocity(seen, chunk, torch.full((len(seen),), i / 10)) / 10
+        return chunk
 
 
 def returns(rewards: np.ndarray, discount: float = 0.985) -> np.ndarray:

@@ -8,16 +8,25 @@ expert shows how to go on from where they get stuck.
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from score.course.tools.demonstrations import learning
-from score.course.tools.demonstrations.driving import Episode, solved
+from score.course.tools.demonstrations.driving import Driver, Episode, solved
 from score.course.tools.demonstrations.expert import Disturbance
 from score.course.tools.demonstrations.fitting import fit_student
-from score.course.tools.demonstrations.networks import Student
+from score.course.tools.demonstrations.networks import FlowStudent, Student, TwoStateStudent
 from score.course.tools.demonstrations.starts import Starts, joined
 from score.course.tools.demonstrations.store import Store
 
 GENERATIONS = 3
+# What apprentices are, whose teachable episodes they learn, and for how many epochs. The last two
+# are such as the course's policies that should do well on the set.
+_APPRENTICES: Sequence[tuple[type[Student], int, int]] = (
+    (Student, 1, 150),
+    (Student, 1, 150),
+    (TwoStateStudent, GENERATIONS, 150),
+    (FlowStudent, GENERATIONS, 300),
+)
 
 
 def student(store: Store, generation: int) -> Student:
@@ -57,30 +66,33 @@ def teachable(store: Store, generation: int) -> list[Episode]:
 def apprentice(store: Store, number: int) -> Student:
     """Return a student of half of a generation's teachable episodes, about as many as the set has.
 
-    number: 0 and 1 are taught by the first generation, 2 and 3 by the last.
+    number: in the table of apprentices.
     """
+    kind, generation, epochs = _APPRENTICES[number]
 
     def fit(network: Student) -> Student:
-        generation = 1 if number < 2 else GENERATIONS
         episodes = solved(teachable(store, generation))[number % 2 :: 2]
         network.normalise_like(episodes)
         return fit_student(
-            network, episodes, epochs=store.epochs(150), rate=1e-3, seed=store.seed + number
+            network, episodes, epochs=store.epochs(epochs), rate=1e-3, seed=store.seed + number
         )
 
-    return store.network(f"apprentice_{number}", Student, fit)
+    return store.network(f"apprentice_{number}", kind, fit)
 
 
 def learners(store: Store, *numbers: int) -> np.ndarray:
     """Return states (N, 5) in which these apprentices were when they failed."""
     episodes: list[Episode] = []
     for number in numbers:
-        episodes += store.episodes(
-            f"apprentice_{number}",
-            lambda: lambda worlds, seen: apprentice(store, number).act(seen[:, -1]),  # noqa: B023
-            store.resets(30 + number, 200).states,
-            max_steps=300,
-        )
+        name = f"apprentice_{number}"
+
+        def driver(number: int = number, name: str = name) -> Driver:
+            network = apprentice(store, number)
+            generator = torch.Generator().manual_seed(store.number(name))
+            return lambda worlds, seen: network.act(seen, generator)
+
+        begin = store.resets(30 + number, 200).states
+        episodes += store.episodes(name, driver, begin, max_steps=300)
     return learning.visited(episodes, store.number("learners"))
 
 
