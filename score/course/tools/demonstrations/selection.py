@@ -19,7 +19,7 @@ from score.course.tools.demonstrations.driving import Episode, solved
 from score.course.tools.demonstrations.starts import KINDS, LEARNER, Starts
 
 STEPS = 30_000  # in the set, at most
-_FROM_RESETS = 0.4  # share of the steps
+_FROM_RESETS = 0.6  # share of the steps
 _PAIRS = 36  # starts with two ways, at most: they show that ways differ, and are hard to learn
 _APART = 0.5  # turns around the block by which two ways differ
 
