@@ -1,6 +1,6 @@
-"""Put the folders beside the packages into the wheel, as `pusht_kit`: see pusht/resources.py.
+"""Put the folders beside the packages into the wheel, as `pusht_kit`; see pusht/resources.py.
 
-All else about the package stands in pyproject.toml, which has no words for this.
+The rest of the package's configuration is in pyproject.toml, which has no setting for this.
 """
 
 import shutil
@@ -13,7 +13,7 @@ CARRIED = ("losses", "data", "notebooks/source", "pyproject.toml", "requirements
 
 
 class BuildWithFolders(build_py):
-    """`build_py`, which then copies what `CARRIED` names; an editable install needs no copy."""
+    """`build_py` that also copies the files in `CARRIED`; an editable install needs no copies."""
 
     def run(self):
         """Build the packages and the folder `pusht_kit` beside them."""

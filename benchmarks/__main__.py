@@ -21,6 +21,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from benchmarks.training import network_and_loss
 from pusht import (
     PushTEnv,
     PushTStateDataset,
@@ -33,7 +34,7 @@ from pusht.demos import Demonstrations
 from pusht.ema import EMAModel
 from pusht.sim import sample_start
 from score import rubric
-from score.course.tools.reference import answer_of, run_solution
+from score.course.notebooks.solutions import answer_of, run_solution
 from score.rollouts.evaluate import score_policy
 from score.rollouts.policies import inference_of
 
@@ -107,7 +108,7 @@ def _policies(peer: "_Peer", solved: dict[str, dict[str, Any]]) -> None:
             "low": LOW,
             "high": HIGH,
             "max_steps": policy.max_steps,
-            "starts": [sample_start(seed).tolist() for seed in range(theirs)],
+            "starts": [policy.rules.start(seed).tolist() for seed in range(theirs)],
         }
         infer = inference_of(policy, answer)[1]
         times = _rounds(
@@ -204,30 +205,21 @@ def _frames(start: list[float], count: int) -> None:
 def _epochs(names: dict[str, Any], name: str, count: int) -> tuple[float, float]:
     """Return the mean seconds of an epoch: (bare, ours).
 
-    bare: optimiser steps alone, on tensors in memory. ours: the notebook's loop under a
-    `TrainingRun`, which saves and draws the live plot. names: what the part's solution defines.
+    bare: optimiser steps alone, on tensors in memory, as fast as those of `ours`. ours: the
+    notebook's loop under a `TrainingRun`, which saves and draws the live plot. names: what the
+    part's solution defines.
     """
     loader = WindowLoader(
         PushTStateDataset(_random_demonstrations(), 16, 2, 8), batch_size=256, seed=1
     )
     batches = list(loader)
-    model = {"part1_mlp": "mlp_agent", "part2_cvae": "cvae_agent", "part3_ddpm": "noise_pred_net"}[
-        name
-    ]
-    model = names[model]
-    loss_of = {
-        "part1_mlp": lambda b: names["bc_loss"](model, b["obs"], b["action"]),
-        "part2_cvae": lambda b: names["cvae_loss"](model, b["obs"], b["action"]),
-        "part3_ddpm": lambda b: names["ddpm_loss"](
-            model, names["noise_scheduler"], b["obs"], b["action"]
-        ),
-    }[name]
+    model, loss_of = network_and_loss(names, name)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     ema = EMAModel(model.parameters(), power=0.75) if name == "part3_ddpm" else None
     schedule = get_cosine_schedule_with_warmup(optimizer, 50, len(loader) * 50) if ema else None
 
     def optimise(batch):
-        loss = loss_of(batch)
+        loss = loss_of(batch["obs"], batch["action"])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

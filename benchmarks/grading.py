@@ -27,13 +27,15 @@ from benchmarks.__main__ import ROOT, processor
 from pusht.checkpoint import SUFFIX, load_checkpoint
 from pusht.episodes import reproducible
 from score import rubric
+from score.course.class_run import workers
 from score.course.collect.collect import run_collect
-from score.course.grading import audit, results, workers
+from score.course.grading import audit, results
 from score.course.grading.cache_keys import kit_version
 from score.course.grading.results import PartResult
+from score.course.nbgrader.release import create
+from score.course.notebooks.solutions import answer_of, reference_path
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, Course, create
-from score.course.tools.reference import answer_of, reference_path
+from score.course.settings import ASSIGNMENT, Course
 from score.rollouts.evaluate import score_policy
 from score.rollouts.policies import guarded_inference, inference_of
 

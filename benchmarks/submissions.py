@@ -19,9 +19,9 @@ from pusht.checkpoint import SUFFIX
 from score import rubric
 from score.cells import read_marker
 from score.course.notebooks.build import answered_notebook, student_notebook
+from score.course.notebooks.solutions import reference_path
 from score.course.sandbox.levels import Level
 from score.course.tools.demo import PART3_MISTAKES
-from score.course.tools.reference import reference_path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 import attacks

@@ -1,6 +1,16 @@
 """Push-T for imitation learning: environment, demonstrations, networks, training, rollouts.
 
-`import pusht` is quick: each name is imported from its module when it is first used.
+`import pusht` is fast, because each name is imported from its module when it is first used. The
+modules, by subject:
+
+- the task: `sim` (physics, coverage, reward), `env` (gym and gymnasium), `rules` (starts),
+  `render`, `play` (a game)
+- data: `demos`, `dataset` (Parts I to III), `chunks` (Part IV), `normalisation`
+- training: `networks`, `training` (Parts I to III), `train` and `tracking` (Part IV), `ema`,
+  `lr_schedule`, `speed`, `checkpoint`, `loss_view`
+- rollouts: `episodes`, `video`
+- pictures for the notebooks: `figures`
+- helpers: `files`, `resources`, `run_mode`, `progress`, `definitions`, `lazy`
 """
 
 from importlib.util import find_spec
@@ -8,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from pusht.lazy import attach
 
-# The set-up cell of a notebook installs the requirements when this import fails, so a package that
-# Colab lacks has to be missed here and not when it is first used.
+# The set-up cell of a notebook installs the requirements when this import fails. So this import
+# must fail if a package is missing that Colab does not have.
 for _package in ("pooch", "pymunk", "skvideo", "zarr"):
     if find_spec(_package) is None:
         raise ModuleNotFoundError(f"No module named {_package!r}", name=_package)

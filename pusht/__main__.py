@@ -1,4 +1,4 @@
-"""The command line: `python -m pusht demos` says which demonstrations there are, and where."""
+"""The command line: `python -m pusht demos` lists the demonstrations on this machine."""
 
 import argparse
 import os
@@ -10,14 +10,17 @@ from pusht.demos import download
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; `arguments` are those of the command line when None."""
+    """Run the command. When `arguments` is None, they are read from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m pusht", description="Push-T: the environment and its demonstrations."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    which = commands.add_parser("demos", help="say which demonstrations there are, and where")
+    which = commands.add_parser("demos", help="list the demonstrations on this machine")
     which.add_argument(
-        "which", nargs="?", choices=["human"], help="download the human ones unless they are there"
+        "which",
+        nargs="?",
+        choices=["human"],
+        help="download the human demonstrations if they are missing",
     )
     which.add_argument(
         "--clear", action="store_true", help="remove the downloaded human demonstrations"
@@ -27,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         removed = download.clear()
         print(
             "\n".join(f"Removed {file}" for file in removed)
-            or f"Nothing was kept in {download.cached().parent}"
+            or f"There was nothing to remove in {download.cached().parent}"
         )
     if options.which:
         try:
@@ -43,7 +46,10 @@ def _list() -> None:
     if download.cached().is_file():
         print("human:", _description(download.cached()))
     else:
-        print(f"human: not downloaded; python -m pusht demos human puts it at {download.cached()}")
+        print(
+            "human: not downloaded; python -m pusht demos human downloads it to"
+            f" {download.cached()}"
+        )
     named = os.environ.get("PUSHT_DEMOS")
     if named and named not in ("shipped", "human"):
         print("PUSHT_DEMOS:", _description(named))

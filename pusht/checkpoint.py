@@ -1,7 +1,7 @@
-"""The file that a training run hands in: one safetensors file with the weights and, in its header,
-what they were trained on.
+"""Checkpoints: the file that a training run hands in.
 
-Reading it executes nothing, so it may come from anyone.
+It is one safetensors file. It contains the weights and, in its header, how they were trained.
+Reading it executes no code, so a checkpoint from a stranger can be opened safely.
 """
 
 import json
@@ -40,25 +40,25 @@ _DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.in
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used, and why, in one sentence."""
+    """Raised when a checkpoint cannot be used; the message says why in one sentence."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training run hands in.
+    """The result of a training run, as it is handed in.
 
-    weights: name -> tensor, those for inference: the averaged ones where the run kept an average.
-    stats: for the normalisation, float32 arrays: {"obs": {"min", "max"}, "action": {"min", "max"}},
-        in Part IV "mean" and "std".
-    losses: the mean loss of each epoch so far, in Part IV each loss that was logged.
-    num_epochs: epochs planned.
+    weights: {name: tensor}, the weights for inference; averaged ones if the run kept an average.
+    stats: statistics for the normalisation, float32 arrays: {"obs": {"min", "max"},
+        "action": {"min", "max"}}; in Part IV "mean" and "std".
+    losses: the mean loss of each epoch so far; in Part IV each logged loss.
+    num_epochs: number of epochs planned.
     demonstrations: fingerprint of the demonstrations.
-    seed: of the training.
+    seed: seed of the training run.
     config: further settings, such as those of `describe`.
-    run_id: of the training run, see `new_run_id`.
-    trained_at: when the run last saved, ISO 8601 in UTC.
+    run_id: id of the training run, see `new_run_id`.
+    trained_at: time at which the run last saved, ISO 8601 in UTC.
 
-    The last two are "" where they are not known: older files have neither.
+    In older files the last two are missing; they are then "".
     """
 
     weights: dict[str, torch.Tensor]
@@ -72,7 +72,7 @@ class Checkpoint:
     trained_at: str = ""
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file whole or not at all."""
+        """Write the file, completely or not at all."""
         header: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("losses", "num_epochs", "demonstrations", "seed", "config")
@@ -86,7 +86,7 @@ class Checkpoint:
         write_whole(path, safetensors.torch.save(weights, metadata={_KEY: json.dumps(header)}))
 
     def restore(self, model: nn.Module) -> None:
-        """Load the weights into `model`; CheckpointError when its architecture is another one."""
+        """Load the weights into `model`; CheckpointError if its architecture differs."""
         own = model.state_dict()
         wrong = [
             name
@@ -104,17 +104,17 @@ class Checkpoint:
 
 
 def new_run_id() -> str:
-    """Return a random id for a training run; no generator that training uses is touched."""
+    """Return a random id for a training run, without using the generators of the training."""
     return secrets.token_hex(8)
 
 
 def now() -> str:
-    """Return the time as ISO 8601 in UTC, such as "2026-01-19T16:15:12+00:00"."""
+    """Return the current time as ISO 8601 in UTC, such as "2026-01-19T16:15:12+00:00"."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
-    """Return what a checkpoint's config says of a network: its class, and how many parameters."""
+    """Return the description of a network for a checkpoint: its class and parameter count."""
     return {
         "model": type(model).__name__,
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -124,9 +124,10 @@ def describe(model: nn.Module) -> dict[str, Any]:
 def load_checkpoint(
     path: str | os.PathLike[str], normalisation: tuple[str, str] = RANGE
 ) -> Checkpoint:
-    """Read a `Checkpoint` whose statistics are of this convention, RANGE or (in Part IV) MOMENTS.
+    """Read a `Checkpoint` whose statistics follow this convention: RANGE or, in Part IV, MOMENTS.
 
-    Raises CheckpointError when the file is missing, damaged, too large or not one of the kit's.
+    Raises CheckpointError when the file is missing, damaged, too large or not a checkpoint of the
+    kit.
     """
     path = Path(path)
     if not path.is_file():
@@ -186,7 +187,7 @@ def _read(path: Path, normalisation: tuple[str, str]) -> Checkpoint:
 
 
 def _problem(checkpoint: Checkpoint) -> str | None:
-    """What makes the content of a checkpoint useless, None where nothing does."""
+    """Return why the content of a checkpoint cannot be used, or None if it can."""
     for what, stats in checkpoint.stats.items():
         low, high = stats.values() if "min" in stats else (0, stats["std"])
         if (

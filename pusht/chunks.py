@@ -1,8 +1,8 @@
-"""One observation in, a chunk of K actions out, all K executed: the setting of Part IV.
+"""Action chunks, the setting of Part IV: one observation in, K actions out, all K executed.
 
 Demonstrations become pairs of a state and the chunk that followed it, normalised by mean and
-standard deviation. A policy learns from batches of them (`BasePolicy.compute_loss`) and is tried
-out in the simulator (`evaluate_policy`).
+standard deviation. A policy learns from batches of these pairs (`BasePolicy.compute_loss`) and is
+evaluated in the simulator (`evaluate_policy`).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,11 @@ from pusht.dataset import window_steps
 from pusht.demos import Demonstrations
 from pusht.episodes import Episodes, Policy, inference, receding_horizon, rollout
 from pusht.normalisation import Normalizer
+from pusht.rules import GYM_PUSHT
 from pusht.run_mode import run_mode
 
 if TYPE_CHECKING:
     from pusht.tracking import Logger
-
-# Starts of an evaluation during training: neither those of the demonstrations (0 to 205) nor those
-# that grades come from.
-_FIRST_SEED = 500
 
 
 class PushtChunkDataset(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -36,11 +33,11 @@ class PushtChunkDataset(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tenso
     states (N, 5), actions (N, 2), episode_ends (E,): as `load_pusht_zarr` returns them.
     chunk_size: K.
 
-    A chunk begins with the action taken in the state and never reaches beyond its episode: the last
-    K - 1 states of an episode have none. ValueError when no episode is long enough.
+    A chunk begins with the action taken in the state and ends within the episode, so the last
+    K - 1 states of an episode have no chunk. ValueError when no episode is long enough.
 
     states (M, 5), chunks (M, K, 2): all pairs as tensors.
-    demonstrations: what they were cut from.
+    demonstrations: the demonstrations that they were cut from.
     """
 
     def __init__(
@@ -74,7 +71,7 @@ class PushtChunkDataset(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tenso
 
 
 class BasePolicy(nn.Module):
-    """What every policy of Part IV offers; all states and actions are normalised.
+    """The base class of the policies of Part IV; all states and actions are normalised.
 
     state_dim: D, 5. action_dim: A, 2. chunk_size: K, actions in a chunk.
     """
@@ -93,7 +90,7 @@ class BasePolicy(nn.Module):
     def sample_actions(self, state: torch.Tensor, *, num_steps: int = 10) -> torch.Tensor:
         """Return chunks (B, K, A) for states (B, D).
 
-        num_steps: of the integration, in a policy that integrates.
+        num_steps: number of integration steps, for a policy that integrates.
         """
         raise NotImplementedError(f"{type(self).__name__}.sample_actions is still to be written.")
 
@@ -105,8 +102,8 @@ def chunk_policy(
     chunk_size: int,
     device: str | torch.device = "cpu",
 ) -> Policy:
-    """Return the policy, for `rollout` with obs_horizon=1, that a network's inference makes: it
-    normalises the state, infers a chunk, and has all of it executed, in pixels.
+    """Return a policy for `rollout` with obs_horizon=1: it normalises the state, calls `infer`, and
+    returns the whole chunk in pixels.
 
     infer: function from states (B, 5) float32 on `device` to chunks (B, chunk_size, 2), both
         normalised. The policy raises ValueError when the chunks have another shape or are not
@@ -117,12 +114,12 @@ def chunk_policy(
         chunks = infer(nobs[:, -1].to(device))
         if tuple(chunks.shape) != (len(nobs), chunk_size, 2):
             raise ValueError(
-                f"The policy answered {len(nobs)} states with chunks of shape"
-                f" {tuple(chunks.shape)}: ({len(nobs)}, {chunk_size}, 2) is needed."
+                f"The policy returned chunks of shape {tuple(chunks.shape)}:"
+                f" ({len(nobs)}, {chunk_size}, 2) is needed."
             )
         if not torch.isfinite(chunks).all():
             raise ValueError(
-                "The policy answered with actions that are not finite: the training diverged."
+                "The policy returned actions that are not finite: the training diverged."
             )
         return chunks
 
@@ -145,26 +142,27 @@ def evaluate_policy(
     max_steps: int = 300,
     seeds: Sequence[int] | None = None,
 ) -> float:
-    """Let `model` drive episodes of Push-T, log how well it did, and return its mean reward.
+    """Roll out `model` in episodes of Push-T, log the results, and return its mean reward.
 
-    The reward of an episode is its largest, in [0, 1]. Each of `num_episodes` episodes ends with
-    success or after `max_steps` control steps; every chunk of `chunk_size` actions is executed
-    whole before the next observation is shown.
-    Logged at `step`: eval/mean_reward, eval/success_rate, the policy itself, and a film of the
+    The starts are those of the published `evaluate_policy`: gym-pusht's, of seeds from 0 on. The
+    reward of an episode is its largest reward, in [0, 1]. Each of the `num_episodes` episodes ends
+    with success or after `max_steps` control steps. Every chunk of `chunk_size` actions is executed
+    completely before the policy is called again.
+    Logged at `step` are eval/mean_reward, eval/success_rate, the policy itself, and a film of the
     first `num_video_episodes`, side by side, each `video_size` = (width, height) [px], a square.
 
-    device: of the model. flow_num_steps: passed to `sample_actions`. seeds: of the starts, in place
-    of the usual ones. The model's train or eval mode and the generators of random numbers are left
-    as they were.
+    device: device of the model. flow_num_steps: passed to `sample_actions`. seeds: seeds of the
+    starts, in place of the default ones. The model's train or eval mode and the random number
+    generators are left as they were.
     """
 
     def infer(states: torch.Tensor) -> torch.Tensor:
         return model.sample_actions(states, num_steps=flow_num_steps)
 
-    seeds = range(_FIRST_SEED, _FIRST_SEED + num_episodes) if seeds is None else seeds
+    seeds = range(num_episodes) if seeds is None else seeds
     policy = chunk_policy(infer, normalizer, chunk_size=chunk_size, device=device)
     with inference(model):
-        episodes = rollout(policy, list(seeds), obs_horizon=1, max_steps=max_steps)
+        episodes = rollout(policy, list(seeds), obs_horizon=1, max_steps=max_steps, rules=GYM_PUSHT)
     reward, success = float(episodes.max_rewards.mean()), float(episodes.successes.mean())
     logger.log({"eval/mean_reward": reward, "eval/success_rate": success}, step)
     logger.save_checkpoint(_checkpoint(model, normalizer, chunk_size, step, logger), step)
@@ -180,7 +178,7 @@ def evaluate_policy(
 def _checkpoint(
     model: nn.Module, normalizer: Normalizer, chunk_size: int, step: int, logger: "Logger"
 ) -> Checkpoint:
-    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    model = getattr(model, "_orig_mod", model)  # the module that torch.compile wrapped
     loss_steps, losses = logger.losses()
     config = {
         **logger.config,

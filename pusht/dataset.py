@@ -1,8 +1,7 @@
-"""Windows of observations and actions, cut from demonstrations and scaled to [-1, 1], in batches.
+"""Training windows of observations and actions, cut from demonstrations and scaled to [-1, 1].
 
 A window starts at every step of every episode. Where it reaches beyond the first or the last step
-of its episode, that step is repeated: the robot stood still before the beginning, and stays where
-it is after the end.
+of its episode, that step is repeated, as if the robot stood still before and after the episode.
 """
 
 import os
@@ -17,14 +16,14 @@ from pusht.normalisation import get_data_stats, normalize_data
 
 
 class PushTStateDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
-    """Windows over demonstrations.
+    """The training windows of a set of demonstrations.
 
     `dataset[i]` is {"obs": (obs_horizon, 5), "action": (pred_horizon, 2)}, float32 in [-1, 1].
 
-    dataset_path: what `demos.open` takes, or what it returned.
-    pred_horizon: actions in a window.
-    obs_horizon: observations in a window; the first is at the time of the first action.
-    action_horizon: actions that will be executed, so that a window may reach action_horizon - 1
+    dataset_path: an argument of `demos.open`, or the `Demonstrations` that it returned.
+    pred_horizon: number of actions in a window.
+    obs_horizon: number of observations in a window; the first is at the time of the first action.
+    action_horizon: number of actions that will be executed; a window may reach action_horizon - 1
         steps past the end.
 
     stats: {"obs": {"min", "max"}, "action": {"min", "max"}}, the range of each feature over all
@@ -66,10 +65,9 @@ class PushTStateDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 def window_steps(
     episode_ends: Sequence[int] | np.ndarray, length: int, *, pad_before: int, pad_after: int
 ) -> np.ndarray:
-    """Return the steps (N, length) int64 that each window shows, all windows of all episodes in
-    order.
+    """Return the steps (N, length) int64 of each window, for all windows of all episodes in order.
 
-    pad_before, pad_after: by how many steps a window may reach beyond its episode.
+    pad_before, pad_after: number of steps by which a window may reach beyond its episode.
     """
     windows, start = [], 0
     for end in episode_ends:
@@ -80,12 +78,12 @@ def window_steps(
 
 
 class WindowLoader:
-    """Shuffled batches of a dataset such as `PushTStateDataset`, whose windows all lie on `device`.
+    """Shuffled batches of a dataset such as `PushTStateDataset`, with all windows on `device`.
 
     The batches are those of `DataLoader(dataset, batch_size, shuffle=True, drop_last=drop_last,
-    generator=torch.Generator().manual_seed(seed))`, without its cost per sample: on this dataset a
-    batch takes a twentieth of the time. `dataset[:]` has to return all windows, as a dict or a
-    tuple of tensors.
+    generator=torch.Generator().manual_seed(seed))`, but without its cost per sample: on this
+    dataset a batch takes a twentieth of the time. `dataset[:]` must return all windows, as a dict
+    or a tuple of tensors.
     """
 
     def __init__(

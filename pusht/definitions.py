@@ -1,6 +1,6 @@
-"""The definitions of a notebook or a Python file, loaded as a module; nothing else in it runs.
+"""Load the definitions of a notebook or a Python file as a module, and run nothing else in it.
 
-Definitions are imports, functions, classes, and names that are given plain constants.
+Definitions are imports, functions, classes, and assignments of plain constants.
 """
 
 import ast
@@ -13,13 +13,13 @@ from pathlib import Path
 
 
 class SetupError(ValueError):
-    """A training that cannot be run from this notebook or with these settings, and why, in one
-    sentence.
+    """Raised when training cannot start from this notebook or with these settings; the message says
+    why in one sentence.
     """
 
 
 def load_definitions(path: str | os.PathLike[str]) -> types.ModuleType:
-    """Return the definitions of a notebook (.ipynb) or a Python file, as a module.
+    """Return a module with the definitions of a notebook (.ipynb) or a Python file.
 
     Raises SetupError when the file cannot be read or one of the definitions fails.
     """
@@ -27,7 +27,7 @@ def load_definitions(path: str | os.PathLike[str]) -> types.ModuleType:
     module = types.ModuleType(f"definitions_{path.stem}")
     sys.modules[module.__name__] = module  # dataclasses and pickle look there
     for where, source in _sources(path):
-        # Tracebacks take the lines that they show from this cache.
+        # Tracebacks show lines from this cache.
         linecache.cache[where] = (len(source), None, source.splitlines(keepends=True), where)
         try:
             tree = ast.parse(source, where)
@@ -55,14 +55,14 @@ def one_line(error: Exception) -> str:
 
 
 def _sources(path: Path) -> list[tuple[str, str]]:
-    """(where, source) of each code cell, or of the whole file."""
+    """Return (where, source) for each code cell, or for the whole file."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{path} cannot be read: {one_line(error)}.") from None
     if path.suffix != ".ipynb":
         return [(str(path), text)]
-    # It turns % and ! lines into calls, which are no definitions.
+    # It turns % and ! lines into calls, and calls are not definitions.
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:

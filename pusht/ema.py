@@ -9,11 +9,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class EMAModel:
-    """Keeps a moving average of a network's parameters, which samples more steadily than the last
-    ones do.
+    """A moving average of a network's parameters; sampling with it is steadier than with the
+    latest parameters.
 
-    The decay rises with the number of steps t as 1 - (1 + t)^-power, up to max_decay, so that
-    early weights are soon forgotten.
+    The decay rises with the number of steps t as 1 - (1 + t)^-power, up to max_decay, so the early
+    weights soon stop counting.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class EMAModel:
         self.averages = [p.detach().clone() for p in parameters]
 
     def decay(self) -> float:
-        """Return the decay of the coming step."""
+        """Return the decay of the next step."""
         return min(1 - (1 + self.num_steps) ** -self.power, self.max_decay)
 
     def step(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -45,6 +45,6 @@ class EMAModel:
         return {"num_steps": self.num_steps, "averages": self.averages}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the state of another average."""
+        """Restore a state that `state_dict` returned."""
         self.num_steps = state["num_steps"]
         self.averages = [a.clone() for a in state["averages"]]

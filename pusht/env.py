@@ -1,5 +1,5 @@
-"""Push-T behind the two gym interfaces: `PushTEnv` for gym, `PushTGymnasiumEnv` for gymnasium, one
-simulator under both.
+"""Push-T as an environment: `PushTEnv` for gym and `PushTGymnasiumEnv` for gymnasium, both on the
+same simulator.
 """
 
 import random
@@ -11,9 +11,9 @@ import gym_notices.notices
 import gymnasium
 import numpy as np
 
-# gym prints a notice to stderr when it is imported, which nbgrader would take for a failed answer.
-# Its version 0.25, which Colab has, also makes Python show the DeprecationWarnings of all packages
-# from then on.
+# gym prints a notice to stderr when it is imported, and nbgrader would count that as a failed
+# answer. Version 0.25, which Colab has, also makes Python show the DeprecationWarnings of all
+# packages from then on.
 gym_notices.notices.notices.clear()
 with warnings.catch_warnings():
     import gym
@@ -36,7 +36,7 @@ Info = dict[str, Any]
 
 
 class TeleopAgent(NamedTuple):
-    """An agent that is driven by hand.
+    """An agent that a person drives.
 
     act: function from an observation (5,) to an action (2,) [px], or None while it does not move.
     """
@@ -75,8 +75,8 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     seed gives the same start at every reset.
 
     ## End
-    Terminated when more than 95 % of the goal is covered. Never truncated: the caller decides how
-    long an episode may last.
+    An episode is terminated when more than 95 % of the goal is covered. It is never truncated: the
+    caller decides how long it may last.
 
     ## Info
     `pos_agent` (2,), `vel_agent` (2,) [px/s], `block_pose` (3,) with the angle not wrapped,
@@ -86,12 +86,12 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     ## Arguments
     | name | what |
     |---|---|
-    | legacy | set the block's position before its angle, as when the human set was recorded |
+    | legacy | whether to set the block's position before its angle, as in the human recordings |
     | block_cog | (2,) centre of gravity of the block in its own frame; None: the T's own |
     | damping | share of its velocity that the block keeps each second; None: 0 |
-    | render_action | draw the last action as a red cross |
+    | render_action | whether to draw the last action as a red cross |
     | render_size | side of a frame in pixels |
-    | reset_to_state | (5,) start of every episode, instead of the drawn one |
+    | reset_to_state | (5,) start of every episode, instead of a random one |
     """
 
     metadata = {
@@ -138,7 +138,7 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     ) -> tuple[np.ndarray, Info]:
         """Start an episode, and return the observation (5,) and the info.
 
-        `seed` seeds the starts and no global generator.
+        `seed` seeds the starts only, and no global generator.
         """
         if seed is not None:
             self._seed = int(seed)
@@ -151,7 +151,7 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
         return state, _info(self._sim, state)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, Info]:
-        """Take one control step towards `action` (2,) [px], or none when it is None; return
+        """Take one control step towards `action` (2,) [px], or no step when it is None; return
         observation (5,), reward, terminated, truncated and info.
         """
         self._needs_start("step")
@@ -164,8 +164,9 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
         return state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim, state)
 
     def set_obs(self, obs: Any) -> None:
-        """Put agent and block, at rest, where the observation (5,), array or tensor, says; with
-        `legacy`, the block's position first.
+        """Place agent and block, at rest, as in the observation (5,), an array or a tensor.
+
+        With `legacy`, the block's position is set before its angle.
         """
         if not self._started:
             self.reset()
@@ -186,8 +187,8 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     def teleop_agent(
         self, pointer: Callable[[], Sequence[float] | np.ndarray] | None = None
     ) -> TeleopAgent:
-        """Return an agent that is driven by hand: its `act(obs)` returns the pointer's position as
-        an action once the pointer has come within 30 px of the agent, and None before.
+        """Return an agent that a person drives: once the pointer has come within 30 px of the
+        agent, `act(obs)` returns the pointer's position as an action; before, it returns None.
 
         pointer: function that returns (x, y) in window pixels; pygame's mouse when None.
         """
@@ -208,7 +209,7 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
         return TeleopAgent(act)
 
     def close(self) -> None:
-        """Do nothing: no window was opened."""
+        """Do nothing, since there is no window to close."""
 
     def _needs_start(self, what: str) -> None:
         if not self._started:
@@ -216,8 +217,8 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
 
 
 class PushTGymnasiumEnv(gymnasium.Env):
-    """The task of `PushTEnv` (see there) for gymnasium, registered as "pusht/PushT-v0" (at most 500
-    steps an episode).
+    """The task of `PushTEnv` (see there) for gymnasium, registered as "pusht/PushT-v0" with at most
+    500 steps per episode.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
@@ -252,8 +253,8 @@ class PushTGymnasiumEnv(gymnasium.Env):
         return state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim, state)
 
     def render(self) -> Any:
-        """Return a picture of the state, (render_size, render_size, 3) uint8, in the render mode
-        "rgb_array", and None in any other.
+        """Return a picture of the state, (render_size, render_size, 3) uint8, if the render mode is
+        "rgb_array", else None.
         """
         if self.render_mode != "rgb_array":
             return None

@@ -1,8 +1,8 @@
-"""Rollouts: a policy drives many seeded episodes of Push-T in lock-step.
+"""Rollouts: run a policy in many seeded episodes of Push-T, in lock-step.
 
-All episodes that still run are put to the policy together, in one call, and execute their chunks of
-actions; an episode that has succeeded leaves the batch. Only states, actions and rewards are kept:
-pictures are drawn afterwards, from the states.
+The policy is called once for all episodes that are still running, and each of these executes its
+chunk of actions. An episode that has succeeded leaves the batch. Only states, actions and rewards
+are kept; pictures are drawn later from the states.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from pusht.normalisation import Stats, normalize_data, unnormalize_data
-from pusht.sim import SUCCESS_COVERAGE, PushTSim, reward, sample_start
+from pusht.rules import PUBLISHED, Rules
+from pusht.sim import SUCCESS_COVERAGE, PushTSim, reward
 
 # The last observations (B, obs_horizon, 5) -> the actions to execute next (B, Ta, 2) [px].
 Policy = Callable[[np.ndarray], np.ndarray]
@@ -23,9 +24,9 @@ Policy = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Episodes:
-    """What happened in N episodes; episode i took T_i steps.
+    """A record of N episodes; episode i took T_i steps.
 
-    seeds: (N,) of the starts.
+    seeds: (N,) seeds of the starts.
     states: N arrays (T_i + 1, 5), the start first.
     actions: N arrays (T_i, 2) [px].
     rewards: N arrays (T_i,).
@@ -59,31 +60,31 @@ def rollout(
     *,
     obs_horizon: int = 2,
     max_steps: int = 500,
-    legacy: bool = False,
+    rules: Rules = PUBLISHED,
     torch_seed: int = 0,
     after_step: Callable[[int, int], None] | None = None,
 ) -> Episodes:
-    """Let `policy` drive one episode from each seed, all in lock-step, until success or
-    `max_steps`, and return them.
+    """Run one episode from each seed with `policy`, all in lock-step, and return them. An episode
+    ends with success or after `max_steps`.
 
     policy: function from the last observations (B, obs_horizon, 5) float64, as the environment
-        gives them, to the actions to execute next (B, Ta, 2) [px]; see `receding_horizon`. At the
-        start the first observation is repeated.
-    legacy: which reset order (see `PushTEnv`).
-    torch_seed: for the time of the rollout, torch's generator is set to it and torch to one thread.
-        A policy that samples is then reproducible for the same seeds; its episodes share the random
-        numbers, so one seed alone takes another course.
-    after_step: called after each round with the number of episodes that have ended and of all.
+        returns them, to the actions to execute next (B, Ta, 2) [px]; see `receding_horizon`. At
+        the start the first observation is repeated.
+    rules: how a seed becomes a start, and how actions are taken (see `pusht.rules`).
+    torch_seed: seed of torch's generator during the rollout, when torch also uses one thread only.
+        A policy that samples is then reproducible for the same list of seeds. Its episodes share
+        the random numbers, so a seed run alone gives a different episode.
+    after_step: called after each round with the number of ended episodes and of all episodes.
     """
-    episodes = [_Episode(seed, legacy) for seed in seeds]
+    episodes = [_Episode(seed, rules) for seed in seeds]
     live = episodes
     with reproducible(torch_seed):
         while live:
             chunks = policy(np.stack([episode.last_states(obs_horizon) for episode in live]))
             if len(chunks) != len(live) or not all(len(chunk) for chunk in chunks):
                 raise ValueError(
-                    f"The policy answered {len(live)} episodes with actions of shape"
-                    f" {np.shape(chunks)}: ({len(live)}, Ta, 2) is needed, Ta at least 1."
+                    f"The policy returned actions of shape {np.shape(chunks)}:"
+                    f" ({len(live)}, Ta, 2) is needed, Ta at least 1."
                 )
             for episode, chunk in zip(live, chunks, strict=True):
                 episode.execute(chunk, max_steps)
@@ -99,22 +100,23 @@ def rollout(
 
 
 class _Episode:
-    """An episode on its way: its world, and what has happened in it."""
+    """A running episode: its simulator and its record so far."""
 
-    def __init__(self, seed: int, legacy: bool) -> None:
-        self._sim = PushTSim(legacy=legacy)
-        self._sim.reset(sample_start(seed))
+    def __init__(self, seed: int, rules: Rules) -> None:
+        self._rules = rules
+        self._sim = PushTSim(legacy=rules.legacy)
+        self._sim.reset(rules.start(seed))
         self.states = [self._sim.state]
         self.actions: list[np.ndarray] = []
         self.rewards: list[float] = []
 
     def last_states(self, count: int) -> list[np.ndarray]:
-        """The last states; the start is repeated where there are fewer."""
+        """Return the last `count` states; if there are fewer, the start is repeated."""
         return [self.states[max(len(self.states) - back, 0)] for back in range(count, 0, -1)]
 
     def execute(self, chunk: np.ndarray, max_steps: int) -> None:
         """Execute the actions of a chunk until success or `max_steps`."""
-        for action in chunk[: max_steps - len(self.rewards)]:
+        for action in self._rules.actions(chunk[: max_steps - len(self.rewards)]):
             coverage = self._sim.step(action)
             self.states.append(self._sim.state)
             self.actions.append(action)
@@ -133,13 +135,13 @@ def receding_horizon(
     obs_horizon: int = 2,
     action_horizon: int = 8,
 ) -> Policy:
-    """Return the policy, for `rollout`, that a network's inference makes: it normalises the
-    observations, infers a chunk of actions, and has the first part of it executed, in pixels.
+    """Return a policy for `rollout`: it normalises the observations, calls `infer`, and returns the
+    actions of the chunk that are to be executed, in pixels.
 
     infer: function from nobs (B, obs_horizon, 5) float32 tensor to naction (B, Tp, 2) tensor, both
-        normalised. Action 0 of a chunk belongs to the first of the observations, so those executed
-        are [obs_horizon - 1 : obs_horizon - 1 + action_horizon].
-    stats: of the normalisation, by range or by moments (see `pusht.normalisation`).
+        normalised. Action 0 of a chunk belongs to the first of the observations, so the executed
+        actions are [obs_horizon - 1 : obs_horizon - 1 + action_horizon].
+    stats: statistics of the normalisation, by range or by moments (see `pusht.normalisation`).
     """
 
     def policy(obs: np.ndarray) -> np.ndarray:
@@ -153,8 +155,8 @@ def receding_horizon(
 
 @contextlib.contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """Run the body with `model` in eval mode and without gradients; afterwards each module has its
-    own mode again.
+    """Run the body with `model` in eval mode and without gradients, then restore the mode of each
+    module.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -168,10 +170,11 @@ def inference(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Run the body with torch on one thread and all random numbers (torch's, numpy's, Python's)
-    from `seed`; afterwards everything is as before.
+    """Run the body with torch on one thread and the generators of torch, numpy and Python seeded
+    with `seed`, then restore all of them.
 
-    More threads add up in another order, and so little is enough to change an episode's course.
+    With several threads, sums are computed in another order. Even such rounding differences can
+    change an episode.
     """
     threads = torch.get_num_threads()
     numpy_state, python_state = np.random.get_state(), random.getstate()

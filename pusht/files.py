@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and zips that are the same for the same content."""
+"""Write files atomically, and make zips whose bytes depend on their content only."""
 
 import contextlib
 import io
@@ -8,15 +8,15 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-_DATE = (2020, 1, 1, 0, 0, 0)  # of every entry: a zip holds a date, which would change its bytes
+_DATE = (2020, 1, 1, 0, 0, 0)  # date of every entry; real dates would change the bytes of the zip
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; afterwards that file takes the place of `path`.
+    """Yield a path beside `path` to write to; afterwards that file replaces `path`.
 
-    The content reaches the disk before the file is renamed, so a machine that stops leaves the old
-    file or the new one. When the body raises, `path` stays as it was and what was written goes.
+    The content reaches the disk before the file is renamed, so a crash of the machine leaves either
+    the old file or the new one. When the body raises, `path` is unchanged and the new file removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,15 +32,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write a file whole or not at all; text as UTF-8."""
+    """Write a file completely or not at all; text is encoded as UTF-8."""
     with replacing(path) as beside:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def zip_bytes(files: Mapping[str, bytes], executable: tuple[str, ...] = ()) -> bytes:
-    """Return the bytes of a zip of files by name, always the same for the same files.
+    """Return the bytes of a zip of {name: content}; the same files always give the same bytes.
 
-    executable: names of those that may be run.
+    executable: names of the executable files.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

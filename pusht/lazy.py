@@ -1,4 +1,4 @@
-"""Packages that import their public names when these are first used (PEP 562)."""
+"""Lazy imports: a package imports each of its public names when it is first used (PEP 562)."""
 
 import importlib
 import importlib.util
@@ -11,9 +11,9 @@ def attach(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return `__getattr__`, `__dir__` and `__all__` for the `__init__` of a package.
 
-    places: {module in the package: the public names that it defines}; under "" stand the public
-        names that are modules themselves. A module cannot have the name of a public function:
-        once it is imported, it would stand in the function's place.
+    places: {module in the package: the public names that it defines}; the key "" lists the public
+        names that are modules themselves. A module must not have the name of a public function:
+        once imported, it would replace the function.
     """
     place_of = {name: module for module, names in places.items() for name in names}
     public = sorted(place_of)

@@ -1,4 +1,4 @@
-"""The loss curve of a training, drawn beside the reference while it grows."""
+"""A live plot of the loss during training, beside the reference."""
 
 import io
 import time
@@ -12,7 +12,7 @@ _DRAW_EVERY = 2.0  # s
 
 
 class LossCurve(Protocol):
-    """A curve to compare with: the loss of each epoch, and the band around it."""
+    """A reference curve: the loss of each epoch, and the band around it."""
 
     losses: Sequence[float]
     low: Sequence[float]
@@ -22,7 +22,7 @@ class LossCurve(Protocol):
 class LossView:
     """The loss curve beside the reference, redrawn in place in a notebook.
 
-    Nothing is drawn in a terminal, nor where the run mode shows nothing.
+    Nothing is drawn in a terminal, or when the run mode shows nothing.
     """
 
     def __init__(self, title: str, reference: LossCurve | None) -> None:
@@ -45,7 +45,7 @@ class LossView:
 
         started, curve = time.monotonic(), losses()
         if not any(0 < loss < float("inf") for loss in curve):
-            return  # a logarithmic scale has no place for them
+            return  # a logarithmic scale can show none of them
         beside = ", beside the reference and its band." if self.reference is not None else ""
         image = Picture(
             plot_losses(curve, self.reference, title=self.title),
@@ -56,14 +56,14 @@ class LossView:
             self.handle = display(image, display_id=True)
         else:
             self.handle.update(image)
-        # However slow the machine draws, drawing takes at most a thirtieth of the run.
+        # Drawing takes at most a thirtieth of the run, even on a slow machine.
         self.due = time.monotonic() + max(_DRAW_EVERY, 30 * (time.monotonic() - started))
 
 
 def plot_losses(
     losses: Sequence[float], reference: LossCurve | None = None, *, title: str = ""
 ) -> bytes:
-    """Return the PNG of a loss curve on a logarithmic scale, with the reference and its band if
+    """Return a PNG of a loss curve on a logarithmic scale, beside the reference and its band if
     there is one.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

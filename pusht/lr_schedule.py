@@ -9,8 +9,8 @@ from torch.optim.lr_scheduler import LambdaLR
 def get_cosine_schedule_with_warmup(
     optimizer: Optimizer, num_warmup_steps: int, num_training_steps: int
 ) -> LambdaLR:
-    """Return a schedule that rises linearly over `num_warmup_steps`, then falls to zero along half
-    a cosine at `num_training_steps`.
+    """Return a schedule that rises linearly over `num_warmup_steps` and then falls along half a
+    cosine, to zero at `num_training_steps`.
 
     Step it after every batch, not after every epoch.
     """

@@ -1,7 +1,7 @@
-"""Normalising states and actions, feature by feature, in two conventions.
+"""Normalise states and actions, feature by feature, in two conventions.
 
-By its range, a feature is brought to [-1, 1] (Parts I to III); by its moments, to mean 0 and
-standard deviation 1 (Part IV). The names of the statistics tell the two apart.
+Parts I to III scale each feature by its range to [-1, 1]. Part IV uses its moments and gives it
+mean 0 and standard deviation 1. The names of the statistics say which convention applies.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,8 +28,7 @@ def get_data_stats(data: np.ndarray) -> dict[str, np.ndarray]:
 def get_data_moments(data: np.ndarray) -> dict[str, np.ndarray]:
     """Return {"mean": (D,), "std": (D,)} of data (N, D), in float64.
 
-    The standard deviation of a feature that never changes is given as 1, which makes it 0 when it
-    is normalised.
+    A feature that never changes gets the standard deviation 1, so it becomes 0 when normalised.
     """
     data = np.asarray(data, dtype=np.float64)
     std = data.std(axis=0)
@@ -37,7 +36,7 @@ def get_data_moments(data: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def normalize_data(data: Data, stats: FeatureStats) -> Data:
-    """Return data (…, D), array or tensor, normalised as its statistics say."""
+    """Return data (…, D), an array or a tensor, normalised in the convention of `stats`."""
     first, second = _like(data, stats)
     if _convention(stats) == RANGE:
         return (data - first) / (second - first) * 2 - 1
@@ -45,7 +44,7 @@ def normalize_data(data: Data, stats: FeatureStats) -> Data:
 
 
 def unnormalize_data(ndata: Data, stats: FeatureStats) -> Data:
-    """Return the data (…, D) that `normalize_data` would make `ndata` of."""
+    """Undo `normalize_data`: return `ndata` (…, D) in its original units."""
     first, second = _like(ndata, stats)
     if _convention(stats) == RANGE:
         return (ndata + 1) / 2 * (second - first) + first
@@ -57,7 +56,7 @@ def _convention(stats: FeatureStats) -> tuple[str, str]:
 
 
 def _like(data: np.ndarray | torch.Tensor, stats: FeatureStats) -> Iterable[Any]:
-    """Both statistics, as tensors beside the data where the data is one."""
+    """Return both statistics, as tensors of the data's type and device if it is a tensor."""
     values = [stats[name] for name in _convention(stats)]
     if isinstance(data, torch.Tensor):
         return [torch.as_tensor(v, dtype=data.dtype, device=data.device) for v in values]
@@ -65,10 +64,10 @@ def _like(data: np.ndarray | torch.Tensor, stats: FeatureStats) -> Iterable[Any]
 
 
 class Normalizer:
-    """Normalises states and actions by the mean and standard deviation of each feature.
+    """A normaliser of states and actions by the mean and standard deviation of each feature.
 
-    stats: {"obs": {"mean", "std"}, "action": {"mean", "std"}}, kept as float32 arrays (5,) and
-        (2,). `Normalizer(stats)` makes the same one again, also from lists.
+    stats: {"obs": {"mean", "std"}, "action": {"mean", "std"}}, stored as float32 arrays (5,) and
+        (2,). `Normalizer(stats)` restores a normaliser, also from lists.
 
     The methods take arrays or tensors (…, D) and return the same kind.
     """
@@ -81,7 +80,7 @@ class Normalizer:
 
     @classmethod
     def from_data(cls, states: np.ndarray, actions: np.ndarray) -> "Normalizer":
-        """Return the normalizer that gives these states (N, 5) and actions (N, 2) mean 0 and
+        """Return the normaliser that gives these states (N, 5) and actions (N, 2) mean 0 and
         standard deviation 1.
         """
         return cls({"obs": get_data_moments(states), "action": get_data_moments(actions)})

@@ -1,15 +1,15 @@
-// The table in the page (see play.py): reports pointer and keys to the kernel, a control step at a
-// time, and shows its answer.
-const BEAT = 100; // ms between two steps, or as long as an answer takes
-const BUSY = 1500; // ms without an answer until the page says so
-const WAITING = "The table waits for the kernel: it is busy, or the cell has to be run again.";
+// The game's script in the page (see play.py): it sends pointer and keys to the kernel, one control
+// step at a time, and shows the answer.
+const INTERVAL = 100; // least ms between two steps; a slow answer makes it longer
+const BUSY = 1500; // ms without an answer after which the page says so
+const WAITING = "Waiting for the kernel: it is busy, or the cell must be run again.";
 const KEYS = {
   ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
   KeyA: [-1, 0], KeyD: [1, 0], KeyW: [0, -1], KeyS: [0, 1],
 };
-const DEEDS = { Enter: "keep", KeyR: "again", KeyN: "next" };
+const COMMANDS = { Enter: "keep", KeyR: "again", KeyN: "next" };
 
-// The pointer still counts in a rim around the canvas: pushing along a wall, one easily overshoots.
+// The pointer also counts in a margin around the canvas, because players overshoot near a wall.
 const PAGE = `
 <style>
   .pusht-play { max-width: 500px; color: var(--jp-ui-font-color1, inherit);
@@ -21,13 +21,13 @@ const PAGE = `
   .pusht-play p { margin: 0 22px 6px; }
   .pusht-play .say { min-height: 3em; }
   .pusht-play .status { font-variant-numeric: tabular-nums; white-space: pre-wrap; }
-  .pusht-play .deeds { display: flex; flex-wrap: wrap; gap: 8px; margin: 0 22px 8px; }
+  .pusht-play .commands { display: flex; flex-wrap: wrap; gap: 8px; margin: 0 22px 8px; }
   .pusht-play button { padding: 4px 12px; border: 1px solid currentColor; border-radius: 4px;
     background: transparent; color: inherit; font: inherit; cursor: pointer; }
   .pusht-play button:focus-visible { outline: 3px solid var(--jp-brand-color1, #0072b2);
     outline-offset: 2px; }
 </style>
-<div class="pusht-play" role="group" aria-label="Push-T, to play">
+<div class="pusht-play" role="group" aria-label="Play Push-T">
   <div class="table" tabindex="0" role="application"
     aria-label="Table. Arrow keys or W, A, S, D move the agent; Enter keeps the episode,
       R begins it again, N goes to the next start.">
@@ -35,7 +35,7 @@ const PAGE = `
   </div>
   <p class="status"></p>
   <p class="say" aria-live="polite"></p>
-  <div class="deeds">
+  <div class="commands">
     <button type="button" data-do="keep">Keep (Enter)</button>
     <button type="button" data-do="again">Again (R)</button>
     <button type="button" data-do="next">Next start (N)</button>
@@ -47,17 +47,17 @@ function render({ model, el }) {
   const [table, canvas, status, say] = [".table", "canvas", ".status", ".say"].map((name) =>
     el.querySelector(name),
   );
-  const deeds = []; // requested and not yet sent
+  const commands = []; // requested and not yet sent
   const held = new Set(); // keys that are down
-  let tapped = []; // keys that went down since the last step, even if they are up again
+  let tapped = []; // keys pressed since the last step, even if they have been released
   let mover = null; // what moves the agent: "pointer" or "keys"
   let pointer = null; // [x, y] in window pixels, while it is over the table
   let moved = false; // has the pointer moved since the last step?
   let still = true; // would a step change nothing?
-  let sent = -BEAT, waiting = false, timer = null, busy = null;
+  let sent = -INTERVAL, waiting = false, timer = null, busy = null;
 
   function message() {
-    if (deeds.length) return { do: deeds.shift() };
+    if (commands.length) return { do: commands.shift() };
     if (mover === "keys") {
       const push = [0, 0];
       for (const key of new Set([...held, ...tapped])) KEYS[key].forEach((d, i) => (push[i] += d));
@@ -67,7 +67,7 @@ function render({ model, el }) {
     if (mover === "pointer" && pointer && (moved || !still)) return { target: pointer };
   }
 
-  function beat() {
+  function tick() {
     timer = null;
     const next = message();
     if (!next) return;
@@ -76,9 +76,9 @@ function render({ model, el }) {
     model.send(next);
   }
 
-  function wake() {
+  function schedule() {
     if (waiting || timer !== null) return;
-    timer = setTimeout(beat, Math.max(0, sent + BEAT - performance.now()));
+    timer = setTimeout(tick, Math.max(0, sent + INTERVAL - performance.now()));
   }
 
   async function show(png) {
@@ -86,24 +86,24 @@ function render({ model, el }) {
     canvas.getContext("2d").drawImage(picture, 0, 0);
   }
 
-  async function hear(answer, buffers) {
+  async function receive(answer, buffers) {
     clearTimeout(busy);
     status.textContent = answer.status;
-    // A text that is set again would be read out again.
+    // Screen readers read a text again whenever it is set.
     if (say.textContent !== answer.say) say.textContent = answer.say;
     canvas.setAttribute("aria-label", answer.alt);
     still = answer.still;
     try {
       await show(buffers[0]);
     } finally {
-      waiting = false; // the game continues when a picture cannot be shown
-      wake();
+      waiting = false; // the game continues even if a picture cannot be shown
+      schedule();
     }
   }
 
-  function request(deed) {
-    deeds.push(deed);
-    wake();
+  function request(command) {
+    commands.push(command);
+    schedule();
   }
 
   table.addEventListener("pointermove", (event) => {
@@ -111,26 +111,27 @@ function render({ model, el }) {
     const place = [event.clientX - left, event.clientY - top];
     pointer = place.map((at) => Math.min(512, Math.max(0, (at / width) * 512)));
     [mover, moved] = ["pointer", true];
-    wake();
+    schedule();
   });
   table.addEventListener("pointerdown", () => table.focus({ preventScroll: true }));
   table.addEventListener("pointerleave", () => {
     pointer = null;
     if (mover === "pointer") request("release");
   });
-  // It listens before JupyterLab, where plain keys are commands: D pressed twice deletes the cell.
+  // This runs before JupyterLab's own handler, for which plain keys are commands: D pressed twice
+  // deletes the cell.
   function press(event) {
     const modified = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
     if (event.target !== table || modified) return;
     event.stopPropagation();
-    if (!(event.code in KEYS || event.code in DEEDS)) return;
+    if (!(event.code in KEYS || event.code in COMMANDS)) return;
     event.preventDefault();
     if (event.repeat) return;
-    if (event.code in DEEDS) return request(DEEDS[event.code]);
+    if (event.code in COMMANDS) return request(COMMANDS[event.code]);
     held.add(event.code);
     tapped.push(event.code);
     mover = "keys";
-    wake();
+    schedule();
   }
 
   window.addEventListener("keydown", press, true);
@@ -142,21 +143,21 @@ function render({ model, el }) {
       table.focus({ preventScroll: true });
     });
   }
-  // In JupyterLab the table takes the place of the still picture, the output before it; in the file
-  // the picture stays.
+  // In JupyterLab the game hides the still picture, which is the output before it. The picture
+  // stays in the saved file.
   const shown = new IntersectionObserver(() => {
     const still = el.closest(".jp-OutputArea-child")?.previousElementSibling;
     if (still?.querySelector("img[alt]")) still.style.display = "none";
   });
   shown.observe(el);
-  model.on("msg:custom", hear);
+  model.on("msg:custom", receive);
   show(model.get("first"));
   request("look");
 
   return () => {
     window.removeEventListener("keydown", press, true);
     shown.disconnect();
-    model.off("msg:custom", hear);
+    model.off("msg:custom", receive);
     clearTimeout(timer);
     clearTimeout(busy);
   };

@@ -1,9 +1,9 @@
-"""A table to play Push-T on in a notebook: the agent follows a mouse, a finger or keys, and
-episodes can be kept as demonstrations.
+"""A game of Push-T for notebooks: the agent follows a mouse, a finger or keys, and episodes can be
+kept as demonstrations.
 
-`Table` is the game. Its part in the page, `play.js`, requests at most ten control steps a second,
-and the next one only when the picture of the last has come. So a slow connection or a busy kernel
-slows the game down, and changes no recording.
+`Table` is the game. Its script in the page, `play.js`, requests at most ten control steps a second,
+and the next one only after the picture of the last one has arrived. So a slow connection or a busy
+kernel slows the game down but does not change what is recorded.
 """
 
 import functools
@@ -26,43 +26,45 @@ from pusht.sim import WINDOW
 if TYPE_CHECKING:
     from pusht.figures.page import Picture
 
-FIRST_SEED = 3_000_000_000  # far from the seeds of practice, of grades and of demonstrations
-SHORTEST = 16  # steps of an episode worth keeping: as many as a chunk of Parts I to III has
-# How far a step under an arrow key goes, in px: the first, what each further one adds, the most.
+FIRST_SEED = 3_000_000_000  # far from the seeds of practice, grades and demonstrations
+SHORTEST = 16  # steps that an episode must have to be kept, as many as a chunk of Parts I to III
+# The length in px of a step while an arrow key is held: the first step, the increase with each
+# further step, and the maximum.
 _FIRST, _MORE, _MOST = 4, 3, 14
 _START = "Move the pointer onto the round agent, or press an arrow key."
 _PAUSED = f"The game is paused. {_START}"
-_PUSH = "Push the T onto the green mark. Enter keeps the episode."
-_DONE = "Solved: more than 95 % of the mark are covered. Enter keeps the episode, R throws it away."
+_PUSH = "Push the T onto the green goal. Enter keeps the episode."
+_DONE = "Solved: more than 95 % of the goal is covered. Enter keeps the episode, R discards it."
 _ALONE = (
-    "Before you train on these alone, keep one more, with movements up and down as well as left and"
-    " right."
+    "Before you train on these episodes alone, keep one more that moves up and down as well as left"
+    " and right."
 )
 
 
 class Table:
-    """Push-T to play: a cell that ends with it shows it, and the episodes that are kept are added
-    to the demonstrations in the file `path`.
+    """The game. A cell that ends with a `Table` shows it, and the episodes that the player keeps
+    are added to the demonstrations in the file `path`.
 
-    The agent follows the pointer once that has come within 30 px of it, as with the environment's
-    `teleop_agent`, until the pointer leaves the table; it follows arrow keys or W, A, S, D at once.
-    The game pauses while nobody moves the agent, and while agent and target rest. Enter keeps the
-    episode and goes on to the next start, R begins the episode again, N goes to the next start;
-    there is a button for each.
+    The agent follows the pointer after it has come within 30 px of the agent, as with the
+    environment's `teleop_agent`, and until it leaves the table. The agent follows the arrow keys or
+    W, A, S, D at once. The game pauses while nobody moves the agent, and while agent and target
+    rest. Enter keeps the episode and goes on to the next start, R begins the episode again, N goes
+    to the next start; there is a button for each.
 
-    path: a file that ends in .zarr.zip, which `demos.open` opens. As in the human set, it
-        holds the state before each step and the action taken. It is written anew with each episode
-        that is kept, and never loses one: the episodes of a file that exists are kept too.
-    seed: of the first start; each further start has the next number. The episodes in the file are
-        counted, so that playing continues where it ended.
+    path: a file that ends in .zarr.zip, which `demos.open` can open. As in the human set, it
+        holds the state before each step and the action taken. It is written again with each kept
+        episode; the episodes that are already in it stay.
+    seed: seed of the first start; each further start has the next seed. The episodes in the file
+        are counted, so a new game continues with the next start.
 
     A page without widgets (a PDF, GitHub, an nbgrader feedback) shows a still picture, and so does
-    a notebook that is opened again and has not been run. In Colab, anywidget switches on the custom
-    widgets that Colab leaves off (`google.colab.output.enable_custom_widget_manager`) and fetches
-    its own part from a CDN; a round trip through it takes around 0.1 s, so the game runs slower
-    than the clock there, and the recording is the same.
+    a notebook that is opened again and has not been run. In Colab, anywidget enables custom
+    widgets, which Colab leaves off (`google.colab.output.enable_custom_widget_manager`), and
+    fetches its own script from a CDN. A round trip through Colab takes around 0.1 s, so the game
+    runs slower than real time there, but it records the same data.
 
-    Raises ValueError for another ending, `demos.DemosError` when `path` holds no demonstrations.
+    Raises ValueError for another file ending, `demos.DemosError` when `path` holds no
+    demonstrations.
     """
 
     def __init__(
@@ -76,19 +78,19 @@ class Table:
             )
         self.num_kept = demos.open(self.path).num_episodes if self.path.exists() else 0
         self._env = PushTEnv(render_size=WINDOW)
-        # What moves the agent, "pointer" or "keys", and the function that follows it.
+        # What moves the agent ("pointer" or "keys"), and the function that returns its next action.
         self._mover: str | None = None
         self._follow: Callable[[np.ndarray], np.ndarray | None] | None = None
         self._start(seed + self.num_kept)
 
     def receive(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Act on a message of the page; return the answer, and the picture of the moment as PNG.
+        """Handle a message from the page; return the answer, and a picture of the state as PNG.
 
-        message: {"target": [x, y]}, the place of the pointer [window px]; {"push": [dx, dy]}, the
-            direction of the keys, each -1, 0 or 1; {"do": "look"}, "release" (the pointer has
-            left), "keep", "again" or "next".
-        answer: {"status", "say", "alt"}, texts, and {"still"}: whether the same message once more
-            would change nothing.
+        message: {"target": [x, y]}, the position of the pointer [window px]; {"push": [dx, dy]},
+            the direction of the keys, each -1, 0 or 1; {"do": command}, where the command is
+            "look", "release" (the pointer has left the table), "keep", "again" or "next".
+        answer: {"status", "say", "alt"}, texts, and {"still"}: whether repeating the message would
+            change nothing.
         """
         self._still = True
         match message:
@@ -116,7 +118,7 @@ class Table:
             "still": self._still,
             "alt": (
                 f"The table: agent at ({x:.0f}, {y:.0f}), block at ({block_x:.0f}, {block_y:.0f}),"
-                f" turned by {np.degrees(angle):.0f} degrees; the mark is at (256, 256), turned by"
+                f" turned by {np.degrees(angle):.0f} degrees; the goal is at (256, 256), turned by"
                 " 45 degrees."
             ),
         }
@@ -129,12 +131,14 @@ class Table:
         self._states: list[np.ndarray] = []
         self._actions: list[np.ndarray] = []
         self._mover = self._follow = None
-        self._held = 0  # steps for which a key has been held
+        self._held = 0  # number of steps for which a key has been held
         self.solved, self._say = False, _START
         self.reward = self.best = self._env.step(None)[1]
 
     def _push(self, direction: np.ndarray) -> None:
-        """Take one step towards a target ahead of the agent, farther the longer a key is held."""
+        """Take one step towards a target ahead of the agent; it is farther the longer a key is
+        held.
+        """
         moves = self._mover == "keys" and self._follow is not None
         length = min(_FIRST + _MORE * self._held, _MOST) if moves else _FIRST
         self._held = (self._held * moves + 1) * bool(direction.any())
@@ -142,12 +146,12 @@ class Table:
         self._move("keys", start + length * direction / max(np.hypot(*direction), 1))
 
     def _move(self, mover: str, target: Sequence[float] | np.ndarray) -> None:
-        """Take one control step towards `target`, if the agent follows and anything is to move."""
+        """Take one control step towards `target`, if the agent follows it and something moves."""
         if self.solved:
             return
         if mover != self._mover or self._follow is None:
             self._mover, self._follow = mover, self._env.teleop_agent(lambda: self._target).act
-        # What is recorded, in single precision, is what is executed.
+        # The executed action has the single precision of the recording.
         self._target = np.clip(target, 0, WINDOW).astype(np.float32)
         action = self._follow(self._obs)
         if action is None:
@@ -165,12 +169,12 @@ class Table:
         steps = len(self._states)
         if steps < SHORTEST:
             self._say = (
-                f"Not kept: {steps} steps are too few, an episode has at least {SHORTEST}. Go on"
+                f"Not kept: {steps} steps are too few, an episode needs at least {SHORTEST}. Keep"
                 " pushing."
             )
             return
         if np.ptp([*(state[2:] for state in self._states), self._obs[2:]], axis=0).max() < 1e-3:
-            self._say = "Not kept: the T has not moved. Go on and push it."
+            self._say = "Not kept: the T has not moved. Push it first."
             return
         states, actions = np.array(self._states, np.float32), np.array(self._actions, np.float32)
         kept = demos.Demonstrations(states, actions, np.array([steps]))
@@ -180,8 +184,8 @@ class Table:
             demos.save(kept, self.path)
         except (OSError, demos.DemosError) as error:
             self._say = (
-                f"Not kept, and still on the table ({str(error).rstrip('.')}): put that right and"
-                " press Enter again."
+                f"Not kept ({str(error).rstrip('.')}). The episode is still here: fix the problem"
+                " and press Enter again."
             )
             return
         self.num_kept = kept.num_episodes
@@ -198,18 +202,18 @@ class Table:
         display(self._picture())
         if in_notebook():
             data, metadata = self._widget._repr_mimebundle_()
-            text = "(In a running notebook: a table to play Push-T on.)"
+            text = "(In a running notebook: a game of Push-T.)"
             display({**data, "text/plain": text}, metadata=metadata, raw=True)
 
     def _picture(self) -> "Picture":
-        """The still picture, with how to play beside it."""
+        """Return the still picture, with the rules beside it."""
         from pusht.figures.page import BLUE, GREY, HEAD, Page
 
         page = Page(296)
         page.scene(8, 8, 280, self._obs)
-        page.text(312, 40, "Push-T, to play", size=HEAD, weight="bold", ha="left")
+        page.text(312, 40, "Play Push-T", size=HEAD, weight="bold", ha="left")
         for y, line in [
-            (72, "In a running notebook this is a table to play on."),
+            (72, "In a running notebook this is a game."),
             (94, "Run the cell, then move the pointer onto"),
             (116, "the round agent, or use the arrow keys."),
             (160, "Enter keeps an episode, R begins it again,"),
@@ -219,9 +223,8 @@ class Table:
         page.text(312, 230, self.path.name, color=BLUE, weight="bold", ha="left")
         page.text(312, 252, f"holds {self._episodes()}", color=GREY, ha="left")
         return page.image(
-            "The Push-T table to play on, with agent, block and mark: a picture here, and a game"
-            f" with pointer or keys in a running notebook. {self.path.name} holds"
-            f" {self._episodes()}."
+            "The Push-T table with agent, block and goal. In a running notebook this is a game,"
+            f" played with pointer or keys. {self.path.name} holds {self._episodes()}."
         )
 
     def _episodes(self) -> str:
@@ -232,7 +235,7 @@ class Table:
         import anywidget
         import traitlets
 
-        # A saved notebook carries the first picture alone; the later ones are messages, which are
+        # A saved notebook contains only the first picture; the later ones are messages, which are
         # not part of the widget's state.
         first = traitlets.Bytes(_png(render(self._obs, size=WINDOW))).tag(sync=True)
         script = Path(__file__).with_name("play.js").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def in_notebook() -> bool:
-    """Return whether the kernel of a notebook, Colab's included, runs this process."""
+    """Return whether this process is the kernel of a notebook, in Jupyter or Colab."""
     shell = get_ipython()
     return shell is not None and hasattr(shell, "kernel")
 
@@ -21,8 +21,8 @@ def in_notebook() -> bool:
 def max_epochs(planned: int) -> int:
     """Return how many of the planned epochs to train.
 
-    It is 0 where the run mode forbids training, and otherwise at most the number in the
-    environment variable PUSHT_MAX_EPOCHS.
+    It is 0 when the run mode forbids training, and otherwise at most the number in the environment
+    variable PUSHT_MAX_EPOCHS.
     """
     if not run_mode().train:
         return 0
@@ -32,8 +32,8 @@ def max_epochs(planned: int) -> int:
 def progress_bar(total: int | None, description: str, **options: Any) -> "tqdm":
     """Return a tqdm bar: a widget in a notebook, one line on stdout in a terminal.
 
-    It stays invisible where stdout is not a terminal, and where the run mode shows nothing.
-    options: as tqdm takes them.
+    It stays invisible when stdout is not a terminal, and when the run mode shows nothing.
+    options: further arguments of tqdm.
     """
     if in_notebook() and run_mode().show:
         from tqdm.notebook import tqdm as notebook_tqdm

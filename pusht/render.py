@@ -1,8 +1,8 @@
-"""Pictures of Push-T: RGB frames of recorded states, drawn by pygame without a window or a display.
+"""Draw RGB frames of recorded Push-T states, with pygame but without a window or a display.
 
-Shapes go to pygame's image loader as small SVG drawings. It draws them anti-aliased, with vertices
-at fractions of a pixel (pygame.draw and gfxdraw round them) and in the size of the frame, so that
-a block which creeps is seen to creep, at 96 px as at 512.
+Each shape is a small SVG drawing for pygame's image loader. The loader draws it anti-aliased, at
+the size of the frame and with vertices at fractions of a pixel, which pygame.draw and gfxdraw would
+round. So even slow movement is visible, at 96 px as well as at 512 px.
 """
 
 import functools
@@ -23,8 +23,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pygame
 
-# The colours of the published picture, by their CSS names: LightGray, LightGreen, LightSlateGray,
-# RoyalBlue, Red.
+# The colours of the published environment. Their CSS names are LightGray, LightGreen,
+# LightSlateGray, RoyalBlue and Red.
 WALL, GOAL, BLOCK, AGENT, TARGET = "#d3d3d3", "#90ee90", "#778899", "#4169e1", "#ff0000"
 
 
@@ -35,11 +35,11 @@ Numbers = Sequence[float] | np.ndarray
 def render(
     state: Numbers, *, action: Numbers | None = None, size: int = 96, goal: Numbers = GOAL_POSE
 ) -> np.ndarray:
-    """Return the picture of one state, (size, size, 3) uint8 RGB.
+    """Return a picture of one state, (size, size, 3) uint8 RGB.
 
     state: (5,) agent x, y, block x, y [window px, y down], block angle [rad].
-    action: (2,) the agent's target [window px], drawn as a red cross; None or NaN draws none.
-    size: side of the picture in pixels; the window's 512 px are scaled to it.
+    action: (2,) the agent's target [window px], drawn as a red cross; None or NaN for no cross.
+    size: side of the picture in pixels; the window of 512 px is scaled to it.
     goal: (3,) x, y [window px] and angle [rad] of the goal.
 
     Raises ValueError when `state` is not five finite numbers.
@@ -58,9 +58,9 @@ def render_many(
 ) -> np.ndarray:
     """Return the frames of a recorded episode, (N, size, size, 3) uint8 RGB; see `render`.
 
-    states: (N, 5). actions: (N, 2), a row of NaN where no action is to be drawn, or None.
+    states: (N, 5). actions: (N, 2), with rows of NaN for frames without a cross, or None.
 
-    Raises ValueError when there are not as many actions as states.
+    Raises ValueError when the numbers of actions and states differ.
     """
     crosses: Sequence[Numbers | None] | np.ndarray
     crosses = [None] * len(states) if actions is None else actions
@@ -73,13 +73,13 @@ def render_many(
 
 
 def grid(videos: Sequence[np.ndarray], *, columns: int | None = None, gap: int = 4) -> np.ndarray:
-    """Return several episodes side by side, row by row, (T, H, W, 3) uint8; the shorter ones hold
-    their last frame.
+    """Return one video with several videos in a grid, row by row, (T, H, W, 3) uint8. Shorter ones
+    repeat their last frame.
 
-    videos: list of (T_i, h, w, 3) uint8, T_i >= 1, all of the same h and w. columns: when None, as
-    many as make it nearly square. gap: white pixels between neighbours.
+    videos: list of (T_i, h, w, 3) uint8, T_i >= 1, all of the same h and w. columns: number of
+    columns; None makes the grid nearly square. gap: white pixels between neighbours.
 
-    Raises ValueError for no videos, an empty one, or frames of different sizes.
+    Raises ValueError if there is no video, if one is empty, or if the frames differ in size.
     """
     videos = [np.asarray(video, np.uint8) for video in videos]
     if not videos or any(len(video) == 0 for video in videos):
@@ -101,7 +101,9 @@ def grid(videos: Sequence[np.ndarray], *, columns: int | None = None, gap: int =
 
 
 def _paint(frame: np.ndarray, state: Numbers, action: Numbers | None, goal: Numbers) -> None:
-    """Fill `frame` (size, size, 3), contiguous uint8: pygame draws into the array's own memory."""
+    """Draw a state into `frame` (size, size, 3), contiguous uint8; pygame uses the array's own
+    memory.
+    """
     size = len(frame)
     numbers = list(map(float, state))
     if len(numbers) != 5 or not all(map(math.isfinite, numbers)):
@@ -134,9 +136,9 @@ def _paint(frame: np.ndarray, state: Numbers, action: Numbers | None, goal: Numb
 
 @functools.lru_cache(maxsize=32)
 def _table(size: int, goal: tuple[float, ...]) -> np.ndarray:
-    """What never moves, (size, size, 3) uint8: white ground, walls, goal.
+    """Return the background (size, size, 3) uint8: white ground, walls, goal.
 
-    The array is read-only, since calls share it.
+    The array is read-only because calls share it.
     """
     frame = np.full((size, size, 3), 255, np.uint8)
     canvas = pygame.image.frombuffer(frame, (size, size), "RGB")  # type: ignore[arg-type]
@@ -153,7 +155,7 @@ def _table(size: int, goal: tuple[float, ...]) -> np.ndarray:
 
 
 def _tee(pose: Numbers, colour: str) -> tuple[str, list[float], list[float]]:
-    """The T at `pose`: its SVG shape, and the x and y of its corners."""
+    """Return the SVG shape of the T at `pose`, and the x and y of its corners."""
     x, y, angle = pose
     c, s = math.cos(angle), math.sin(angle)
     xs = [x + c * u - s * v for u, v in _CORNERS]
@@ -166,9 +168,7 @@ _CORNERS = TEE.tolist()  # plain floats: numpy is slower on eight corners
 
 
 def _draw(canvas: pygame.Surface, shape: str, xs: Sequence[float], ys: Sequence[float]) -> None:
-    """Draw an SVG shape, in window pixels, on the canvas; it stays within the range of `xs` and
-    `ys`.
-    """
+    """Draw an SVG shape on the canvas; the ranges of `xs` and `ys` [window px] must contain it."""
     unit = WINDOW / canvas.get_width()
     left, top = math.floor(min(xs) / unit), math.floor(min(ys) / unit)
     width, height = math.ceil(max(xs) / unit) - left, math.ceil(max(ys) / unit) - top

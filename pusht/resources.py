@@ -9,19 +9,20 @@ from pathlib import Path
 # The folder in which `pusht` and `score` are.
 PACKAGES = Path(__file__).resolve().parents[1]
 _INSTALLED = PACKAGES / "pusht_kit"
-# The folder in which everything else is: the kit's own in a checkout, `pusht_kit` beside a wheel's.
+# The folder of everything else: the kit's folder in a checkout, `pusht_kit` if a wheel is
+# installed.
 ROOT = _INSTALLED if _INSTALLED.is_dir() else PACKAGES
 
 
 def path(name: str) -> Path:
-    """Return the path of a file or folder by its name in the repository, as in `path("losses")`."""
+    """Return the path of a file or folder, given its path in the repository: `path("losses")`."""
     return _root(name) / name
 
 
 def find(pattern: str) -> list[tuple[str, Path]]:
-    """Return the kit's files that match, as (name in the repository, path), sorted by path.
+    """Return the kit's files that match, as (path in the repository, path), sorted by path.
 
-    pattern: as for `Path.glob`, beginning with a name of the repository: `losses/**/*.pkl`.
+    pattern: a pattern of `Path.glob`, relative to the repository, such as `losses/**/*.pkl`.
     """
     root = _root(pattern)
     files = (file for file in sorted(root.glob(pattern)) if file.is_file())

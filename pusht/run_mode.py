@@ -1,6 +1,6 @@
-"""The mode in which a process uses the library: whether it trains, and whether it shows anything.
+"""The run mode of the library in this process: whether it trains, and whether it shows anything.
 
-A program that wants another mode than the usual one hands it in before it uses the library.
+A program that needs another mode than the default sets it before it uses the library.
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RunMode:
-    """What the library does in this process.
+    """Whether the library trains and shows anything in this process.
 
     train: whether a `TrainingRun` trains; if not, it loads the weights that an earlier run saved.
-    show: whether progress bars, live plots, widgets and films are made.
+    show: whether the library shows progress bars, live plots and widgets, and writes films.
     """
 
     train: bool = True
@@ -22,7 +22,7 @@ _current = RunMode()
 
 
 def run_mode() -> RunMode:
-    """Return the mode of this process; unless another was set, it trains and shows everything."""
+    """Return the mode of this process; the default is to train and to show everything."""
     return _current
 
 

@@ -1,12 +1,12 @@
-"""The Push-T world: a PD-controlled disc pushes a T-shaped block over a table with walls.
+"""The Push-T simulator: a PD-controlled disc pushes a T-shaped block over a table with walls.
 
-Physics alone, without gym and without drawing. Positions are window pixels (0..512, y pointing
-down), angles radians, time seconds. A control step lasts 0.1 s and is made of ten physics steps of
-0.01 s.
+This module contains the physics only, neither gym nor drawing. Positions are in window pixels
+(0..512, y pointing down), angles in radians, time in seconds. A control step lasts 0.1 s and
+consists of ten physics steps of 0.01 s.
 
-The task and its figures are those of Florence et al., "Implicit Behavioral Cloning" (2021), in the
-two-dimensional form of Chi et al., "Diffusion Policy" (2023); trajectories equal the published
-environment's.
+The task and its constants are those of Florence et al., "Implicit Behavioral Cloning" (2021), in
+the two-dimensional form of Chi et al., "Diffusion Policy" (2023). Trajectories are identical to the
+published environment's.
 """
 
 import math
@@ -25,7 +25,7 @@ SUCCESS_COVERAGE = 0.95
 PHYSICS_DT = 0.01  # s; ten of these make a control step
 K_P, K_V = 100.0, 20.0  # PD gains of the agent, 1/s² and 1/s
 
-_SCALE = 30  # the T is four units wide and four long, a unit being 30 px
+_SCALE = 30  # px per unit; the T is four units wide and four units long
 _BAR = [(-60, 30), (60, 30), (60, 0), (-60, 0)]
 _STEM = [(-15, 30), (-15, 120), (15, 120), (15, 30)]
 # Outline of the T in the block's frame, whose origin is the middle of the bar's outer edge.
@@ -52,13 +52,13 @@ def sample_start(seed: int) -> np.ndarray:
 
 
 class PushTSim:
-    """One Push-T world.
+    """A simulator of Push-T.
 
-    legacy: place the block's position before its angle, as when the human demonstrations were
-        recorded. The angle turns the block about its centre of mass, so the two orders put it in
-        different places.
-    block_cog: (2,) centre of gravity of the block in its own frame, the T's own when None.
-    damping: fraction of its velocity that the block keeps each second; None is 0, a block that
+    legacy: whether to set the block's position before its angle, as when the human demonstrations
+        were recorded. Setting the angle turns the block about its centre of mass, so the two orders
+        place it differently.
+    block_cog: (2,) centre of gravity of the block in its own frame; None for that of the T.
+    damping: fraction of its velocity that the block keeps each second; None for 0, a block that
         stops at once.
     """
 
@@ -74,14 +74,14 @@ class PushTSim:
         self.damping = damping
 
     def reset(self, state: Sequence[float] | np.ndarray) -> None:
-        """Build the world afresh, so that nothing of an earlier episode remains, and place agent
+        """Build a new physics space, so that nothing of an earlier episode remains, and place agent
         and block at `state` (5,).
         """
         self.space = pymunk.Space()
         self.space.damping = 0 if self.damping is None else self.damping
         low, high = 5, 506
-        # Walls in the published order, and bodies added at the published places: both decide which
-        # contact is solved first, and so the whole path after the block jams against a wall.
+        # The walls are added in the published order and the bodies at the published places. Both
+        # determine which contact is solved first, and so the path after the block jams at a wall.
         for a, b in [
             ((low, high), (low, low)),
             ((low, low), (high, low)),
@@ -101,7 +101,8 @@ class PushTSim:
 
     def _add_tee(self) -> pymunk.Body:
         mass = 1
-        # The published T takes the bar's moment for the stem too; trajectories depend on it.
+        # The published environment uses the bar's moment for the stem too; trajectories depend on
+        # it.
         body = pymunk.Body(mass, 2 * pymunk.moment_for_poly(mass, _BAR))
         bar, stem = pymunk.Poly(body, _BAR), pymunk.Poly(body, _STEM)
         body.center_of_gravity = (bar.center_of_gravity + stem.center_of_gravity) / 2
@@ -110,12 +111,12 @@ class PushTSim:
         return body
 
     def _count_contacts(self, arbiter: pymunk.Arbiter, space: pymunk.Space, data: Any) -> None:
-        # Chipmunk counts without building the points in Python.
+        # Chipmunk's own count avoids building the contact points in Python.
         self._contacts += chipmunk.cpArbiterGetCount(arbiter._arbiter)
 
     def place(self, state: Sequence[float] | np.ndarray) -> None:
-        """Put agent and block, at rest, at `state` (5,), and take one physics step, which settles
-        what touches.
+        """Place agent and block, at rest, at `state` (5,), and take one physics step, which
+        resolves overlaps.
         """
         x, y, block_x, block_y, angle = (float(v) for v in state)
         self.agent.position = x, y
@@ -140,13 +141,13 @@ class PushTSim:
             )
         x, y = self.agent.position
         vx, vy = self.agent.velocity
-        # Chipmunk's own calls in place of pymunk's properties, which take half of a control step; a
-        # test shows that both give the same bits.
+        # Chipmunk is called directly because pymunk's properties would take half of the time of a
+        # control step. A test shows that both give identical results.
         agent, space = self.agent._body, self.space._space
         self._contacts = 0
         for _ in range(10):
-            # A kinematic body never feels the block, so its path need not be read back between the
-            # physics steps.
+            # The block does not affect a kinematic body, so its path need not be read back between
+            # the physics steps.
             vx += (K_P * (target_x - x) + K_V * (0 - vx)) * PHYSICS_DT
             vy += (K_P * (target_y - y) + K_V * (0 - vy)) * PHYSICS_DT
             chipmunk.cpBodySetVelocity(agent, (vx, vy))
@@ -201,7 +202,8 @@ def clipped_coverage(x: float, y: float, angle: float) -> float:
     dx, dy = x - goal_x, y - goal_y
     dx, dy = c * dx + s * dy, c * dy - s * dx
     c, s = math.cos(angle - goal_angle), math.sin(angle - goal_angle)
-    # Each T lies in a circle about a point on its stem: no overlap when these stay apart.
+    # Each T lies within a circle about a point on its stem. If the circles do not overlap, neither
+    # do the Ts.
     if (dx - s * _CENTRE) ** 2 + (dy + c * _CENTRE - _CENTRE) ** 2 >= 4 * _RADIUS**2:
         return 0.0
     xs = [c * u - s * v + dx for u, v in _OUTLINE]

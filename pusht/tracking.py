@@ -1,20 +1,20 @@
-"""The log of a training run: a directory with its settings, every number that was logged, its
-policies and its films.
+"""The log of a training run: a directory with its settings, all logged numbers, its policies and
+its films.
 
     logger = Logger(run_directory("flow", seed=42), config=config)
     logger.log({"train/loss": loss}, step)
     logger.dump_for_grading()
 
-The directory, such as exp/seed_42_20260119_161512_flow, holds
+The directory, such as exp/seed_42_20260119_161512_flow, contains
 
 ==========================  ====================================================================
 config.json                 settings of the run
-log.csv                     a row for each `log`, a column for each name that was ever logged
+log.csv                     a row for each call of `log`, a column for each logged name
 checkpoints/step_N…         the policy as it was evaluated after step N (see `pusht.checkpoint`)
 videos/step_N.mp4           the first episodes of that evaluation
-policy.safetensors          the policy that was evaluated last: what is handed in
+policy.safetensors          the policy that was evaluated last, which is handed in
 summary.json                the last value of each column
-wandb/                      files of Weights & Biases, where it is used
+wandb/                      files of Weights & Biases, if it is used
 ==========================  ====================================================================
 
 `dump_for_grading` writes policy.safetensors and summary.json.
@@ -47,15 +47,15 @@ Row = dict[str, float]
 def run_directory(name: str, seed: int, folder: str | os.PathLike[str] = "exp") -> Path:
     """Return the path for a new run, FOLDER/seed_42_20260119_161512_NAME by the local time.
 
-    Nothing is made there. ValueError when `name` is not a plain word.
+    The directory is not created. ValueError when `name` cannot be part of a file name.
     """
     if not name or Path(name).name != name:
-        raise ValueError(f"A run is named by a plain word, not by {name!r}.")
+        raise ValueError(f"The name of a run must be a plain word, not {name!r}.")
     return Path(folder) / f"seed_{seed}_{time.strftime('%Y%m%d_%H%M%S')}_{name}"
 
 
 def read_log(path: str | os.PathLike[str]) -> list[Row]:
-    """Return the rows of a log.csv, {name: number}, without the names that were not logged."""
+    """Return the rows of a log.csv; each is {name: number} with the names logged in that row."""
     with open(path, newline="", encoding="utf-8") as file:
         return [
             {name: float(value) for name, value in row.items() if value}
@@ -64,17 +64,17 @@ def read_log(path: str | os.PathLike[str]) -> list[Row]:
 
 
 class Logger:
-    """Writes the directory of a training run as it goes, so that a run killed at any moment loses
+    """A logger that writes the directory of a training run as it goes. A run that is killed loses
     its last row at most.
 
     path: directory of the run, which must not exist yet; see `run_directory`.
     config: settings to record, a dataclass or a dict.
-    demonstrations: the `Demonstrations` trained on, whose fingerprint is recorded; None where they
+    demonstrations: the `Demonstrations` trained on, whose fingerprint is recorded; None if they
         are not known.
-    wandb: "online" or "offline" to log to Weights & Biases as well, "disabled" not to. None: as the
-        environment variable WANDB_MODE says, and "disabled" where it is not set.
-    steps_per_epoch: where it is given, a notebook shows the mean "train/loss" of each epoch.
-    reference: the curve to show beside it, with attributes `losses`, `low`, `high` (one number an
+    wandb: "online" or "offline" to log to Weights & Biases as well, else "disabled". None: the
+        value of the environment variable WANDB_MODE, or "disabled" if it is not set.
+    steps_per_epoch: if given, a notebook shows the mean "train/loss" of each epoch.
+    reference: the curve to show beside it, with attributes `losses`, `low`, `high` (one number per
         epoch); or None.
 
     config: dict, as in config.json. rows: list of dicts, as in log.csv.
@@ -111,10 +111,11 @@ class Logger:
         self._wandb = _start_wandb(mode, self.path, self.config)
 
     def log(self, row: Mapping[str, Any], step: int) -> None:
-        """Record the numbers of `row`, {name: number}, under the training step `step`.
+        """Record the numbers of `row`, {name: number}, at the training step `step`.
 
-        A number may be Python's, numpy's or a tensor of one element; nan and inf are kept as they
-        are. ValueError for anything else, TypeError for a step that is not an integer.
+        A number may come from Python or numpy or be a tensor with one element; nan and inf are
+        recorded as they are. ValueError for anything else, TypeError for a step that is not an
+        integer.
         """
         numbers = {_name(name): _number(name, value) for name, value in dict(row).items()}
         logged: Row = {"step": _step(step), **numbers}
@@ -126,7 +127,8 @@ class Logger:
             header = dict(zip(self._columns, self._columns, strict=True))
             write_whole(path, self._csv([header, *self.rows]))
         else:
-            # Without a buffer it is one write to the system: the whole row is there, or nothing.
+            # Without a buffer there is a single system call, so a row is written completely or not
+            # at all.
             with open(path, "ab", buffering=0) as file:
                 file.write(self._csv([logged]))
         if self._wandb:
@@ -152,13 +154,13 @@ class Logger:
         return path
 
     def dump_for_grading(self) -> None:
-        """Complete the directory at the end of a training; calling it again does no harm."""
+        """Complete the directory at the end of training; it is safe to call this again."""
         self._draw(final=True)
         last = {name: value for row in self.rows for name, value in row.items()}
         write_whole(self.path / "summary.json", _json(last))
         if self._checkpoint is None:
             print(
-                f"{self.path} holds no policy: call evaluate_policy before"
+                f"{self.path} contains no policy: call evaluate_policy before"
                 " logger.dump_for_grading()."
             )
         else:
@@ -182,7 +184,7 @@ class Logger:
         return [sum(losses) / len(losses) for _, losses in sorted(epochs.items())]
 
     def hand_in(self, name: str, folder: str | os.PathLike[str] = ".") -> None:
-        """Copy to `folder` what is handed in: the policy that was evaluated last as
+        """Copy the files to hand in to `folder`: the policy that was evaluated last as
         NAME.safetensors, and the log as NAME_log.csv.
         """
         for source, target, missing in (
@@ -190,7 +192,7 @@ class Logger:
             (self.path / "log.csv", f"{name}_log.csv", "logged"),
         ):
             if source is None or not source.exists():
-                print(f"{target} is not written: nothing was {missing}.")
+                print(f"{target} was not written: nothing was {missing}.")
             else:
                 write_whole(Path(folder) / target, source.read_bytes())
 
@@ -211,19 +213,19 @@ def _step(step: Any) -> int:
     try:
         return operator.index(step)
     except TypeError:
-        raise TypeError(f"The step of a log is an integer, not {step!r}.") from None
+        raise TypeError(f"The step must be an integer, not {step!r}.") from None
 
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name or not name.isprintable() or name == "step":
         raise ValueError(
-            f"A number is logged under a name on one line, other than 'step', not under {name!r}."
+            f"The name of a logged number must be one line of text other than 'step', not {name!r}."
         )
     return name
 
 
 def _number(name: str, value: Any) -> float:
-    # numpy's and torch's numbers; more than one element cannot be made a number
+    # `item` converts numbers of numpy and torch, and raises if there is more than one element.
     with contextlib.suppress(ValueError, RuntimeError):
         value = value.item() if hasattr(value, "item") else value
     if not isinstance(value, (bool, int, float)):
@@ -232,19 +234,19 @@ def _number(name: str, value: Any) -> float:
             if hasattr(value, "shape")
             else repr(value)[:80]
         )
-        raise ValueError(f"{name!r} is to be logged as one number, not as {kind}.")
+        raise ValueError(f"{name!r} must be logged as one number, not as {kind}.")
     return int(value) if isinstance(value, bool) else value
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """The config as JSON can hold it."""
+    """Return the config as a dict of JSON values."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         config = dataclasses.asdict(config)
     return json.loads(json.dumps(dict(config or {}), default=str))
 
 
 def _json(values: Mapping[str, Any]) -> str:
-    """JSON knows neither nan nor inf, which become null."""
+    """Return the values as JSON; nan and inf, which JSON does not have, become null."""
     finite = {
         name: None if isinstance(v, float) and not math.isfinite(v) else v
         for name, v in values.items()
@@ -253,13 +255,13 @@ def _json(values: Mapping[str, Any]) -> str:
 
 
 def _start_wandb(mode: str, path: Path, config: dict[str, Any]) -> Any:
-    """The W&B run beside the log, or None; a line says why when it is wanted but does not start."""
+    """Return the W&B run, or None; if it was requested but does not start, a message says why."""
     if mode not in ("online", "offline"):
         return None
     try:
         import wandb
     except ImportError:
-        print(f"Weights & Biases is not installed (pip install wandb): {path} alone keeps the log.")
+        print(f"Weights & Biases is not installed (pip install wandb): the log is only in {path}.")
         return None
     try:
         run = wandb.init(
@@ -271,10 +273,10 @@ def _start_wandb(mode: str, path: Path, config: dict[str, Any]) -> Any:
             settings=wandb.Settings(silent=True, console="off"),
         )
         run.define_metric("*", step_metric="step")
-    except Exception as error:  # no login, no network: the training matters more than its copy
+    except Exception as error:  # such as no login or no network; training goes on without it
         print(
-            f"Weights & Biases does not start ({' '.join(str(error).split())[:200]}): {path} alone"
-            " keeps the log."
+            f"Weights & Biases does not start ({' '.join(str(error).split())[:200]}): the log is"
+            f" only in {path}."
         )
         return None
     return run

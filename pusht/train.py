@@ -1,14 +1,15 @@
-"""Train the policies of a notebook from a terminal:
+"""Train the policies of a notebook from a terminal.
 
     python -m pusht.train part4_flow.ipynb --policy flow --chunk-size 8
 
-Policy and training loop are the student's: the classes `MSEPolicy` and `FlowMatchingPolicy`, made
-as `Policy(state_dim, action_dim, chunk_size, hidden_dims=…)`, and the function
+The student writes the policies and the training loop: the classes `MSEPolicy` and
+`FlowMatchingPolicy`, which are called as `Policy(state_dim, action_dim, chunk_size,
+hidden_dims=…)`, and the function
 
     train(policy, loader, normalizer, logger, config) -> None
 
 with a `BasePolicy`, a loader of batches (state (B, 5), chunk (B, K, 2)), a `Normalizer`, a `Logger`
-and a `TrainConfig`. Of the notebook, or of a .py file, only the definitions are executed (see
+and a `TrainConfig`. Only the definitions in the notebook, or in a .py file, are executed (see
 `pusht.definitions`).
 """
 
@@ -40,7 +41,7 @@ class TrainConfig:
     policy: Literal["mse", "flow"] = "mse"
     """which policy: MSEPolicy or FlowMatchingPolicy"""
     seed: int = 42
-    """of the first weights, the order of the batches and all noise"""
+    """seed of the first weights, the order of the batches and all noise"""
     chunk_size: int = 8
     """actions in a chunk, all executed before the next observation"""
     batch_size: int = 128
@@ -60,25 +61,25 @@ class TrainConfig:
     video_size: tuple[int, int] = (256, 256)
     """width and height of a filmed episode, in pixels"""
     flow_num_steps: int = 10
-    """integration steps of the flow when it samples"""
+    """integration steps of the flow when sampling"""
     exp_name: str = ""
-    """last part of the run directory's name; that of the policy when empty"""
+    """last part of the run directory's name; the policy's name when empty"""
     device: str = "cpu"
     """where to train, such as cpu or cuda"""
     wandb: Literal["", "online", "offline", "disabled"] = ""
-    """Weights & Biases beside the log; when empty, as WANDB_MODE says"""
+    """whether to log to Weights & Biases too; when empty, WANDB_MODE decides"""
 
 
 def prepare(
     config: TrainConfig,
     demonstrations: demos.Demonstrations | str | os.PathLike[str] | None = None,
 ) -> tuple[WindowLoader, Normalizer]:
-    """Return the loader of the batches of a `TrainConfig`, in an order that its seed decides, and
-    the normalizer of their states and actions.
+    """Return the loader of training batches for a `TrainConfig`, and the normaliser of their states
+    and actions. The seed of the config determines the order of the batches.
 
-    demonstrations: `Demonstrations`, or what `demos.open` takes. The loader is a `WindowLoader`
+    demonstrations: `Demonstrations`, or an argument of `demos.open`. The loader is a `WindowLoader`
     over the `PushtChunkDataset` loader.dataset; an incomplete last batch is left out. ValueError
-    when there is no whole batch.
+    when there is no complete batch.
     """
     if not isinstance(demonstrations, demos.Demonstrations):
         demonstrations = demos.open(demonstrations)
@@ -102,10 +103,10 @@ def run(
     demonstrations: demos.Demonstrations | str | os.PathLike[str] | None = None,
     folder: str | os.PathLike[str] = "exp",
 ) -> Logger:
-    """Train the policy of `config` that a module (see `load_definitions`) defines, and return the
-    run's `Logger`.
+    """Train the policy that `config` names with the definitions of a module (see
+    `load_definitions`), and return the run's `Logger`.
 
-    demonstrations: as for `prepare`. folder: where the run directory is made. SetupError when the
+    demonstrations: as for `prepare`. folder: where to make the run directory. SetupError when the
     class or `train` is missing, takes other arguments or is still to be written, and when the
     settings do not fit.
     """
@@ -114,7 +115,7 @@ def run(
     try:
         loader, normalizer = prepare(config, demonstrations)
         path = run_directory(config.exp_name or config.policy, config.seed, folder)
-    # Torch raises one of the last two for a device that is not there.
+    # Torch raises one of the last two for a missing device.
     except (ValueError, RuntimeError, AssertionError) as error:
         raise SetupError(f"{one_line(error)}.") from error
     dataset = loader.dataset
@@ -160,7 +161,7 @@ def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; `arguments` are those of the command line when None."""
+    """Run the command. When `arguments` is None, they are read from the command line."""
     import tyro
 
     tyro.cli(
@@ -177,9 +178,9 @@ def _train(file: Path, /, config: TrainConfig, demos: str = "") -> None:
     Args:
         file: notebook (.ipynb) or module (.py) that defines MSEPolicy, FlowMatchingPolicy and train
         config: the settings
-        demos: shipped, human, or the path of a .zarr folder or zip; when empty, as PUSHT_DEMOS says
+        demos: shipped, human, or the path of a .zarr folder or zip; when empty, PUSHT_DEMOS decides
     """
-    sys.path.insert(0, str(file.resolve().parent))  # for what it imports from beside it
+    sys.path.insert(0, str(file.resolve().parent))  # the file may import modules beside it
     try:
         logger = run(load_definitions(file), config, demos or None)
     except SetupError as error:

@@ -1,6 +1,6 @@
-"""The bookkeeping around a training loop: progress, live loss plot, checkpoints, resuming.
+"""The bookkeeping of a training loop: progress, live loss plot, checkpoints, resuming.
 
-The loop itself stays in the notebook:
+The loop itself is in the notebook:
 
     run = TrainingRun("part1_mlp", model, loader, optimizer, lr_scheduler, num_epochs=300, seed=1,
                       reference=reference)
@@ -39,32 +39,33 @@ from pusht.files import replacing
 from pusht.loss_view import LossCurve, LossView
 from pusht.progress import in_notebook, max_epochs, progress_bar
 from pusht.run_mode import run_mode
+from pusht.speed import faster
 
 _SAVE_EVERY = 5.0  # s
 
 
 class TrainingRun:
-    """One training of `model` on the batches of `loader`, a `WindowLoader`.
+    """One training run of `model` on the batches of `loader`, a `WindowLoader`.
 
-    name: of the two files that are written as the run goes. `name.safetensors` is handed in:
-        weights, normalisation, loss curve, config, the demonstrations' fingerprint.
-        `name.resume.pt` is for the run alone: with it, a run that was interrupted continues with
-        exactly the same curve.
-    optimizer, lr_scheduler, ema: whose state belongs to the run. With an `EMAModel`, the averaged
-        weights are handed in.
-    seed: torch's generator and the loader's are set to it when the run begins. It does not reach
-        back to the model's first weights.
-    reference: loss curve to draw beside, with attributes `losses`, `low`, `high` (one number an
-        epoch); or None.
-    folder: where the two files go.
-    resume_folder: where `name.resume.pt` goes instead, such as a folder of a mounted drive. It is
-        made if need be, but the folder around it has to exist: a drive that is not mounted would
-        otherwise look as if it were.
-    resume: False to start over although there is a run to continue.
+    name: name of the two files that are written during the run. `name.safetensors` is handed in;
+        it contains weights, normalisation, loss curve, config and the demonstrations' fingerprint.
+        `name.resume.pt` is not handed in; with it, an interrupted run continues with exactly the
+        same curve.
+    optimizer, lr_scheduler, ema: their state is saved with the run. With an `EMAModel`, the
+        averaged weights are handed in.
+    seed: seed of torch's generator and of the loader when the run begins. The model's first weights
+        do not depend on it, since they were drawn before.
+    reference: loss curve to draw beside the run's, with attributes `losses`, `low`, `high` (one
+        number per epoch); or None.
+    folder: folder of the two files.
+    resume_folder: folder of `name.resume.pt` if it differs, such as one on a mounted drive. It is
+        created if necessary, but its parent must exist; otherwise a drive that is not mounted would
+        go unnoticed.
+    resume: False to start over even if there is a run to continue.
 
-    Where the run mode (see `pusht.run_mode`) forbids training, `epochs()` loads the weights that
-    were handed in, and ends. The environment variable PUSHT_MAX_EPOCHS cuts every run short, for a
-    quick look.
+    When the run mode (see `pusht.run_mode`) forbids training, `epochs()` loads the weights that
+    were handed in and yields nothing. The environment variable PUSHT_MAX_EPOCHS shortens every run,
+    for a quick look.
     """
 
     def __init__(
@@ -98,6 +99,17 @@ class TrainingRun:
             self._load_only()
             return
         self._begin()
+        with faster(self.model, self.optimizer) as how:
+            if how:
+                print(how)
+            yield from self._train()
+        if not in_notebook():
+            print(
+                f"{self.name}: {len(self.losses)} epochs, loss {self.losses[-1]:.6f}, saved in"
+                f" {self.path}"
+            )
+
+    def _train(self) -> Iterator[int]:
         last, batches = max_epochs(self.num_epochs), len(self.loader)
         view = LossView(self.name, self.reference)
         done = len(self.losses) * batches
@@ -114,11 +126,6 @@ class TrainingRun:
                     self._save_state()
                     saved = time.monotonic()
                 view.draw(lambda: self.losses, final=epoch == last - 1)
-        if not in_notebook():
-            print(
-                f"{self.name}: {len(self.losses)} epochs, loss {self.losses[-1]:.6f}, saved in"
-                f" {self.path}"
-            )
 
     def log(self, loss: torch.Tensor | float) -> None:
         """Record the loss of one batch, a tensor of one number."""
@@ -137,9 +144,9 @@ class TrainingRun:
             self.ema.averages = [p.detach().clone() for p in self.model.parameters()]
 
     def _begin(self) -> None:
-        """Seed everything, then continue the run that was interrupted, or keep the first state."""
+        """Seed everything, then continue an interrupted run, or save the initial state."""
         torch.manual_seed(self.seed)
-        # A look at a batch may have drawn from the loader's generator before.
+        # An earlier cell may have drawn a batch from the loader.
         self.loader.generator.manual_seed(self.seed)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -150,13 +157,13 @@ class TrainingRun:
                 " mount the drive first (in Colab: the folder on the left, then the drive's"
                 " symbol), or make that folder."
             ) from None
-        self.optimizer.zero_grad()  # an interrupt may have left gradients of half a step
+        self.optimizer.zero_grad()  # an interrupt may have left gradients of an incomplete step
         if self._resume and self.resume_path.exists():
             self._restore_state()
             if self.losses:  # the resume file may come from a drive, on a new machine
                 self._checkpoint().save(self.path)
         else:
-            # A run interrupted in its first epoch then starts again from the same weights.
+            # With it, a run interrupted in its first epoch starts again from the same weights.
             self._save_state()
 
     def _end_epoch(self, epoch: int) -> None:
@@ -195,7 +202,7 @@ class TrainingRun:
         return weights
 
     def _settings(self) -> dict[str, Any]:
-        """The settings that must be the same for a run to continue as the same run."""
+        """Return the settings that must be equal for a run to be continued."""
         plain = {
             name: value
             for name, value in self.optimizer.defaults.items()
@@ -238,7 +245,7 @@ class TrainingRun:
         state = self._read_state()
         was, current = state["settings"], self._settings()
         if was != current:
-            if not state["losses"]:  # nothing is lost
+            if not state["losses"]:  # the other run has no finished epoch, so nothing is lost
                 return
             changed = ", ".join(name for name in current if was.get(name) != current[name])
             raise RuntimeError(
@@ -257,14 +264,14 @@ class TrainingRun:
         if self.losses:
             print(
                 f"{self.name} continues after epoch {len(self.losses)} of {self.num_epochs}; to"
-                " start over, make the network anew and pass resume=False."
+                " start over, run the cell that creates the network, and pass resume=False."
             )
 
     def _read_state(self) -> dict[str, Any]:
         device = next(self.model.parameters()).device
         try:
             with warnings.catch_warnings():
-                # Torch warns on stderr about what it cannot read; the error below says it.
+                # Torch would also warn on stderr about a file that it cannot read.
                 warnings.simplefilter("ignore")
                 state = torch.load(self.resume_path, map_location=device, weights_only=True)
             state["settings"]

@@ -1,4 +1,4 @@
-"""Films: written by scikit-video with the ffmpeg of imageio-ffmpeg, and shown in notebooks."""
+"""Write films with scikit-video and the ffmpeg of imageio-ffmpeg, and show them in notebooks."""
 
 import functools
 import html
@@ -16,8 +16,8 @@ from pusht.files import replacing
 if TYPE_CHECKING:
     from IPython.display import Video
 
-# Every browser plays H.264 with 4:2:0 colour; with the index in front, it begins before it has
-# loaded all of it.
+# Every browser plays H.264 with 4:2:0 colour. With the index at the front, a film starts to play
+# before it has been loaded completely.
 _ENCODING = {
     "-c:v": "libx264",
     "-pix_fmt": "yuv420p",
@@ -32,8 +32,8 @@ def write_video(
 ) -> Path:
     """Write frames, each (H, W, 3) uint8 RGB, as an H.264 film at `path` (.mp4); return the path.
 
-    A picture with odd sides gets one more row or column, a copy of the last. ValueError when there
-    are no frames or they differ in size, OSError with ffmpeg's own words when it cannot write.
+    If the height or width is odd, the last row or column is repeated. ValueError when there are no
+    frames or they differ in size, OSError with ffmpeg's message when it cannot write.
     """
     path = Path(path)
     with replacing(path) as beside:
@@ -48,9 +48,7 @@ def write_video(
 
 
 def show_video(path: str | os.PathLike[str], *, width: int = 256) -> "Video":
-    """Return the film as a player for the end of a notebook's cell, embedded, so that it stays in
-    the saved notebook.
-    """
+    """Return a player of the film for the end of a cell; the film is embedded in the notebook."""
     from IPython.display import Video
 
     if not Path(path).is_file():
@@ -75,8 +73,8 @@ def _write_frames(writer: Any, frames: Iterable[np.ndarray]) -> None:
             or shape not in (None, frame.shape)
         ):
             raise ValueError(
-                f"A film needs frames (H, W, 3) uint8, all alike; here is one {frame.shape}"
-                f" {frame.dtype}."
+                "A film needs frames (H, W, 3) uint8, all of the same size; this one is"
+                f" {frame.shape} {frame.dtype}."
             )
         shape = frame.shape
         even = np.pad(frame, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), mode="edge")
@@ -102,7 +100,7 @@ def _finish(writer: Any) -> None:
 
 
 def _stop(writer: Any) -> None:
-    """End ffmpeg, should it still run."""
+    """Kill ffmpeg if it is still running."""
     process = getattr(writer, "_proc", None)
     if process is not None and process.poll() is None:
         process.kill()
@@ -112,11 +110,11 @@ def _stop(writer: Any) -> None:
 
 @functools.cache
 def _writer() -> Any:
-    """scikit-video's writer, adapted to the ffmpeg of imageio-ffmpeg and to numpy 2, which has no
-    `tostring`.
+    """Return scikit-video's writer, adapted to the ffmpeg of imageio-ffmpeg and to numpy 2, which
+    has no `tostring`.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its imports warn of what no reader can change
+        warnings.simplefilter("ignore")  # its imports cause warnings that the reader cannot fix
         from skvideo.io import FFmpegWriter
     import imageio_ffmpeg
 
@@ -126,7 +124,7 @@ def _writer() -> Any:
 
     class Writer(FFmpegWriter):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            # FFmpegWriter's own would search the PATH for ffmpeg and ffprobe.
+            # FFmpegWriter.__init__ would search the PATH for ffmpeg and ffprobe.
             super(FFmpegWriter, self).__init__(*args, **kwargs)
 
         def _getSupportedEncoders(self) -> Any:

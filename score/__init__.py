@@ -1,4 +1,4 @@
-"""What a student's notebook calls: checks, rollouts, loss curves, progress, the submission.
+"""The functions that a student's notebook calls: checks, rollouts, loss curves, progress, hand-in.
 
 Each name is imported from its module when it is first used.
 """
@@ -54,5 +54,5 @@ else:
         },
     )
 
-if graded():  # a graded notebook loads what was handed in, and draws and films nothing
+if graded():  # a graded notebook loads the submitted weights, and shows nothing
     set_run_mode(RunMode(train=False, show=False))

@@ -1,4 +1,4 @@
-"""The command line: python -m score …, or pusht-kit … where the kit is installed."""
+"""The command line: python -m score, or pusht-kit if the kit is installed."""
 
 import os
 import sys
@@ -14,13 +14,13 @@ if TYPE_CHECKING:  # argparse has no public name for it, and none to subscript w
 
     Commands = _SubParsersAction[ArgumentParser]
 
-_LISTED_STUDENTS = 10  # up to so many, reasons are printed; report.html always has them
+_LISTED_STUDENTS = 10  # reasons are printed for at most this many; report.html has them all
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command that these arguments name, by default the process's own.
+    """Run a command; its arguments are those of the process unless they are given.
 
-    SystemExit with a sentence for what the reader can put right.
+    SystemExit with one sentence for an error that the reader can fix.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _error_for_the_reader(command: str) -> type[Exception]:
-    # Each is imported where it is needed: students have no score.course.
+    # These are imported only when needed, because students have no score.course.
     if command == "submission":
         from score.submission.archive import SubmissionError
 
@@ -57,15 +57,17 @@ def _parser() -> ArgumentParser:
     )
     _add_course(course.add_subparsers(dest="action", required=True))
     submission = commands.add_parser(
-        "submission", help="pack what is handed in, or say what is missing in it"
+        "submission", help="pack the files to hand in, or check such a zip"
     )
     _add_submission(submission.add_subparsers(dest="action", required=True))
     gradescope = commands.add_parser(
         "gradescope", help="Gradescope's autograder (needs the extra `instructor`)"
     )
     _add_gradescope(gradescope.add_subparsers(dest="action", required=True))
-    demo = _add(commands, "demo", _demo, "a course from start to end: six submissions, graded")
-    demo.add_argument("--folder", default="build/demo", help="where it goes (default: build/demo)")
+    demo = _add(commands, "demo", _demo, "make a course with six submissions and grade them")
+    demo.add_argument(
+        "--folder", default="build/demo", help="folder of the course (default: build/demo)"
+    )
     return parser
 
 
@@ -86,14 +88,14 @@ def _add_course(actions: "Commands") -> None:
         help="address where students get the release bundle (course.toml keeps it)",
     )
     create.add_argument(
-        "--first-seed", type=int, help="first of the held-out seeds (default: drawn)"
+        "--first-seed", type=int, help="first of the held-out seeds (default: random)"
     )
     create.add_argument("--episodes", type=int, help="number of held-out episodes (default: 100)")
     release = _add(
         actions,
         "release",
         _release,
-        "build notebooks, nbgrader's release and the students' bundle anew",
+        "build the notebooks, nbgrader's release and the students' bundle again",
     )
     release.add_argument("folder")
     _add_collect(actions)
@@ -123,24 +125,24 @@ def _add_collect(actions: "Commands") -> None:
         ),
     )
     collect.add_argument(
-        "--preview", action="store_true", help="say what would be taken, and write nothing"
+        "--preview", action="store_true", help="list what would be collected, and write nothing"
     )
 
 
 def _add_grade(actions: "Commands") -> None:
-    text = "grade what lies in submitted/ and has not been graded as it is now"
+    text = "grade every notebook in submitted/ that is new or has changed"
     grade = _add(actions, "grade", _grade, text)
     grade.add_argument("folder")
-    grade.add_argument("--student", action="append", help="only this one; may be given again")
+    grade.add_argument("--student", action="append", help="only this student; repeat for several")
     grade.add_argument(
-        "--part", action="append", choices=PARTS, help="only this notebook; may be given again"
+        "--part", action="append", choices=PARTS, help="only this notebook; repeat for several"
     )
     grade.add_argument(
         "--jobs",
         type=_count,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="notebooks at a time (default: one a core)",
+        help="number of notebooks graded at a time (default: one per core)",
     )
     grade.add_argument(
         "--scheduler",
@@ -150,19 +152,19 @@ def _add_grade(actions: "Commands") -> None:
 
 
 def _add_submission(actions: "Commands") -> None:
-    text = "make one zip of a folder's notebooks, checkpoints and runs, and check it"
+    text = "pack a folder's notebooks, checkpoints and runs into one zip, and check it"
     pack = _add(actions, "pack", _pack, text)
     pack.add_argument(
         "path",
         nargs="?",
         default=".",
         metavar="FOLDER",
-        help="where they are (default: this folder)",
+        help="folder of the files (default: this folder)",
     )
     pack.add_argument(
-        "--out", metavar="FILE", help="where the zip goes (default: hand_in.zip in the folder)"
+        "--out", metavar="FILE", help="path of the zip (default: hand_in.zip in the folder)"
     )
-    text = "say what is missing; the exit code is 0 when nothing is, else 1"
+    text = "say what is missing; the exit code is 0 if nothing is missing, else 1"
     check = _add(actions, "check", _check, text)
     check.add_argument("path", metavar="FILE", help="a zip or a folder")
     for command in (pack, check):
@@ -170,22 +172,22 @@ def _add_submission(actions: "Commands") -> None:
             "--part",
             action="append",
             choices=PARTS,
-            help="only this one is handed in; may be given again",
+            help="only this part is handed in; repeat for several",
         )
 
 
 def _add_gradescope(actions: "Commands") -> None:
-    build = _add(actions, "build", _build_autograder, "make the autograder zip of a course")
+    build = _add(actions, "build", _build_autograder, "make the autograder's zip for a course")
     build.add_argument("folder")
     build.add_argument(
         "--out",
         metavar="FILE",
-        help="where the zip goes (default: gradescope.zip in the course's folder)",
+        help="path of the zip (default: gradescope.zip in the course's folder)",
     )
     for name, default, text in (
-        ("--episodes", 10, "held-out episodes of each policy (default: 10)"),
-        ("--minutes", 10, "what the assignment allows a submission (default: 10)"),
-        ("--megabytes", 768, "the memory of its container (default: 768)"),
+        ("--episodes", 10, "held-out episodes per policy (default: 10)"),
+        ("--minutes", 10, "time limit of a submission on Gradescope (default: 10)"),
+        ("--megabytes", 768, "memory of the container on Gradescope (default: 768)"),
     ):
         build.add_argument(name, type=_count, default=default, metavar="N", help=text)
 
@@ -201,26 +203,25 @@ def _count(text: str) -> int:
 
 
 def _create(options: Namespace) -> None:
-    from score.course import settings
+    from score.course.nbgrader.release import create
+    from score.course.settings import ASSIGNMENT
 
     chosen = {"episodes": options.episodes} if options.episodes is not None else {}
-    course = settings.create(
-        options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen
-    )
+    course = create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
     print(
         f"The course is in {course.folder}: settings in course.toml, what students get in"
-        f" bundle/, nbgrader's release in release/{settings.ASSIGNMENT}/."
+        f" bundle/, nbgrader's release in release/{ASSIGNMENT}/."
     )
 
 
 def _release(options: Namespace) -> None:
-    from score.course.notebooks.release import release
+    from score.course.nbgrader.release import release
     from score.course.settings import ASSIGNMENT, open_course
 
     course = open_course(options.folder)
     release(course)
     print(
-        f"Released anew: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
+        f"Released: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
         f" {course.folder / 'release' / ASSIGNMENT}."
     )
 
@@ -232,7 +233,7 @@ def _collect(options: Namespace) -> None:
 
 
 def _grade(options: Namespace) -> None:
-    from score.course.grading.class_run import grade_course
+    from score.course.class_run.grade import grade_course
     from score.course.report.tables import reasons, remarks, table
     from score.course.settings import open_course
 
@@ -242,7 +243,7 @@ def _grade(options: Namespace) -> None:
             course, options.student, options.part, jobs=options.jobs, scheduler=options.scheduler
         )
     except KeyboardInterrupt:
-        sys.exit("Stopped. What was graded is kept: the same command goes on from here.")
+        sys.exit("Stopped. The results so far are kept: run the same command again to go on.")
     print(table(verdicts))
     if len({student for student, _, _ in verdicts}) <= _LISTED_STUDENTS:
         print(reasons(verdicts))
@@ -283,8 +284,8 @@ def _build_autograder(options: Namespace) -> None:
         megabytes=options.megabytes,
     )
     print(
-        f"{path}: upload it in Gradescope as the assignment's autograder. It holds solutions"
-        " and held-out seeds: not for students."
+        f"{path}: upload it in Gradescope as the assignment's autograder. It contains solutions"
+        " and held-out seeds, so do not show it to students."
     )
 
 

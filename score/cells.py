@@ -1,29 +1,30 @@
-"""The grammar of a notebook's cells: what their first lines say, read here for all of the kit.
+"""The grammar of a notebook's cells. All of the kit reads cells with this module.
 
-The first line of a code cell is its marker. It stays in the notebook, so that a cell is known by
-its text alone, whatever an editor does to its metadata:
+The first line of a code cell is its marker. It stays in the notebook, so that a cell can be
+identified from its text even if an editor has changed its metadata:
 
-    # [part1/setup] given             runs as it is, also when graded
-    # [part1/train] practice          is for the student's eyes only and left out when graded
-    # [part1/bc_loss] answer Q1.2     is the student's; releases empty it
-    # [part1/q1_2] test               judges the answer before it; its points come from the rubric
-    # [part1/encode] extension E1.1   is the student's, worth no points and left out when graded
+    # [part1/setup] given             runs unchanged, also when graded
+    # [part1/train] practice          shows or trains something; skipped when graded
+    # [part1/bc_loss] answer Q1.2     is written by the student; releases have no solution in it
+    # [part1/q1_2] test               checks the answer before it; its points come from the rubric
+    # [part1/encode] extension E1.1   is written by the student, for no points; skipped when graded
 
-The first line of a text cell that is answered in words and graded by a person:
+A text cell that a student answers in words and a person grades begins with
 
     <!-- [part4/curves] written Q4.5 -->
 
-A whole marker at the beginning of a line starts a cell wherever the line is, because students merge
-cells. In the first line the marker may be a little off, and Jupyter, Colab and editors put lines of
-their own above it (`%%time`, `#@title`).
+A complete marker at the beginning of a line starts a cell wherever the line is, because students
+merge cells. In the first line of a cell the marker may be slightly wrong, and Jupyter, Colab and
+editors may put lines of their own above it (`%%time`, `#@title`).
 
-In a source, a solution stands between `### BEGIN SOLUTION` and `### END SOLUTION`; in a cell with
-two questions the first of these lines names one: `### BEGIN SOLUTION Q4.3`.
+In a source, a solution is between `### BEGIN SOLUTION` and `### END SOLUTION`. In a cell with two
+questions the first of these lines names the question: `### BEGIN SOLUTION Q4.3`.
 """
 
 import re
 from dataclasses import dataclass
 
+UNANSWERED = "Need to implement"  # begins the error that stands in place of an answer
 _MARKER = re.compile(
     r"[ \t]*(?:#|<!--) \[(?P<id>part\d/\w+)\]"
     r" (?P<kind>given|practice|answer|extension|test|written)\b(?P<rest>.*)"
@@ -42,7 +43,7 @@ _UNWRITTEN = re.compile(r"\*Your answer:\*\s*\Z")
 
 @dataclass(frozen=True)
 class Marker:
-    """What a cell's first line says: its id ("part1/bc_loss"), its kind, its questions' names."""
+    """A cell's marker: its id ("part1/bc_loss"), its kind, and the names of its questions."""
 
     id: str
     kind: str
@@ -61,8 +62,8 @@ class Marker:
 
 @dataclass(frozen=True)
 class Section:
-    """What is in a cell's source from one marker to the next: the id that the marker names, the
-    marker's line, and the lines below it.
+    """The part of a cell's source from one marker to the next: the id in the marker, the marker's
+    line, and the lines below it.
     """
 
     id: str
@@ -76,7 +77,7 @@ class Section:
 
 
 def read_marker(line: str) -> Marker | None:
-    """Return the marker that a line is, or that a text begins with; None for any other."""
+    """Return the marker at the beginning of a line or text, or None if there is none."""
     found = _MARKER.match(line)
     if found is None:
         return None
@@ -88,21 +89,23 @@ def _key(cell_id: str) -> str:
 
 
 def read_id(line: str) -> str | None:
-    """Return the id in a first line whose marker may be a little off; None without an id."""
+    """Return the id in a cell's first line, even if its marker is slightly wrong; None without an
+    id.
+    """
     found = _ID.match(line)
     return found["id"] if found else None
 
 
 def may_stand_above(line: str) -> bool:
-    """Say whether a line is one that programs put above a cell's first line, or is blank."""
+    """Return whether a line is blank or one that programs put above a cell's first line."""
     return _ABOVE.fullmatch(line) is not None
 
 
 def cut_at_markers(source: str) -> tuple[list[str], list[Section]]:
-    """Return the lines above the first marker of a cell's source, and one section a marker."""
+    """Return the lines above the first marker of a cell's source, and a section for each marker."""
     above: list[str] = []
     sections: list[Section] = []
-    first = True  # whether no line but those of programs has been read
+    first = True  # whether only blank lines and lines of programs have been read
     for line in source.split("\n"):
         marker = None if line[:1].isspace() else read_marker(line)
         cell_id = marker.id if marker else read_id(line) if first else None
@@ -115,8 +118,8 @@ def cut_at_markers(source: str) -> tuple[list[str], list[Section]]:
 
 
 def split_cells(source: str) -> list[tuple[Marker, str]]:
-    """Return (marker, body) of each marked cell in a cell's source, into which students may have
-    merged several. Text above the first marker belongs to none and is left out.
+    """Return (marker, body) of each marked cell in a cell's source, because students may have
+    merged several cells. Text above the first marker is left out.
     """
     return [
         (marker, "\n".join(section.lines).strip("\n"))
@@ -134,27 +137,27 @@ def clear_solutions(source: str) -> str:
         indent, name = region["indent"], region["name"] or question
         return (
             f"{indent}# TODO {name}: your answer here\n"
-            f'{indent}raise NotImplementedError("Need to implement for {name}")\n'
+            f'{indent}raise NotImplementedError("{UNANSWERED} for {name}")\n'
         )
 
     return _SOLUTION.sub(stub, source).rstrip("\n")
 
 
 def keep_solutions(source: str) -> str:
-    """Return a cell's source as a student would fill it in: solutions without the lines around."""
+    """Return a cell's source as a student would fill it in, without the solution's markers."""
     return _SOLUTION_LINE.sub("", source).rstrip("\n")
 
 
 def has_solution(source: str) -> bool:
-    """Say whether a solution begins in a cell's source."""
+    """Return whether a cell's source contains a solution."""
     return "### BEGIN SOLUTION" in source
 
 
 def unanswered(body: str) -> list[str]:
-    """Return the questions that a cell's body still answers with the released error."""
+    """Return the questions for which a cell's body still raises the error of the release."""
     return _UNANSWERED.findall(body)
 
 
 def unwritten(body: str) -> bool:
-    """Say whether a text cell's answer is still empty."""
+    """Return whether a text cell's answer is still empty."""
     return bool(_UNWRITTEN.search(body))

@@ -1,9 +1,9 @@
 """Messages between a student's kernel and the process that grades it, over a local socket.
 
 A message is plain data (None, bool, int, float, str, list, tuple, dict) with numpy arrays in it. It
-crosses as a length, a JSON text in which each array is a number, and the arrays' raw bytes; nothing
-that arrives is ever executed. When a notebook is graded, the kernel begins by saying which check it
-has reached; from then on it answers, until the verdict comes:
+is sent as a length, a JSON text in which a number stands for each array, and the raw bytes of the
+arrays. Nothing in a message is ever executed. When a notebook is graded, the kernel first says
+which check it has reached, and then answers requests until it receives the verdict:
 
     kernel                                       question server
     {"question": "Q1.2"} or {"rollouts": name}
@@ -27,19 +27,19 @@ import numpy as np
 from score.verdict import AnswerError, Verdict
 
 SOCKET = "PUSHT_GRADER"  # the environment variable that names the question server's socket
-MAX_BYTES = 2**26  # of a message
+MAX_BYTES = 2**26  # the largest message
 _MAX_ARRAYS = 10_000
 _DTYPES = {
     dtype: np.dtype(dtype)
     for dtype in ("<f2", "<f4", "<f8", "<i1", "<i2", "<i4", "<i8", "|b1", "|i1", "|u1", "<u1")
 }
-_HEAD = struct.Struct("<IQ")  # bytes of JSON, bytes of arrays
+_HEAD = struct.Struct("<IQ")  # number of bytes of the JSON text, and of the arrays
 _Result = TypeVar("_Result")
 
 
 class ProtocolError(Exception):
-    """The other side sent no valid message, did not answer in time, or is gone: the text says
-    which, to follow "The notebook …".
+    """Raised when the other side sent an invalid message, did not answer in time, or has closed
+    the connection. The message continues a sentence that begins with "The notebook".
     """
 
 
@@ -57,7 +57,7 @@ def pack(message: Any) -> bytes:
 
 
 def unpack(text: bytes, raw: bytes) -> Any:
-    """Return the message of a JSON text and its arrays' bytes; ProtocolError for invalid ones."""
+    """Return the message in a JSON text and the bytes of its arrays; ProtocolError if invalid."""
     try:
         whole = json.loads(text)
         arrays, start = [], 0
@@ -84,8 +84,8 @@ def unpack(text: bytes, raw: bytes) -> Any:
 
 
 def one_line(text: object) -> str:
-    """Return at most 600 characters of a text as one line of printable ones: a student's process
-    may have written it.
+    """Return at most 600 characters of a text as one printable line, because the text may come
+    from a student's process.
     """
     printable = "".join(c if c.isprintable() else " " for c in str(text)[:600])
     return " ".join(printable.split())
@@ -100,17 +100,17 @@ def _encode(message: Any, arrays: list[np.ndarray]) -> dict[str, Any]:
 
 
 def _to_json(value: Any, arrays: list[np.ndarray]) -> Any:
-    """Return JSON for a value. Dicts, tuples and arrays are marked, so that no dict of the message
-    can be taken for a mark.
+    """Return JSON for a value. Dicts, tuples and arrays are all tagged, so that a dict in the
+    message cannot be mistaken for a tag.
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, np.generic):
         return _to_json(value.item(), arrays)
     if isinstance(value, np.ndarray):
-        value = np.asarray(value, order="C")  # ascontiguousarray would make one dimension of none
+        value = np.asarray(value, order="C")  # ascontiguousarray would give a scalar a dimension
         if value.dtype.str not in _DTYPES:
-            raise TypeError(f"An array of {value.dtype} cannot cross.")
+            raise TypeError(f"An array of {value.dtype} cannot be sent.")
         arrays.append(value)
         return {"array": len(arrays) - 1}
     if isinstance(value, tuple):
@@ -119,7 +119,7 @@ def _to_json(value: Any, arrays: list[np.ndarray]) -> Any:
         return [_to_json(v, arrays) for v in value]
     if isinstance(value, dict):
         return {"dict": [[_to_json(k, arrays), _to_json(v, arrays)] for k, v in value.items()]}
-    raise TypeError(f"A {type(value).__name__} cannot cross.")
+    raise TypeError(f"A {type(value).__name__} cannot be sent.")
 
 
 def _from_json(value: Any, arrays: list[np.ndarray]) -> Any:
@@ -140,14 +140,14 @@ def _from_json(value: Any, arrays: list[np.ndarray]) -> Any:
 class Connection:
     """One end of a conversation over a connected socket.
 
-    deadline: on the clock of `time.monotonic`, in seconds; None for no deadline.
+    deadline: a value of `time.monotonic` [s]; None for no deadline.
     """
 
     def __init__(self, connected: socket.socket, deadline: float | None = None) -> None:
         self._socket, self._deadline = connected, deadline
 
     def send(self, message: Any) -> None:
-        """Send a message; ProtocolError when the other side is gone or does not read in time."""
+        """Send a message; ProtocolError when the other side has closed or does not read in time."""
         self._before_deadline(self._socket.sendall, pack(message))
 
     def receive(self) -> Any:
@@ -164,7 +164,7 @@ class Connection:
         self.send({"verdict": asdict(verdict)})
 
     def infer(self, inputs: Any) -> Any:
-        """Return the outputs of the student's code; AnswerError with its reason without any."""
+        """Return the outputs of the student's code; AnswerError with the reason if it has none."""
         self.send({"inputs": inputs})
         reply = self.receive()
         if not isinstance(reply, dict) or reply.keys() not in ({"outputs"}, {"refused"}):
@@ -201,11 +201,10 @@ class Connection:
 def converse(
     request: dict[str, str], answer: Callable[[Any], Any], name: str, max_points: float
 ) -> Verdict:
-    """Have a check judged by the question server, from a graded kernel; show and return the
-    `Verdict`.
+    """Let the question server judge a check of a graded kernel; show and return the `Verdict`.
 
-    request: which check this is. answer: function from the server's inputs to the outputs of the
-    student's code. Where no server listens nothing is judged, and nothing earned.
+    request: the check, such as {"question": "Q1.2"}. answer: function from the server's inputs to
+    the outputs of the student's code. Without a server the verdict is 0 points.
     """
     path = os.environ.get(SOCKET)
     if not path:
@@ -213,7 +212,7 @@ def converse(
             name,
             0.0,
             float(max_points),
-            "No grader listens: this notebook was run without the course's configuration, so"
+            "There is no grader: this notebook was run without the course's configuration, so"
             " nothing was judged.",
         ).show()
     with socket.socket(socket.AF_UNIX) as connected:

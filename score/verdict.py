@@ -1,7 +1,7 @@
 """The outcome of a check: points, one sentence, and a hint that names the likely mistake.
 
-A verdict is made once, by the check, and stays as it is in the grader's ledger, the result file,
-the gradebook's rows, the tables and the pages.
+The check makes the verdict once. The grader's ledger, the result file, the gradebook, the tables
+and the pages all contain it unchanged.
 """
 
 from collections.abc import Callable
@@ -9,21 +9,23 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pusht.progress import in_notebook
+from score.cells import UNANSWERED
 
-MIME = "application/vnd.pusht.verdict+json"  # of a verdict among a cell's outputs
+MIME = "application/vnd.pusht.verdict+json"  # type of a verdict in a cell's outputs
+HINT = " Hint: "  # stands between what is wrong and the hint, in the sentence of a verdict
 
 
 class AnswerError(Exception):
-    """An answer that earns nothing, and why, in one sentence to the student."""
+    """Raised for an answer that earns nothing; the message says why in one sentence."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The outcome of one question, of a policy's rollouts, or of an extension.
 
-    points: between 0 and `max_points`. An extension is worth no points, so `right` says whether its
-    answer is right; elsewhere it is None, and the points say so. unread: the answer is written in
-    words, and a person has yet to read it.
+    points: between 0 and `max_points`. right: whether the answer to an extension, which is worth no
+    points, is right; None for anything else. unread: whether the answer is written in words and a
+    person still has to read it.
     """
 
     name: str
@@ -43,7 +45,7 @@ class Verdict:
 
     @property
     def mark(self) -> str:
-        """One character: ✓ for right, ◐ for right in part, ✗ for wrong, … for not yet read."""
+        """One character: ✓ for right, ◐ for partly right, ✗ for wrong, … for not yet read."""
         if self.unread:
             return "…"
         right = self.points == self.max_points > 0 if self.right is None else self.right
@@ -64,7 +66,7 @@ class Verdict:
         return {"text/plain": str(self)} | ({MIME: asdict(self)} if self.max_points else {})
 
     def worth(self, max_points: float) -> "Verdict":
-        """Return the verdict with its share of the points where all of them are `max_points`."""
+        """Return the verdict with its points rescaled to `max_points`."""
         if max_points == self.max_points or not self.max_points:
             return self
         share = self.points / self.max_points
@@ -77,13 +79,11 @@ def call_answer(what: str, function: Callable[..., Any], *args: Any, **kwargs: A
         return function(*args, **kwargs)
     except KeyboardInterrupt:  # the person at the keyboard
         raise
-    except BaseException as error:  # whatever a student's code may raise, sys.exit included
+    except BaseException as error:  # a student's code may raise anything, or call sys.exit
         text = _message(error)
         first = text.splitlines()[0].rstrip(".")[:300] if text else ""
-        # torch raises NotImplementedError too, for what it cannot do.
-        if isinstance(error, NotImplementedError) and (
-            not first or first.startswith("Need to implement")
-        ):
+        # torch also raises NotImplementedError, for operations that it does not support.
+        if isinstance(error, NotImplementedError) and (not first or first.startswith(UNANSWERED)):
             raise AnswerError(f"Not answered yet{f' ({first})' if first else ''}.") from None
         raise AnswerError(
             f"{what} raised {type(error).__name__}: {first or 'no message'}.{_hint(error, text)}"
@@ -105,12 +105,12 @@ def _hint(error: BaseException, text: str) -> str:
         )
     if "is invalid for input of size" in text:
         return (
-            " Hint: the numbers asked for do not add up to what is there: does the shape use"
-            " batch_size, for any batch?"
+            " Hint: the new shape has another number of elements: does it use batch_size, for any"
+            " batch?"
         )
     if "must match the size of tensor" in text or "must match the existing size" in text:
         return (
-            " Hint: two arrays of different shapes meet: bring the model's output to"
+            " Hint: two arrays have different shapes: reshape the model's output to"
             " (B, pred_horizon, action_dim)."
         )
     if isinstance(error, TypeError) and "argument" in text:

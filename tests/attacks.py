@@ -29,9 +29,9 @@ from score import rubric
 from score.course.grading import audit
 from score.course.grading.execution import execute
 from score.course.notebooks import build
+from score.course.notebooks.solutions import answer_of, reference_path
 from score.course.sandbox import levels
 from score.course.settings import Limits, RunSettings
-from score.course.tools.reference import answer_of, reference_path
 from score.rollouts.evaluate import score_policy
 from score.rollouts.policies import guarded_inference, inference_of
 

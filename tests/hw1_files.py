@@ -14,7 +14,7 @@ from pusht import Normalizer, demos
 from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.hw1 import FORMAT
-from score.hw1.graded import HUMAN_STATS
+from score.hw1.graded_files import HUMAN_STATS
 from score.submission import formats
 from score.submission.archive import Archive
 

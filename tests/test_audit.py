@@ -11,7 +11,7 @@ from pusht import demos
 from pusht.checkpoint import load_checkpoint
 from score import rubric
 from score.course.grading import audit
-from score.course.tools.reference import answer_of, reference_path
+from score.course.notebooks.solutions import answer_of, reference_path
 from score.rollouts.evaluate import score_policy
 from score.rollouts.policies import guarded_inference, inference_of
 from score.verdict import AnswerError

@@ -11,7 +11,7 @@ from nbgrader.preprocessors import CheckCellMetadata
 from pusht import resources
 from score.cells import read_marker
 from score.course.notebooks import build
-from score.course.notebooks.release import bundle_bytes, bundled_files
+from score.course.notebooks.bundle import bundle_bytes, bundled_files
 from score.course.settings import CourseError
 
 PARTS = build.parts_with_source()
@@ -224,7 +224,9 @@ def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
         if "source/" in name or name.startswith(("score/course", "tests", "data/reference"))
     ]
     assert not [
-        name for name, text in texts.items() if re.search(r"^\W*### BEGIN SOLUTION", text, re.M)
+        name
+        for name, text in texts.items()
+        if re.search(r"^\W*### BEGIN SOLUTION", text, re.MULTILINE)
     ]
     assert "nbgrader" not in texts["requirements.txt"]
     assert bundle_bytes(tmp_path) == (tmp_path / "kit.zip").read_bytes()

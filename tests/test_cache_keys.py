@@ -92,7 +92,6 @@ def test_what_grading_a_notebook_loads_is_in_the_key_and_nbgrader_is_not_loaded(
         "score/course/grading/cache_keys.py",
         "score/course/grading/results.py",
         "score/course/notebooks/__init__.py",
-        "score/course/tools/__init__.py",
     }
     program = textwrap.dedent("""
         import sys

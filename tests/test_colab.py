@@ -77,7 +77,9 @@ def runtime(tmp_path):
         kit.writestr("pusht/__init__.py", "import pymunk\n")
         kit.writestr("requirements.txt", "pymunk>=7\n")
 
-    def run(code="{setup}", bundle=(tmp_path / "kit.zip").as_uri()):
+    address = (tmp_path / "kit.zip").as_uri()
+
+    def run(code="{setup}", bundle=address):
         (content / "cells.py").write_text(
             _NO_PYMUNK + code.format(setup=setup_cell(PARTS[0], bundle))
         )
@@ -117,7 +119,7 @@ def test_an_address_without_the_kit_is_told_in_one_sentence_and_can_be_tried_aga
         address.write_bytes(content)
     done = runtime.run(bundle=address.as_uri())
     assert done.returncode == 1 and done.stderr.startswith(
-        f"The kit cannot be fetched from {address.as_uri()} ("
+        f"The kit cannot be downloaded from {address.as_uri()} ("
     )
     assert done.stderr.count("\n") == 1 and not list(runtime.content.glob("pusht"))
     assert runtime.run().returncode == 0 and runtime.asked()
@@ -458,7 +460,7 @@ def test_the_notebook_runs_and_is_handed_in(colab, course, part, tmp_path):
 
 
 def _accepted(path, browser, part):
-    """What came out of Colab is complete in the grader's eyes, and has the answers of the browser."""
+    """What came out of Colab is complete for the grader, and has the answers of the browser."""
     done = subprocess.run(
         [sys.executable, "-m", "score", "submission", "check", str(path)],
         cwd=build.ROOT,

@@ -42,14 +42,15 @@ from pusht.checkpoint import Checkpoint
 from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
+from score.course.class_run.grade import grade_course
 from score.course.collect import plan as planning
 from score.course.collect import write
 from score.course.collect.collect import collect, format_plan, run_collect
 from score.course.collect.plan import plan
 from score.course.collect.stored import time_stamp
-from score.course.grading.class_run import grade_course
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
-from score.course.settings import ASSIGNMENT, CourseError, create
+from score.course.settings import ASSIGNMENT, CourseError
 from score.submission import files as taken_files
 from score.submission.archive import utc
 
@@ -243,8 +244,10 @@ def test_of_two_copies_the_newer_or_else_the_larger_is_taken_and_that_is_said(
     (upload,) = plan(course, export(files))
     assert upload.files["part1_mlp.ipynb"].sha256 == hashlib.sha256(contents[taken]).hexdigest()
     assert upload.remarks == [
-        f"part1_mlp.ipynb is {names[taken]}, the newer or else the larger one, not"
-        f" {names[1 - taken]}."
+        (
+            f"part1_mlp.ipynb is {names[taken]}, the newer or else the larger one, not"
+            f" {names[1 - taken]}."
+        )
     ]
 
 
@@ -298,7 +301,7 @@ def entry(name, mode=0, flags=0):
         ({"C:\\part1_mlp.ipynb": NOTEBOOK}, "its path leads elsewhere"),
         ({"a/..\\..\\bo/part1_mlp.ipynb": NOTEBOOK}, "its path leads elsewhere"),
         ({entry("part1_mlp.ipynb", stat.S_IFLNK | 0o777): b"/etc/passwd"}, "a link"),
-        ({entry("part1_mlp.ipynb", stat.S_IFIFO): b""}, "no file"),
+        ({entry("part1_mlp.ipynb", stat.S_IFIFO): b""}, "not a regular file"),
         ({"part1_mlp.ipynb": b" " * (21 << 20)}, "larger than 20 MB|more than 500 times"),
         ({"part1_mlp.safetensors": bytes(10 << 20)}, "more than 500 times its packed size"),
         ({"deep.zip": zipped({"part1_mlp.ipynb": NOTEBOOK})}, "ann.zip/deep.zip"),

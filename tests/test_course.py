@@ -19,11 +19,13 @@ from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.__main__ import main
-from score.course.grading import workers
-from score.course.grading.class_run import grade_course
-from score.course.notebooks import build, release
+from score.course.class_run import workers
+from score.course.class_run.grade import grade_course
+from score.course.nbgrader import release
+from score.course.nbgrader.release import create
+from score.course.notebooks import build
 from score.course.report.tables import reasons, remarks, table
-from score.course.settings import ASSIGNMENT, CourseError, create, open_course
+from score.course.settings import ASSIGNMENT, CourseError, open_course
 
 PART = rubric.PARTS["part1_mlp"]
 
@@ -152,12 +154,14 @@ def test_what_a_notebook_claims_beyond_the_ledger_earns_nothing_and_is_flagged(c
         cell.source.split("\n", 1)[0]
         + """
 mlp_dims = mlp_agent = None
-score.check = score.grade_rollouts = lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()"""
+score.check = score.grade_rollouts = (
+    lambda name, *answer: score.Verdict(name, 5.0, 5.0, "Right.").show()
+)"""
     )
     hand_in(course, "forger", notebook, checkpoint)
     grades = grades_of(course, "forger")
     assert (
-        set(points(grades).values()) == {0} and "did not ask the grader" in grades["q1_1"].sentence
+        set(points(grades).values()) == {0} and "did not call the grader" in grades["q1_1"].sentence
     )
     flags = [sentence for _, _, sentence in remarks(course, ["forger"])]
     assert len({flag for flag in flags if "claims 5 points, the ledger has 0" in flag}) == 4
@@ -331,13 +335,11 @@ def test_what_students_get_holds_the_demonstrations_and_no_solution(course):
                 for line in cell.source.splitlines()
             }
             assert lines and not told & lines, name
-        assert not re.search(rb"^\W*### BEGIN SOLUTION", content, re.M), name
+        assert not re.search(rb"^\W*### BEGIN SOLUTION", content, re.MULTILINE), name
 
 
 def test_each_course_draws_held_out_seeds_of_its_own_unless_told(tmp_path, monkeypatch):
-    import score.course.notebooks.release
-
-    monkeypatch.setattr(score.course.notebooks.release, "release", lambda course: None)
+    monkeypatch.setattr(release, "release", lambda course: None)
     first, second = create(tmp_path / "a"), create(tmp_path / "b")
     assert first.first_seed != second.first_seed
     assert min(first.first_seed, second.first_seed) >= rubric.GRADED_FIRST_SEED

@@ -32,8 +32,10 @@ def published_windows(episode_ends, length, pad_before, pad_after) -> list[list[
     """
     windows, start = [], 0
     for end in episode_ends:
-        for first in range(-pad_before, end - start - length + pad_after + 1):
-            windows.append([min(max(start + first + t, start), end - 1) for t in range(length)])
+        windows += [
+            [min(max(start + first + t, start), end - 1) for t in range(length)]
+            for first in range(-pad_before, end - start - length + pad_after + 1)
+        ]
         start = end
     return windows
 

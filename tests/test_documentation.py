@@ -17,7 +17,7 @@ import pytest
 
 from score import rubric
 from score.course.notebooks.build import answered_notebook, write
-from score.course.tools.reference import reference_path
+from score.course.notebooks.solutions import reference_path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
@@ -172,6 +172,12 @@ def test_every_path_is_the_kits_or_is_made(page):
         and not any(ROOT.glob(f"{Path(page).parent}/{name}"))
     ]
     assert not strange, f"{page} names {', '.join(strange)}, which the kit has not"
+
+
+def test_the_total_for_gradescope_is_the_rubrics():
+    written = [entry for part in rubric.PARTS.values() for entry in part.written]
+    total = sum(part.points for part in rubric.PARTS.values()) - sum(e.points for e in written)
+    assert f"Set the autograder's points to {total:g} there" in PAGES["README.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -404,9 +404,9 @@ def test_the_command_says_where_the_sets_are_fetches_and_clears(
     shipped = f"shipped: 2 episodes, 7 steps, in {tmp_path / 'shipped.zip'}"
     assert said() == [
         shipped,
-        f"human: not downloaded; python -m pusht demos human puts it at {file}",
+        f"human: not downloaded; python -m pusht demos human downloads it to {file}",
     ]
-    assert not cache.exists() and said("--clear") == [f"Nothing was kept in {cache}"]
+    assert not cache.exists() and said("--clear") == [f"There was nothing to remove in {cache}"]
 
     site.gives(monkeypatch, plain(content))
     assert said("human")[-2:] == [shipped, f"human: 2 episodes, 7 steps, the human set, in {file}"]

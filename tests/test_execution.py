@@ -13,8 +13,9 @@ from score.course.grading.cache_keys import kit_version
 from score.course.grading.execution import execute
 from score.course.grading.notebook import Task, grade_part
 from score.course.grading.sanitise import check_id, empty_answers, read_notebook, sanitise
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
-from score.course.settings import ASSIGNMENT, Limits, RunSettings, create
+from score.course.settings import ASSIGNMENT, Limits, RunSettings
 
 PART = rubric.PARTS["part1_mlp"]
 WORDS = rubric.PARTS["part4_flow"]
@@ -161,7 +162,11 @@ def test_a_cell_that_raises_or_takes_too_long_does_not_stop_the_others(tmp_path)
     "source, reason",
     [
         ("import os\nos._exit(1)", "the kernel died"),
-        ("while True: print('x' * 10**5)", "its outputs are larger than 1 MB"),
+        # Slowly: a flood that nobody reads in time fills the memory first.
+        (
+            "import time\nwhile True: print('x' * 10**5); time.sleep(0.01)",
+            "its outputs are larger than 1 MB",
+        ),
         ("held = [bytearray(b'x' * 2**20) for _ in range(3000)]", "it took more memory than"),
         ("import time\ntime.sleep(100)", "it took longer than 30 s"),
         ("get_ipython().kernel.iopub_thread.stop()", "the kernel no longer answered"),

@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from score import rubric
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.notebooks.build import ROOT
-from score.course.settings import create
 from score.verdict import AnswerError
 
 PAGE = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ import shutil
 from pathlib import Path
 from score import rubric
 from score.course.notebooks.build import answered_notebook, write
-from score.course.tools.reference import run_solution
+from score.course.notebooks.solutions import run_solution
 
 part = rubric.PARTS["part5_nearest"]
 run_solution(part, "weights")

@@ -92,7 +92,7 @@ def test_a_scaled_chunk_is_the_chunk_in_pixels():
         (lambda: figures.window_padding(2, 16, 1, episode_length=5), "no window of 16"),
         (lambda: figures.episodes([]), "0 episodes"),
         (lambda: figures.episodes([PATH], labels=["a", "b"]), "with 2 labels"),
-        (lambda: figures.residual_mlp([11, 256, 32]), "no whole numbers"),
+        (lambda: figures.residual_mlp([11, 256, 32]), "not multiples of 5"),
         (lambda: figures.chunk(np.stack([PATH[:2], PATH[2:4]]), ACTIONS), "reshape"),
     ],
 )

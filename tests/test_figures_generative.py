@@ -29,7 +29,7 @@ def _demonstrations(sides):
     for i, side in enumerate(sides):
         path = np.column_stack([256 + side * 140 * np.sin(np.pi * t) + i, 450 - 380 * t])
         states.append(np.column_stack([path, 256 + 4 * t, 256 - 6 * t, 0.2 + 0.3 * t]))
-        actions.append(path + [0, -8])
+        actions.append(path + np.array([0, -8]))
     return Demonstrations(
         np.concatenate(states).astype(np.float32),
         np.concatenate(actions).astype(np.float32),
@@ -114,8 +114,8 @@ DRAWN = {
     "collapsed latent": lambda: figures.latent(Agent(0, told=0), TWO),
     "schedule": lambda: figures.noise_schedule(torch.linspace(0.001, 0.2, 100)),
     "other schedule": lambda: figures.noise_schedule(np.linspace(0.001, 0.1, 10)),
-    "spoiling": lambda: figures.spoiling(Scheduler(), TWO),
-    "quick spoiling": lambda: figures.spoiling(Scheduler(8), TWO),
+    "noising": lambda: figures.noising(Scheduler(), TWO),
+    "quick noising": lambda: figures.noising(Scheduler(8), TWO),
     "denoising": lambda: figures.denoising(_unet(0), Scheduler(), TWO),
     "denoising one": lambda: figures.denoising(_unet(1), Scheduler(), TWO, samples=1),
     "velocity": lambda: figures.velocity(Flow(), NORMALIZER, STATE),
@@ -125,7 +125,7 @@ DRAWN = {
     "comparison": lambda: figures.compare(RESULTS),
     "comparison of one": lambda: figures.compare(RESULTS[:1]),
 }
-SAMPLED = ["latent", "spoiling", "denoising", "velocity"]
+SAMPLED = ["latent", "noising", "denoising", "velocity"]
 
 
 @pytest.fixture(scope="module")
@@ -156,12 +156,12 @@ def test_random_numbers_are_the_figure_s_own(name, drawn):
         "latent": lambda: Agent(0),
         "denoising": lambda: _unet(0),
         "velocity": Flow,
-        "spoiling": Scheduler,
+        "noising": Scheduler,
     }[name]()
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     again = {
         "latent": lambda: figures.latent(model, TWO),
-        "spoiling": lambda: figures.spoiling(model, TWO),
+        "noising": lambda: figures.noising(model, TWO),
         "denoising": lambda: figures.denoising(model, Scheduler(), TWO),
         "velocity": lambda: figures.velocity(model, NORMALIZER, STATE),
     }[name]()
@@ -310,9 +310,9 @@ def test_a_saved_notebook_keeps_the_moments_side_by_side(
 @pytest.mark.parametrize(
     "draw, sentence",
     [
-        (lambda: figures.unet([64, 128, 256], 10), "10 actions cannot go through 3 levels"),
+        (lambda: figures.unet([64, 128, 256], 10), "10 actions cannot pass through 3 levels"),
         (lambda: figures.unet([], 16), "0 levels"),
-        (lambda: figures.two_ways(_dataset([1])), "One episode shows one way"),
+        (lambda: figures.two_ways(_dataset([1])), "One episode shows only one way"),
         (
             lambda: figures.noise_schedule(torch.tensor([0.1, float("nan")])),
             "betas between 0 and 1",

@@ -64,7 +64,7 @@ def test_a_folder_in_the_format_is_packed_and_checked_as_its_part(tmp_path):
     path, report = pack(laid_out(tmp_path, FILES))
     assert {*unzipped(path)} == {"src/poem.npz", "src/rhymes.npz", "manifest.json"}
     assert str(report) == (
-        "✓ part1_mlp: complete. roses\n    to know: 0 other files.\nhand_in.zip is complete."
+        "✓ part1_mlp: complete. roses\n    note: 0 other files.\nhand_in.zip is complete."
     )
     assert str(check(path)) == str(report)
     assert check(tmp_path).parts == report.parts

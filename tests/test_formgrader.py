@@ -16,8 +16,9 @@ from nbgrader.utils import is_grade
 from playwright.sync_api import expect
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
-from score.course.settings import ASSIGNMENT, create
+from score.course.settings import ASSIGNMENT
 from score.verdict import MIME
 
 # nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice
@@ -91,7 +92,7 @@ def earned(kind, course):
         assert "over 2 episodes" in verdicts["part1-rollouts"]["sentence"]
     else:
         assert len(grades) > len(verdicts) and set(grades.values()) == {0}
-        assert all("No grader listens" in verdict["sentence"] for verdict in verdicts.values())
+        assert all("There is no grader" in verdict["sentence"] for verdict in verdicts.values())
     return grades
 
 

@@ -21,10 +21,13 @@ from nbgrader.api import Gradebook
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
 from score import rubric
-from score.course.grading import class_run, results, workers
-from score.course.grading.class_run import grade_course
+from score.course.class_run import grade as class_run
+from score.course.class_run import workers
+from score.course.class_run.grade import grade_course
+from score.course.grading import results
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
-from score.course.settings import ASSIGNMENT, CourseError, create
+from score.course.settings import ASSIGNMENT, CourseError
 
 STUDENTS = [f"s{n}" for n in range(5)]
 NOTEBOOKS = len(rubric.PARTS) * len(STUDENTS)
@@ -34,7 +37,7 @@ QUICK = textwrap.dedent("""
     import hashlib, os, signal, sys, time
     from dataclasses import replace
     from score.course.settings import open_course
-    from score.course.grading import class_run
+    from score.course.class_run import grade as class_run
     from score.course.grading.notebook import Graded
     from score.course.grading.results import ungraded
 
@@ -42,14 +45,18 @@ QUICK = textwrap.dedent("""
         time.sleep(0.02)
         share = hashlib.sha256(f"{task.student} {task.part}".encode()).digest()[0] / 255
         result = ungraded(task.student, task.part, "Quick.", task.key)
-        cells = {name: replace(cell, points=cell.max_points * share) for name, cell in result.cells.items()}
+        cells = {
+            name: replace(cell, points=cell.max_points * share)
+            for name, cell in result.cells.items()
+        }
         line = os.open("quick.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(line, f"{task.student} {task.part}\\n".encode())
         os.close(line)
         return Graded(replace(result, cells=cells, missing=""), {f"{task.part}.ipynb": b"{}"})
 
     if __name__ == "__main__":
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started all this with it switched off
+        # A shell may have started all this with it switched off.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         class_run.grade_part = quick
         course = open_course("course")
         print("begins", flush=True)
@@ -191,9 +198,8 @@ def test_stopped_at_any_moment_nothing_is_lost_or_done_twice(tmp_path, uninterru
 
 
 def test_two_runs_at_once_are_told_in_one_sentence(course):
-    with class_run._alone(course):
-        with pytest.raises(CourseError, match="is being graded already"):
-            grade_course(course)
+    with class_run._alone(course), pytest.raises(CourseError, match="is being graded already"):
+        grade_course(course)
 
 
 # Grading again.
@@ -371,7 +377,7 @@ def dask(command, *arguments):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """(address of a Dask scheduler, its two worker processes)"""
+    """(address of a Dask scheduler, its two worker processes)."""
     scheduler = dask("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
     address = next(
         found[0]
@@ -415,7 +421,7 @@ def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path, cluster, c
             with contextlib.suppress(subprocess.TimeoutExpired):
                 command.wait(0.2)
         started[0].kill()
-        printed, errors = command.communicate()
+        _printed, errors = command.communicate()
     assert command.returncode == 0, errors
     points = {
         key: entry[0]

@@ -1,7 +1,8 @@
 """How the code is to look, where no linter counts it: part of `make lint`.
 
-Modules have at most 300 lines, functions at most 50, a folder of `score` about eight names, and every
-public function has types. ruff holds the length of lines, import-linter the direction of imports.
+Modules have at most 300 lines, functions at most 50, a folder of `score` about eight names, and
+every public function has types. ruff holds the length of lines, import-linter the direction of
+imports.
 """
 
 import ast
@@ -46,7 +47,7 @@ def public(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, ast.FunctionD
 
 
 def typed(function: ast.FunctionDef, is_method: bool) -> bool:
-    """Whether all arguments and the returned value have types (`__init__` needs no returned one)."""
+    """Whether arguments and the returned value have types (`__init__` needs no returned one)."""
     static = any(ast.unparse(line) == "staticmethod" for line in function.decorator_list)
     arguments = [*function.args.posonlyargs, *function.args.args]
     arguments = arguments[1:] if is_method and not static else arguments

@@ -37,20 +37,22 @@ from pusht import Logger, evaluate_policy
 from pusht.checkpoint import MOMENTS, load_checkpoint
 from pusht.train import TrainConfig, prepare
 from score import rubric
+from score.course.class_run import grade as class_run
+from score.course.class_run.grade import grade_course
 from score.course.collect.collect import collect
 from score.course.collect.plan import plan
 from score.course.collect.repair import repair
 from score.course.collect.substitute import substitute
 from score.course.gradescope import run
 from score.course.gradescope.build import build as build_autograder
-from score.course.grading import class_run, results
-from score.course.grading.class_run import grade_course
+from score.course.grading import results
 from score.course.grading.execution import execute
+from score.course.nbgrader.release import create
 from score.course.notebooks import build
+from score.course.notebooks.solutions import reference_path
 from score.course.report import similarity
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, Limits, RunSettings, create
-from score.course.tools.reference import reference_path
+from score.course.settings import ASSIGNMENT, Limits, RunSettings
 from score.hw1 import FORMAT
 from score.submission.check import check
 from score.submission.pack import pack
@@ -376,11 +378,14 @@ def test_two_such_hand_ins_are_no_twins_for_what_the_kit_wrote(course, export, c
         ({}, None),
         (
             {"exp/flow": None},
-            "There is no exp/flow with a model: put the run directory of your flow policy there",
+            "There is no exp/flow with a model: add the whole run directory of your flow policy",
         ),
         ({".pkl": None}, "There is no exp/mse with a model"),
         ({"model.py": None}, "There is no model.py in src/"),
-        ({"model.py": b"x = ("}, "src/hw1_imitation/model.py is no Python (SyntaxError, line 1)"),
+        (
+            {"model.py": b"x = ("},
+            "src/hw1_imitation/model.py is not valid Python (SyntaxError, line 1)",
+        ),
         (
             {"model.py": b"x = 1"},
             (
@@ -627,7 +632,7 @@ def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(
         for question in ("q4_1", "q4_2", "q4_3", "q4_4"):
             assert grades[student, f"part4-{question}"].points == 0
             assert (
-                "a hand-in of the script assignment, whose rollouts are graded"
+                "a submission of the script assignment: its rollouts are graded"
                 in grades[student, f"part4-{question}"].sentence
             )
         for method in METHODS:
@@ -639,8 +644,8 @@ def test_a_run_made_with_the_kits_logger_is_graded_like_a_notebooks(
     assert "0.44 earns all points" in grades["bo", "part4-rollouts_mse"].sentence
     page = (course.folder / "feedback/bo/pusht/feedback.html").read_text()
     assert (
-        "a hand-in of the script assignment, whose rollouts are graded here and whose report a"
-        " person reads" in page
+        "a submission of the script assignment: its rollouts are graded here, and a person reads"
+        " its report" in page
     )
     assert "part4_flow.ipynb was written by the kit" in (course.folder / "report.html").read_text()
     assert (

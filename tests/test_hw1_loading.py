@@ -277,12 +277,12 @@ WRONG = {
     ),
     "build_policy gives no policy": (
         lambda files: files | {"src/hw1_imitation/model.py": b"def build_policy(kind): return 3\n"},
-        "build_policy of src/ gave a int where a policy, an nn.Module, is needed.",
+        "build_policy in src/ returned a int; a policy, an nn.Module, is needed.",
     ),
     "weights of another network": (
         lambda files: files | {"exp/mse/m.pt": saved({"other": torch.zeros(3, 3)})},
         (
-            "The weights in exp/mse/m.pt are not those of the policy that src/ makes: Error(s) in"
+            "The weights in exp/mse/m.pt do not fit the policy that src/ defines: Error(s) in"
             " loading"
         ),
     ),
@@ -315,7 +315,7 @@ WRONG = {
     ),
     "no file of a model": (
         lambda files: {name: content for name, content in files.items() if name != "exp/mse/m.pt"},
-        "There is no exp/mse with a model in the hand-in",
+        "The submission has no exp/mse with a model",
     ),
 }
 
@@ -337,7 +337,7 @@ def test_where_the_packed_zip_is_kept_outside_safetensors_are_asked_for(tmp_path
     with pytest.raises(
         AnswerError,
         match=(
-            "src/ and pickled models were not loaded there: hand in your flow policy's weights as "
+            "src/ and pickled models were not loaded: hand in your flow policy's weights as "
             "exp/flow/policy.safetensors.*part4_flow.ipynb"
         ),
     ):
@@ -355,7 +355,7 @@ def test_a_packed_zip_that_cannot_be_unpacked_is_reported_in_one_sentence(tmp_pa
 _OUTSIDE = """
 import sys
 import score, score.hw1, score.submission.check, score.submission.pack
-import score.course.collect.collect, score.course.grading.class_run
+import score.course.collect.collect, score.course.class_run.grade
 from score.submission import formats
 assert formats.formats() == (score.hw1.FORMAT,)
 print([name for name in ("policy", "loading", "pickles") if f"score.hw1.{name}" in sys.modules])

@@ -32,7 +32,8 @@ class Field(BasePolicy):
         return iter([torch.zeros(1)])
 
 shipped = demos.open()
-figures.velocity(Field(5, 2, 8), Normalizer.from_data(shipped.states, shipped.actions), figures.crossroads(shipped))
+normalizer = Normalizer.from_data(shipped.states, shipped.actions)
+figures.velocity(Field(5, 2, 8), normalizer, figures.crossroads(shipped))
 """
 
 

@@ -205,8 +205,8 @@ def test_the_first_epochs_may_differ(expected):
 
 
 FAULTS = [
-    pytest.param(lambda e: e * 8192, 5, "a sum where the mean belongs", id="sum over everything"),
-    pytest.param(lambda e: e * 32, 5, "a sum where the mean belongs", id="sum over the chunk"),
+    pytest.param(lambda e: e * 8192, 5, "a sum in place of a mean", id="sum over everything"),
+    pytest.param(lambda e: e * 32, 5, "a sum in place of a mean", id="sum over the chunk"),
     pytest.param(
         lambda e: np.full(len(e), 0.25), 5, "no gradient reaches the weights", id="no gradient"
     ),
@@ -216,7 +216,7 @@ FAULTS = [
         "no gradient reaches the weights",
         id="no gradient, near the data",
     ),
-    pytest.param(lambda e: e / 2, 5, "half the square", id="half"),
+    pytest.param(lambda e: e / 2, 5, "half the squared error", id="half"),
     pytest.param(lambda e: e * 1.4, 5, "wrong order of the reshaped actions", id="steadily higher"),
     pytest.param(
         lambda e: e * np.linspace(1, 3, len(e)), None, "wrong learning rate", id="drifting away"
@@ -279,7 +279,7 @@ def test_losses_on_demonstrations_that_the_kit_does_not_know_are_not_compared():
     comparison = compare_losses("part1_mlp", [0.1] * 10, OTHERS)
     assert comparison.left_at is None
     assert re.search(
-        "does not know, so there is no reference loss.* rollouts, which count", str(comparison)
+        "does not know, so there is no reference loss.* rollouts, which are graded", str(comparison)
     )
 
 

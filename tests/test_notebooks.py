@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 from score.course.notebooks import build
-from score.course.notebooks.release import bundle_bytes
+from score.course.notebooks.bundle import bundle_bytes
 from score.verdict import MIME
 
 PARTS = build.parts_with_source()

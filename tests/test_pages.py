@@ -12,10 +12,11 @@ from browser import chromium_page, needs_chromium
 
 from pusht import demos
 from score import rubric
-from score.course.grading.results import PartResult, RolloutResult
+from score.course.grading import audit
+from score.course.grading.results import ManualGrade, PartResult, RolloutResult
 from score.course.report.class_page import class_page
 from score.course.report.feedback import feedback as feedback_page
-from score.course.report.points import ManualGrade, part_points
+from score.course.report.points import part_points
 from score.rollouts.loss_curves import load_losses, loss_path
 from score.verdict import Verdict
 
@@ -257,7 +258,7 @@ def test_what_was_stopped_missing_or_never_graded_is_said():
         and "Part II CVAE, not graded" in text
     )
     assert "Part III not graded" in text
-    assert "Nothing of this submission has been graded." in shown(feedback({}))[0]
+    assert "No part of this submission has been graded." in shown(feedback({}))[0]
     of_bob = {
         "part1_mlp": graded("part1_mlp", "bob"),
         "part2_cvae": graded(
@@ -399,7 +400,10 @@ def test_the_report_says_once_what_to_look_at():
         "part1_mlp",
         stopped="it took more memory than 4096 MB",
         flags=[near, "claims 9 points"],
-        rollouts={},
+    )
+    stopped = replace(
+        stopped,
+        rollouts={name: replace(own, flags=[]) for name, own in stopped.rollouts.items()},
     )
     results = {
         "ada": {"part1_mlp": stopped},
@@ -439,14 +443,40 @@ def test_the_report_says_once_what_to_look_at():
     ):
         assert text.count(sentence) == 1, sentence
     assert "1 out of memory" in text and "100 % alike" in text
+    assert near in text.partition("Scores close to the bar for all points")[2]
     assert (
         "namespaces: 1 notebook " in text
         and "processes: 1 notebook " in text
-        and "points may not compare" in text
+        and "their points may" in text
     )
     assert {"href": "feedback/ada/pusht/feedback.html"} in [
         attributes for tag, attributes in tags if tag == "a"
     ]
+
+
+@pytest.mark.parametrize("interval, close", [((0.2, 0.5), True), ((0.41, 0.5), False)])
+def test_a_score_is_close_where_its_interval_holds_the_target(interval, close):
+    result = graded("part1_mlp", flags=[])
+    rollout = replace(result.rollouts["part1_mlp"], interval=interval, flags=[])
+    flags = audit.near_target(rubric.POLICIES["part1_mlp"], rollout)
+    result = replace(result, flags=flags, rollouts={"part1_mlp": rollout})
+    text, _ = shown(report({"ada": {"part1_mlp": result}}))
+    assert bool(flags) == ("Scores close to the bar" in text) == ("near the bar" in text) == close
+
+
+@pytest.mark.parametrize(
+    "reason, kind",
+    [
+        ("it took longer than 30 s", "timed out"),
+        ("the kernel no longer answered", "timed out"),
+        ("the kernel died", "kernel died"),
+        ("its outputs are larger than 10 MB", "too much output"),
+        ("it filled the folder of its sockets", "stopped for another reason"),
+    ],
+)
+def test_notebooks_that_were_stopped_are_counted_by_kind(reason, kind):
+    result = graded("part1_mlp", stopped=reason)
+    assert f"1 {kind}" in shown(report({"ada": {"part1_mlp": result}}))[0]
 
 
 def test_a_students_name_leads_to_the_page_in_the_folder_of_that_name():

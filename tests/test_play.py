@@ -100,7 +100,7 @@ def test_the_picture_is_the_state_s_with_the_target_in_it(table):
     sim = PushTSim()
     sim.reset(sample_start(3))
     np.testing.assert_array_equal(PIL.Image.open(io.BytesIO(start)), render(sim.state, size=512))
-    target = (sim.state[:2] + [20, 0]).astype(np.float32)
+    target = (sim.state[:2] + np.array([20, 0])).astype(np.float32)
     _, later = table.receive({"target": target.tolist()})
     sim.step(target)
     np.testing.assert_array_equal(
@@ -202,7 +202,7 @@ def test_an_episode_that_cannot_be_written_stays_on_the_table_and_the_file_as_it
         broken.setattr("os.replace", full)
         answer = tell(table, {"do": "keep"})
     assert (
-        "still on the table (No space left on device): put that right" in answer["say"]
+        answer["say"].startswith("Not kept (No space left on device). The episode is still here")
         and seconds(answer) == 1.7
     )
     assert table.path.read_bytes() == held and list(table.path.parent.iterdir()) == [table.path]
@@ -227,7 +227,7 @@ def test_the_kept_file_has_the_published_layout(table):
 
 
 def test_one_way_alone_is_said_to_be_too_little_to_train_on(table):
-    x, _, block_x, block_y = places(tell(table, {"do": "look"}))
+    x, _, block_x, _ = places(tell(table, {"do": "look"}))
     tell(table, {"push": [int(np.sign(block_x - x)), 0]}, times=40)
     table._states[-1][2] += 9  # the block, wherever this start has put it
     assert "keep one more" in tell(table, {"do": "keep"})["say"]
@@ -289,7 +289,7 @@ def shown(table, monkeypatch):
 def test_a_still_picture_stands_before_the_widget(table, shown, monkeypatch):
     monkeypatch.setattr(play, "in_notebook", lambda: True)
     (still, _), (data, metadata) = shown()
-    assert "to play on" in still.metadata["alt"] and len(still.data) < 50_000
+    assert "this is a game" in still.metadata["alt"] and len(still.data) < 50_000
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/plain"}
     json.dumps([data, metadata])
 
@@ -328,7 +328,7 @@ def test_in_colab_custom_widgets_are_switched_on(table, shown, monkeypatch):
 
 @pytest.mark.long
 def test_the_students_bundle_has_the_page_s_part():
-    from score.course.notebooks.release import bundle_bytes
+    from score.course.notebooks.bundle import bundle_bytes
 
     with zipfile.ZipFile(io.BytesIO(bundle_bytes(ROOT / "notebooks"))) as bundle:
         assert {"pusht/play.py", "pusht/play.js"} <= set(bundle.namelist())
@@ -447,5 +447,5 @@ def test_in_jupyterlab_mouse_and_keys_push_and_enter_keeps(theme, tmp_path):
             play_by_mouse_and_keys(page, shot)
     assert demos.open(tmp_path / "my_demos.zarr.zip").num_episodes == 1
     saved = nbformat.read(tmp_path / "own.ipynb", as_version=4)
-    assert "to play on" in saved.cells[0].outputs[0].metadata["image/png"]["alt"]
+    assert "this is a game" in saved.cells[0].outputs[0].metadata["image/png"]["alt"]
     assert (tmp_path / "own.ipynb").stat().st_size < 100_000

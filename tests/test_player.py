@@ -115,7 +115,9 @@ def test_the_sentence_tells_time_and_rewards(player):
         == "Episode 0: 1.2 s, step 12 of 30. MLP: solved after 1.2 s. flow: reward 0.00, "
         "largest 0.00 at 0.0 s."
     )
-    ended = figures.player({"flow": LONG + [0, 0, 60, -60, 0]}).frame(0, 30).metadata["alt"]
+    ended = (
+        figures.player({"flow": LONG + np.array([0, 0, 60, -60, 0])}).frame(0, 30).metadata["alt"]
+    )
     assert re.fullmatch(
         r"3.0 s, step 30 of 30. flow: reward 0.\d\d, end, largest 0.\d\d at \d.\d s.", ended
     )
@@ -172,10 +174,13 @@ def test_the_still_is_a_small_png_of_the_moments_with_a_text(episodes, capfd):
         ),
         (
             {"MLP": [SHORT, SHORT], "flow": [SHORT]},
-            "The same episodes of each policy can be played, but here are 2 of MLP and 1 of flow.",
+            "A player needs the same number of episodes of each policy, not 2 of MLP",
         ),
-        (SHORT[:, :4], r"An episode is states \(T \+ 1, 5\), .* not an array of shape \(13, 4\)."),
-        ({"MLP": SHORT[0]}, r"An episode of MLP is states .* not an array of shape \(5,\)."),
+        (
+            SHORT[:, :4],
+            r"An episode needs states \(T \+ 1, 5\), .* not an array of shape \(13, 4\).",
+        ),
+        ({"MLP": SHORT[0]}, r"An episode of MLP needs states .* not an array of shape \(5,\)."),
         ([SHORT, np.empty((0, 5))], r"of shape \(0, 5\)"),
         (SHORT * np.nan, "with numbers that are not finite"),
         (["a film"], "states"),
@@ -249,14 +254,14 @@ def controls(player):
 
 
 def test_the_picture_and_its_sentence_follow_the_slider(player):
-    play, step, speed, episode, picture, line = controls(player)
+    play, step, _, _, picture, line = controls(player)
     assert picture.value == player.frame(0, 0).data and (step.max, play.max) == (30, 30)
     step.value = 17
     assert picture.value == player.frame(0, 17).data and "step 17 of 30" in line.value
 
 
 def test_another_episode_begins_at_its_start(player):
-    play, step, speed, episode, picture, line = controls(figures.player([SHORT, LONG]))
+    play, step, _, episode, _, line = controls(figures.player([SHORT, LONG]))
     step.value = play.value = 12
     episode.value = 1
     assert (step.value, play.value, step.max, play.max) == (
@@ -271,7 +276,7 @@ def test_another_episode_begins_at_its_start(player):
 
 
 def test_speed_is_the_time_from_step_to_step(player):
-    play, step, speed, *_ = controls(player)
+    play, _, speed, *_ = controls(player)
     assert play.interval == 100
     for label, interval in (("½ ×", 200), ("2 ×", 50), ("4 ×", 25), ("1 ×", 100)):
         speed.label = label

@@ -63,7 +63,7 @@ def test_each_question_is_passed_failed_with_its_hint_or_not_tried():
     text = str(read_progress(".", PART1))
     assert (
         "Points so far: 1 of 10." in text
-        and "The grade checks your answers with other inputs" in text
+        and "your answers are checked with other inputs" in text
         and "other seeds" in text
     )
 
@@ -180,7 +180,7 @@ def test_outside_a_notebook_all_parts_are_printed_as_text(capsys):
         all(q.name in text for part in rubric.PARTS.values() for q in part.questions)
         and "<" not in text
     )
-    assert "Points so far: 0 of 42, and 3 that a person gives." in text
+    assert "Points so far: 0 of 42, and 3 graded by a person." in text
 
 
 def test_in_a_notebook_its_own_part_is_a_table_in_which_no_text_is_markup(monkeypatch):

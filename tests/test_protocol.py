@@ -79,10 +79,12 @@ def test_numbers_of_numpy_arrive_as_plain_ones():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), print, b"bytes", {1, 2}, np.array([None]), np.array(["text"])], ids=repr
+    "value",
+    [object(), print, b"bytes", {1, 2}, np.array([None]), np.array(["text"])],
+    ids=["object", "function", "bytes", "set", "array of objects", "array of text"],
 )
 def test_nothing_else_is_sent(value):
-    with pytest.raises(TypeError, match="cannot cross"):
+    with pytest.raises(TypeError, match="cannot be sent"):
         pack({"outputs": value})
 
 
@@ -142,7 +144,7 @@ def test_without_a_grader_nothing_is_judged_and_nothing_earned(monkeypatch, caps
     assert (
         verdict.points == 0.0
         and "without the course's configuration" in verdict.sentence
-        and "No grader" in capsys.readouterr().out
+        and "There is no grader" in capsys.readouterr().out
     )
 
 

@@ -1,7 +1,10 @@
-"""The checks of Part II refuse every wrong answer with the hint that names its mistake, and pass right ones however written."""
+"""The checks of Part II refuse every wrong answer with the hint that names its mistake, and pass
+right ones however written.
+"""
 
 import math
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,16 +30,18 @@ from torch.distributions import Normal
 from wire import checked
 
 import score
+from score import rubric
 from score.questions import QUESTIONS
 from score.questions.cvae.agent import judge_noise
 
-# torch warns of the shapes that some of the wrong losses bring together, and numpy of roots and logarithms that are none.
+# torch warns of the shapes that some of the wrong losses bring together, and numpy of roots and
+# logarithms that are none.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Using a target size", "ignore:invalid value", "ignore:divide by zero"
 )
 
 KL = QUESTIONS["Q2.2"]
-FULL = {"Q2.1": 2.0, "Q2.2": 1.0, "Q2.3": 1.0, "Q2.4": 1.0}
+FULL = {question.name: question.points for question in rubric.PARTS["part2_cvae"].questions}
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +71,8 @@ def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
     ]
     capsys.readouterr()
     print(
-        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused"
+        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of"
+        f" {len(right)} right answers refused"
     )
     assert let_through == []
     assert refused == []
@@ -168,7 +174,7 @@ def test_every_mistake_of_the_divergence_has_a_value_of_its_own(seed):
             *(mistake.value.item() for mistake in KL.mistakes(mu, logvar)),
         ]
     )
-    assert all(not np.isclose(one, other, rtol=1e-4) for one, other in zip(values, values[1:]))
+    assert all(not np.isclose(one, other, rtol=1e-4) for one, other in pairwise(values))
 
 
 @pytest.mark.parametrize("seed", range(300))

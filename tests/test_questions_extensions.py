@@ -1,4 +1,6 @@
-"""The checks of the extensions refuse wrong answers with the hint that names the mistake, and pass right ones however written."""
+"""The checks of the extensions refuse wrong answers with the hint that names the mistake, and pass
+right ones however written.
+"""
 
 import copy
 import json
@@ -20,7 +22,7 @@ from answers.extensions import (
 )
 
 import score
-from score import questions, rubric
+from score import rubric
 from score.cells import read_marker
 from score.course.collect.repair import repair
 from score.course.grading.execution import is_run
@@ -89,7 +91,7 @@ def test_a_check_is_shown_in_one_line_without_points_and_kept_for_the_standing(c
     standing = read_progress(".", ["part1_mlp"])
     assert standing.extensions == ["E1.2 temporal ensembling"] and standing.points == 0
     assert "Points so far: 0 of 10." in str(standing)
-    assert "Done beyond that, for no points: E1.2 temporal ensembling." in str(standing)
+    assert "Optional exercises done: E1.2 temporal ensembling." in str(standing)
 
 
 def test_in_class_no_extension_is_asked_shown_or_kept(monkeypatch, capsys, folder):

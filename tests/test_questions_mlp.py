@@ -1,4 +1,6 @@
-"""The checks of Part I refuse every wrong answer with the hint that names its mistake, and pass right ones however written."""
+"""The checks of Part I refuse every wrong answer with the hint that names its mistake, and pass
+right ones however written.
+"""
 
 import os
 import sys
@@ -12,6 +14,7 @@ from torch import nn
 from wire import checked
 
 import score
+from score import rubric
 from score.questions import mlp
 
 QUESTIONS = {question.name: question for question in mlp.QUESTIONS}
@@ -19,7 +22,7 @@ QUESTIONS = {question.name: question for question in mlp.QUESTIONS}
 # torch warns of the shapes that some of the wrong losses bring together.
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size")
 
-FULL = {"Q1.1": 1.0, "Q1.2": 2.0, "Q1.3": 2.0}
+FULL = {question.name: question.points for question in rubric.PARTS["part1_mlp"].questions}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +55,8 @@ def test_no_wrong_answer_is_let_through_and_no_right_one_refused(capsys, seed):
     ]
     capsys.readouterr()
     print(
-        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of {len(right)} right answers refused"
+        f"{len(let_through)} of {len(wrong)} wrong answers let through, {len(refused)} of"
+        f" {len(right)} right answers refused"
     )
     assert let_through == []
     assert refused == []
@@ -129,7 +133,7 @@ def test_a_challenge_outlives_an_answer_that_changes_its_arguments_in_place():
         given = question.inputs(rng, 1)
         before = {key: np.array(value) for key, value in given.items()}
 
-        def spoils(*args, **kwargs):
+        def spoils(*args, name=name, **kwargs):
             for value in [*args, *kwargs.values()]:
                 if isinstance(value, list):
                     value.clear()

@@ -93,7 +93,7 @@ def test_the_whole_t_is_drawn_where_its_outline_is():
 
 
 def test_many_frames_are_the_frames_one_by_one():
-    states = np.array([APART, APART + [5, -3, 2, 1, 0.2], APART + [9, -9, 4, 2, 0.4]])
+    states = APART + np.array([[0, 0, 0, 0, 0], [5, -3, 2, 1, 0.2], [9, -9, 4, 2, 0.4]])
     actions = np.array([[np.nan, np.nan], [100, 100], [200, 300]])
     many = render_many(states, actions=actions, size=64)
     assert np.array_equal(

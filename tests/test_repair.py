@@ -149,8 +149,10 @@ def as_colab_saves_it(notebook, chance, part):
         )
     badge = own(
         [
-            '<a href="https://colab.research.google.com/github/annlee/x"><img'
-            ' src="colab-badge.svg"/></a>'
+            (
+                '<a href="https://colab.research.google.com/github/annlee/x"><img'
+                ' src="colab-badge.svg"/></a>'
+            )
         ],
         "markdown",
     )
@@ -566,9 +568,9 @@ def test_of_an_answer_that_stands_twice_the_last_answered_one_is_kept(sources, k
         notebook["cells"][place] | {"source": texts[which]} for which in sources
     ]
     result, repairs = fix(notebook, PART1)
-    assert [cell.source for cell in result.cells if "bc_loss(model" in cell.source][0] == texts[
-        kept
-    ]
+    assert (
+        next(cell.source for cell in result.cells if "bc_loss(model" in cell.source) == texts[kept]
+    )
     assert f"An answer stood in the notebook 2 times ({said}): part1/bc_loss." in repairs
 
 

@@ -2,6 +2,7 @@
 that needs nothing of the instructors'.
 """
 
+import ast
 import re
 import subprocess
 import sys
@@ -38,6 +39,11 @@ NAMED_IN_THE_COURSE = {
 }
 
 
+# Not on PyPI under a name of their own, or for students to choose: missing, they are done without.
+OPTIONAL = {"google", "wandb"}
+NOT_THIRD_PARTY = sys.stdlib_module_names | {"pusht", "score"}
+
+
 def read(name: str) -> dict[str, Requirement]:
     """Return {canonical name: requirement} of a requirements file."""
     lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
@@ -54,6 +60,54 @@ def by_name(lines: Iterable[str]) -> dict[str, Requirement]:
 def test_requirements_txt_has_pyprojects_ranges():
     assert read("requirements.txt") == by_name(STUDENT + INSTRUCTOR)
     assert set(read("requirements.txt")) >= NAMED_IN_THE_COURSE
+
+
+def imported(course: bool) -> dict[str, set[str]]:
+    """Return {top-level module that is not the kit's or Python's: the kit's files that import it},
+    of the files in `score/course` or of all others.
+    """
+    found: dict[str, set[str]] = {}
+    for path in sorted([*ROOT.glob("pusht/**/*.py"), *ROOT.glob("score/**/*.py")]):
+        name = path.relative_to(ROOT).as_posix()
+        if name.startswith("score/course/") == course:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                for module in modules_of(node):
+                    found.setdefault(module.partition(".")[0], set()).add(name)
+    return {name: files for name, files in found.items() if name not in NOT_THIRD_PARTY}
+
+
+def modules_of(node: ast.AST) -> list[str]:
+    """Return the names of the modules that a node imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+
+
+@pytest.mark.parametrize("course", [False, True], ids=["students", "instructors"])
+def test_what_is_imported_is_named_and_not_only_brought_by_something_else(course):
+    extras = PROJECT["optional-dependencies"]
+    named = by_name(STUDENT + (INSTRUCTOR + extras["cluster"] if course else []))
+    distributions = metadata.packages_distributions()
+    unnamed = {
+        module: files
+        for module, files in imported(course).items()
+        if module not in OPTIONAL
+        and not {canonicalize_name(d) for d in distributions.get(module, [])} & named.keys()
+    }
+    assert unnamed == {}
+
+
+@pytest.mark.parametrize(
+    "code, modules",
+    [
+        ("import a.b as c, d", ["a.b", "d"]),
+        ("def f():\n    from a.b import c", ["a.b"]),
+        ("from . import a", []),
+        ("a = 'import b'", []),
+    ],
+)
+def test_an_import_is_seen_wherever_it_stands(code, modules):
+    assert [name for node in ast.walk(ast.parse(code)) for name in modules_of(node)] == modules
 
 
 def test_lock_pins_exactly_within_the_ranges():
@@ -85,7 +139,8 @@ def test_students_part_brings_nothing_of_the_instructors():
         "jupyterlab",
         "notebook",
     }
-    instructors -= {"psutil", "pyyaml"}  # which IPython and zarr bring anyway
+    # Which IPython, zarr and torch bring anyway.
+    instructors -= {"psutil", "pyyaml", "numcodecs", "jinja2", "markupsafe"}
     assert not instructors & brought_by(STUDENT)
     assert "jupyterlab" in brought_by(INSTRUCTOR)
 
@@ -106,7 +161,14 @@ def brought_by(lines: Iterable[str]) -> set[str]:
 @pytest.mark.parametrize("package", ["pusht", "score"])
 def test_imports_without_the_instructors_part(package):
     """As on a student's machine, where the instructor's packages and W&B are not installed."""
-    absent = [Requirement(line).name for line in INSTRUCTOR] + ["jupyterlab", "notebook", "wandb"]
+    instructors = brought_by(INSTRUCTOR) - brought_by(STUDENT)
+    absent = [
+        module
+        for module, distributions in metadata.packages_distributions().items()
+        if {canonicalize_name(name) for name in distributions} <= instructors
+    ]
+    assert {"nbgrader", "nbclient", "jupyterlab"} <= set(absent)
+    absent.append("wandb")
     loaded_by(f"sys.modules.update(dict.fromkeys({absent})); from {package} import *")
 
 

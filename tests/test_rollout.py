@@ -2,6 +2,7 @@
 
 import collections
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from pusht import Episodes, PushTEnv, normalize_data, receding_horizon, rollout, unnormalize_data
 from pusht.networks import ResidualMLP
+from pusht.rules import PUBLISHED, Rules
 from pusht.sim import GOAL_POSE, PushTSim, sample_start
 
 STATS = {
@@ -113,7 +115,8 @@ def test_episodes_tell_what_happened():
 
 def test_legacy_changes_where_the_block_starts():
     default, legacy = (
-        rollout(stay, [3], max_steps=1, legacy=legacy).states[0][0] for legacy in (False, True)
+        rollout(stay, [3], max_steps=1, rules=replace(PUBLISHED, legacy=legacy)).states[0][0]
+        for legacy in (False, True)
     )
     np.testing.assert_array_equal(default[[0, 1, 4]], legacy[[0, 1, 4]])
     assert np.hypot(*(default - legacy)[2:4]) > 10
@@ -173,23 +176,21 @@ def test_max_steps_holds_also_in_the_middle_of_a_chunk(max_steps):
     )
 
 
-@pytest.fixture
-def nearly_done(monkeypatch):
+def nearly_done(seed):
     """Starts of seeds below 10: the block lies 25 px beyond the goal along the T's stem, the agent
     in line before its end, `seed` px further off. Pushed straight back, it covers the goal after a
     few steps.
     """
+    if seed >= 10:
+        return sample_start(seed)
+    x, y, angle = GOAL_POSE
+    along = np.array([-np.sin(angle), np.cos(angle)])
+    return np.array(
+        [*((x, y) + (25 + 120 + 15 + 5 + 8 * seed) * along), *((x, y) + 25 * along), angle]
+    )
 
-    def start(seed):
-        if seed >= 10:
-            return sample_start(seed)
-        x, y, angle = GOAL_POSE
-        along = np.array([-np.sin(angle), np.cos(angle)])
-        return np.array(
-            [*((x, y) + (25 + 120 + 15 + 5 + 8 * seed) * along), *((x, y) + 25 * along), angle]
-        )
 
-    monkeypatch.setitem(rollout.__globals__, "sample_start", start)
+NEARLY_DONE = Rules("nearly done", nearly_done)
 
 
 def push_back(obs):
@@ -199,9 +200,7 @@ def push_back(obs):
     return np.repeat(target[:, None], 8, axis=1)
 
 
-def test_an_episode_that_succeeds_leaves_the_batch_and_is_not_stepped_further(
-    nearly_done, monkeypatch
-):
+def test_an_episode_that_succeeds_leaves_the_batch_and_is_not_stepped_further(monkeypatch):
     steps = collections.Counter()
     step = PushTSim.step
 
@@ -216,6 +215,7 @@ def test_an_episode_that_succeeds_leaves_the_batch_and_is_not_stepped_further(
         policy,
         [0, 50, 3, 6],
         max_steps=100,
+        rules=NEARLY_DONE,
         after_step=lambda ended, total: told.append((ended, total)),
     )
     lengths = [len(r) for r in episodes.rewards]
@@ -233,10 +233,10 @@ def test_an_episode_that_succeeds_leaves_the_batch_and_is_not_stepped_further(
     ]
 
 
-def test_those_left_go_on_as_if_nothing_had_happened(nearly_done):
-    together = rollout(push_back, [0, 50, 6], max_steps=60)
+def test_those_left_go_on_as_if_nothing_had_happened():
+    together = rollout(push_back, [0, 50, 6], max_steps=60, rules=NEARLY_DONE)
     for i, seed in enumerate(together.seeds):
-        alone = rollout(push_back, [seed], max_steps=60)
+        alone = rollout(push_back, [seed], max_steps=60, rules=NEARLY_DONE)
         np.testing.assert_array_equal(together.states[i], alone.states[0])
 
 

@@ -16,9 +16,9 @@ from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.course.notebooks import build
+from score.course.notebooks.solutions import reference_path
 from score.course.report.similarity import KIT, find
 from score.course.settings import ASSIGNMENT, Course
-from score.course.tools.reference import reference_path
 
 PART = rubric.PARTS["part1_mlp"]
 STATS = {

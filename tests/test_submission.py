@@ -30,7 +30,7 @@ from score.course.collect import repair
 from score.course.collect.collect import collect
 from score.course.collect.plan import plan
 from score.course.notebooks import build
-from score.course.notebooks.release import bundle_bytes
+from score.course.notebooks.bundle import bundle_bytes
 from score.submission import files as taken_files
 from score.submission import pack as packing
 from score.submission.archive import SubmissionError
@@ -239,7 +239,7 @@ def test_a_zip_that_cannot_be_written_leaves_the_one_before_it(tmp_path, monkeyp
 
 @pytest.mark.parametrize(
     "folder, sentence",
-    [("nowhere", "There is no folder"), ("empty", "There is nothing to hand in")],
+    [("nowhere", "There is no folder"), ("empty", "contains nothing to hand in")],
 )
 def test_a_folder_with_nothing_to_pack_is_reported_in_one_sentence(tmp_path, folder, sentence):
     (tmp_path / "empty").mkdir()
@@ -279,7 +279,7 @@ POLICY = rubric.POLICIES["part1_mlp"]
         ({"part1_mlp.ipynb": b"<html>"}, "part1_mlp.ipynb cannot be read: it is a web page"),
         (
             {"part1_mlp.ipynb": NOTEBOOKS["part1_mlp.ipynb"][:-99]},
-            "part1_mlp.ipynb cannot be read: it is no whole notebook",
+            "part1_mlp.ipynb cannot be read: it is not a complete notebook",
         ),
         ({"part1_mlp.ipynb": b"{}"}, "part1_mlp.ipynb cannot be read: it has no list of cells"),
         (
@@ -393,7 +393,7 @@ def test_the_report_and_the_logs_of_part_four_are_asked_for(tmp_path):
         sentence.split(":")[0] for sentence in missing(check(tmp_path / "mine.zip", ["part4_flow"]))
     ] == [
         "Not answered in words yet",
-        "part4_mse_log.csv holds no log with train/loss and eval/mean_reward",
+        "part4_mse_log.csv does not contain train/loss and eval/mean_reward",
         "There is no part4_flow_log.csv",
     ]
 
@@ -415,7 +415,7 @@ def test_how_far_was_trained_and_personal_data_are_worth_knowing_but_nothing_is_
     assert found.complete
     assert part.facts == ["part1_mlp.safetensors: 120 of 300 epochs on the shipped demonstrations."]
     signed, trained = part.notes
-    assert signed.endswith("what Colab keeps of who ran it, /home/ann, ann@uni.edu.")
+    assert signed.endswith("Colab's record of who ran it, /home/ann, ann@uni.edu.")
     assert "trained for 120 of 300 epochs" in trained
 
 
@@ -623,17 +623,17 @@ def test_elsewhere_the_saved_notebook_is_packed_and_one_that_is_not_saved_is_not
     )
     score.submit("part1_mlp", laid_out(tmp_path, whole()))
     said = capsys.readouterr().out
-    assert "hand_in_part1_mlp.zip is complete." in said and "What you ran last" not in said
+    assert "hand_in_part1_mlp.zip is complete." in said and "The code that you ran last" not in said
     assert "save the notebook (Ctrl+S)" in said
     ran.append(answer.replace("mse_loss", "l1_loss"))
     score.submit("part1_mlp", tmp_path)
-    sentence = "What you ran last in [part1/bc_loss] is not in the saved notebook: save it (Ctrl+S)"
+    sentence = "The code that you ran last in [part1/bc_loss] is not in the saved notebook: save it"
     assert sentence in capsys.readouterr().out
 
 
 def test_with_nothing_to_hand_in_the_notebook_says_so_and_goes_on(tmp_path, capsys):
     score.submit("part1_mlp", tmp_path)
-    assert capsys.readouterr().out.startswith("There is nothing to hand in in ")
+    assert " contains nothing to hand in: " in capsys.readouterr().out
 
 
 # Collecting.
@@ -734,8 +734,8 @@ def test_runs_without_a_notebook_or_src_are_taken_as_far_as_that_is_safe(tmp_pat
             " beside the other files."
         ),
         (
-            "exp/flow/model.pkl is a pickle, which nobody opens because it could run anything: hand"
-            " in part4_flow.safetensors, as the training cell of the notebook writes it."
+            "exp/flow/model.pkl is a pickle, which is not opened because it could run any code:"
+            " hand in part4_flow.safetensors, as the training cell of the notebook writes it."
         ),
     ]
     course = made_course(tmp_path / "course")

@@ -223,7 +223,7 @@ def test_numbers_of_every_kind_come_back_as_they_were(value, logger):
     expected = float(value.item() if hasattr(value, "item") else value)
     [row] = table(logger)
     assert row["step"] == 4 and (
-        row["x"] == expected or math.isnan(row["x"]) and math.isnan(expected)
+        row["x"] == expected or (math.isnan(row["x"]) and math.isnan(expected))
     )
     assert type(logger.rows[0]["x"]) in (int, float) and type(logger.rows[0]["step"]) is int
 

@@ -13,7 +13,7 @@ import pytest
 
 import pusht
 from pusht.resources import ROOT
-from score.course.notebooks.release import bundle_bytes
+from score.course.notebooks.bundle import bundle_bytes
 from score.course.sandbox import levels
 
 FOLDERS = ("pusht", "score", "losses", "data", "notebooks/source")

@@ -12,7 +12,7 @@ import textwrap
 import psutil
 import pytest
 
-from score.course.grading import workers
+from score.course.class_run import workers
 from score.course.settings import CourseError
 
 
@@ -48,7 +48,7 @@ def test_nothing_to_do_starts_nothing(tmp_path):
 def test_processes_end_with_the_one_that_started_them(tmp_path, end):
     program = textwrap.dedent("""
         import os, sys, time
-        from score.course.grading import workers
+        from score.course.class_run import workers
         if __name__ == "__main__":
             with workers.processes(2, sys.argv[1]) as executor:
                 pids = {executor.submit(os.getpid).result() for _ in range(4)}
@@ -67,11 +67,11 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, end):
         children = [psutil.Process(int(pid)) for pid in started.stdout.readline().split()]
         children += started.pid and psutil.Process(started.pid).children()
         started.send_signal(end)
-        gone, alive = psutil.wait_procs(children, timeout=20)
+        _gone, alive = psutil.wait_procs(children, timeout=20)
     assert children and not alive
 
 
 def test_no_scheduler_is_told_in_one_sentence():
-    with pytest.raises(CourseError, match="There is no Dask scheduler at tcp://127.0.0.1:9"):
-        with workers.cluster("tcp://127.0.0.1:9"):
-            pass
+    sentence = "There is no Dask scheduler at tcp://127.0.0.1:9"
+    with pytest.raises(CourseError, match=sentence), workers.cluster("tcp://127.0.0.1:9"):
+        pass

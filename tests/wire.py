@@ -13,7 +13,7 @@ from score.questions import QUESTIONS, judged
 def crossed(message):
     """What arrives of a message at the other side."""
     data = pack(message)
-    text, raw = _HEAD.unpack(data[: _HEAD.size])
+    text, _raw = _HEAD.unpack(data[: _HEAD.size])
     return unpack(data[_HEAD.size : _HEAD.size + text], data[_HEAD.size + text :])
 
 

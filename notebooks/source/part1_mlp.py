@@ -3,8 +3,8 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
 #
-# A robot watches someone push a T-shaped block onto a goal, about two hundred times, and then has
-# to do it itself. In this part it learns to do this in the simplest way: a network maps what it
+# A robot watches someone push a T-shaped block onto a goal, about two hundred times. Then it has to
+# push the block itself. In this part it learns this in the simplest way: a network maps what it
 # sees to what the demonstrator did next, and is trained by least squares. You write three small
 # pieces (the layer widths, the loss and the inference) and then watch your policy push.
 #
@@ -23,7 +23,7 @@
 # - `given` cells prepare what the others need. Leave these and the `test` cells as they are.
 
 # %%
-# [part1/setup] given: fetches the kit where it is missing; running it again does no harm
+# [part1/setup] given: downloads the kit if it is missing; you can run it again
 {{setup}}
 
 # %%
@@ -50,7 +50,7 @@ from pusht import (
 from pusht.networks import ResidualMLP
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-seed = 1  # for the network's first weights and the order of the batches
+seed = 1  # sets the network's first weights and the order of the batches
 
 # %% [markdown]
 # ## 1 · The task
@@ -142,8 +142,8 @@ figures.receding_horizon(obs_horizon, pred_horizon, action_horizon)
 #
 # You can also train on the episodes that you kept above: `demos.open("my_demos.zarr.zip")` opens
 # yours alone, and `demos.joined(demos.open(), demos.open("my_demos.zarr.zip"))` joins the kit's and
-# yours. A handful of episodes alone is too few to learn much from, and these sets have no reference
-# to compare with.
+# yours. A handful of episodes alone is not enough to learn much, and for these sets there is no
+# reference loss to compare with.
 #
 # The network is trained on *windows*: two observations and the sixteen actions from the first of
 # them on. Nearly every step of each demonstration begins a window. At the ends of an episode the
@@ -284,15 +284,15 @@ score.check("Q1.2", bc_loss).points
 # %% [markdown]
 # ### Training
 #
-# Training takes 300 epochs, about five minutes on a laptop's processor. `TrainingRun` does the
+# Training takes 300 epochs, about five minutes on a laptop. `TrainingRun` does the
 # bookkeeping: it plots your loss beside the reference, and saves as training goes on. If the
 # runtime is interrupted, run the training cell again and it continues where it stopped. (In Colab,
 # pass a folder of your Google Drive as `resume_folder`, and it can continue in a new runtime as
 # well.) To start over, for example because the loss was wrong, run the cell above that creates the
 # network, and pass `resume=False` to `TrainingRun` that one time.
 #
-# A curve inside the band is what we expect; one that leaves it early tells you long before the end
-# that something is wrong. (The first five epochs do not count.)
+# Your curve should stay inside the band. If it leaves the band early, something is wrong, and you
+# need not wait for the end. (The first five epochs do not count.)
 
 # %%
 # [part1/train] practice
@@ -476,10 +476,10 @@ score.show_standing()
 
 # %% [markdown]
 # The next cell packs everything that you hand in into `hand_in_part1_mlp.zip` and tells you if
-# something is missing. The trained weights are included: nothing is trained when the notebook is
-# graded. In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S); the zip
-# is then written to the notebook's folder. You need nothing more than this: the rest is for those
-# who want to go further.
+# something is missing. The trained weights are included, because nothing is trained when the
+# notebook is graded. In Colab your browser saves the zip. Elsewhere, save the notebook first
+# (Ctrl+S); the zip is then written to the notebook's folder. After this you are done; the rest of
+# the notebook is optional.
 
 # %%
 # [part1/hand_in] practice
@@ -576,7 +576,7 @@ from pusht import receding_horizon
 
 
 def chunks_of(agent):
-    """The policy nobs (B, obs_horizon, obs_dim) -> naction (B, pred_horizon, action_dim)"""
+    """Return a policy: nobs (B, obs_horizon, obs_dim) -> naction (B, pred_horizon, action_dim)."""
     return lambda nobs: mlp_inference(
         model=agent,
         batch_size=len(nobs),
@@ -641,7 +641,7 @@ score.check("E1.2", ensemble).right
 # %%
 # [part1/e1_2_table] practice
 def ensembled(m):
-    """Return a policy for one episode; its action is the mean of the chunks' predictions for it."""
+    """Return a policy for one episode; each action is the weighted mean of its predictions."""
     chunks = []
 
     def policy(obs):

@@ -19,7 +19,7 @@
 # and the kinds of cells are those of Part I.
 
 # %%
-# [part2/setup] given: fetches the kit where it is missing; running it again does no harm
+# [part2/setup] given: downloads the kit if it is missing; you can run it again
 {{setup}}
 
 # %%
@@ -33,7 +33,7 @@ from pusht import PushTEnv, PushTStateDataset, TrainingRun, WindowLoader, demos,
 from pusht.networks import MLP
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-seed = 1  # for the network's first weights and the order of the batches
+seed = 1  # sets the network's first weights and the order of the batches
 obs_horizon, pred_horizon, action_horizon = 2, 16, 8
 obs_dim, action_dim = 5, 2
 
@@ -294,8 +294,8 @@ for epoch in run.epochs():
 print(score.compare_losses("part2_cvae", run.losses, dataset.demonstrations))
 
 # %% [markdown]
-# An occasional jump in the loss curve comes from the KL term: a sum over a batch of 256, times ten,
-# weighs heavily.
+# An occasional jump in the loss curve comes from the KL term, which is large because it is summed
+# over a batch of 256 and multiplied by ten.
 #
 # ## 5 · What became of the latent?
 #
@@ -314,8 +314,8 @@ figures.latent(cvae_agent, dataset)
 #
 # With a small weight the latent carries information: below is the same network after 60 epochs with
 # $\beta = 10^{-6}$. Four dimensions carry seven nats (a nat is 1.44 bits), and different $z$ give
-# different ways to go, though not all of them good ones: the decoder now relies on a $z$ that
-# nobody gives it when it acts. You can train this network yourself with
+# different paths. Not all of these are good, because the decoder now relies on $z$, and when it
+# acts nobody tells it the right $z$. You can train this network yourself with
 # `cvae_loss(..., beta=1e-6)`, in a cell of your own. Use other names for the network and the
 # `TrainingRun` there, so that what you hand in stays as it is.
 

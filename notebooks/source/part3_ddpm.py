@@ -6,8 +6,8 @@
 # The MLP gave one answer, and the CVAE's latent ended up carrying no information. *Diffusion*
 # learns the whole distribution of action chunks in an indirect way: it adds noise to demonstrated
 # chunks step by step and learns to remove it. A network that can remove noise can start from pure
-# noise, and it ends at a chunk that a demonstrator might have given: left or right around the T,
-# but never through the middle.
+# noise and end at a chunk that a demonstrator might have executed: left or right around the T, but
+# never through the middle.
 #
 # | | exercise | time |
 # |---|---|---|
@@ -20,7 +20,7 @@
 # and the kinds of cells are those of Part I.
 
 # %%
-# [part3/setup] given: fetches the kit where it is missing; running it again does no harm
+# [part3/setup] given: downloads the kit if it is missing; you can run it again
 {{setup}}
 
 # %%
@@ -44,7 +44,7 @@ from pusht import (
 from pusht.networks import ConditionalUnet1D
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-seed = 1  # for the network's first weights and the order of the batches
+seed = 1  # sets the network's first weights and the order of the batches
 obs_horizon, pred_horizon, action_horizon = 2, 16, 8
 obs_dim, action_dim = 5, 2
 num_diffusion_iters = 100
@@ -185,9 +185,9 @@ score.check("Q3.2", DDPM).points
 # A demonstrated chunk with more and more noise:
 
 # %%
-# [part3/spoiling] practice
+# [part3/noising] practice
 noise_scheduler = DDPM(num_timesteps=num_diffusion_iters, device=device)
-figures.spoiling(noise_scheduler, dataset)
+figures.noising(noise_scheduler, dataset)
 
 # %% [markdown]
 # ## 3 · The network that predicts the noise
@@ -248,12 +248,12 @@ def ddpm_loss(
     ### BEGIN SOLUTION
     noise = torch.randn_like(naction)
     k = torch.randint(0, scheduler.num_timesteps, (len(naction),), device=naction.device)
-    guess = model(
+    prediction = model(
         sample=scheduler.diffuse(naction, k, noise),
         timestep=k,
         global_cond=nobs.flatten(start_dim=1),
     )
-    return nn.functional.mse_loss(guess, noise)
+    return nn.functional.mse_loss(prediction, noise)
     ### END SOLUTION
 
 
@@ -337,8 +337,8 @@ def ddpm_inference(
         condition = nobs.reshape(batch_size, -1)
         naction = torch.randn(batch_size, pred_horizon, action_dim, device=device)
         for k in reversed(range(num_diffusion_iters)):
-            guess = ema_model(sample=naction, timestep=k, global_cond=condition)
-            naction = ddpm_scheduler.denoise(guess, k, naction)
+            prediction = ema_model(sample=naction, timestep=k, global_cond=condition)
+            naction = ddpm_scheduler.denoise(prediction, k, naction)
     return naction
     ### END SOLUTION
 
@@ -348,8 +348,8 @@ def ddpm_inference(
 score.check("Q3.4", ddpm_inference).points
 
 # %% [markdown]
-# Watch how chunks form out of noise, over the scene that they are for. Some go one way around the
-# T, some the other.
+# Watch how chunks form out of noise, drawn over their scene. Some go one way around the T, some the
+# other.
 
 # %%
 # [part3/denoising] practice
@@ -408,8 +408,8 @@ score.show_standing()
 # %% [markdown]
 # The next cell packs everything that you hand in into `hand_in_part3_ddpm.zip` and tells you if
 # something is missing. In Colab your browser saves the zip. Elsewhere, save the notebook first
-# (Ctrl+S); the zip is then written to the notebook's folder. You need nothing more than this: the
-# rest is for those who want to go further.
+# (Ctrl+S); the zip is then written to the notebook's folder. After this you are done; the rest of
+# the notebook is optional.
 
 # %%
 # [part3/hand_in] practice
@@ -475,7 +475,7 @@ from pusht import receding_horizon
 
 
 class DDIM(nn.Module):
-    """Network and scheduler in one, for your `ddpm_inference`: step i is DDPM's step `steps[i]`."""
+    """Network and scheduler for your `ddpm_inference`; its step i is DDPM's `steps[i]`."""
 
     def __init__(self, count):
         super().__init__()

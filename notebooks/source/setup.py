@@ -23,14 +23,14 @@ if not folders and importlib.util.find_spec("pusht") is None:
         zipfile.ZipFile(io.BytesIO(urllib.request.urlopen(BUNDLE).read())).extractall(".")
     except (OSError, zipfile.BadZipFile) as error:
         sys.exit(
-            f"The kit cannot be fetched from {BUNDLE} ({error}): run this cell again,"
+            f"The kit cannot be downloaded from {BUNDLE} ({error}): run this cell again,"
             " or ask your instructor."
         )
     folders = [pathlib.Path.cwd()]
 sys.path[:0] = [str(folder) for folder in folders if str(folder) not in sys.path]
 try:
     import pusht
-except ModuleNotFoundError:  # a fresh Colab runtime; its torch and numpy stay as they are
+except ModuleNotFoundError:  # a new Colab runtime; its torch and numpy are kept
     kept = [
         f"{name}=={importlib.metadata.version(name)}"
         for name in ("torch", "numpy")

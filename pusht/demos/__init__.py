@@ -1,8 +1,7 @@
-"""Demonstrations: opens a set of recorded Push-T episodes, or says in one sentence what is wrong
-with it.
+"""Open sets of demonstrations, which are recorded Push-T episodes.
 
 Two sets have names: "shipped", which comes with the kit, and "human", which is downloaded once and
-kept. In a shell, `python -m pusht demos` says which sets there are, and where.
+kept. In a shell, `python -m pusht demos` lists the sets on this machine.
 
 A set is a Zarr folder (format 2 or 3) of three arrays, as published with Diffusion Policy (Chi et
 al., 2023):
@@ -55,13 +54,13 @@ def open(which: str | os.PathLike[str] | None = None) -> Demonstrations:
     Args:
         which: "shipped", the set in the kit; "human", the set published with Diffusion Policy,
             which is downloaded unless PUSHT_DEMOS names it or it was downloaded before; or the path
-            of a `.zarr` folder, of a folder that holds exactly one such one or two levels down, or
-            of a zip of either. None: the value of the environment variable PUSHT_DEMOS, one of
-            these names or a path, and "shipped" where it is not set.
+            of a `.zarr` folder, of a folder that contains exactly one, at most two levels down, or
+            of a zip of either. None: the name or path in the environment variable PUSHT_DEMOS, or
+            "shipped" if it is not set.
 
     Raises:
-        DemosError: there is nothing to open, or it is not a whole and valid set of Push-T
-            demonstrations.
+        DemosError: there is nothing to open, or it is not a complete and valid set of Push-T
+            demonstrations; the message says in one sentence what is wrong and what to do.
     """
     if which is None:
         which = os.environ.get("PUSHT_DEMOS") or "shipped"
@@ -78,20 +77,20 @@ def open(which: str | os.PathLike[str] | None = None) -> Demonstrations:
 def load_pusht_zarr(
     zarr_path: str | os.PathLike[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return states (N, 5) float32, actions (N, 2) float32 and episode_ends (E,) int64 of the set
-    that `open(zarr_path)` opens.
+    """Return the arrays of `open(zarr_path)`: states (N, 5) float32, actions (N, 2) float32 and
+    episode_ends (E,) int64.
     """
     demos = open(zarr_path)
     return demos.states, demos.actions, demos.episode_ends
 
 
 def name_of(fingerprint: str) -> str | None:
-    """Return "human" or "shipped" when that set has this fingerprint, None for any other."""
+    """Return "human" or "shipped" for the fingerprint of that set, None for any other."""
     return {HUMAN_FINGERPRINT: "human", SHIPPED_FINGERPRINT: "shipped"}.get(fingerprint)
 
 
 def at_hand(name: str) -> Demonstrations | None:
-    """Return the "shipped" or "human" demonstrations, None if this machine does not have them."""
+    """Return the "shipped" or "human" demonstrations, or None if they are not on this machine."""
     for place in [SHIPPED] if name == "shipped" else [_named_path(), download.cached()]:
         if place is None:
             continue
@@ -114,12 +113,12 @@ def _open_shipped() -> Demonstrations:
 
 
 def _open_human() -> Demonstrations:
-    """The set that PUSHT_DEMOS names if it is the human one, else a download, kept or fresh."""
+    """Return the human set: from PUSHT_DEMOS, else from the cache, else by downloading it."""
     remark = ""
     if named := _named_path():
         try:
             return _check_human(named)
-        except DemosError as error:  # someone put this file there because the download fails
+        except DemosError as error:  # the reader may have put it there because the download failed
             remark = f"; PUSHT_DEMOS: {str(error).rpartition(': ')[0]}"
     try:
         return download.fetch(_check_human)
@@ -135,13 +134,13 @@ def _open_human() -> Demonstrations:
 
 
 def _named_path() -> str | None:
-    """The path in PUSHT_DEMOS, if it is one."""
+    """Return the value of PUSHT_DEMOS if it is a path, else None."""
     named = os.environ.get("PUSHT_DEMOS")
     return named if named not in (None, "", "shipped", "human") else None
 
 
 def _check_human(path: str | Path) -> Demonstrations:
-    """The human set at a path; DemosError if another one is there."""
+    """Return the human set at a path; DemosError if the path has another set."""
     found = _open_path(path, str(path))
     if found.fingerprint != HUMAN_FINGERPRINT:
         raise DemosError(
@@ -152,7 +151,7 @@ def _check_human(path: str | Path) -> Demonstrations:
 
 
 def _open_path(path: str | os.PathLike[str], where: str) -> Demonstrations:
-    """The set at a path, which messages call `where`."""
+    """Return the set at a path, which messages call `where`."""
     try:
         stored = read_stored(Path(os.path.expanduser(path)), where)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The arrays of a stored set of demonstrations: decoded by zarr and checked, or written by it."""
+"""Decode and check the arrays of a stored set of demonstrations with zarr, or write them."""
 
 import math
 import os
@@ -40,9 +40,9 @@ _ZARR_FAILURES = (
 
 
 def decode_set(stored: dict[str, dict[str, bytes]], where: str) -> Demonstrations:
-    """Return the demonstrations that these files (see `read_stored`) hold.
+    """Return the demonstrations in these files (see `read_stored`).
 
-    Raises DemosError when they are damaged or no Push-T demonstrations.
+    Raises DemosError when they are damaged or are not Push-T demonstrations.
     """
     state, action, episode_ends = (_decode(name, stored[name], where) for name in ARRAYS)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is reported as such
@@ -71,7 +71,7 @@ def decode_set(stored: dict[str, dict[str, bytes]], where: str) -> Demonstration
 
 
 def save(demonstrations: Demonstrations, path: str | os.PathLike[str]) -> None:
-    """Write a set as a zip of the published layout, whole or not at all."""
+    """Write a set as a zip in the published layout, completely or not at all."""
     arrays = demonstrations.states, demonstrations.actions, demonstrations.episode_ends
     with replacing(path) as beside, ZipStore(beside, mode="w") as store:
         group = zarr.open_group(store, mode="w", zarr_format=2)
@@ -80,11 +80,9 @@ def save(demonstrations: Demonstrations, path: str | os.PathLike[str]) -> None:
 
 
 def _decode(name: str, files: dict[str, bytes], where: str) -> np.ndarray:
-    """The values of one array in their stored type; everything about them but the values is
-    checked.
-    """
+    """Return one array in its stored type, after checking everything except its values."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr warns about codecs and formats that read well
+        warnings.simplefilter("ignore")  # zarr warns about codecs and formats that it can read
         try:
             store = MemoryStore(
                 {key: Buffer.from_bytes(data) for key, data in files.items()}, read_only=True
@@ -122,11 +120,12 @@ def _check_kind(name: str, shape: tuple[int, ...], dtype: np.dtype, where: str) 
 
 
 def _check_chunks(array: zarr.Array[Any], name: str, files: dict[str, bytes], where: str) -> None:
-    """Refuse what an interrupted copy leaves and zarr would decode all the same: chunks that are
-    missing, and Blosc chunks that were cut short.
+    """Raise DemosError for missing chunks and for Blosc chunks that were cut short.
+
+    An interrupted copy leaves such chunks, and zarr would decode them without an error.
     """
-    sizes = array.shards or array.chunks  # what one file holds
-    # The last compressor made the bytes in the file, except that a shard has an index as well.
+    sizes = array.shards or array.chunks  # shape of the part of the array that is in one file
+    # The bytes in a file come from the last compressor, except that a shard also has an index.
     blosc = not array.shards and any(
         type(codec).__name__.startswith("Blosc") for codec in array.compressors[-1:]
     )
@@ -135,7 +134,7 @@ def _check_chunks(array: zarr.Array[Any], name: str, files: dict[str, bytes], wh
         key = array.metadata.encode_chunk_key(place)
         if key not in files:  # zarr would read zeros
             raise DemosError(f"{where} lacks chunk {key} of {name}: {FETCH_AGAIN}.")
-        # numcodecs believes the length in the last four bytes of the 16-byte header, and reads
+        # numcodecs trusts the length in the last four bytes of the 16-byte header, and would read
         # past the end.
         length = max(16, int.from_bytes(files[key][12:16], "little"))
         if blosc and len(files[key]) < length:

@@ -1,8 +1,7 @@
-"""The human demonstrations, downloaded once and kept in the user's cache.
+"""Download the human demonstrations once, and keep them in the user's cache.
 
-The published addresses are tried in turn. An archive gets its name in the cache only when its
-values are the expected ones. One process downloads at a time; another one waits, and then finds the
-archive.
+The published addresses are tried in turn. An archive is moved into place only after its values have
+been checked. One process downloads at a time; others wait and then use its archive.
 """
 
 import os
@@ -32,27 +31,27 @@ T = TypeVar("T")
 
 
 class Unavailable(Exception):
-    """No address gave the demonstrations; the message says briefly what happened at each."""
+    """Raised when every address fails; the message says briefly why each one failed."""
 
 
 class _Failure(Exception):
-    """One address did not give them; the message says why."""
+    """Raised when one address fails; the message says why."""
 
 
 def cached(name: str = "human.zip") -> Path:
-    """Return the path of the archive in the cache, or of a file beside it; it may be missing."""
+    """Return the path of the archive, or of a file beside it, in the cache; it may not exist."""
     return user_cache_path("pusht", appauthor=False) / name
 
 
 def fetch(check: Callable[[Path], T]) -> T:
-    """Return what `check` returns for the archive, which is downloaded unless the cache has it.
+    """Download the archive unless the cache has it, and return the result of `check` for it.
 
     Args:
-        check: opens the archive at a path, and raises ValueError ("PATH is so: do this.") unless it
-            is the expected one.
+        check: opens the archive at a path, and raises ValueError ("PATH has this problem: do
+            this.") unless it is the expected one.
 
     Raises:
-        Unavailable: no address gave an archive that passes.
+        Unavailable: no address returned an archive that passes the check.
         OSError: the cache cannot be written.
     """
     if (found := _open_cached(check)) is not None:
@@ -71,7 +70,7 @@ def fetch(check: Callable[[Path], T]) -> T:
 
 
 def clear() -> list[Path]:
-    """Remove everything from the cache, and return the paths of the removed files."""
+    """Remove all files from the cache, and return their paths."""
     if not cached().parent.is_dir():
         return []
     lock = cached("human.zip.lock")
@@ -85,7 +84,7 @@ def clear() -> list[Path]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Wait until no other process uses the cache; the lock ends with the process."""
+    """Wait until no other process uses the cache. The lock is released if the process dies."""
     cached().parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cached("human.zip.lock"))
     try:
@@ -105,7 +104,7 @@ def _open_cached(check: Callable[[Path], T]) -> T | None:
     try:
         return check(cached())
     except ValueError as error:
-        print(f"{_finding(error)}; it is removed, and downloaded again", flush=True)
+        print(f"{_finding(error)}; it is removed and downloaded again", flush=True)
         cached().unlink(missing_ok=True)
         return None
 
@@ -120,7 +119,7 @@ def _fetch_from(address: str, check: Callable[[Path], T]) -> T:
     bar = _Bar()
     downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=_TIMEOUT)
     try:
-        # The checksum is that of the values, not of the archive, which mirrors pack differently.
+        # `check` compares the values. Mirrors pack the archive differently, so it has no checksum.
         pooch.retrieve(address, None, part.name, part.parent, downloader=downloader)
         found = check(part)
     except RequestException as error:
@@ -140,12 +139,12 @@ def _fetch_from(address: str, check: Callable[[Path], T]) -> T:
 
 
 def _finding(error: ValueError) -> str:
-    """What is wrong, without the advice behind the last colon."""
+    """Return the problem that a message names, without the advice after the last colon."""
     return str(error).rpartition(": ")[0]
 
 
 class _Bar:
-    """A progress bar as pooch uses one: it sets the total when the server has answered."""
+    """A progress bar for pooch, which sets the total once the server has answered."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
@@ -153,7 +152,7 @@ class _Bar:
 
     @property
     def total(self) -> int:
-        """Bytes to download, 0 where the server does not say."""
+        """Number of bytes to download, 0 if the server does not say."""
         return self._bar.total or 0 if self._bar else 0
 
     @total.setter
@@ -163,20 +162,20 @@ class _Bar:
         self._bar = progress_bar(total or None, "human demonstrations", **options)
 
     def update(self, count: int) -> None:
-        """Show that `count` more bytes have come; ValueError when no real set is as large."""
+        """Add `count` received bytes; ValueError when there are more than a real set has."""
         self._received += count
         self._check_size(self._received)
         if self._bar is not None:
             self._bar.update(count)
 
     def reset(self) -> None:
-        """Start again at 0, as pooch does before it reports the exact size at the end."""
+        """Start again at 0; pooch calls this before it reports the exact size at the end."""
         self._received = 0
         if self._bar is not None:
             self._bar.reset()
 
     def close(self) -> None:
-        """End the bar."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 

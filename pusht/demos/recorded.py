@@ -7,8 +7,8 @@ import numpy as np
 
 
 class DemosError(ValueError):
-    """Demonstrations that cannot be opened. The message is one sentence: where they are, what is
-    wrong, and what to do.
+    """Raised when demonstrations cannot be opened. The message says in one sentence which ones,
+    what is wrong, and what to do.
     """
 
 
@@ -34,7 +34,7 @@ class Demonstrations:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the values, the same however the set is stored."""
+        """SHA-256 (hex) of the values; it does not depend on how the set is stored."""
         digest = hashlib.sha256()
         for name, array, dtype in (
             ("state", self.states, "<f4"),
@@ -47,7 +47,7 @@ class Demonstrations:
         return digest.hexdigest()
 
     def episode(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return states (T, 5) and actions (T, 2) of episode i, as views.
+        """Return the states (T, 5) and actions (T, 2) of episode i, as views.
 
         IndexError unless 0 <= i < num_episodes.
         """
@@ -58,7 +58,7 @@ class Demonstrations:
 
 
 def joined(*sets: Demonstrations) -> Demonstrations:
-    """Return several sets, at least one, as one: the episodes of the first, then of the next."""
+    """Return one set with the episodes of all `sets` in order; there must be at least one."""
     before = np.cumsum([0, *(len(one.states) for one in sets[:-1])])
     ends = [one.episode_ends + steps for one, steps in zip(sets, before, strict=True)]
     return Demonstrations(

@@ -1,6 +1,6 @@
-"""The bytes of a stored set of demonstrations, read from a folder or straight from a zip.
+"""Read the files of a stored set of demonstrations, from a folder or directly from a zip.
 
-Nothing is ever unpacked, and of an archive from a stranger at most 64 MB are read.
+Nothing is unpacked to disk, and at most 64 MB are read, since an archive may come from a stranger.
 """
 
 import re
@@ -15,11 +15,11 @@ from pathlib import Path
 from pusht.demos.recorded import DemosError
 
 ARRAYS = ("data/state", "data/action", "meta/episode_ends")
-# Far above any real set (the human one decodes to 0.7 MB), far below what a zip bomb or broken
-# metadata would take.
+# Far more than any real set (the human one decodes to 0.7 MB), and far less than a zip bomb or
+# broken metadata would take.
 MAX_BYTES = 2**26
 
-# The last words of a message: what to do.
+# The advice at the end of a message.
 FETCH_AGAIN = "fetch the demonstrations again or give another path"
 GIVE_PUSHT = "give the path of a whole set of Push-T demonstrations"
 _DISTRUST = "do not use it, and fetch the demonstrations from their publisher"
@@ -27,8 +27,8 @@ _DISTRUST = "do not use it, and fetch the demonstrations from their publisher"
 _GROUP_FILES = (".zgroup", "zarr.json")
 _ARRAY_FILES = (".zarray", "zarr.json")
 
-# What zipfile raises, beyond OSError, for an archive that is cut short, damaged or packed in a way
-# it does not know.
+# zipfile raises these, besides OSError, for an archive that is cut short, damaged or packed in an
+# unknown way.
 _ZIP_FAILURES = (
     zipfile.BadZipFile,
     zlib.error,
@@ -39,15 +39,15 @@ _ZIP_FAILURES = (
     ValueError,
 )
 
-# zipfile.Path walks through an archive as pathlib.Path does through a folder.
+# zipfile.Path lists an archive as pathlib.Path lists a folder.
 Folder = Path | zipfile.Path
 
 
 def read_stored(path: Path, where: str) -> dict[str, dict[str, bytes]]:
     """Return the files of each array of the set at `path`, a folder or a zip.
 
-    They come as {array name: {file name within the array: content}}. `where` is what messages call
-    the path. Raises DemosError when there is no such set, and OSError.
+    The result is {array name: {file name within the array: content}}. Messages call the path
+    `where`. Raises DemosError when there is no such set, and OSError.
     """
     if path.is_dir():
         return _read_set(path, where)
@@ -57,7 +57,7 @@ def read_stored(path: Path, where: str) -> dict[str, dict[str, bytes]]:
 
 
 def reason(error: Exception) -> str:
-    """Return an error as a short remark on one line."""
+    """Return an error's message, shortened and on one line."""
     text = str(error) or type(error).__name__
     text = " ".join(text.split()).rstrip(".")
     return text if len(text) <= 120 else text[:117] + "..."
@@ -138,13 +138,13 @@ def _check_members(archive: zipfile.ZipFile, where: str) -> None:
 
 
 def _diagnosis(path: Path, error: Exception) -> str:
-    """What kind of file it is that zipfile cannot read."""
+    """Return what kind of file this is, which zipfile cannot read."""
     with path.open("rb") as file:
         head = file.read(1024)
     if not head:
         return "is an empty file"
     page = rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b"
-    if re.match(page, head, re.I | re.S):
+    if re.match(page, head, re.IGNORECASE | re.DOTALL):
         return (
             "is a web page and not an archive (a download page or a quota notice saved under the"
             " archive's name)"

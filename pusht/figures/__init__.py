@@ -1,8 +1,14 @@
-"""The pictures that the notebooks show; each function returns an `IPython.display.Image` (see
-`pusht.figures.page`).
+"""The pictures in the notebooks; each function returns an `IPython.display.Image`.
 
-They are loaded when the first is used: a graded notebook draws none, and matplotlib takes a while
-to load, and 20 MB.
+Each module is imported when one of its functions is first used, because matplotlib takes a while to
+load and 20 MB, and a graded notebook draws nothing. The modules, by subject:
+
+- what others draw with: `page` (the page and its shapes), `scenes` (chunks over the table),
+  `moving` (pictures with a slider), `board` (the player's drawing), `modes` (where demonstrations
+  go two ways)
+- all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`
+- Part I: `timelines`, `networks`; Part II: `latents`; Part III: `diffusion`; Part IV: `flow`
+- data/README.md: `sheet` (an overview of a set of demonstrations)
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +19,7 @@ if TYPE_CHECKING:
     from pusht.figures.comparison import compare as compare
     from pusht.figures.diffusion import denoising as denoising
     from pusht.figures.diffusion import noise_schedule as noise_schedule
-    from pusht.figures.diffusion import spoiling as spoiling
+    from pusht.figures.diffusion import noising as noising
     from pusht.figures.flow import straight_lines as straight_lines
     from pusht.figures.flow import velocity as velocity
     from pusht.figures.latents import latent as latent
@@ -35,7 +41,7 @@ else:
         __name__,
         {
             "comparison": ("compare",),
-            "diffusion": ("denoising", "noise_schedule", "spoiling"),
+            "diffusion": ("denoising", "noise_schedule", "noising"),
             "flow": ("straight_lines", "velocity"),
             "latents": ("latent", "two_ways"),
             "modes": ("crossroads",),

@@ -1,4 +1,4 @@
-"""What the player draws: scenes side by side, and the curves of their rewards under them."""
+"""Draw the pictures of the player: scenes side by side, and the curves of their rewards below."""
 
 import functools
 import itertools
@@ -28,7 +28,8 @@ from pusht.figures.page import (
 )
 from pusht.render import AGENT, BLOCK, GOAL, TARGET, WALL, render
 
-# A colour and a dash for each policy: without its colour, a curve is still known by its dash.
+# A colour and a dash for each policy; the dash identifies a curve for readers who do not see its
+# colour.
 STYLES: list[tuple[str, Any]] = [
     (BLUE, "-"),
     (VERMILION, (0, (3, 1))),
@@ -40,11 +41,11 @@ STYLES: list[tuple[str, Any]] = [
 ]
 STEP = 0.1  # s
 CURVE = 112  # height of the curves, shown pixels
-_LEFT, _RIGHT = 40, WIDTH - 12  # where the curves begin and end, shown pixels
+_LEFT, _RIGHT = 40, WIDTH - 12  # left and right end of the curves, shown pixels
 
 
 class Board:
-    """What all the pictures of an episode share: names, curves and the places of the scenes."""
+    """The parts that all pictures of an episode share: names, curves, positions of the scenes."""
 
     def __init__(self, names: Sequence[str], rewards: Sequence[np.ndarray]) -> None:
         """Take the names of the policies, and the rewards (T + 1,) of each."""
@@ -66,8 +67,7 @@ class Board:
     ) -> Picture:
         """Return the picture of a moment.
 
-        scenes: one a policy. steps: where the dot of each policy stands. step: where the cursor
-        stands.
+        scenes: one per policy. steps: the step of each policy's dot. step: the step of the cursor.
         """
         pixels = self.pixels.copy()
         draw = ImageDraw.Draw(pixels)
@@ -83,7 +83,7 @@ class Board:
             x, y = self._x(at), 2 * (bottom - (bottom - top) * earned[at])
             dot = [x - 10, y - 10, x + 10, y + 10]
             draw.ellipse(dot, fill=STYLES[i][0], outline="white", width=3)
-        # Compressed quickly: 10 times as fast as the smallest.
+        # This level is 10 times as fast as the one for the smallest file.
         return as_image(few_colours(pixels), alt, compress_level=6)
 
     def _x(self, step: int) -> float:
@@ -91,7 +91,7 @@ class Board:
 
 
 def solved(reward: float) -> bool:
-    """Return whether a reward is the largest; recorded states are rounded, and so is it."""
+    """Return whether a reward is 1, up to the rounding of recorded states."""
     return reward > 1 - 1e-6
 
 
@@ -122,14 +122,14 @@ def curves(page: Page, top: float, rewards: Sequence[np.ndarray]) -> tuple[float
 
 
 def key(page: Page, x: float, y: float, name: str, i: int, width: float) -> None:
-    """Draw the line of policy i and its name, cut off where there is no room for it."""
+    """Draw the line of policy i and its name, shortened if it does not fit."""
     color, style = STYLES[i]
     page.axes.plot([x, x + 34], [y, y], color=color, ls=style, lw=2.2, solid_capstyle="butt")
     page.text(x + 42, y, _fitting(name, 2 * width - 84), weight="bold", ha="left")
 
 
 def few_colours(pixels: PIL.Image.Image) -> PIL.Image.Image:
-    """Return the picture in the one palette of all, so that nothing flickers between them."""
+    """Return the picture in the common palette, so that colours do not flicker between frames."""
     return pixels.quantize(palette=_palette(), dither=PIL.Image.Dither.NONE)
 
 
@@ -149,7 +149,7 @@ def _font(size: int, kind: str = "") -> ImageFont.FreeTypeFont:
 
 @functools.cache
 def _palette() -> PIL.Image.Image:
-    """The colours of scenes and curves, and the mixtures of those that meet at an edge."""
+    """Return the palette: the colours of scenes and curves, and mixtures of colours for edges."""
     scene = ["white", WALL, GOAL, BLOCK, AGENT, TARGET]
     lines = [INK, GREY, LINE, *(color for color, _ in STYLES)]
     pairs = [(a, b, 4) for a, b in itertools.combinations(scene, 2)]

@@ -8,10 +8,10 @@ from pusht.figures.scenes import short
 
 
 class Result(TypedDict):
-    """How well a policy did.
+    """The result of a policy.
 
-    name: of the policy. mean, interval: of its rewards, in [0, 1]. success: the share of episodes
-    that it solved. ms: milliseconds of inference per chunk.
+    name: name of the policy. mean, interval: mean of its rewards in [0, 1], and its interval.
+    success: share of episodes that it solved. ms: milliseconds of inference per chunk.
     """
 
     name: str
@@ -22,10 +22,9 @@ class Result(TypedDict):
 
 
 def compare(results: Sequence[Result]) -> Picture:
-    """Draw policies one under the other: mean reward with its interval, successes, and the time
-    that a chunk takes.
+    """Draw a row for each policy: mean reward with its interval, successes, and the time per chunk.
 
-    Raises ValueError when there are none.
+    Raises ValueError when there are no results.
     """
     if not results:
         raise ValueError("There are no results to compare.")

@@ -1,4 +1,4 @@
-"""Pictures of Part III: the noise schedule, and chunks on their way to noise and back."""
+"""Pictures of Part III: the noise schedule, and chunks while noise is added and removed."""
 
 from typing import Any
 
@@ -30,10 +30,10 @@ Curve = tuple[np.ndarray, str, str, str]  # values (K,), colour, name and meanin
 
 
 def noise_schedule(betas: np.ndarray | torch.Tensor) -> Picture:
-    """Draw the betas (K,) of a noise schedule, and what they leave of the demonstration after each
-    step.
+    """Draw the betas (K,) of a noise schedule, and the share of the demonstration that is left
+    after each step.
 
-    Raises ValueError unless they are at least two numbers in [0, 1].
+    Raises ValueError unless the betas are at least two numbers in [0, 1].
     """
     betas = np.asarray(torch.as_tensor(betas).detach().cpu(), dtype=np.float64)
     if (
@@ -42,7 +42,7 @@ def noise_schedule(betas: np.ndarray | torch.Tensor) -> Picture:
         or not (np.isfinite(betas) & (betas >= 0) & (betas <= 1)).all()
     ):
         raise ValueError(
-            "A schedule is at least two betas between 0 and 1 in one row, not an array of shape"
+            "A schedule needs at least two betas between 0 and 1 in one row, not an array of shape"
             f" {betas.shape} from {np.min(betas, initial=np.inf):g} to"
             f" {np.max(betas, initial=-np.inf):g}."
         )
@@ -83,18 +83,18 @@ def _curves(page: Page, x: float, title: str, curves: list[Curve]) -> None:
         at = page.text(end + 6, 46, meaning, size=SMALL, color=GREY, ha="left") + 16
 
 
-def spoiling(scheduler: Any, dataset: PushTStateDataset) -> Picture:
-    """Draw a demonstrated chunk on its way to noise, over its scene.
+def noising(scheduler: Any, dataset: PushTStateDataset) -> Picture:
+    """Draw a demonstrated chunk at six steps of the forward process, over its scene.
 
-    scheduler: with num_timesteps, alpha_k_cumprod and diffuse(a_start (B, Tp, 2), k (B,), noise) ->
-        a_k, normalised.
+    scheduler: an object with num_timesteps, alpha_k_cumprod and
+        diffuse(a_start (B, Tp, 2), k (B,), noise) -> a_k, normalised.
     """
     steps, device = _six_steps(scheduler), scheduler.alpha_k_cumprod.device
     window = find_crossroads(dataset).windows[0]
     obs, _ = in_pixels(dataset, window)
     a_start = dataset.action[window].to(device).expand(len(steps), -1, -1)
     with reproducible(SEED), torch.no_grad():
-        # The same noise at every k, so that one path is seen to dissolve.
+        # The noise is the same at every k, so that the pictures show one path dissolving.
         noise = torch.randn(dataset.action.shape[1:]).to(device).expand_as(a_start)
         noisy = scheduler.diffuse(a_start, torch.tensor(steps, device=device), noise)
     chunks = unnormalize_data(noisy.cpu().numpy(), dataset.stats["action"])
@@ -107,7 +107,7 @@ def spoiling(scheduler: Any, dataset: PushTStateDataset) -> Picture:
         marked_path(scene, chunk, VERMILION)
     note = (
         f"One demonstrated chunk of {chunks.shape[1]} actions, the hollow one first, with the"
-        " same noise mixed in more and more."
+        " same noise added at growing strength."
     )
     page.notes(8, 540, [note])
     return page.image(
@@ -118,10 +118,10 @@ def spoiling(scheduler: Any, dataset: PushTStateDataset) -> Picture:
 
 
 def denoising(model: Any, scheduler: Any, dataset: PushTStateDataset, samples: int = 12) -> Moving:
-    """Draw chunks that come out of the noise for one state in which two ways are open, a `Moving`
+    """Draw chunks as they are denoised, for one state from which two ways are possible; a `Moving`
     picture through k.
 
-    model(sample (B, Tp, 2), timestep, global_cond (B, To * 5)) -> noise; scheduler: with
+    model(sample (B, Tp, 2), timestep, global_cond (B, To * 5)) -> noise; scheduler: an object with
     num_timesteps, alpha_k_cumprod and denoise(noise, k, a_k) -> a_{k-1}; all normalised.
     samples: B, at least 1.
     """
@@ -139,7 +139,7 @@ def denoising(model: Any, scheduler: Any, dataset: PushTStateDataset, samples: i
         page = Page(424)
         _dots(page.scene(8, 8, 408, state, limits), chunks[i], second)
         page.heading(442, 34, names[i])
-        lines = ["The step that is undone next.", "The fewer are left, the less noise."]
+        lines = ["This step is undone next. With", "fewer steps left, there is less noise."]
         if i == total:
             lines = ["All noise is removed: these are", "the chunks."]
         page.notes(442, 62, lines)
@@ -166,8 +166,8 @@ def denoising(model: Any, scheduler: Any, dataset: PushTStateDataset, samples: i
 def _denoised(
     model: Any, scheduler: Any, dataset: PushTStateDataset, window: int, samples: int
 ) -> np.ndarray:
-    """Chunks (K + 1, B, Tp, 2) [px] for the state of a window: before each step back, and at the
-    end.
+    """Return chunks (K + 1, B, Tp, 2) [px] for the state of a window, before each denoising step
+    and at the end.
     """
     device = next(model.parameters()).device
     with seeded(model):
@@ -183,8 +183,8 @@ def _denoised(
 
 def _dots(scene: Axes, chunks: np.ndarray, second: np.ndarray) -> None:
     for chunk, color in zip(chunks, colors(second), strict=True):
-        # Lines across the scene would hide it: they join the actions that a hand could take one
-        # after the other.
+        # Only actions that can follow each other are joined; all lines together would hide the
+        # scene.
         near = np.hypot(*np.diff(chunk, axis=0).T) < 72
         lines = np.stack([chunk[:-1], chunk[1:]], axis=1)[near]
         scene.add_collection(LineCollection(list(lines), colors=color, lw=1, zorder=5))
@@ -192,6 +192,6 @@ def _dots(scene: Axes, chunks: np.ndarray, second: np.ndarray) -> None:
 
 
 def _six_steps(scheduler: Any) -> list[int]:
-    """Six steps from first to last; of a hundred 0, 10, 25, 50, 75, 99."""
+    """Return six steps from first to last; for a hundred steps, 0, 10, 25, 50, 75 and 99."""
     total = scheduler.num_timesteps
     return [0, total // 10, total // 4, total // 2, 3 * total // 4, total - 1]

@@ -1,5 +1,5 @@
-"""Pictures of Part IV: straight lines from noise to a demonstrated chunk, and the velocity that a
-flow has learned.
+"""Pictures of Part IV: straight lines from noise to a demonstrated chunk, and a learned velocity
+field.
 """
 
 from typing import Any
@@ -31,13 +31,13 @@ _ARROWS = 7  # along each side of a velocity field
 
 
 def straight_lines(demonstrations: Demonstrations, normalizer: Normalizer) -> Picture:
-    """Draw a demonstrated chunk on its straight line from noise, over its scene.
+    """Draw a demonstrated chunk at six times on its straight line from noise, over its scene.
 
-    The chunk is one at the crossroads of the demonstrations (see `crossroads`).
+    The chunk comes from the crossroads of the demonstrations (see `crossroads`).
     """
     dataset = windows_of(demonstrations)
     obs, action = in_pixels(dataset, find_crossroads(dataset).windows)
-    # The chunk that moves farthest, so that its path is seen.
+    # The chunk that moves farthest is the easiest to see.
     farthest = np.hypot(*(action[:, 8] - action[:, 1]).T).argmax()
     obs, chunk = obs[farthest], action[farthest, 1:9]  # from the time of the last observation on
     with reproducible(SEED):
@@ -50,7 +50,7 @@ def straight_lines(demonstrations: Demonstrations, normalizer: Normalizer) -> Pi
             scene.plot(*zip(start, end, strict=True), color=GREY, lw=0.7, zorder=4)
         marked_path(scene, tau * chunk + (1 - tau) * noise, VERMILION)
     note = (
-        f"One demonstrated chunk of {len(chunk)} actions, the hollow one first. Grey: the way"
+        f"One demonstrated chunk of {len(chunk)} actions, the hollow one first. Grey: the path"
         " of each, at a constant velocity."
     )
     page.notes(8, 540, [note])
@@ -69,20 +69,20 @@ def velocity(
     index: int = -1,
     steps: int = 20,
 ) -> Moving:
-    """Draw how a flow carries noise to actions: one action of many chunks in the plane, a `Moving`
+    """Draw how a flow moves noise to actions: one action of many chunks in the plane, a `Moving`
     picture through tau.
 
-    policy: with chunk_size K and velocity(state (B, 5), a_tau (B, K, 2), tau (B,)) -> (B, K, 2),
-        normalised.
-    state: (5,) [px, rad]. index: which action of the chunk. steps: of Euler's method.
+    policy: an object with chunk_size K and velocity(state (B, 5), a_tau (B, K, 2), tau (B,)) ->
+        (B, K, 2), normalised.
+    state: (5,) [px, rad]. index: index of the action in the chunk. steps: number of Euler steps.
 
-    Raises ValueError for a state that is not five finite numbers and for less than one sample or
+    Raises ValueError for a state that is not five finite numbers, and for fewer than one sample or
     step.
     """
     state = np.asarray(state, dtype=np.float64)
     if state.shape != (5,) or not np.isfinite(state).all():
         raise ValueError(
-            f"A state is five finite numbers, not {np.array2string(state, threshold=9)}."
+            f"A state needs five finite numbers, not {np.array2string(state, threshold=9)}."
         )
     if min(samples, steps) < 1:
         raise ValueError(f"{samples} samples in {steps} steps: at least 1 of each is needed.")
@@ -91,12 +91,12 @@ def velocity(
 
 
 class _Flow:
-    """One action of many chunks on its way from noise, in pixels.
+    """One action of many chunks, moving from noise to its end, in pixels.
 
-    taus: (steps + 1,). paths: (steps + 1, samples, 2), where the action is at each tau.
-    second: (samples,) bool, which of them end in the second cluster.
-    grid: (_ARROWS ** 2, 2), where arrows stand. field: (steps, _ARROWS ** 2, 2), the velocity there
-    [px]. limits: the part of the table that is shown.
+    taus: (steps + 1,). paths: (steps + 1, samples, 2), position of the action at each tau.
+    second: (samples,) bool, whether it ends in the second cluster.
+    grid: (_ARROWS ** 2, 2), positions of the arrows. field: (steps, _ARROWS ** 2, 2), the velocity
+    there [px]. limits: the part of the table that is shown.
     """
 
     def __init__(
@@ -135,7 +135,8 @@ class _Flow:
             ngrid = tensor(normalizer.normalize_action(self.grid))
             field = []
             for tau, at in zip(self.taus[:-1], recorded[:-1], strict=True):
-                # The velocity of one action depends on the others; the nearest chunk lends its own.
+                # The velocity of one action depends on the others, so those of the nearest chunk
+                # are used.
                 rest = at[torch.cdist(ngrid, at[:, action]).argmin(dim=1)].clone()
                 rest[:, action] = ngrid
                 field.append(velocity_of(rest, tau)[:, action])
@@ -150,8 +151,8 @@ class _Flow:
             scene, _, _ = moment(page, place, self.state, name, self.limits)
             self._draw(scene, i, 3)
         note = (
-            f"Action {self.action} of {self.samples} chunks, carried from noise (τ = 0) to actions"
-            " (τ = 1) along the velocity (arrows)."
+            f"Action {self.action} of {self.samples} chunks, moved from noise (τ = 0) to actions"
+            " (τ = 1) by the velocity (arrows)."
         )
         page.notes(8, 540, [note, counted(self.second)])
         return page.image(
@@ -167,9 +168,9 @@ class _Flow:
         page.heading(442, 34, f"τ = {self.taus[i]:.2f}")
         lines = [
             f"Dots: action {self.action} of {self.samples} chunks,",
-            "with their way since τ = 0.",
+            "with their path since τ = 0.",
             "Arrows: the velocity at this τ;",
-            "the longest ones are cut short.",
+            "the longest ones are shortened.",
         ]
         page.notes(442, 62, lines)
         return page.image(
@@ -178,7 +179,7 @@ class _Flow:
         )
 
     def _draw(self, scene: Axes, i: int, size: float) -> None:
-        if i < self.steps:  # at the end nothing moves any more
+        if i < self.steps:  # there is no velocity at the end
             self._draw_arrows(scene, self.field[i])
         ways = np.moveaxis(self.paths[: i + 1], 0, 1)
         for way, color in zip(ways, colors(self.second), strict=True):

@@ -1,4 +1,4 @@
-"""Where demonstrations part: the state around which demonstrators went two ways most clearly."""
+"""Find the state from which demonstrators went two ways most clearly."""
 
 import math
 from typing import NamedTuple
@@ -10,16 +10,16 @@ from pusht.dataset import PushTStateDataset
 from pusht.demos import Demonstrations
 from pusht.normalisation import unnormalize_data
 
-_LEVER = 60  # px by which a turn of one radian moves the T's parts, about
-_SAMPLES = 3000  # windows that are looked at, of all
+_LEVER = 60  # px by which a turn of one radian moves parts of the T, roughly
+_SAMPLES = 3000  # number of windows that are tried
 
 
 class Crossroads(NamedTuple):
     """Windows of different episodes that show nearly the same state.
 
-    windows: their indices in the dataset (N,); the first is the window that the others are near to.
-    second: (N,) bool, whether the demonstrator went the second way there.
-    reach: the distance of the farthest one [px].
+    windows: their indices in the dataset (N,); the others are near to the first one.
+    second: (N,) bool, whether the demonstrator went the second way.
+    reach: the distance of the farthest window [px].
     """
 
     windows: np.ndarray
@@ -28,8 +28,9 @@ class Crossroads(NamedTuple):
 
 
 def crossroads(demonstrations: Demonstrations) -> np.ndarray:
-    """Return the state (5,) [px, rad] around which demonstrations part most clearly, which
-    `two_ways` shows.
+    """Return the state (5,) [px, rad] from which demonstrations go two ways most clearly.
+
+    `two_ways` draws it.
     """
     dataset = windows_of(demonstrations)
     obs, _ = in_pixels(dataset, find_crossroads(dataset).windows)
@@ -52,8 +53,8 @@ def in_pixels(
 
 
 def find_crossroads(dataset: PushTStateDataset, count: int = 8) -> Crossroads:
-    """Return the window around which demonstrations part most clearly, and the nearest windows of
-    other episodes: `count` together, or fewer where there are fewer episodes.
+    """Return the window from which demonstrations go two ways most clearly, and the nearest windows
+    of other episodes: `count` in total, or fewer if there are fewer episodes.
     """
     action = in_pixels(dataset)[1]
     places = _places(dataset)
@@ -63,8 +64,7 @@ def find_crossroads(dataset: PushTStateDataset, count: int = 8) -> Crossroads:
     others = min(count, len(names)) - 1
     best_clarity, best = -math.inf, None
     for some in torch.arange(0, len(places), max(1, len(places) // _SAMPLES)).split(256):
-        # The exact way: the quicker one, through a product of matrices, gives near places any
-        # distance.
+        # The faster method, a matrix product, is too inexact for windows that are near.
         exact = "donot_use_mm_for_euclid_dist"
         distances = torch.cdist(places[some], places, compute_mode=exact).numpy()
         nearest = np.minimum.reduceat(distances, starts, axis=1)
@@ -78,12 +78,14 @@ def find_crossroads(dataset: PushTStateDataset, count: int = 8) -> Crossroads:
             if clear - reach > best_clarity or best is None:
                 best_clarity, best = clear - reach, Crossroads(windows, second, reach)
     if best is None:
-        raise ValueError("A dataset without windows has no crossroads.")
+        raise ValueError("The dataset has no windows.")
     return best
 
 
 def _places(dataset: PushTStateDataset) -> torch.Tensor:
-    """A point for each window, whose distances say how alike the states [px] are that they show."""
+    """Return a point for each window; the distance between two measures how their states differ
+    [px].
+    """
     obs = in_pixels(dataset)[0]
     # The angles 0 and 2π are the same.
     angle = _LEVER * np.stack([np.cos(obs[..., 4]), np.sin(obs[..., 4])], axis=-1)
@@ -92,12 +94,12 @@ def _places(dataset: PushTStateDataset) -> torch.Tensor:
 
 
 def two_clusters(chunks: np.ndarray) -> tuple[np.ndarray, float]:
-    """Divide chunks (N, Tp, 2) in two, as k-means does, along the direction in which they differ
-    most.
+    """Divide chunks (N, Tp, 2) into two clusters, as k-means does, along the direction in which
+    they differ most.
 
-    Returns which are in the second cluster, (N,) bool, False for the first chunk; and how clearly
-    the two part [px]: how much farther every chunk is from the mean of all than chunks are from
-    the mean of their cluster. All distances are per action.
+    Returns whether each chunk is in the second cluster, (N,) bool, False for the first chunk; and
+    how clearly the clusters are separated [px]: the smallest distance of a chunk from the mean of
+    all, minus the typical distance of a chunk from the mean of its cluster, both per action.
     """
     if len(chunks) < 2:
         return np.zeros(len(chunks), bool), -math.inf
@@ -117,8 +119,9 @@ def two_clusters(chunks: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def episode_of_window(dataset: PushTStateDataset) -> np.ndarray:
-    """Return the episode (N,) of each window; all episodes have as many windows beyond their
-    length, more or less.
+    """Return the episode (N,) of each window.
+
+    The number of windows minus the length is assumed to be the same for every episode.
     """
     lengths = np.diff(dataset.demonstrations.episode_ends, prepend=0)
     reach = dataset.obs.shape[1] + dataset.action.shape[1]
@@ -126,4 +129,4 @@ def episode_of_window(dataset: PushTStateDataset) -> np.ndarray:
         counts = np.maximum(lengths + beyond, 0)
         if counts.sum() == len(dataset):
             return np.repeat(np.arange(len(lengths)), counts)
-    raise ValueError(f"{len(dataset)} windows cannot be told apart by their episodes.")
+    raise ValueError(f"The {len(dataset)} windows cannot be assigned to episodes.")

@@ -1,5 +1,5 @@
-"""Pictures with controls: they move in a running notebook; a saved notebook, a graded one or a web
-page shows a still.
+"""Pictures with controls in a running notebook. A saved or graded notebook and a web page show a
+still picture.
 """
 
 import functools
@@ -15,13 +15,13 @@ from pusht.run_mode import run_mode
 
 
 class Live(Picture):
-    """A still picture that, in a running notebook, has a widget under it.
+    """A still picture with a widget below it in a running notebook.
 
-    The widget is made by `widget()` when the picture is shown.
+    `widget()` makes the widget when the picture is shown.
     """
 
     def __init__(self, image: Picture, text: str) -> None:
-        """Take the still, and a text that stands for the widget where widgets are not shown."""
+        """Take the still picture, and a text that replaces the widget if widgets are not shown."""
         super().__init__(image.data, image.alt, image.width, image.height)
         self.text = text
 
@@ -37,7 +37,7 @@ class Live(Picture):
                 "version_minor": 0,
                 "model_id": self.widget().model_id,
             }
-            # The widgets' own text would list all their attributes.
+            # The default text of a widget would list all its attributes.
             bundle = {
                 "application/vnd.jupyter.widget-view+json": view,
                 "text/plain": f"(In a running notebook: {self.text}.)",
@@ -56,10 +56,10 @@ class Moving(Live):
         start: int,
         frame: Callable[[int], Picture],
     ) -> None:
-        """Take the still and what the slider needs.
+        """Take the still picture and the slider's properties.
 
-        name, values: of the slider, the strings it shows in order. start: index of the first one
-        shown. frame: function from an index to the `Picture`, called when that is shown.
+        name: name of the slider. values: the strings that it shows, in order. start: index of the
+        first one shown. frame: function from an index to its `Picture`, called when it is shown.
         """
         super().__init__(image, f"a slider through {name}")
         self.name, self.values, self.start, self.frame = name, values, start, functools.cache(frame)
@@ -81,8 +81,8 @@ class Moving(Live):
 
 
 class Scene:
-    """The widgets that show a `Picture` and, as a line under it, its alternative text, for which
-    the widget of an image has no place.
+    """Widgets that show a `Picture` with its alternative text below it, because the image widget
+    has no alternative text.
     """
 
     def __init__(self, image: Picture) -> None:
@@ -111,13 +111,13 @@ def _line(image: Picture) -> str:
 
 
 def wide(pixels: int) -> Any:
-    """Return the layout of a widget that is this wide, and narrower where there is less room."""
+    """Return the layout of a widget that is this wide, or narrower if there is less room."""
     import ipywidgets
 
     return ipywidgets.Layout(width=f"{pixels}px", max_width="98%")
 
 
 def hinted(widget: Any, hint: str) -> Any:
-    """Return the widget with a hint for the mouse, whose name differs in ipywidgets 7 and 8."""
+    """Return the widget with a tooltip, whose attribute differs in ipywidgets 7 and 8."""
     setattr(widget, "tooltip" if widget.has_trait("tooltip") else "description_tooltip", hint)
     return widget

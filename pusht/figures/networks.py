@@ -33,16 +33,16 @@ def residual_mlp(dim_list: Sequence[int], obs_dim: int = 5, action_dim: int = 2)
     dim_list: widths of all layers: obs_horizon * obs_dim, the hidden ones, pred_horizon *
         action_dim.
 
-    Raises ValueError for widths that are no such network.
+    Raises ValueError for widths that do not fit this network.
     """
-    with torch.device("meta"):  # no numbers are drawn for weights that are not used
+    with torch.device("meta"):  # no memory or random numbers for the weights
         network = ResidualMLP(list(dim_list), use_layernorm=True)
     size = sum(p.numel() for p in network.parameters())
     width_in, *hidden, width_out = dim_list
     if width_in % obs_dim or width_out % action_dim:
         raise ValueError(
-            f"{width_in} and {width_out} are no whole numbers of {obs_dim}-d observations and"
-            f" {action_dim}-d actions."
+            f"{width_in} and {width_out} are not multiples of {obs_dim} for observations and"
+            f" {action_dim} for actions."
         )
     obs_horizon, pred_horizon = width_in // obs_dim, width_out // action_dim
     blocks, width = len(hidden) // 2, hidden[0]
@@ -155,7 +155,7 @@ def _cvae_acting(page: Page) -> None:
 
 
 def chunk_policies(state_dim: int, chunk_size: int, action_dim: int) -> Picture:
-    """Draw what goes into the two policies of chunks and what comes out: least squares above, flow
+    """Draw the inputs and outputs of the two policies of Part IV: least squares above, flow
     matching below.
     """
     page, flat = Page(330), chunk_size * action_dim
@@ -201,15 +201,15 @@ def unet(down_dims: Sequence[int], pred_horizon: int) -> Picture:
     """Draw `pusht.networks.ConditionalUnet1D` with channels `down_dims` over a chunk of
     `pred_horizon` actions.
 
-    Raises ValueError when there are no or more than four levels, or the chunk cannot be halved on
-    every level but the last.
+    Raises ValueError unless there are one to four levels and the chunk can be halved on every level
+    except the last.
     """
     dims = list(down_dims)
     last = len(dims) - 1
     if not 0 <= last < 4 or pred_horizon % 2**last:
         raise ValueError(
-            f"A chunk of {pred_horizon} actions cannot go through {len(dims)} levels, each half as"
-            " long as the one before."
+            f"A chunk of {pred_horizon} actions cannot pass through {len(dims)} levels, each half"
+            " as long as the one before."
         )
     page = Page(80 * len(dims) + 134)
     page.notes(8, 20, ["In every block: channels × steps of the chunk."])
@@ -232,7 +232,7 @@ def unet(down_dims: Sequence[int], pred_horizon: int) -> Picture:
 
 def _unet_levels(page: Page, dims: list[int], steps: list[int]) -> tuple[float, float]:
     """Draw the blocks; return the x of the outermost ones, on the way down and up."""
-    last, apart = len(dims) - 1, 50  # a level stands so much further in than the one above
+    last, apart = len(dims) - 1, 50  # each level is this much further in than the one above
     centre, rows = WIDTH / 2, [78 + 80 * level for level in range(len(dims))]
     down = [centre - 130 - apart * (last - level) for level in range(len(dims))]
     up = [2 * centre - x for x in down]
@@ -279,8 +279,8 @@ def _block(
 
 
 def _conditioned(page: Page, x: float, y: float, name: str, aside: float) -> None:
-    """A block of the U-Net around (x, y); the mark that the condition enters it stands `aside`
-    from its middle.
+    """Draw a block of the U-Net around (x, y), with the mark of its condition `aside` from its
+    middle.
     """
     _block(page, x - 48, y - 19, 96, 38, name, _NORM)
     _chip(page, x - 20 + aside, y + 12)

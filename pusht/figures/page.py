@@ -1,9 +1,9 @@
-"""The page that every picture is drawn on, with matplotlib's Agg canvas: no window, no pyplot, no
-global state.
+"""The page on which every picture is drawn, with matplotlib's Agg canvas and without pyplot, which
+would need a window and global state.
 
-A picture becomes a `Picture`, an `IPython.display.Image`: PNG bytes with two pixels for each one
-shown, 720 shown pixels wide, with an alternative text. The ground is white, so that it reads on
-dark pages too.
+The result is a `Picture`, an `IPython.display.Image` with an alternative text: a PNG with two
+pixels for each shown pixel, 720 shown pixels wide. The background is white, so that pictures are
+legible on dark pages too.
 """
 
 import html
@@ -32,7 +32,7 @@ INK, GREY, LINE, PALE = "#222222", "#5f6b76", "#b8c0c8", "#eef1f4"
 WIDTH = 720  # shown pixels
 SMALL, BODY, HEAD = 11, 12.5, 14  # type sizes in shown pixels
 RIM = [withStroke(linewidth=3, foreground="white")]  # keeps text legible over lines
-AXIS = 126  # height at which a network's layers stand, shown pixels
+AXIS = 126  # y of the middle of a network's layers, shown pixels
 
 Point = Sequence[float] | np.ndarray
 Limits = Sequence[float] | np.ndarray  # x, y and side of a square part of the table
@@ -48,7 +48,7 @@ class Page:
         self.axes = self._axes(0, 0, WIDTH, height, (0, 0, WIDTH, height))
 
     def add_axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Return new axes at this place of the page."""
+        """Return new axes at this position on the page."""
         return self.figure.add_axes(
             (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
         )
@@ -73,8 +73,8 @@ class Page:
     ) -> Axes:
         """Return axes over a picture of the table, in window pixels.
 
-        state: (5,); when None, goal and walls alone are drawn. limits: x, y and side of the part to
-        show. action: (2,), drawn as a cross.
+        state: (5,); None draws goal and walls only. limits: x, y and side of the part to show.
+        action: (2,), drawn as a cross.
         """
         x, y, part = limits
         axes = self._axes(left, top, side, side, (x, y, part, part))
@@ -90,7 +90,7 @@ class Page:
         return axes
 
     def text(self, x: float, y: float, text: object, size: float = BODY, **how: Any) -> float:
-        """Write, centred upon (x, y) unless ha= says otherwise; return the x where it ends."""
+        """Write a text, centred at (x, y) unless ha= is given; return the x at which it ends."""
         return write(self.axes, x, y, text, size, **how).get_window_extent().x1 / 2
 
     def heading(self, x: float, y: float, text: object, size: float = HEAD) -> None:
@@ -98,7 +98,7 @@ class Page:
         self.text(x, y, text, size=size, weight="bold", ha="left")
 
     def notes(self, x: float, y: float, lines: Iterable[str]) -> None:
-        """Write grey lines, one below the other, that begin at x."""
+        """Write grey lines of text that begin at x."""
         for row, line in enumerate(lines):
             self.text(x, y + 19 * row, line, color=GREY, ha="left")
 
@@ -127,7 +127,7 @@ class Page:
         fill: str,
         framed: bool = False,
     ) -> None:
-        """Draw a cell of a timeline; `number` is left out where the cell is too narrow."""
+        """Draw a cell of a timeline; `number` is left out if the cell is too narrow."""
         self.box(x + 1, y, width - 2, height, fill=fill, edge=GREY, lw=0.7)
         if framed:
             self.box(x + 1, y, width - 2, height, edge=VERMILION, lw=1.4, zorder=4)
@@ -140,13 +140,13 @@ class Page:
         arrow(self.axes, start, end, color)
 
     def layer(self, x: float, name: str, fill: str) -> float:
-        """Draw a layer of a network at x; return the x where it ends."""
+        """Draw a layer of a network at x; return the x at which it ends."""
         self.box(x, AXIS - 66, 25, 132, fill=fill, edge=GREY)
         self.text(x + 12.5, AXIS, name, size=SMALL, rotation=90, va="center", zorder=4)
         return x + 25
 
     def wire(self, x: float, length: float, shape: object = None) -> float:
-        """Draw an arrow to the next layer, `shape` under it; return the x where it ends."""
+        """Draw an arrow to the next layer with `shape` below it; return the x at which it ends."""
         line: dict[str, Any] = {"color": INK, "lw": 1.2, "zorder": 1, "solid_capstyle": "butt"}
         self.axes.plot([x, x + length - 1], [AXIS, AXIS], **line)
         end = x + length
@@ -159,7 +159,7 @@ class Page:
         return end
 
     def entry(self, x: float, y: float, name: str, value: str, color: str) -> None:
-        """Draw a row of a vector: its name and the value of an example."""
+        """Draw one entry of a vector: its name and an example value."""
         self.box(x, y, 230, 25, fill=PALE, edge="white", lw=0)
         self.box(x, y, 4, 25, fill=color, edge=color, lw=0)
         self.text(x + 16, y + 12.5, name, color=color, weight="bold", ha="left", zorder=4)
@@ -175,7 +175,7 @@ class Page:
         ylim: tuple[float, float],
         yticks: Iterable[float],
     ) -> Axes:
-        """Return axes for curves or bars, numbered on the left."""
+        """Return axes for curves or bars, with numbers on the left."""
         plot = self.add_axes(left, top, width, height)
         plot.set_axis_off()
         plot.set(xlim=xlim, ylim=ylim)
@@ -187,7 +187,7 @@ class Page:
         return plot
 
     def pixels(self) -> PIL.Image.Image:
-        """Return the page in RGB, two pixels for each one shown."""
+        """Return the page in RGB, with two pixels for each shown pixel."""
         self.canvas.draw()
         return PIL.Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
 
@@ -197,16 +197,16 @@ class Page:
 
 
 class Picture(Image):
-    """PNG bytes, their shown size, and their alternative text, `alt`.
+    """A PNG with its shown size and its alternative text, `alt`.
 
-    JupyterLab and most pages made of notebooks leave an image's text out, so HTML that has it is
-    sent too; what knows no HTML (a PDF) takes the PNG, and a terminal the text.
+    JupyterLab and most converters of notebooks ignore the alternative text of an image, so HTML
+    with this text is sent too. A PDF uses the PNG, and a terminal the text.
     """
 
     def __init__(
         self, png: bytes, alt: str, width: int | None = None, height: int | None = None
     ) -> None:
-        # As metadata, since the keyword alt= is younger than the IPython of Colab.
+        # The text is sent as metadata, because Colab's IPython does not have the argument alt=.
         super().__init__(png, width=width, height=height, metadata={"alt": alt})
         self.alt = alt
 
@@ -225,9 +225,9 @@ class Picture(Image):
 
 
 def as_image(pixels: PIL.Image.Image, alt: str, **how: Any) -> Picture:
-    """Return an image, two pixels for each one shown, as a `Picture` with its alternative text.
+    """Return an image, with two pixels for each shown pixel, as a `Picture`.
 
-    how: options for writing the PNG; without any it is made as small as possible.
+    how: options for writing the PNG; by default it is made as small as possible.
     """
     png = io.BytesIO()
     pixels.save(png, "png", **how or {"optimize": True})
@@ -235,8 +235,8 @@ def as_image(pixels: PIL.Image.Image, alt: str, **how: Any) -> Picture:
 
 
 def stored(name: str) -> Picture:
-    """Return a picture that was drawn before, pusht/figures/NAME.png, because the network that it
-    shows takes long to train.
+    """Return a picture that was drawn before, pusht/figures/NAME.png, since the network in it takes
+    long to train.
     """
     path = Path(__file__).parent / f"{name}.png"
     alt = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
@@ -244,13 +244,13 @@ def stored(name: str) -> Picture:
 
 
 def write(axes: Axes, x: float, y: float, text: object, size: float, **how: Any) -> Text:
-    """Write a text of a size in shown pixels, centred upon (x, y) unless ha= says otherwise."""
+    """Write a text of a size in shown pixels, centred at (x, y) unless ha= is given."""
     how = {"ha": "center", "va": "center_baseline", "color": INK, "zorder": 7, **how}
     return axes.text(x, y, f"{text}", fontsize=size * 0.72, family="DejaVu Sans", **how)
 
 
 def label(scene: Axes, x: float, y: float, name: str, formula: str | None, color: str) -> None:
-    """Write a name in a scene, and under it the variables that it stands for, with a white rim."""
+    """Write a name in a scene, and below it the variables that it stands for, with a white rim."""
     how = {"color": color, "ha": "left", "path_effects": RIM}
     write(scene, x, y, name, BODY, weight="bold", **how)
     if formula:
@@ -260,7 +260,7 @@ def label(scene: Axes, x: float, y: float, name: str, formula: str | None, color
 def arrow(
     axes: Axes, start: Point, end: Point, color: str, shrink: tuple[float, float] = (0, 0)
 ) -> None:
-    """Draw an arrow whose ends stay `shrink` shown pixels away from the points."""
+    """Draw an arrow; its ends are `shrink` shown pixels away from the points."""
     axes.add_patch(
         FancyArrowPatch(
             (start[0], start[1]),

@@ -1,5 +1,5 @@
-"""The player: recorded episodes of one or more policies side by side, over the curves of their
-rewards.
+"""The player, which shows recorded episodes of one or more policies side by side, with the curves
+of their rewards below.
 """
 
 import functools
@@ -33,22 +33,22 @@ Playable = Episodes | np.ndarray | Sequence[np.ndarray]
 
 
 def player(episodes: Playable | Mapping[str, Playable]) -> "Player":
-    """Return recorded episodes as a `Player`: scenes side by side, and under them the rewards.
+    """Return a `Player` of recorded episodes.
 
-    episodes: of one policy the states (T + 1, 5) [px, rad] of an episode, the start first, a list
-        of such arrays, or `Episodes`, whose actions are then shown as well; of up to seven policies
-        {name: any of these}, as many episodes of each.
+    episodes: for one policy, the states (T + 1, 5) [px, rad] of an episode, the start first, or a
+        list of such arrays, or `Episodes`, whose actions are then shown as well. For up to seven
+        policies, {name: any of these}, with the same number of episodes for each.
 
-    The rewards are those that the states earn. Raises ValueError for anything that is no states,
-    and when there is nothing to play.
+    The rewards are computed from the states. Raises ValueError for an argument that does not
+    contain states, and when there is nothing to play.
     """
     named = episodes if isinstance(episodes, Mapping) else {"": episodes}
     return Player({f"{name}": _recorded(f"{name}", those) for name, those in named.items()})
 
 
 class Player(Live):
-    """A still of an episode's moments that, in a running notebook, has a player of all the episodes
-    under it.
+    """A still picture of an episode that, in a running notebook, has a player of all episodes below
+    it.
     """
 
     def __init__(self, policies: Mapping[str, Sequence[Recorded]]) -> None:
@@ -64,7 +64,7 @@ class Player(Live):
         if len(set(counts.values())) > 1:
             listed = " and ".join(f"{count} of {name}" for name, count in counts.items())
             raise ValueError(
-                f"The same episodes of each policy can be played, but here are {listed}."
+                f"A player needs the same number of episodes of each policy, not {listed}."
             )
         self.names, self._policies = list(policies), list(policies.values())
         self.episodes = len(self._policies[0])
@@ -81,12 +81,12 @@ class Player(Live):
         return [recorded[episode] for recorded in self._policies]
 
     def last(self, episode: int) -> int:
-        """Return the last step of an episode: that of the policy that took longest."""
+        """Return the last step of an episode, for the policy that took longest."""
         return max(len(states) for states, _ in self._played(episode)) - 1
 
     def frame(self, episode: int, step: int) -> Picture:
-        """Return the picture after this many steps of an episode; a policy whose episode has ended
-        keeps its last scene.
+        """Return the picture at a step of an episode; a policy whose episode has ended shows its
+        last scene.
         """
         played, rewards, board = self._played(episode), self._rewards(episode), self._board(episode)
         steps = [min(step, len(states) - 1) for states, _ in played]
@@ -99,9 +99,9 @@ class Player(Live):
         return board.image(scenes, steps, step, sentence)
 
     def widget(self) -> Any:
-        """Return the controls over the scene: play, a slider for the step, speed and episode.
+        """Return the widget: the controls (play, step, speed, episode) above the scene.
 
-        Tab goes from one to the next, space and arrow keys operate them.
+        Tab moves between the controls; the space bar and the arrow keys operate them.
         """
         import ipywidgets
 
@@ -109,7 +109,7 @@ class Player(Live):
         scene = Scene(self.frame(0, 0))
 
         def other_episode(_: Any) -> None:
-            # The slider first goes to where every episode has a step.
+            # The slider first goes to step 0, which every episode has.
             play.value = step.value = 0
             play.max = step.max = self.last(episode.value)
             scene.show(self.frame(episode.value, 0))
@@ -125,7 +125,7 @@ class Player(Live):
                 *scene.widgets,
             ]
         )
-        # In the browser, where pictures do not hold it up.
+        # They are linked in the browser, where drawing a picture does not delay them.
         box.linked = ipywidgets.jslink((play, "value"), (step, "value"))
         return box
 
@@ -137,7 +137,7 @@ class Player(Live):
         step = ipywidgets.IntSlider(
             max=last, description="step", style=plain, layout=wide(WIDTH - 130)
         )
-        # No drop-down lists: JupyterLab keeps the arrow keys that would open them for itself.
+        # These are not drop-down lists, because JupyterLab handles the arrow keys that open them.
         speed = ipywidgets.ToggleButtons(
             options=_SPEEDS,
             value=1,
@@ -154,7 +154,7 @@ class Player(Live):
         return play, step, speed, episode
 
     def _still(self, episode: int) -> Picture:
-        """Four moments of an episode, a row for each policy, over the curves."""
+        """Return a picture of four moments of an episode, a row per policy, above the curves."""
         played, rewards = self._played(episode), self._rewards(episode)
         named, gap = any(self.names), 12
         side = 2 * min(75, 180 // len(played), 64 if named else 75)
@@ -216,7 +216,7 @@ def _states(name: str, states: Any) -> np.ndarray:
         problem = f"of shape {states.shape}" if finite else "with numbers that are not finite"
         whose = f"An episode of {name}" if name else "An episode"
         raise ValueError(
-            f"{whose} is states (T + 1, 5), agent x, y, block x, y, block angle, and not an array"
+            f"{whose} needs states (T + 1, 5), agent x, y, block x, y, block angle, not an array"
             f" {problem}."
         )
     return states
@@ -227,7 +227,7 @@ def _rewards(states: np.ndarray) -> np.ndarray:
 
 
 def _sentence(name: str, step: int, rewards: np.ndarray) -> str:
-    """What a policy has reached at a step."""
+    """Return a sentence on the reward of a policy at a step."""
     best = int(rewards[: step + 1].argmax())
     ended = step == len(rewards) - 1
     if ended and solved(rewards[step]):
@@ -241,5 +241,5 @@ def _sentence(name: str, step: int, rewards: np.ndarray) -> str:
 
 
 def _interval(speed: float) -> int:
-    """Milliseconds from one step to the next."""
+    """Return the milliseconds from one step to the next."""
     return round(1000 * STEP / speed)

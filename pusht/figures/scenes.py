@@ -1,7 +1,7 @@
-"""What the pictures of generative policies share: scenes with chunks of actions in them.
+"""Shared parts of the pictures of generative policies: scenes with chunks of actions in them.
 
-What is drawn from a network is drawn with a seed of its own (`seeded`): the generators of random
-numbers, and the network's train or eval mode, are as before afterwards.
+Networks are sampled with a fixed seed (`seeded`), which leaves the random number generators and the
+network's train or eval mode as they were.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ from pusht.figures.page import BLUE, GREY, ORANGE, Limits, Page
 from pusht.sim import TEE, WINDOW
 
 SEED = 0
-WIDE = (-80, -80, WINDOW + 160)  # the table and what noise reaches around it, for Page.scene
+WIDE = (-80, -80, WINDOW + 160)  # limits of Page.scene: the table and a margin for noise
 
 
 @contextlib.contextmanager
 def seeded(model: nn.Module) -> Iterator[None]:
-    """Run the body with the model in eval mode, without gradients, and with a seed of its own."""
+    """Run the body with the model in eval mode, without gradients, and with a fixed seed."""
     with inference(model), reproducible(SEED):
         yield
 
@@ -31,7 +31,7 @@ def seeded(model: nn.Module) -> Iterator[None]:
 def moment(
     page: Page, place: int, state: np.ndarray, name: str, limits: Limits = WIDE
 ) -> tuple[Axes, float, float]:
-    """Draw one of six scenes in two rows; return its axes, and where it stands on the page."""
+    """Draw one of six scenes in two rows; return its axes and its position on the page."""
     x, y = 8 + place % 3 * 238, 30 + place // 3 * 262
     page.text(x, y - 14, name, weight="bold", ha="left")
     scene = page.scene(x, y, 228, state, limits)
@@ -53,13 +53,13 @@ def marked_path(scene: Axes, chunk: np.ndarray, color: str) -> None:
 
 
 def key(page: Page, x: float, y: float, color: str, text: str) -> None:
-    """Write what paths of this colour are."""
+    """Write an entry of the legend: the meaning of paths of this colour."""
     page.axes.plot([x, x + 14, x + 28], [y, y, y], "-o", color=color, lw=1.6, ms=4, mew=0)
     page.text(x + 40, y, text, ha="left")
 
 
 def around(*points: np.ndarray, margin: float = 24) -> tuple[float, float, float]:
-    """Return the square, for Page.scene, around points (N, 2), first moved onto the table."""
+    """Return the limits, for Page.scene, of a square around points (N, 2) clipped to the table."""
     on_table = np.clip(np.concatenate(points), 0, WINDOW)
     low, high = on_table.min(axis=0) - margin, on_table.max(axis=0) + margin
     side = max((high - low).max(), 240)
@@ -80,15 +80,15 @@ def colors(second: np.ndarray) -> list[str]:
 
 
 def counted(second: np.ndarray) -> str:
-    """Return how many chunks have each colour, in a sentence."""
+    """Return a sentence on how many chunks have each colour."""
     return f"Coloured by where they end: {np.sum(~second)} blue, {np.sum(second)} orange."
 
 
 def short(value: float) -> str:
-    """Return a number that is not negative, in three digits and without an exponent."""
+    """Return a non-negative number with three digits and without an exponent."""
     return "< 0.001" if 0 < value < 0.001 else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def listed(numbers: Sequence[float]) -> str:
-    """Return numbers with commas between them."""
+    """Return numbers separated by commas."""
     return ", ".join(f"{number:g}" for number in numbers)

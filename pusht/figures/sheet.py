@@ -1,5 +1,5 @@
-"""A sheet that shows a set of demonstrations: paths, and how long, how fast and how well the
-episodes are, and which way round they go.
+"""An overview of a set of demonstrations: paths, and the distributions of length, speed, coverage
+and direction around the block.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pusht.figures.table import paths
 from pusht.sim import clipped_coverage
 
 _CONTROL_DT = 0.1  # s
-_CENTRE = 40.7  # px along the stem: where the T's area has its middle
+_CENTRE = 40.7  # px along the stem to the centre of the T's area
 _EDGES = {
     "lengths": np.arange(0, 31, 1.5),
     "speeds": np.arange(0, 401, 20),
@@ -23,11 +23,11 @@ _EDGES = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What a set of E episodes is like.
+    """Statistics of a set of E episodes.
 
-    lengths: (E,) [s]. speeds: of the agent at each step [px/s].
+    lengths: (E,) [s]. speeds: speed of the agent at each step [px/s].
     coverage: (E, 101) share of the goal covered, at each hundredth of an episode.
-    turns: (E,) turns of the agent around the block, positive when clockwise on the screen.
+    turns: (E,) turns of the agent around the block, positive if clockwise on the screen.
     """
 
     lengths: np.ndarray
@@ -50,8 +50,8 @@ def facts(demonstrations: Demonstrations) -> Facts:
 
 
 def turns_around(states: np.ndarray) -> float:
-    """Return how often the agent went around the block in an episode of states (T, 5), positive
-    when clockwise on the screen.
+    """Return the number of turns of the agent around the block in an episode with states (T, 5),
+    positive if clockwise on the screen.
     """
     stem = np.stack([-np.sin(states[:, 4]), np.cos(states[:, 4])], axis=1)
     away = states[:, :2] - (states[:, 2:4] + _CENTRE * stem)
@@ -60,7 +60,7 @@ def turns_around(states: np.ndarray) -> float:
 
 
 def same_starts(demonstrations: Demonstrations) -> list[list[int]]:
-    """Return the numbers of the episodes, grouped by the state that they start from, in order."""
+    """Return the indices of the episodes in order, grouped by their start."""
     groups: dict[bytes, list[int]] = {}
     for i in range(demonstrations.num_episodes):
         groups.setdefault(demonstrations.episode(i)[0][0].tobytes(), []).append(i)
@@ -68,7 +68,7 @@ def same_starts(demonstrations: Demonstrations) -> list[list[int]]:
 
 
 def demonstrations(shown: Demonstrations, title: str) -> Picture:
-    """Draw the sheet: twelve paths, and distributions on axes that are the same for every set."""
+    """Draw twelve paths, and distributions on axes that are the same for every set."""
     of = facts(shown)
     page = Page(1030)
     page.heading(16, 26, title, size=HEAD + 2)
@@ -126,7 +126,9 @@ def _distributions(page: Page, top: float, of: Facts) -> None:
 def _histogram(
     page: Page, left: float, top: float, values: np.ndarray, edges: np.ndarray, title: str
 ) -> Axes:
-    """Axes with the shares of `values` between `edges`; values outside count in the outermost."""
+    """Draw a histogram of `values` and return its axes; values beyond `edges` count in the
+    outermost bins.
+    """
     axes = _plot(page, left, top, title)
     share = np.histogram(np.clip(values, edges[0], edges[-1] - 1e-9), edges)[0] / len(values)
     axes.stairs(share, edges, fill=True, color=BLUE, alpha=0.75)

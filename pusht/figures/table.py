@@ -34,7 +34,7 @@ Array = np.ndarray | torch.Tensor
 
 
 def task() -> Picture:
-    """Draw the scene of Push-T with what the observation and the action are made of."""
+    """Draw the scene of Push-T with the components of the observation and the action."""
     state, action = np.array([84.0, 412.0, 300.0, 88.0, 0.5]), (262.0, 444.0)
     page = Page(440)
     scene = page.scene(34, 28, 404, state, action=action)
@@ -93,14 +93,13 @@ def chunk(
     obs_horizon: int = 2,
     action_horizon: int = 8,
 ) -> Picture:
-    """Draw a predicted chunk of actions over the scene that it was predicted for, and a close-up
-    with the actions numbered.
+    """Draw a predicted chunk of actions over its scene, and a close-up with numbered actions.
 
-    obs: (To, 5), the last of them the present; action: (Tp, 2). Both are in pixels, or normalised
-        by the `stats` of the dataset where these are given. Leading axes of length 1 are dropped;
-        arrays or tensors.
+    obs: (To, 5), the current observation last; action: (Tp, 2). Both are arrays or tensors, in
+        pixels, or normalised by the `stats` of the dataset if these are given. Leading axes of
+        length 1 are dropped.
 
-    Executed, and drawn filled, are [obs_horizon - 1 : obs_horizon - 1 + action_horizon].
+    The executed actions, [obs_horizon - 1 : obs_horizon - 1 + action_horizon], are drawn filled.
     """
     states, actions = (np.asarray(a, np.float64).reshape(np.shape(a)[-2:]) for a in (obs, action))
     if stats is not None:
@@ -146,7 +145,7 @@ def _draw_chunk(
 ) -> None:
     """Draw observations (To, 5) and actions (Tp, 2) in a scene.
 
-    room_for_number: how far from all numbered dots one must be to be numbered; None numbers none.
+    room_for_number: the least distance between two numbered dots; None for no numbers.
     """
     for place in states[:-1, :2]:
         ring = Circle(place, AGENT_RADIUS, fill=False, ec=BLUE, lw=1.2, ls=(0, (2, 2)))
@@ -169,10 +168,10 @@ def episodes(states_list: Sequence[np.ndarray], labels: Sequence[str] | None = N
     """Draw recorded episodes side by side: the agent's path over the block's outlines, from start
     (faint) to end.
 
-    states_list: N arrays (T_i + 1, 5) [px, rad], N >= 1. labels: N texts to stand above them; when
-    None, they are "episode 0" and so on.
+    states_list: N arrays (T_i + 1, 5) [px, rad], N >= 1. labels: N titles; None for "episode 0" and
+    so on.
 
-    Raises ValueError when there are no episodes or not as many labels.
+    Raises ValueError when there are no episodes, or not one label for each.
     """
     labels = [f"episode {i}" for i in range(len(states_list))] if labels is None else labels
     if not len(states_list) or len(labels) != len(states_list):
@@ -207,7 +206,7 @@ def episodes(states_list: Sequence[np.ndarray], labels: Sequence[str] | None = N
 
 
 def paths(scene: Axes, states: np.ndarray) -> None:
-    """Draw the agent's path and some of the block's outlines of one episode, states (T + 1, 5)."""
+    """Draw one episode, states (T + 1, 5): the agent's path and some outlines of the block."""
     some = np.unique(np.linspace(0, len(states) - 1, 6).round().astype(int))
     for depth, state in zip(np.linspace(0.15, 1, len(some)), states[some], strict=True):
         last = depth == 1
@@ -224,6 +223,6 @@ def paths(scene: Axes, states: np.ndarray) -> None:
 
 
 def _depth(depth: float) -> tuple[float, float, float]:
-    """The path's blue at a depth in [0, 1], 0 being white."""
+    """Return the path's blue at a depth in [0, 1], where 0 is white."""
     red, green, blue = (1 - depth * (1 - v) for v in to_rgb(BLUE))
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Timelines: receding-horizon control, and the windows that training cuts from an episode."""
+"""Timelines of receding-horizon control and of the training windows in an episode."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from pusht.figures.page import (
     Picture,
 )
 
-_LEFT = 146  # where a timeline begins, shown pixels
+_LEFT = 146  # x at which a timeline begins, shown pixels
 _ACTION = "#ffe3b0"
 
 
@@ -99,8 +99,8 @@ def window_padding(
     action_horizon: int = 8,
     episode_length: int = 20,
 ) -> Picture:
-    """Draw which steps of an episode its first and last training windows show, as
-    `pusht.dataset.window_steps` cuts them.
+    """Draw the steps of an episode's first and last training windows, as from
+    `pusht.dataset.window_steps`.
 
     Raises ValueError when the episode is too short for a window.
     """

@@ -1,4 +1,4 @@
-"""The fixed backbones that the notebooks build on: nothing here is an exercise."""
+"""The networks that the notebooks build on; none of them is an exercise."""
 
 from pusht.networks.mlp import MLP
 from pusht.networks.residual_mlp import ResidualMLP

@@ -8,7 +8,7 @@ from torch import nn
 
 
 def activation(name: str) -> nn.Module:
-    """Return the torch activation of that name: "Mish", "Tanh", "ReLU", "Identity" …"""
+    """Return the activation of torch.nn with this name, such as "Mish", "Tanh" or "Identity"."""
     kind = getattr(nn, name, None)
     if kind is None:
         raise ValueError(f"torch.nn has no activation named {name!r}.")
@@ -16,12 +16,12 @@ def activation(name: str) -> nn.Module:
 
 
 class MLP(nn.Module):
-    """Linear layers of widths `dim_list`, `activation_type` between them and `out_activation_type`
-    at the end.
+    """Linear layers of widths `dim_list` with `activation_type` between them and
+    `out_activation_type` at the end.
 
     append_dim: width of the second input of `forward`. append_layers: the layers (counted from 0)
         that read it.
-    use_layernorm: whether to normalise before every activation but the last.
+    use_layernorm: whether to normalise before every activation except the last.
     """
 
     def __init__(

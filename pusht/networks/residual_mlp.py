@@ -9,14 +9,15 @@ from pusht.networks.mlp import activation
 
 
 class ResidualMLP(nn.Module):
-    """A linear layer in, residual blocks of two layers each, a linear layer out.
+    """A linear layer, residual blocks of two linear layers each, and a linear output layer.
 
-    dim_list: widths of all layers, input first and output last. The hidden ones are alike and odd
-        in number: the first linear layer makes one, each block two more.
+    dim_list: widths of all layers, input first and output last. The hidden widths must be equal and
+        their number odd: one for the first linear layer and two for each block.
     use_layernorm: whether to normalise before each activation inside the blocks.
 
-    Pre-activation blocks as in He et al., "Identity Mappings in Deep Residual Networks" (2016); the
-    architecture follows Florence et al., "Implicit Behavioral Cloning" (2021).
+    The blocks are pre-activation blocks, as in He et al., "Identity Mappings in Deep Residual
+    Networks" (2016). The architecture follows Florence et al., "Implicit Behavioral Cloning"
+    (2021).
     """
 
     def __init__(

@@ -1,7 +1,6 @@
-"""The one-dimensional U-Net of the diffusion policy: it convolves over the time axis of an action
-chunk.
+"""The U-Net of the diffusion policy, which convolves over the time axis of an action chunk.
 
-After Chi et al., "Diffusion Policy" (2023); conditioning by FiLM, Perez et al. (2018).
+It follows Chi et al., "Diffusion Policy" (2023), with FiLM conditioning, Perez et al. (2018).
 """
 
 import itertools
@@ -13,13 +12,14 @@ from torch import nn
 
 
 class ConditionalUnet1D(nn.Module):
-    """Predicts the noise in a chunk of actions, given the diffusion step and a condition.
+    """A network that predicts the noise in a chunk of actions, given the diffusion step and a
+    condition.
 
     input_dim: numbers per action.
     global_cond_dim: width of the condition, the flattened observations.
     diffusion_step_embed_dim: width of the embedding of the diffusion step.
-    down_dims: channels on each level; every level but the last halves the horizon.
-    kernel_size: of the convolutions. n_groups: of their group norms.
+    down_dims: channels on each level; every level except the last halves the horizon.
+    kernel_size: size of the convolutions. n_groups: number of groups in their group norms.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ConditionalUnet1D(nn.Module):
             nn.Conv1d(w, w, 3, stride=2, padding=1) for w in widths[:-1]
         )
         self.mid_block = block(widths[-1], widths[-1])
-        # On the way up each block also reads what the same level made on the way down.
+        # On the way up, each block also reads the output of the same level on the way down.
         self.up_blocks = nn.ModuleList(
             block(2 * o, i) for i, o in reversed(list(itertools.pairwise(widths)))
         )
@@ -91,8 +91,8 @@ class ConditionalUnet1D(nn.Module):
 
 
 class ConditionalResidualBlock1D(nn.Module):
-    """Two convolutions beside a shortcut; between them the condition scales and shifts each channel
-    (FiLM).
+    """Two convolutions with a shortcut around them; between the two, the condition scales and
+    shifts each channel (FiLM).
     """
 
     def __init__(

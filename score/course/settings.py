@@ -1,32 +1,10 @@
-"""A course: its folder, its settings, and how one is made."""
+"""A course: its folder and its settings."""
 
 import os
-import secrets
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from score import rubric
-
-_SETTINGS = """\
-# Settings of the course. After a change: python -m score course release {folder}
-
-# Where students get the kit: the address at which you put bundle/pusht-kit.zip. It goes into each
-# notebook's set-up cell and badge. For the badge to open the notebook in Colab, put
-# bundle/notebooks/ beside it, best in a GitHub repository
-# (https://raw.githubusercontent.com/OWNER/REPO/BRANCH/pusht-kit.zip).
-bundle = "{bundle}"
-
-# The held-out episodes of the grade: drawn for this course, and not for students to know.
-first_seed = {first_seed}
-episodes = {episodes}
-"""
-_CONFIG = """\
-# nbgrader reads this file when it runs in this folder. The course's settings are in course.toml.
-from score.course import configure
-
-configure(get_config(), __file__)  # noqa: F821
-"""
 ASSIGNMENT = "pusht"
 
 
@@ -111,37 +89,3 @@ def open_course(folder: str | os.PathLike[str]) -> Course:
         raise CourseError(
             f"{settings} cannot be read ({type(error).__name__}: {error}): correct it."
         ) from None
-
-
-def create(
-    folder: Path | str,
-    *,
-    bundle: str = "",
-    first_seed: int | None = None,
-    episodes: int = rubric.GRADED_EPISODES,
-) -> Course:
-    """Make a course in an empty or new folder and return it: its settings, nbgrader's
-    configuration, the notebooks' sources, their release and the gradebook.
-
-    first_seed: of the held-out episodes; drawn for this course when None.
-    """
-    from score.course.notebooks.release import release
-
-    folder = Path(folder).resolve()
-    if folder.exists() and any(folder.iterdir()):
-        raise CourseError(f"{folder} is not empty: name a new folder for the course.")
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)  # a submission's kernel may run as another user of this machine
-    if first_seed is None:
-        first_seed = rubric.GRADED_FIRST_SEED + secrets.randbelow(10**9)
-    (folder / "nbgrader_config.py").write_text(_CONFIG, encoding="utf-8")
-    (folder / "submitted").mkdir()
-    (folder / "course.toml").write_text(
-        _SETTINGS.format(
-            folder=folder.name, bundle=bundle, first_seed=first_seed, episodes=episodes
-        ),
-        encoding="utf-8",
-    )
-    course = open_course(folder)
-    release(course)
-    return course

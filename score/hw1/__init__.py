@@ -1,27 +1,27 @@
 """Submissions of the published script assignment (hw1_imitation) in place of Part IV's notebook.
 
-The rest of the kit knows them as one more `score.submission.formats.Format`. Outside the sandbox
-their files are named, counted and copied; `score.hw1.policy`, which runs and unpickles them, is
-imported by the graded kernel alone.
+The rest of the kit uses this package only through `score.submission.formats.Format`. Outside the
+sandbox the submitted files are only listed and copied. `score.hw1.policy` runs and unpickles them,
+so only the graded kernel imports it.
 """
 
 from collections.abc import Mapping, Sequence
 
-from score.hw1 import graded, layout
+from score.hw1 import graded_files, layout
 from score.hw1.report import report
 from score.submission.archive import MB, Archive, ArchiveMember
 from score.submission.formats import Found, Substitute
 from score.submission.report import PartReport
 
 REASON = (
-    "this was a hand-in of the script assignment, whose rollouts are graded here and whose report a"
-    " person reads"
+    "this is a submission of the script assignment: its rollouts are graded here, and a person"
+    " reads its report"
 )
-_TITLE = """## A hand-in of the script assignment
+_TITLE = """## A submission of the script assignment
 
-The kit wrote this notebook for it: the policies are those of `exp/mse` and `exp/flow`, with the \
-code in `src/`."""
-_POLICIES = """# [part4/script] given: the policies of a hand-in of the script assignment, from \
+The kit wrote this notebook for the submission. The policies are those of `exp/mse` and \
+`exp/flow`, with the code in `src/`."""
+_POLICIES = """# [part4/script] given: the policies of a submission of the script assignment, from \
 its src/ and exp/
 from functools import partial
 
@@ -32,18 +32,18 @@ partial(ScriptPolicy, "part4_flow")"""
 
 
 class ScriptFormat:
-    """The `Format` of such submissions."""
+    """The `Format` of submissions of the script assignment."""
 
     part = layout.PART
     packed = layout.PACKED
-    packed_cap = 60 * MB  # less than a checkpoint may have, as the zip's own directory is small
+    packed_cap = 60 * MB  # less than the limit of a checkpoint, to leave room for the zip's index
     substitute = Substitute(
         reason=REASON,
         remark=(
             f"{layout.PART}.ipynb was written by the kit: {REASON};"
             " Q4.1 to Q4.4 count as not tried."
         ),
-        written="(The report of the script assignment: see there.)",
+        written="(The answer is in the report of the script assignment.)",
         cells=(
             ("part4-script_text", "markdown", _TITLE),
             ("part4-script", "code", _POLICIES),
@@ -55,7 +55,7 @@ class ScriptFormat:
         return layout.find(self, members)
 
     def recognises(self, path: str) -> bool:
-        """Say whether a path is that of code in src/."""
+        """Return whether a path is that of code in src/."""
         return layout.is_code(path)
 
     def report(self, archive: Archive, found: Found, contents: Mapping[str, bytes]) -> PartReport:
@@ -65,8 +65,8 @@ class ScriptFormat:
     def graded_files(
         self, contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]
     ) -> dict[str, bytes]:
-        """See `score.hw1.graded.files`."""
-        return graded.files(contents, checkpoints)
+        """See `score.hw1.graded_files.graded_files`."""
+        return graded_files.graded_files(contents, checkpoints)
 
 
 FORMAT = ScriptFormat()

@@ -1,10 +1,10 @@
-"""Which of a student's files belong to a submission of the script assignment.
+"""Find the files of a submission of the script assignment among a student's files.
 
     exp/mse/…, exp/flow/…     run directories, with models at any depth
                               (wandb/files/checkpoints/checkpoint_step_9.pkl) and statistics
-    src/hw1_imitation/*.py    the student's package: the folder with a model.py
+    src/hw1_imitation/*.py    the student's package, which contains a model.py
 
-Files are named and counted here, and nothing in them is opened.
+This module looks at paths only and opens no file.
 """
 
 import re
@@ -29,15 +29,15 @@ _INSIDE = re.compile(
 _EXTRAS = ("pyproject.toml", "uv.lock", "README.md")
 _MOST_CODE = 200  # files of src/
 _MOST_MODELS = _MOST_STATISTICS = 20  # files of a run directory
-_LONGEST = 200  # characters of a path in the packed zip
+_LONGEST = 200  # most characters of a path in the packed zip
 _STARTED = re.compile(r"\d{8}_\d{6}")
 
-_Row = tuple[re.Match[str], ArchiveMember]  # a path's match of _INSIDE, and whose path it is
+_Row = tuple[re.Match[str], ArchiveMember]  # a member, after the match of its path with _INSIDE
 
 
 def find(format: Format, members: Sequence[ArchiveMember]) -> Found | None:
-    """Return what a student's files have of the layout; None where there is not both src/ and
-    exp/mse or exp/flow. Of several in different folders it is the whole one, then the newest.
+    """Return the submission among a student's files; None without src/, or without exp/mse and
+    exp/flow. If several folders have one, a complete submission is preferred, then the newest.
     """
     roots: dict[str, list[_Row]] = {}
     for member in members:
@@ -69,19 +69,19 @@ def find(format: Format, members: Sequence[ArchiveMember]) -> Found | None:
 
 
 def is_code(path: str) -> bool:
-    """Say whether a path is that of code in src/."""
+    """Return whether a path is that of code in src/."""
     match = _INSIDE.fullmatch(path)
     return match is not None and _is_code(match)
 
 
 def in_run(names: Iterable[str], method: str) -> list[str]:
-    """Return those of the packed zip's names that are in exp/mse or exp/flow."""
+    """Return the names that are in the run directory of a method, exp/mse or exp/flow."""
     return [name for name in names if name.startswith(f"exp/{method}/")]
 
 
 def ranked_models(names: Iterable[str]) -> list[str]:
-    """Return those of a run directory's names in which a model may be: safetensors before pickles,
-    of each the last step first.
+    """Return the names of a run directory's files that may be models: safetensors before pickles,
+    and later steps before earlier ones.
     """
     models = [name for name in names if name.endswith(SUFFIX) or is_pickle(name)]
 
@@ -92,15 +92,15 @@ def ranked_models(names: Iterable[str]) -> list[str]:
 
 
 def policy_module(names: Iterable[str]) -> str | None:
-    """Return the name of the file that defines the policies: the model.py that is least deep in
-    src/; None where there is none.
+    """Return the name of the file that defines the policies, the topmost model.py in src/, or None
+    if there is none.
     """
     found = [name for name in names if re.fullmatch(r"src/(.*/)?model\.py", name)]
     return min(found, key=lambda name: (name.count("/"), name), default=None)
 
 
 def describe(files: Iterable[str]) -> str:
-    """Return one sentence on what is taken under these names of the packed zip."""
+    """Return one sentence that describes these files of the packed zip."""
     names = [*files]
     code = [name for name in names if name.startswith("src/")]
     found = [f"{policy_module(code) or 'no model.py'} among {len(code)} files of src/"]
@@ -113,7 +113,7 @@ def describe(files: Iterable[str]) -> str:
 
 @dataclass
 class _Taken:
-    """The fields of `Found` of the same names, as they are filled."""
+    """The fields of `Found` with the same names, while they are being filled."""
 
     files: dict[str, ArchiveMember] = field(default_factory=dict)
     unused: list[ArchiveMember] = field(default_factory=list)
@@ -121,7 +121,7 @@ class _Taken:
     runs: dict[str, str] = field(default_factory=dict)
 
     def take(self, files: Mapping[str, ArchiveMember], most: int) -> None:
-        """Take the first `most` of these files whose paths are not too long."""
+        """Add the first `most` of these files whose paths are not too long."""
         count = 0
         for name, member in files.items():
             if len(name) > _LONGEST:
@@ -139,7 +139,7 @@ def _taken(rows: list[_Row]) -> _Taken:
     taken.take(code, _MOST_CODE)
     for method in METHODS:
         _take_run(taken, method, [row for row in rows if row[0]["method"] == method])
-    # Where there is not room for all models, each run is to have its likeliest.
+    # The likeliest models of each run come first, in case there is no room for all.
     place = {
         name: at
         for method in METHODS
@@ -150,8 +150,8 @@ def _taken(rows: list[_Row]) -> _Taken:
 
 
 def _take_run(taken: _Taken, method: str, rows: list[_Row]) -> None:
-    """Take models and statistics of one run directory of a method: the one that was renamed to be
-    handed in, else the last, by the time in its name.
+    """Add the models and statistics of one run directory of a method: exp/METHOD if there is one,
+    else the latest by the time in its name.
     """
     runs: dict[str, dict[str, ArchiveMember]] = {}
     for match, member in rows:

@@ -1,4 +1,4 @@
-"""Making a policy out of a student's src/ and the files of a run directory, in the sandbox."""
+"""Load a student's policy from src/ and the files of a run directory, in the sandbox."""
 
 import functools
 import importlib
@@ -21,7 +21,7 @@ from score.hw1.layout import in_run, policy_module, ranked_models
 from score.hw1.statistics import find_stats, read_arrays, read_json
 from score.verdict import AnswerError, call_answer
 
-# Under these names a checkpoint may keep a model or its weights.
+# The names under which a checkpoint may contain a model or its weights.
 _MODEL_KEYS = (
     "policy",
     "model",
@@ -33,15 +33,15 @@ _MODEL_KEYS = (
     "network",
     "weights",
 )
-_WRAPPED = ("_orig_mod", "module")  # where torch.compile and DataParallel keep the model
+_WRAPPED = ("_orig_mod", "module")  # attributes of the model in torch.compile and DataParallel
 _PREFIX = re.compile(rf"^(?:(?:{'|'.join(_WRAPPED)})\.)+")
 
 
 class Loader:
-    """Loads the model of a run directory.
+    """A loader of the model in a run directory.
 
     home: folder in which the submission is unpacked. method: "mse" or "flow". AnswerError, with one
-    sentence, where there is no model.py or it cannot be imported.
+    sentence, when there is no model.py or it cannot be imported.
     """
 
     def __init__(self, home: Path, method: str) -> None:
@@ -52,8 +52,8 @@ class Loader:
         self.module = self._imported(policy_module(names))
 
     def load(self, handed_in: Checkpoint) -> tuple[Any, Normalizer]:
-        """Return (model, `Normalizer`) of the first of the run's models that can be loaded;
-        AnswerError with the reason why the first cannot.
+        """Return (model, `Normalizer`) from the first file of the run that can be loaded. If none
+        can, AnswerError says why the first one cannot.
         """
         reasons = []
         for name, read in self._candidates(handed_in):
@@ -74,7 +74,7 @@ class Loader:
         )
 
     def _candidates(self, handed_in: Checkpoint) -> Iterator[tuple[str, Callable[[], Any]]]:
-        """Yield (a name for messages, a function that reads it) of what may hold the model."""
+        """Yield (a name for messages, a function that reads it) for each possible model."""
         if handed_in.weights:
             name = f"the hand-in file's {len(handed_in.weights)} arrays"
             yield name, lambda: handed_in.weights
@@ -87,7 +87,7 @@ class Loader:
                 "There is no model.py in src/: hand in src/hw1_imitation with all its .py files."
             )
         sys.path[:0] = [str(self.home / "src")]
-        # For pickles of students who started their script from there.
+        # Pickles may name modules relative to the folder from which a student ran the script.
         sys.path += [str(self.home), str((self.home / name).parent)]
         return call_answer(name, importlib.import_module, _module_name(Path(name)))
 
@@ -98,8 +98,8 @@ class Loader:
         return pickles.read(content, self._in_main)
 
     def _in_main(self, name: str) -> Any:
-        """Return what a script of the student's defined when it ran as __main__; here that script
-        is one of src/'s modules.
+        """Return an object that the student's script defined when it ran as __main__; here that
+        script is one of the modules in src/.
         """
         if hasattr(self.module, name):
             return getattr(self.module, name)
@@ -111,7 +111,7 @@ class Loader:
         raise AttributeError(name)
 
     def _model(self, name: str, found: Any) -> Any:
-        """Return the policy in what a file holds; AnswerError where there is none."""
+        """Return the policy in the content of a file; AnswerError if it has none."""
         model = call_answer(name, _model_in, found)
         if isinstance(model, dict):
             return self._built(name, model)
@@ -131,18 +131,18 @@ class Loader:
                 model = self._policy(settings)
                 model.load_state_dict(weights)
                 return model
-            except Exception as error:  # another architecture's, or the student's own code raises
+            except Exception as error:  # another architecture, or an error in the student's code
                 first = first or error
         if isinstance(first, AnswerError):
             raise first
         raise AnswerError(
-            f"The weights in {name} are not those of the policy that src/ makes:"
+            f"The weights in {name} do not fit the policy that src/ defines:"
             f" {' '.join(str(first).split())[:300]}"
         )
 
     def _settings(self, weights: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
-        """Return settings that the policy may have been made with: those in the run's .json files,
-        none, and those that the shapes of the weights show.
+        """Return the settings to try for the policy: those in the run's .json files, none, and
+        those that follow from the shapes of the weights.
         """
         kept: dict[str, Any] = {}
         for name in self.run:
@@ -150,7 +150,8 @@ class Loader:
                 values = read_json(self.home / name)
                 kept |= {key: values[key] for key in ("hidden_dims", "chunk_size") if key in values}
         tried = [kept, {}]
-        # In the order in which the modules were made, and in which safetensors sorts them.
+        # Try the order in which the modules were created and the natural order of their names,
+        # because safetensors sorts them by name.
         for names in ([*weights], sorted(weights, key=_natural)):
             widths = [weights[name].shape[0] for name in names if weights[name].ndim == 2]
             if len(widths) > 1:
@@ -163,7 +164,7 @@ class Loader:
         ]
 
     def _policy(self, settings: Mapping[str, Any]) -> Any:
-        """Return a policy with fresh weights, made by model.py's build_policy or by its class."""
+        """Return a new policy, made by build_policy in model.py or by its class."""
         offered = {"state_dim": 5, "obs_dim": 5, "action_dim": 2, "act_dim": 2, **settings}
         name = POLICIES[self.method]
         build: Any = getattr(self.module, "build_policy", None)
@@ -179,8 +180,8 @@ class Loader:
         return _made(name, lambda: _call(defined, offered))
 
     def _stats(self) -> dict[str, dict[str, Any]] | None:
-        """Return the statistics in a file of the run directory that is named after them; None
-        where there is none.
+        """Return the statistics from a file of the run directory with "norm" or "stat" in its name,
+        or None.
         """
         for name in self.run:
             stem = name.rpartition("/")[2].lower()
@@ -213,7 +214,7 @@ def _natural(name: str) -> list[Any]:
 
 
 def _call(function: Callable[..., Any], offered: Mapping[str, Any], *first: Any) -> Any:
-    """Call a function with those of the offered arguments that it has parameters for."""
+    """Call a function with the offered arguments for which it has parameters."""
     parameters = inspect.signature(function).parameters.values()
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {one.name for one in parameters if one.kind in kinds}
@@ -224,15 +225,15 @@ def _made(what: str, make: Callable[[], Any]) -> Any:
     model = call_answer(what, make)
     kind = type(model).__name__
     if not isinstance(model, torch.nn.Module):
-        raise AnswerError(f"{what} of src/ gave a {kind} where a policy, an nn.Module, is needed.")
+        raise AnswerError(f"{what} in src/ returned a {kind}; a policy, an nn.Module, is needed.")
     if not callable(getattr(model, "sample_actions", None)):
-        raise AnswerError(f"{what} of src/ gave a {kind} without sample_actions.")
+        raise AnswerError(f"{what} in src/ returned a {kind} without sample_actions.")
     return model
 
 
 def _model_in(found: Any) -> Any:
-    """Return the nn.Module in what was read or the dict of its weights, however deep it is kept;
-    None where there is neither.
+    """Return the nn.Module in a file's content, or the dict of its weights, at any depth; None if
+    there is neither.
     """
     if isinstance(found, torch.nn.Module):
         for name in _WRAPPED:

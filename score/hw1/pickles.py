@@ -1,6 +1,6 @@
-"""Reading a student's pickled models, written on another machine and from another place.
+"""Read a student's pickled models, which were written on another machine and in another folder.
 
-A pickle runs code when it is opened, so a graded kernel alone imports this module, in the sandbox.
+A pickle runs code when it is opened, so only a graded kernel in the sandbox imports this module.
 """
 
 import io
@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 
-# The files of torch.save that are no zips begin with it.
+# Files of torch.save in the old format, which is not a zip, begin with this.
 _OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 
 
 def read(content: bytes, in_main: Callable[[str], Any]) -> Any:
-    """Return what torch.save or pickle wrote, on the CPU; it raises whatever opening it raises.
+    """Return the object that torch.save or pickle wrote, on the CPU. Opening it may raise anything.
 
-    in_main: returns what the student's script defined under a name when it ran as __main__;
-    AttributeError for an unknown one.
+    in_main: function from a name to the object that the student's script defined under that name
+    when it ran as __main__; AttributeError for an unknown name.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -39,7 +39,7 @@ def read(content: bytes, in_main: Callable[[str], Any]) -> Any:
 
 
 class _Unknown:
-    """What a pickle names and nothing here defines, such as a configuration."""
+    """A placeholder for an object whose class is not defined here, such as a configuration."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         pass
@@ -55,7 +55,7 @@ class _Unknown:
 
 
 def _pickle_module(in_main: Callable[[str], Any]) -> Any:
-    """Return a stand-in for the module `pickle`, as torch.load takes one."""
+    """Return a replacement for the module `pickle`, for torch.load."""
 
     class Unpickler(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:

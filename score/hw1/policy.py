@@ -1,9 +1,8 @@
 """The policies of a submission of the script assignment: code in src/, weights or a pickled model
 in exp/mse or exp/flow.
 
-Both run whatever a student wrote, so a graded kernel alone imports this module, and they are read
-from the packed zip, which grading lays beside the notebook only where a sandbox keeps the kernel
-apart.
+Both can run any code, so only a graded kernel imports this module. The files come from the packed
+zip, which grading puts beside the notebook only if the kernel runs in a sandbox.
 """
 
 import functools
@@ -26,12 +25,12 @@ from score.verdict import AnswerError, call_answer
 
 
 class ScriptPolicy(BasePolicy):
-    """A policy for `score.grade_rollouts`, in the normalisation of its hand-in file
-    NAME.safetensors; it is loaded when its weights are.
+    """A policy for `score.grade_rollouts` with the normalisation of its checkpoint
+    NAME.safetensors. The model is loaded when `state_dict` is called.
 
-    name: of the rubric's policy, such as "part4_mse". folder: where the packed zip and the hand-in
-    file are. Of a chunk longer than chunk_size the beginning is executed, and actions stay in the
-    window, as in the assignment's own evaluation.
+    name: name of the policy in the rubric, such as "part4_mse". folder: folder of the packed zip
+    and the checkpoint. Only the first chunk_size actions of a chunk are executed, and actions are
+    clipped to the window, as in the assignment's own evaluation.
     """
 
     def __init__(
@@ -47,8 +46,8 @@ class ScriptPolicy(BasePolicy):
         self._loaded: tuple[Any, Normalizer] | None = None
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the weights of the hand-in file, after loading the model with its own weights.
-        CheckpointError where there is no model.
+        """Load the model with its own weights, and return the weights of the checkpoint.
+        CheckpointError if there is no model.
         """
         handed_in = load_checkpoint(self._folder / (self._name + SUFFIX), MOMENTS)
         try:
@@ -59,13 +58,13 @@ class ScriptPolicy(BasePolicy):
         return handed_in.weights
 
     def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        """Do nothing: `state_dict` has loaded the weights, which may be in another form than those
-        of the hand-in file.
+        """Do nothing, because `state_dict` has loaded the weights, whose form may differ from that
+        in the checkpoint.
         """
 
     def sample_actions(self, state: torch.Tensor, *, num_steps: int = 10) -> torch.Tensor:
         """Return chunks (B, chunk_size, 2) for states (B, 5), both normalised."""
-        assert self._loaded is not None, "its weights are loaded first"
+        assert self._loaded is not None, "state_dict() must be called first"
         model, own = self._loaded
         moments = self._graded.stats["obs"]
         pixels = state * torch.from_numpy(moments["std"]) + torch.from_numpy(moments["mean"])
@@ -76,7 +75,7 @@ class ScriptPolicy(BasePolicy):
             or chunk.ndim != 3
             or chunk.shape[-1] != self.action_dim
         ):
-            return chunk  # the caller reports what is wrong with it
+            return chunk  # the caller reports the error
         return self._graded.normalize_action(
             own.denormalize_action(chunk[:, : self.chunk_size]).clamp(0, WINDOW)
         )
@@ -95,23 +94,23 @@ def load(
 ) -> tuple[Any, Normalizer]:
     """Return (model, its `Normalizer`) of a submission whose packed zip is in `folder`.
 
-    handed_in: the policy's hand-in file; its statistics are the model's where the run directory has
-    none. AnswerError where nothing can be loaded, with the reason, or where the zip is missing
-    because there is no sandbox.
+    handed_in: the policy's checkpoint; its statistics are used if the run directory has none.
+    AnswerError with the reason when nothing can be loaded, or when the zip is missing because there
+    is no sandbox.
     """
     method, packed = name.split("_")[1], Path(folder, PACKED)
     if not packed.is_file():
         raise AnswerError(
-            "Nothing kept this notebook apart where it was graded, so the script assignment's src/"
-            f" and pickled models were not loaded there: hand in your {method} policy's weights as"
-            f" exp/{method}/policy{SUFFIX}, which is read without running anything, and its code in"
+            "This notebook was graded without a sandbox, so the script assignment's src/ and"
+            f" pickled models were not loaded: hand in your {method} policy's weights as"
+            f" exp/{method}/policy{SUFFIX}, which can be read without running code, and its code in"
             f" {PART}.ipynb."
         )
     home = Path(call_answer(PACKED, _unpacked, packed.resolve()).name)
     if not (home / "exp" / method).is_dir():
         raise AnswerError(
-            f"There is no exp/{method} with a model in the hand-in: put the run directory of your"
-            f" {method} policy there."
+            f"The submission has no exp/{method} with a model: add the run directory of your"
+            f" {method} policy."
         )
     return Loader(home, method).load(handed_in)
 

@@ -1,5 +1,5 @@
-"""What a check says of a submission of the script assignment: its code is read and not run, and its
-pickles are not opened.
+"""Check a submission of the script assignment. Its code is parsed but not run, and its pickles are
+not opened.
 """
 
 import ast
@@ -21,7 +21,7 @@ def report(archive: Archive, found: Found, contents: Mapping[str, bytes]) -> Par
     report = PartReport(PART, [found.description])
     report.notes.append(
         f"There is no {PART}.ipynb: the rollouts are graded and a person reads the report, but Q4.1"
-        " to Q4.4 count as not tried, and log.csv for nothing."
+        " to Q4.4 count as not tried, and log.csv is not used."
     )
     module = policy_module(found.files)
     if module is None:
@@ -36,7 +36,7 @@ def report(archive: Archive, found: Found, contents: Mapping[str, bytes]) -> Par
         if name in contents:
             checked = PartReport(PART)
             check_checkpoint(policy, name, contents[name], checked)
-            report.facts += checked.facts  # a file that is not the kit's may hold weights as well
+            report.facts += checked.facts  # errors are ignored: other files may contain the weights
         files = in_run(found.files, method)
         models = ranked_models(files)
         if not models:
@@ -45,8 +45,8 @@ def report(archive: Archive, found: Found, contents: Mapping[str, bytes]) -> Par
             pickled.append(models[0])
     if pickled:
         report.notes.append(
-            f"Not opened here: {', '.join(pickled)}. Pickled models and src/ are loaded only where"
-            f" grading has a box for them; elsewhere it asks for {PART}.ipynb and"
+            f"Not opened here: {', '.join(pickled)}. Pickled models and src/ are loaded only if"
+            f" grading runs in a sandbox; otherwise it needs {PART}.ipynb and"
             f" exp/…/policy{SUFFIX}."
         )
     if found.left_out:
@@ -61,30 +61,26 @@ def _no_model(method: str, files: list[str]) -> str:
             " .safetensors, .pkl or .pt."
         )
     return (
-        f"There is no exp/{method} with a model: put the run directory of your {method} policy"
-        " there, with all that is in it."
+        f"There is no exp/{method} with a model: add the whole run directory of your {method}"
+        " policy."
     )
 
 
 def _check_code(name: str, archive: Archive, member: ArchiveMember) -> list[str]:
-    """Return what is wrong with model.py, as far as reading it shows."""
+    """Return what is wrong with model.py, as far as parsing it shows."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the parser's, about the student's style
+            warnings.simplefilter("ignore")  # the parser warns about the student's style
             tree = ast.parse(archive.read(member, cap(name)))
     except RejectedFile as error:
         return [f"{member.path} cannot be used: {error}."]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or "?"
-        return [
-            f"{name} is no Python ({type(error).__name__}, line {line}): hand in the file that you"
-            " ran."
-        ]
+        problem = f"{name} is not valid Python ({type(error).__name__}, line {line})"
+        return [f"{problem}: hand in the file that you ran."]
     definitions = (ast.FunctionDef, ast.ClassDef)
     defined = {node.name for node in ast.walk(tree) if isinstance(node, definitions)}
     if "build_policy" in defined or {*POLICIES.values()} <= defined:
         return []
-    return [
-        f"{name} defines neither build_policy nor {' and '.join(POLICIES.values())}: hand in the"
-        " file with your policies."
-    ]
+    problem = f"{name} defines neither build_policy nor {' and '.join(POLICIES.values())}"
+    return [f"{problem}: hand in the file with your policies."]

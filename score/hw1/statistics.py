@@ -1,4 +1,4 @@
-"""Statistics of a normaliser, in the forms in which students keep them."""
+"""Find the statistics of a normaliser in the various forms in which students save them."""
 
 import json
 import zipfile
@@ -12,15 +12,15 @@ import torch
 
 from pusht.checkpoint import MOMENTS
 
-# Under these names a checkpoint may keep its normaliser.
+# The names under which a checkpoint may contain its normaliser.
 _KEYS = ("normalizer", "normaliser", "normalization", "stats", "statistics")
-# {what: (its size, the names under which a normaliser may have it)}
+# {kind: (number of features, the names that a normaliser may use for it)}
 _VALUES = {"obs": (5, ("state", "obs", "observation")), "action": (2, ("action", "actions"))}
 
 
 def find_stats(found: Any) -> dict[str, dict[str, Any]] | None:
-    """Return {"obs": {"mean", "std"}, "action": …} of a normaliser, an object or a mapping, or of
-    a checkpoint that holds one; None without any.
+    """Return {"obs": {"mean", "std"}, "action": …} of a normaliser, which may be an object or a
+    mapping, or of a checkpoint that contains one; None if there is none.
     """
     if isinstance(found, torch.nn.Module) or found is None:
         return None
@@ -36,7 +36,7 @@ def find_stats(found: Any) -> dict[str, dict[str, Any]] | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; {} where there is none."""
+    """Return the object in a JSON file, or {} if it contains none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -45,7 +45,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays in a .npz file, of which none is unpickled; {} where there are none."""
+    """Return the arrays in a .npz file without unpickling any; {} if it cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}

@@ -3,22 +3,11 @@
 from collections.abc import Callable
 
 from score import rubric
-from score.questions import (
-    cvae,
-    ddpm,
-    extensions,
-    flow,
-    mlp,
-)
+from score.questions import cvae, ddpm, extensions, flow, mlp
 from score.questions.base import Arrays, Question, Rng
 from score.verdict import Verdict
 
-_MODULES = (
-    mlp,
-    cvae,
-    ddpm,
-    flow,
-)  # in the order of the parts
+_MODULES = (mlp, cvae, ddpm, flow)  # in the order of the parts
 QUESTIONS: dict[str, Question] = {
     question.name: question for module in _MODULES for question in module.QUESTIONS
 }

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from score.verdict import AnswerError, call_answer
+from score.verdict import HINT, AnswerError, call_answer
 
+Array = np.ndarray
 Arrays = dict[str, Any]  # names -> arrays and plain data, as they cross between the processes
 Rng = np.random.Generator
 TRIALS = 3
@@ -40,16 +41,12 @@ class Question(abc.ABC):
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
         """Return what an answer makes of the inputs; AnswerError where it makes nothing.
 
-        Runs in the student's process. Answers get copies: what they do to their arguments in place
-        does not reach the judge.
+        Runs in the student's process, where answers get copies that they may change in place.
         """
 
     @abc.abstractmethod
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
-        """Raise AnswerError with a sentence and a hint where outputs are wrong.
-
-        Runs in the grader.
-        """
+        """Raise AnswerError with a sentence and a hint where outputs are wrong. In the grader."""
 
     def caller(self, answer: Any) -> Callable[[Arrays], Arrays]:
         """Return the function from inputs to what the answer makes of them."""
@@ -78,7 +75,7 @@ class Question(abc.ABC):
 
 def wrong(sentence: str, hint: str) -> AnswerError:
     """Return the error to raise for an answer: what is wrong, and the hint that names why."""
-    return AnswerError(f"{sentence} Hint: {hint}")
+    return AnswerError(f"{sentence}{HINT}{hint}")
 
 
 def require(right: Any, sentence: str, hint: str) -> None:
@@ -89,21 +86,20 @@ def require(right: Any, sentence: str, hint: str) -> None:
 
 def with_hint(error: AnswerError, hint: str) -> AnswerError:
     """Return the error with another hint."""
-    return wrong(str(error).split(" Hint: ")[0], hint)
+    return wrong(str(error).split(HINT)[0], hint)
 
 
 # For `call`, in the student's process.
-
-
 def require_tensor(what: str, value: Any, hint: str) -> torch.Tensor:
     """Return a student's value if it is a tensor; AnswerError with this hint if it is not."""
-    if not isinstance(value, torch.Tensor):
-        raise wrong(f"{what} returned a {type(value).__name__}.", hint)
+    require(isinstance(value, torch.Tensor), f"{what} returned a {type(value).__name__}.", hint)
     return value
 
 
-def as_array(what: str, tensor: Any) -> np.ndarray:
-    """Return a student's tensor as a float64 array; AnswerError if it has no real floats."""
+def as_array(what: str, tensor: Any, hint: str = "") -> Array:
+    """Return a student's tensor as a float64 array; AnswerError, with this hint, if it is none."""
+    if hint:
+        require_tensor(what, tensor, hint)
     if not isinstance(tensor, torch.Tensor):
         raise AnswerError(f"{what} returned a {type(tensor).__name__} where a tensor is needed.")
     if not tensor.is_floating_point():
@@ -111,18 +107,13 @@ def as_array(what: str, tensor: Any) -> np.ndarray:
     return call_answer(what, lambda: tensor.detach().to("cpu", torch.float64).numpy())
 
 
-def plain(value: Any) -> np.ndarray:
+def plain(value: Any) -> Array:
     """Return what an answer hands over as a float64 array of its own."""
     return torch.as_tensor(value).detach().to("cpu", torch.float64).numpy().copy()
 
 
-def gradients(
-    what: str, value: torch.Tensor, leaves: list[torch.Tensor]
-) -> list[np.ndarray] | None:
-    """Return the derivatives of the sum of a student's tensor with respect to the leaves.
-
-    None where it depends on none of them.
-    """
+def gradients(what: str, value: torch.Tensor, leaves: list[torch.Tensor]) -> list[Array] | None:
+    """Return the derivatives of a student's tensor (its sum) by the leaves; None if it has none."""
     if not value.requires_grad:
         return None
     found = call_answer(
@@ -133,5 +124,5 @@ def gradients(
         return None
     return [
         np.zeros(leaf.shape) if gradient is None else as_array(what, gradient)
-        for leaf, gradient in zip(leaves, found, strict=True)
+        for leaf, gradient in zip(leaves, found)
     ]

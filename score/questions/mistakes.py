@@ -1,15 +1,17 @@
 """Known mistakes: values that a wrong answer has, each with the hint that names what was done.
 
 A question yields its `Mistake`s, and the first (or nearest) whose value the answer has gives the
-hint. What several questions have in common stands here: a squared error gone wrong, noise that is
-not N(0, 1), chunks of the wrong shape.
+hint. What several questions have in common stands here: a squared error gone wrong, and noise that
+is not N(0, 1).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from score.questions.base import Array, wrong
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,34 @@ class Mistake:
     hint: str
 
 
-def hint_of(
-    value: Any, mistakes: Iterable[Mistake], rtol: float = 1e-5, atol: float = 1e-8
-) -> str | None:
+Mistakes = Iterable[Mistake]
+
+
+def hint_of(value: Any, mistakes: Mistakes, rtol: float = 1e-5, atol: float = 1e-8) -> str | None:
     """Return the hint of the first mistake that has this value and shape, or None."""
     return next((m.hint for m in mistakes if alike(value, m.value, rtol, atol)), None)
 
 
-def nearest_hint(value: np.ndarray, mistakes: Iterable[Mistake]) -> str | None:
+def first_hint(*cases: tuple[Any, str]) -> str:
+    """Return the hint of the first case (condition, hint) whose condition holds."""
+    return next(hint for condition, hint in cases if condition)
+
+
+def require_close(
+    found: Array,
+    right: Array,
+    sentence: str,
+    mistakes: Mistakes,
+    fallback: str,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> None:
+    """Raise AnswerError unless arrays are close, with the hint of a mistake or the fallback."""
+    if not np.allclose(found, right, rtol=rtol, atol=atol):
+        raise wrong(sentence, hint_of(found, mistakes, rtol, atol) or fallback)
+
+
+def nearest_hint(value: np.ndarray, mistakes: Mistakes) -> str | None:
     """Return the hint of the mistake nearest to an array, or None where float32 cannot explain it.
 
     All values have the array's shape or broadcast to it.
@@ -43,12 +65,7 @@ def alike(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-4) -> bool:
     return one.shape == other.shape and np.allclose(one, other, rtol=rtol, atol=atol)
 
 
-# A squared error.
-
-
-def squared_error(
-    error: np.ndarray, hints: Mapping[str, str], plus: float = 0.0
-) -> Iterator[Mistake]:
+def squared_error(error: np.ndarray, hints: Mapping[str, str], plus: float = 0.0) -> Mistakes:
     """Yield the mistakes that `hints` has words for, of the mean squared error of chunks.
 
     error: differences (B, steps, coordinates). plus: what else a loss adds to the squared error.
@@ -68,9 +85,10 @@ def squared_error(
         "norms": np.sqrt(chunks).mean(),
         "smooth L1": np.where(size < 1, square / 2, size - 0.5).mean(),
         "squared mean": np.square(error.mean()),
+        "executed": square[:, 1:9].mean(),
+        "first": square[:, :8].mean(),
     }
-    for key, hint in hints.items():
-        yield Mistake(plus + values[key], hint)
+    return (Mistake(plus + values[key], hint) for key, hint in hints.items())
 
 
 def mean_squared_error_hints(coordinates: str, the_coordinates: str) -> dict[str, str]:
@@ -78,19 +96,37 @@ def mean_squared_error_hints(coordinates: str, the_coordinates: str) -> dict[str
 
     coordinates, the_coordinates: "dimensions", "the two coordinates", as the question calls them.
     """
+    mean = f"take their mean, over batch, steps and {coordinates}."
+    as_well = f"take the mean over steps and {coordinates} as well as over the batch."
+    them_too = "take the mean over them too."
     return {
-        "sum": "this is the sum of the squares: take their mean, over batch, steps and"
-        f" {coordinates}.",
-        "sum of a chunk": f"this is summed over each chunk: take the mean over steps and"
-        f" {coordinates} as well as over the batch.",
-        "sum over coordinates": f"this is summed over {the_coordinates}: take the mean over them"
-        " too.",
+        "sum": f"this is the sum of the squares: {mean}",
+        "sum of a chunk": f"this is summed over each chunk: {as_well}",
+        "sum over coordinates": f"this is summed over {the_coordinates}: {them_too}",
         "absolute": "this is the mean absolute error: square the differences.",
         "half": "this is half of the mean squared error.",
         "root": "this is the root of the mean squared error: do not take the root.",
         "smooth L1": "this is a smooth L1 (Huber) loss: use the mean squared error.",
         "squared mean": "this is the squared mean of the error: square first, then take the mean.",
     }
+
+
+def imitation_mistakes(
+    error: Any, hints: Mapping[str, str], loss_of: Callable[[Any], Any], nobs: Any, plus: float = 0
+) -> Mistakes:
+    """Yield the mistakes of `squared_error`, and those of losses that compare predicted chunks with
+    demonstrated ones: of a part of a chunk, of observations that are flattened in a wrong order.
+
+    loss_of: the loss for observations like nobs (B, To, obs_dim).
+    """
+    compare = "actions count here: compare all pred_horizon of them."
+    executed = {"executed": "only the executed", "first": "only the first action_horizon"}
+    more = {key: f"{which} {compare}" for key, which in executed.items()}
+    yield from squared_error(error, {**hints, **more}, plus)
+    hint = "the observations are flattened in the wrong order:"
+    in_order = "time step by time step, without a transpose."
+    yield Mistake(loss_of(nobs.transpose(1, 2)), f"{hint} {in_order}")
+    yield Mistake(loss_of(nobs.flip(1)), f"{hint} newest last.")
 
 
 # Noise. Bounds lie so far out that an honest draw is suspected once in ten million or less.
@@ -104,24 +140,18 @@ def diffusion_noise_hint(noise: np.ndarray) -> str | None:
     if not np.isfinite(noise).all():
         return "it is not finite."
     if np.allclose(noise, noise.flat[0], rtol=0, atol=1e-3):
-        return (
-            "it is the same number everywhere: draw one for each of (B, pred_horizon, action_dim),"
-            " with torch.randn."
-        )
+        each = "draw one for each of (B, pred_horizon, action_dim), with torch.randn."
+        return f"it is the same number everywhere: {each}"
     for axis, of in enumerate(("sample of the batch", "step of a chunk", "coordinate")):
         if noise.shape[axis] > 1 and np.allclose(noise, noise.take([0], axis), rtol=0, atol=1e-3):
-            return (
-                f"it is the same for every {of}: draw a number for each, of the chunk's whole shape"
-                " (torch.randn)."
-            )
+            each = "draw a number for each, of the chunk's whole shape (torch.randn)."
+            return f"it is the same for every {of}: {each}"
     if noise.size < 1000:
         return None
     bound, mean, deviation = 6 / np.sqrt(noise.size), noise.mean(), noise.std()
     if np.abs(noise - mean).max() < 1.8 * deviation:  # some normal numbers are further out
-        return (
-            f"it is uniform noise, from {noise.min():.2g} to {noise.max():.2g}: draw normal noise,"
-            " torch.randn and not torch.rand."
-        )
+        uniform = f"it is uniform noise, from {noise.min():.2g} to {noise.max():.2g}"
+        return f"{uniform}: draw normal noise, torch.randn and not torch.rand."
     if abs(mean) > bound:
         return f"its mean is {mean:.3g}, not 0: draw it with torch.randn."
     if abs(deviation - 1) > bound:
@@ -142,39 +172,14 @@ def flow_noise_hint(noise: np.ndarray) -> str | None:
     if np.abs(flat).max() < 1 + tiny:
         return "it is uniform: torch.randn is normal, torch.rand is not."
     if abs(flat.mean()) > 7 / count**0.5 or abs(flat.var() - 1) > 7 * (2 / count) ** 0.5:
-        return (
-            f"its mean is {flat.mean():.2f} and its standard deviation {flat.std():.2f}: draw it"
-            " from N(0, 1)."
-        )
+        found = f"its mean is {flat.mean():.2f} and its standard deviation {flat.std():.2f}"
+        return f"{found}: draw it from N(0, 1)."
     if abs((flat**4).mean() - 3) > 8 * (96 / count) ** 0.5:
         return "it is not normal: draw it with torch.randn."
     together = np.corrcoef(flat.T) - np.eye(flat.shape[1])
     if np.abs(together).max() > 8 / len(flat) ** 0.5:
-        return (
-            "the numbers of one chunk are not independent: draw one for each step and coordinate."
-        )
+        alone = "draw one for each step and coordinate."
+        return f"the numbers of one chunk are not independent: {alone}"
     if abs((flat[1:] * flat[:-1]).mean()) > 8 / count**0.5:
         return "samples share their noise: draw one for each."
     return None
-
-
-# Shapes.
-
-
-def chunk_shape_hint(shape: tuple[int, ...], right: tuple[int, ...], output: str, flat: str) -> str:
-    """Return what to do about inference that returns another shape than (B, steps, coordinates).
-
-    output, flat: what the question calls the model's output where it is viewed and reshaped.
-    """
-    batch, steps, dims = right
-    if shape == (batch, steps * dims):
-        return f"reshape {flat}."
-    if shape == (batch, dims, steps):
-        return "the last two are the wrong way round."
-    if shape in ((batch, 8, dims), (batch, 9, dims)):
-        return "return all pred_horizon actions; the loop picks those to execute."
-    if shape == (batch, 16, 2):
-        return "the sizes are arguments: use pred_horizon and action_dim."
-    if (batch > 1 and shape == (1, steps, dims)) or shape == (steps, dims):
-        return "it has to serve a whole batch, not one observation at a time."
-    return f"view {output} as (batch_size, pred_horizon, action_dim)."

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.base import Arrays, Rng
+from score.questions.base import Array, Arrays, Rng
+
+
+def small(rng: Rng, *shape: int, most: float = 0.8) -> Array:
+    """Return float32 numbers, uniform in ± most."""
+    return rng.uniform(-most, most, shape).astype(np.float32)
 
 
 def random_weights(rng: Rng, width_out: int, width_in: int, most: float = 0.1) -> Arrays:
-    """Return the weight and bias of a linear layer, uniform in ± most.
-
-    With 0.1, ten inputs within (-1, 1) give outputs within (-1, 1).
-    """
-    return {
-        "weight": rng.uniform(-most, most, (width_out, width_in)).astype(np.float32),
-        "bias": rng.uniform(-most, most, width_out).astype(np.float32),
-    }
+    """Return a linear layer's weight and bias, in ± most; 0.1 keeps ten inputs of ± 1 there."""
+    weight, bias = small(rng, width_out, width_in, most=most), small(rng, width_out, most=most)
+    return {"weight": weight, "bias": bias}
 
 
 def linear(weights: Arrays) -> nn.Linear:
@@ -28,7 +28,7 @@ def linear(weights: Arrays) -> nn.Linear:
     return layer
 
 
-def linear_output(weights: Arrays, *inputs: np.ndarray) -> np.ndarray:
+def linear_output(weights: Arrays, *inputs: Array) -> Array:
     """Return what the layer gives for these inputs side by side, in float64."""
     arrays = np.concatenate(inputs, axis=1), weights["weight"], weights["bias"]
     return nn.functional.linear(*(torch.from_numpy(array).double() for array in arrays)).numpy()
@@ -47,7 +47,7 @@ class Probe(nn.Module):
         self.linear = linear(weights)
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        named = {**dict(zip(self.takes, args, strict=False)), **kwargs}
+        named = dict(zip(self.takes, args)) | kwargs
         shapes = {
             name: tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
             for name, x in named.items()
@@ -92,16 +92,3 @@ class NotCalled(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> None:
         raise ValueError(self.why)
-
-
-def decoded_latent(decoder: Arrays, obs: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return the z (B, latent) with which a `Probe` of these weights comes nearest to decoding
-    observations to `action`, and whether it does decode to that.
-    """
-    weight = decoder["weight"][:, obs.shape[1] :].astype(float)
-    zero = linear_output(decoder, obs, np.zeros((len(obs), weight.shape[1])))
-    if not np.isfinite(action).all():
-        return np.full((len(obs), weight.shape[1]), np.nan), False
-    z = (action - zero) @ np.linalg.pinv(weight).T
-    atol = 1e-5 * (1 + np.abs(action).max())
-    return z, np.allclose(zero + z @ weight.T, action, rtol=1e-5, atol=atol)

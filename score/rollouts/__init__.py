@@ -1,1 +1,1 @@
-"""Rollouts of a trained policy: how it is called, what it scores, how its training went."""
+"""Rollouts of a trained policy: how it is called, its score, and its loss curve."""

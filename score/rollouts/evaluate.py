@@ -1,6 +1,6 @@
-"""Seeded rollouts of a policy, their score with its interval, and the points that it earns."""
+"""Roll out a policy from seeds, and compute its score, the score's interval and the points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from pusht import render
 from pusht.checkpoint import Checkpoint
 from pusht.episodes import Episodes, receding_horizon, rollout
+from pusht.normalisation import Stats
 from pusht.progress import progress_bar
 from score import rubric
 from score.rollouts.policies import BatchedInference, Inference
@@ -15,12 +16,10 @@ from score.verdict import AnswerError, Verdict
 
 _RESAMPLES = 10_000
 
-Stats = Mapping[str, Mapping[str, np.ndarray]]
-
 
 @dataclass(frozen=True)
 class Score:
-    """A policy's score: the mean of its episodes' largest rewards, with a 95 % interval of it."""
+    """A policy's score: the mean of its episodes' largest rewards, with a 95 % interval."""
 
     policy: str
     episodes: Episodes
@@ -42,7 +41,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the bootstrap interval (low, high) of the mean of scores, by resampling episodes.
 
-    It is always the same for the same scores.
+    The resampling is seeded, so the same scores give the same interval.
     """
     scores = np.asarray(scores, dtype=np.float64)
     picks = np.random.default_rng(0).integers(len(scores), size=(_RESAMPLES, len(scores)))
@@ -55,9 +54,9 @@ def score_policy(
 ) -> Score:
     """Roll a policy out from these seeds, with the rubric's horizons, and return its `Score`.
 
-    infer: see `policies`; for a student's code, `guarded_inference` makes one. stats: minimum and
-        maximum of observations and actions.
-    AnswerError where it returns anything else than actions.
+    infer: see `policies`; use `guarded_inference` for a student's code. stats: of the policy's
+        normalisation, by range or by moments.
+    AnswerError when it returns anything other than actions.
     """
     batched = BatchedInference(policy, infer)
     with progress_bar(len(seeds), f"{policy.title}, episodes", unit="episode") as bar:
@@ -73,6 +72,7 @@ def score_policy(
             list(seeds),
             obs_horizon=policy.obs_horizon,
             max_steps=policy.max_steps,
+            rules=policy.rules,
             after_step=after_step,
         )
     scores = episodes.max_rewards
@@ -86,7 +86,7 @@ def judge_policy(
 ) -> tuple[Verdict, Score]:
     """Roll a policy out from these seeds; return the `Verdict` and the `Score`.
 
-    AnswerError as `score_policy` raises it.
+    AnswerError as in `score_policy`.
     """
     score = score_policy(policy, infer, checkpoint.stats, seeds)
     return rollouts_verdict(policy, checkpoint, score.per_episode, score.one_by_one), score
@@ -95,31 +95,31 @@ def judge_policy(
 def rollouts_verdict(
     policy: rubric.Policy, checkpoint: Checkpoint, per_episode: Sequence[float], one_by_one: bool
 ) -> Verdict:
-    """Return the `Verdict` on the episodes' largest rewards, by the rubric as it stands now."""
+    """Return the `Verdict` for the episodes' largest rewards, by the current rubric."""
     mean, target = float(np.mean(per_episode)), policy.target(checkpoint.demonstrations)
     sentence = (
         f"Score {_describe(per_episode)}; {target:.2f} earns all points, {policy.baseline:.2f}"
         " none."
     )
     if one_by_one:
-        sentence += " Asked one observation at a time: the function serves no batch."
+        sentence += " The function was called with one observation at a time: it takes no batch."
     points = rollout_points(policy, mean, target)
     return Verdict(policy.rollouts_title, points, float(policy.points), sentence)
 
 
 def no_rollouts(policy: rubric.Policy, error: AnswerError) -> Verdict:
-    """Return the `Verdict` on a policy that could not be rolled out."""
+    """Return the `Verdict` for a policy that could not be rolled out."""
     return Verdict(policy.rollouts_title, 0.0, float(policy.points), str(error))
 
 
 def rollout_points(policy: rubric.Policy, mean: float, target: float) -> float:
-    """Return the points for a mean score, where `target` earns all of them."""
+    """Return the points for a mean score; `target` earns all of them."""
     share = (mean - policy.baseline) / (target - policy.baseline)
     return float(np.clip(share, 0, 1) * policy.points)
 
 
 def film(episodes: Episodes, size: int = 128, columns: int = 5) -> np.ndarray:
-    """Return frames (T, H, W, 3) uint8 of the episodes beside each other."""
+    """Return frames (T, H, W, 3) uint8 of a film of the episodes side by side."""
     return render.grid(
         [
             render.render_many(

@@ -1,5 +1,5 @@
-"""Loss curves beside the references: those in `losses/` for the human demonstrations, those in
-`losses/shipped/` for the kit's own.
+"""Compare loss curves with the references, which are in `losses/` for the human demonstrations and
+in `losses/shipped/` for the kit's own.
 """
 
 import io
@@ -23,8 +23,8 @@ Folder = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class LossReference:
-    """The reference loss of each epoch, and the band around it: a curve with low <= loss <= high
-    counts as equal to the reference.
+    """The reference loss of each epoch, and the band around it. A curve within the band, low <=
+    loss <= high, counts as equal to the reference.
     """
 
     losses: list[float]
@@ -35,9 +35,9 @@ class LossReference:
 def reference_loss(
     name: str, demonstrations: demos.Demonstrations | str, folder: Folder = FOLDER
 ) -> LossReference | None:
-    """Return the reference of a policy, such as "part1_mlp"; None where the kit has none.
+    """Return the reference of a policy, such as "part1_mlp", or None if the kit has none.
 
-    demonstrations: those that the policy is trained on, or their fingerprint.
+    demonstrations: the policy's training demonstrations, or their fingerprint.
     """
     policy, known = rubric.POLICIES[name], _set_name(demonstrations)
     if known is None or not (path := loss_path(policy, known, folder)).exists():
@@ -61,7 +61,7 @@ def loss_path(policy: rubric.Policy, known: str, folder: Folder = FOLDER) -> Pat
 def epoch_losses(checkpoint: Checkpoint) -> list[float]:
     """Return the mean loss of each epoch of a run, as the references have them.
 
-    A run that logged every few steps says at which; any other logged once an epoch.
+    A run that logged every few steps lists them in its config; any other logged once per epoch.
     """
     losses = checkpoint.losses
     steps, last = checkpoint.config.get("loss_steps"), checkpoint.config.get("step")
@@ -78,9 +78,9 @@ def epoch_losses(checkpoint: Checkpoint) -> list[float]:
 
 
 def load_losses(path: Folder) -> list[float]:
-    """Return a pickled list of floats; ValueError when the file holds anything else.
+    """Return a pickled list of floats; ValueError when the file contains anything else.
 
-    Nothing that the pickle names is ever loaded.
+    No class or function that the pickle names is ever loaded.
     """
     content = Path(path).read_bytes()
     try:
@@ -105,9 +105,9 @@ class _PlainUnpickler(pickle.Unpickler):
 class LossComparison:
     """A loss curve beside the reference.
 
-    ratio: of the curve to the reference, for each block of epochs, after a division by `scale`,
-        which is more than 1 for a sum over the chunk.
-    left_at: the first epoch outside the band, None when there is none.
+    ratio: the ratio of the curve to the reference for each block of epochs, divided by `scale`,
+        which is more than 1 if the loss is a sum over the chunk.
+    left_at: the first epoch outside the band, or None.
     """
 
     ratio: np.ndarray
@@ -127,12 +127,12 @@ def compare_losses(
 ) -> LossComparison:
     """Compare the mean loss of each epoch so far with the reference for these demonstrations.
 
-    From the rubric's epoch `loss_from` on, counted from 0, the ratio to the reference has to stay
-    within the band. Where losses are logged now and then they are noisy, and the means of blocks
-    of `loss_block` epochs are compared. Where a loss may be a sum over the chunk, it is brought to
-    the reference's scale.
+    From the rubric's epoch `loss_from` on, counted from 0, the ratio to the reference must stay
+    within the band. Losses that are logged only every few steps are noisy, so the means of blocks
+    of `loss_block` epochs are compared. A loss that may be a sum over the chunk is first divided
+    to match the reference's scale.
 
-    demonstrations: those that the policy was trained on, or their fingerprint.
+    demonstrations: the policy's training demonstrations, or their fingerprint.
     """
     policy, reference = rubric.POLICIES[name], reference_loss(name, demonstrations, folder)
     if reference is None:
@@ -176,12 +176,12 @@ def _no_reference(policy: rubric.Policy, demonstrations: demos.Demonstrations | 
         )
     return (
         "You trained on demonstrations that the kit does not know, so there is no reference loss"
-        " to compare with: look at the rollouts, which count as always."
+        " to compare with: look at the rollouts, which are graded as usual."
     )
 
 
 def _scale(policy: rubric.Policy, ratio: np.ndarray) -> int:
-    """Return the rubric's scale that a curve is nearest to."""
+    """Return the rubric's scale that is nearest to a curve's."""
     middle = max(np.median(ratio), 1e-9)
     return min(policy.loss_scales, key=lambda scale: abs(np.log(middle / scale)))
 
@@ -193,32 +193,32 @@ def _block_means(losses: Sequence[float] | np.ndarray, block: int) -> np.ndarray
 
 
 def _usual_reason(ratio: np.ndarray, losses: Sequence[float] | np.ndarray) -> str:
-    """Return the usual reason of a curve that leaves the band."""
+    """Return a sentence on why a curve usually leaves the band in this way."""
     if not np.isfinite(ratio).all():
         return (
             "A loss that is not finite means that the training diverged: look at the learning rate"
             " and the loss."
         )
     middle = float(np.median(ratio))
-    # This comes before the next: a loss that stays is soon many times one that falls.
+    # This is tested first, because a constant loss is soon many times a falling one.
     if losses[-1] > 0.8 * losses[0]:
         return (
             "A loss that hardly falls usually means that no gradient reaches the weights, or that"
-            " the optimiser is not stepped."
+            " the optimiser's step is missing."
         )
     if middle > 10:
-        return "So much more usually means a sum where the mean belongs."
+        return "A loss that is so much higher usually means a sum in place of a mean."
     if ratio[-1] > 1 and np.all(np.diff(ratio[:: max(1, len(ratio) // 4)]) > 0):
         return (
-            "Falling ever further behind usually means a wrong learning rate, or gradients that are"
-            " not reset each step."
+            "A loss that falls further and further behind usually means a wrong learning rate, or"
+            " gradients that are not reset each step."
         )
     if middle > 1:
         return (
-            "A steadily higher loss usually means a wrong target, a wrong order of the reshaped"
-            " actions, or a smaller network."
+            "A loss that is higher throughout usually means a wrong target, a wrong order of the"
+            " reshaped actions, or a smaller network."
         )
     return (
-        "A loss below the reference usually means another scale: half the square, fewer actions, or"
-        " another set of demonstrations."
+        "A loss below the reference usually means another scale: half the squared error, fewer"
+        " actions, or another set of demonstrations."
     )

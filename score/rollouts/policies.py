@@ -1,4 +1,4 @@
-"""How a policy is called: one function of observations, whatever the notebook has for it.
+"""Call every kind of policy in the same way, as a function of observations.
 
 Such a function, an `Inference`, takes nobs, a float32 tensor (B, obs_horizon, 5), and B. It returns
 naction, a float tensor (B, pred_horizon, 2). Both are normalised.
@@ -16,20 +16,21 @@ from score.verdict import AnswerError, call_answer
 
 Inference = Callable[[torch.Tensor, int], torch.Tensor]
 
-# A scaled action is clipped to this. Actions much further off the table make the physics overflow.
+# Normalised actions are clipped to ± this. Actions much further off the table make the physics
+# overflow.
 _LARGEST = 100
 
 
 def inference_of(policy: rubric.Policy, answer: Sequence[Any]) -> tuple[Any, Inference]:
-    """Return the network of a policy, and the `Inference` that acts with it.
+    """Return the network of a policy, and the `Inference` that calls it.
 
-    answer: what the notebook hands over: a policy object with sample_actions; or an inference
-        function and its network; or these two and a noise scheduler. Anything may be in it.
-    ValueError for any other number of things.
+    answer: the notebook's objects: a policy object with sample_actions; or an inference function
+        and its network; or these two and a noise scheduler. They are not checked here.
+    ValueError for any other number of objects.
     """
     if not 1 <= len(answer) <= 3:
         raise ValueError(
-            f"{policy.name} is called with {len(answer)} things: a policy object, an inference"
+            f"{policy.name} is called with {len(answer)} arguments: a policy object, an inference"
             " function and its network, or these two and a noise scheduler are needed."
         )
     return (_chunk_policy, _network, _diffusion)[len(answer) - 1](policy, *answer)
@@ -78,13 +79,13 @@ def _device(model: Any) -> torch.device | str:
 
 
 def guarded_inference(policy: rubric.Policy, infer: Inference) -> Inference:
-    """Return a student's inference such that it returns naction as a float32 tensor on the CPU.
+    """Wrap a student's inference so that it returns naction as a float32 tensor on the CPU.
 
-    Whatever else it does, an exception of any kind included, becomes an AnswerError.
+    Any exception, or any other result, becomes an AnswerError.
     """
 
     def guarded(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
-        # Whether gradients are switched off is for the inference question to check.
+        # The inference question checks whether the student's code switches gradients off.
         with torch.no_grad():
             naction = call_answer(policy.function, infer, nobs.clone(), batch_size)
         if not isinstance(naction, torch.Tensor) or not naction.is_floating_point():
@@ -96,10 +97,11 @@ def guarded_inference(policy: rubric.Policy, infer: Inference) -> Inference:
 
 
 class BatchedInference:
-    """An inference called with a whole batch, or with single observations if it serves only those.
+    """An inference that is called with a whole batch, or with single observations if it takes no
+    batch.
 
-    What it returns has the policy's shape, is finite and lies in [-100, 100]; AnswerError where
-    that cannot be had. `one_by_one` says whether single observations were needed.
+    The result has the policy's shape, is finite and lies in [-100, 100]; otherwise AnswerError.
+    `one_by_one` says whether single observations were needed.
     """
 
     def __init__(self, policy: rubric.Policy, infer: Inference):
@@ -144,7 +146,7 @@ class BatchedInference:
 
 
 def load_submission_checkpoint(policy: rubric.Policy, folder: str | os.PathLike[str]) -> Checkpoint:
-    """Return a policy's submitted checkpoint in `folder`; AnswerError where none can be used."""
+    """Return a policy's submitted checkpoint in `folder`; AnswerError if it cannot be used."""
     try:
         return load_checkpoint(os.path.join(folder, policy.name + SUFFIX), policy.normalisation)
     except CheckpointError as error:
@@ -156,15 +158,15 @@ def load_policy(
 ) -> tuple[Checkpoint, Inference]:
     """Return the submitted checkpoint in `folder` and the inference of the notebook's network.
 
-    The network gets the checkpoint's weights. answer: see `inference_of`. AnswerError where the
-    checkpoint cannot be used or is another network's.
+    The checkpoint's weights are loaded into the network. answer: see `inference_of`. AnswerError
+    when the checkpoint cannot be used or belongs to another network.
     """
     checkpoint = load_submission_checkpoint(policy, folder)
     model, infer = inference_of(policy, answer)
     if not isinstance(model, torch.nn.Module):
         raise AnswerError(
-            f"The network is a {type(model).__name__}: an earlier cell that makes it was changed or"
-            " failed."
+            f"The network is a {type(model).__name__}: an earlier cell that creates it was changed"
+            " or failed."
         )
     try:
         checkpoint.restore(model)

@@ -1,1 +1,1 @@
-"""What a student calls in a notebook: checks, progress, comparisons, the published names."""
+"""Functions that students call in a notebook: checks, progress, comparisons, published names."""

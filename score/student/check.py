@@ -1,4 +1,4 @@
-"""`score.check`: an answer judged in a notebook, in practice and when the notebook is graded."""
+"""`score.check` judges an answer in a notebook, in practice and when the notebook is graded."""
 
 from typing import Any
 
@@ -13,11 +13,12 @@ from score.verdict import Verdict
 
 
 def check(name: str, answer: Any) -> Verdict:
-    """Judge the answer to a question, such as `check("Q1.2", bc_loss)`; show, keep and return the
+    """Judge the answer to a question, such as `check("Q1.2", bc_loss)`; show, save and return the
     `Verdict`.
 
-    Practice inputs are always the same. When a notebook is graded the grader draws its own inputs,
-    and judges. An extension, such as "E1.1", is worth no points and is not judged when graded.
+    Practice inputs are always the same. When a notebook is graded, the grader draws other inputs
+    and judges the answer. An extension, such as "E1.1", is worth no points and is not judged when
+    graded.
     """
     if name in EXTENSIONS:
         return _check_extension(name, answer)

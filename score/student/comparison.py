@@ -1,6 +1,6 @@
-"""Practice scores of a student's policies, kept in the folder and shown beside each other.
+"""Practice scores of a student's policies, saved in the folder and shown side by side.
 
-No grade rests on them.
+No grade depends on them.
 """
 
 import json
@@ -17,7 +17,8 @@ import torch
 from pusht import render, video
 from pusht.episodes import Episodes, reproducible, rollout
 from pusht.files import write_whole
-from pusht.sim import PushTSim, sample_start
+from pusht.rules import PUBLISHED, Rules
+from pusht.sim import PushTSim
 from score import rubric
 from score.graded import graded
 from score.rollouts.evaluate import Score, bootstrap_interval
@@ -36,7 +37,7 @@ Folder = str | os.PathLike[str]
 
 
 def practice_seeds(seeds: range) -> range:
-    """Return the seeds of a student's own run; PUSHT_MAX_EPISODES limits them for a quick look."""
+    """Return the seeds for practice; PUSHT_MAX_EPISODES limits their number for a quick look."""
     return seeds[: int(os.environ.get("PUSHT_MAX_EPISODES", len(seeds)))]
 
 
@@ -49,22 +50,23 @@ def try_out(
     *,
     obs_horizon: int = 2,
     max_steps: int = 500,
+    rules: Rules = PUBLISHED,
     remembers: bool = False,
 ) -> Episodes | None:
-    """Roll a policy out from the thirty practice starts, print its line of a table and return the
+    """Roll a policy out from the thirty practice starts, print one line of results and return the
     `Episodes`; None when graded.
 
-    The line has the mean score, its 95 % interval, the share of episodes solved, and how long one
-    call of the policy takes.
+    The line has the mean score, its 95 % interval, the share of episodes solved, and the time of
+    one call of the policy.
 
-    policy: as for `pusht.rollout`. With `remembers`, a function that makes such a policy for each
-        episode, for one that keeps something from step to step. These episodes run one by one, the
-        others in lock-step.
+    policy: as for `pusht.rollout`.
+    remembers: True for a policy that keeps a state between steps. `policy` is then a function that
+        makes a new policy for each episode, and the episodes run one by one, not in lock-step.
     """
     if graded():
         return None
     seeds = list(practice_seeds(rubric.PRACTICE_SEEDS))
-    options: dict[str, Any] = {"obs_horizon": obs_horizon, "max_steps": max_steps}
+    options: dict[str, Any] = {"obs_horizon": obs_horizon, "max_steps": max_steps, "rules": rules}
     if remembers:
         single = [rollout(policy(), [seed], torch_seed=seed, **options) for seed in seeds]
         episodes = _joined(single)
@@ -76,13 +78,13 @@ def try_out(
         scores.mean(),
         bootstrap_interval(scores),
         episodes.successes.mean(),
-        _call_milliseconds(policy() if remembers else policy, seeds[0], obs_horizon),
+        _call_milliseconds(policy() if remembers else policy, seeds[0], rules, obs_horizon),
     )
     return episodes
 
 
 def recall(label: str, name: str, folder: Folder = ".") -> None:
-    """Print the same line for a policy, such as "part3_ddpm", as its last check rolled it out."""
+    """Print the line of `try_out` for the last check of a policy, such as "part3_ddpm"."""
     if graded():
         return
     kept = kept_scores(folder).get(name)
@@ -107,18 +109,20 @@ def _joined(single: list[Episodes]) -> Episodes:
     return Episodes(*([one for each in single for one in getattr(each, name)] for name in fields))
 
 
-def _call_milliseconds(policy: Callable[..., Any], seed: int, obs_horizon: int) -> float:
-    sim = PushTSim()
-    sim.reset(sample_start(seed))
+def _call_milliseconds(
+    policy: Callable[..., Any], seed: int, rules: Rules, obs_horizon: int
+) -> float:
+    sim = PushTSim(legacy=rules.legacy)
+    sim.reset(rules.start(seed))
     obs = np.repeat(sim.state[None, None], obs_horizon, axis=1)
     return _milliseconds(lambda: policy(obs), _TIMED)
 
 
 def _milliseconds(call: Callable[[], Any], times: int) -> float:
-    """Return the median time of some calls, on one thread as in the rollouts."""
+    """Return the median time of `times` calls, on one thread as in the rollouts."""
     taken = []
     for _ in range(times):
-        with reproducible(0):  # which leaves the generators as they were
+        with reproducible(0):  # one thread, and the generators are left as they were
             started = time.perf_counter()
             call()
             taken.append(time.perf_counter() - started)
@@ -132,7 +136,7 @@ def keep_score(score: Score, infer: Inference, nobs: torch.Tensor, folder: Folde
     """Write a practice `Score` to POLICY_score.json, for `compare_policies`, `compare_episodes` and
     `film_policies`.
 
-    infer, nobs (1, obs_horizon, 5): called a few times, to measure how long one chunk takes.
+    infer is called with nobs (1, obs_horizon, 5) a few times, to measure the time of one chunk.
     """
     episodes = score.episodes.first(_FILMED)
     content = {
@@ -149,7 +153,7 @@ def keep_score(score: Score, infer: Inference, nobs: torch.Tensor, folder: Folde
 
 
 def kept_scores(folder: Folder) -> dict[str, dict[str, Any]]:
-    """Return what `keep_score` wrote in this folder, by policy."""
+    """Return the scores that `keep_score` wrote in this folder, by policy."""
     paths = {name: Path(folder) / f"{name}_score.json" for name in rubric.POLICIES}
     return {
         name: json.loads(path.read_text(encoding="utf-8"))
@@ -159,7 +163,9 @@ def kept_scores(folder: Folder) -> dict[str, dict[str, Any]]:
 
 
 def compare_policies(folder: Folder = ".") -> "Image | None":
-    """Print the practice scores kept in `folder` and return their picture; None without any."""
+    """Print the practice scores saved in `folder` and return a picture of them; None if there are
+    none.
+    """
     from pusht import figures
 
     kept = kept_scores(folder)
@@ -170,7 +176,7 @@ def compare_policies(folder: Folder = ".") -> "Image | None":
         low, high = score["interval"]
         print(
             f"{rubric.POLICIES[name].label:<22} {score['mean']:.3f} (95 % interval {low:.2f} to"
-            f" {high:.2f}), solved {score['success']:.0%}, {score['ms']:.1f} ms a chunk"
+            f" {high:.2f}), solved {score['success']:.0%}, {score['ms']:.1f} ms per chunk"
         )
     return figures.compare([_result(name, score) for name, score in kept.items()])
 
@@ -186,9 +192,9 @@ def _result(name: str, score: dict[str, Any]) -> "Result":
 
 
 def compare_episodes(folder: Folder = ".") -> dict[str, Episodes]:
-    """Return what the kept policies did from the same starts, by label, for `pusht.figures.player`.
+    """Return the first saved episodes of the policies, by label, for `pusht.figures.player`.
 
-    ValueError where none is kept.
+    ValueError if there are none.
     """
     kept = _some_scores(folder)
     count = min(len(score["states"]) for score in kept.values())
@@ -203,7 +209,7 @@ def _episodes(score: dict[str, Any]) -> Episodes:
 
 
 def film_policies(path: Folder, folder: Folder = ".") -> Path:
-    """Write a film of the kept policies and return its path; ValueError where none is kept.
+    """Write a film of the saved episodes and return its path; ValueError if there are none.
 
     Each policy has a row, each start a column.
     """

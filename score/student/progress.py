@@ -1,4 +1,4 @@
-"""A student's progress: what the checks and rollouts of the notebooks last said in a folder."""
+"""A student's progress: the last results of all checks and rollouts in a folder."""
 
 import html
 import json
@@ -24,15 +24,15 @@ from score.verdict import Verdict
 
 KEPT = "standing.json"
 _MARKS = {"passed": "✓", "in part": "◐", "failed": "✗", "not tried": "·", "a person": "…"}
-_HEADINGS = ("Exercise", "State", "Points", "What its last check said")
+_HEADINGS = ("Exercise", "State", "Points", "Result of the last check")
 
 Folder = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: a question or a policy's rollouts, its state (a key of `_MARKS`), its points, and
-    what its last check said.
+    """A row of the table: a question or a policy's rollouts, its state (a key of `_MARKS`), its
+    points, and the message of its last check.
     """
 
     title: str
@@ -49,8 +49,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Progress:
-    """A student's progress: a row for all that earns points, a sentence on each policy's training,
-    the policies still to be trained, the extensions done.
+    """A student's progress: a row for each question and policy, a sentence on each policy's
+    training, the policies still to be trained, and the extensions done.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Progress:
         person = sum(row.max_points for row in self.rows if row.state == "a person")
         reachable = sum(row.max_points for row in self.rows) - person
         yield f"Points so far: {round(self.points, 2):g} of {reachable:g}" + (
-            f", and {person:g} that a person gives." if person else "."
+            f", and {person:g} graded by a person." if person else "."
         )
         yield (
             f"Still to train: {', '.join(self.to_train)}."
@@ -76,10 +76,10 @@ class Progress:
             else "Nothing is left to train."
         )
         if self.extensions:
-            yield f"Done beyond that, for no points: {', '.join(self.extensions)}."
+            yield f"Optional exercises done: {', '.join(self.extensions)}."
         yield (
-            "This is practice. The grade checks your answers with other inputs, and rolls your"
-            " policies out from other seeds."
+            "These are practice results. For the grade, your answers are checked with other inputs,"
+            " and your policies are rolled out from other seeds."
         )
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class Progress:
         return "\n".join([*lines, *self.training, *self.summary()])
 
     def as_html(self) -> str:
-        """Return the same as a table in HTML, in which no text is markup."""
+        """Return the progress as an HTML table; all text in it is escaped."""
         rows = [
             (row.title, f"{_MARKS[row.state]} {row.state}", row.earned, row.message)
             for row in self.rows
@@ -117,11 +117,11 @@ def _table_row(tag: str, cells: tuple[str, ...]) -> str:
 def show_standing(part: str | None = None, folder: Folder = ".") -> None:
     """Show the progress in every question and policy: a table in a notebook, text elsewhere.
 
-    Nothing is checked anew, and nothing is shown when graded.
+    This checks nothing again, and shows nothing when graded.
 
-    part: a name such as "part1_mlp"; by default the part whose notebook calls this, or all parts
-        where no part's notebook does.
-    folder: where the checks' results, the checkpoints and the practice scores are.
+    part: a name such as "part1_mlp". The default is the part whose notebook calls this, or all
+        parts outside a notebook.
+    folder: folder of the checks' results, the checkpoints and the practice scores.
     """
     if graded():
         return
@@ -138,9 +138,9 @@ def show_standing(part: str | None = None, folder: Folder = ".") -> None:
 
 
 def own_part() -> str | None:
-    """Return the name of the part whose notebook runs this, by the markers of the cells that ran.
+    """Return the name of the part whose notebook runs this, or None outside such a notebook.
 
-    None elsewhere.
+    The markers of the executed cells tell which part it is.
     """
     cells = get_ipython().history_manager.input_hist_raw if in_notebook() else []
     ids = filter(None, (read_id(cell.lstrip()) for cell in reversed(cells)))
@@ -149,7 +149,7 @@ def own_part() -> str | None:
 
 
 def read_progress(folder: Folder, parts: Iterable[str]) -> Progress:
-    """Return the `Progress` that a folder holds, in the parts of these names."""
+    """Return the `Progress` in a folder, for the parts with these names."""
     kept, progress = _kept_verdicts(folder), Progress()
     for part in (rubric.PARTS[name] for name in parts):
         for question in part.questions:
@@ -187,7 +187,7 @@ def _row(title: str, max_points: float, kept: _KeptVerdict | None) -> Row:
 
 
 def _training(policy: rubric.Policy, folder: Folder) -> tuple[str, str]:
-    """Return a sentence on a policy's training, and what of it is missing ("" for nothing)."""
+    """Return a sentence on a policy's training, and what is left to train ("" for nothing)."""
     try:
         checkpoint = load_checkpoint(Path(folder) / (policy.name + SUFFIX), policy.normalisation)
     except CheckpointError as error:
@@ -210,9 +210,9 @@ def training_extent(checkpoint: Checkpoint) -> str:
 
 
 def keep_verdict(key: str, verdict: Verdict, folder: Folder = ".") -> None:
-    """Keep a check's verdict on a question or a policy in standing.json, for `show_standing`.
+    """Save a check's verdict on a question or a policy in standing.json, for `show_standing`.
 
-    It takes the place of the check's last verdict.
+    It replaces the check's last verdict.
     """
     path = Path(folder) / KEPT
     record = {
@@ -221,12 +221,12 @@ def keep_verdict(key: str, verdict: Verdict, folder: Folder = ".") -> None:
         "time": time.time(),
     }
     try:
-        # Two notebooks may be at work in one folder.
+        # Two notebooks may run in one folder.
         with FileLock(path.with_name(f".{KEPT}.lock"), timeout=10):
             write_whole(path, json.dumps(_read(path) | {key: record}, indent=1))
     except (OSError, NotImplementedError):
-        # The folder cannot be written to. The verdict is shown all the same, and the table of
-        # progress says that the check was not tried.
+        # The folder cannot be written to. The verdict is still shown, and the table of progress
+        # says that the check was not tried.
         return
 
 
@@ -235,7 +235,7 @@ def _read(path: Path) -> dict[str, Any]:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return kept if isinstance(kept, dict) else {}
     except (OSError, ValueError, RecursionError):
-        return {}  # not there yet, or damaged: what is checked from now on is kept
+        return {}  # missing or damaged; later verdicts will be saved
 
 
 def _kept_verdicts(folder: Folder) -> dict[str, _KeptVerdict]:

@@ -1,4 +1,4 @@
-"""The published notebooks' grading calls, with their argument lists."""
+"""The grading functions of the published notebooks, with the published argument lists."""
 
 import json
 from dataclasses import replace
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from pusht.normalisation import Stats
 from score import rubric
-from score.rollouts.evaluate import Score, Stats
+from score.rollouts.evaluate import Score
 from score.rollouts.policies import Inference
 from score.student.rollouts import practice_score
 
@@ -29,7 +30,7 @@ def score_part1(
     """Score the MLP policy on the ten published episodes; print, film (mlp_combined_vis.mp4) and
     return the `Score`.
 
-    `env` is accepted as published and not used: every episode has a simulator of its own.
+    `env` is part of the published argument list but not used: every episode has its own simulator.
     """
     infer = _network_inference(mlp_inference, mlp_agent, pred_horizon, action_dim, device)
     return _score("part1_mlp", infer, stats, max_steps, obs_horizon, pred_horizon, action_horizon)
@@ -119,7 +120,7 @@ def _score(
 
 def test_kl_divergence(kl_divergence: Any) -> None:
     """Compare KL(N(mu, exp(logvar)) || N(0, I)), summed over latent dimensions and batch, with the
-    published figure; AssertionError where they differ.
+    published number; AssertionError if they differ.
     """
     file = Path(__file__).parent / "published_kl.json"
     published = json.loads(file.read_text(encoding="utf-8"))
@@ -135,13 +136,13 @@ def test_kl_divergence(kl_divergence: Any) -> None:
 
 def test_cosine_beta_schedule(cosine_beta_schedule: Any) -> None:
     """Compare betas (100,) with the cosine schedule of Nichol and Dhariwal (2021), s = 0.008,
-    clipped at 0.999, by relative differences; AssertionError where they differ.
+    clipped at 0.999; AssertionError if their relative difference is too large.
     """
     f = np.cos((np.arange(101) / 100 + 0.008) / 1.008 * np.pi / 2) ** 2
     expected = np.clip(1 - f[1:] / f[:-1], 0, 0.999)
     got = np.asarray(cosine_beta_schedule(100), dtype=np.float64)
     if got.shape != expected.shape:
-        print(f"Your betas have shape {got.shape}, expected is {expected.shape}.")
+        print(f"Your betas have shape {got.shape}; the expected shape is {expected.shape}.")
         _report(False)
     print(f"Largest relative difference of your betas: {np.max(np.abs(got / expected - 1)):.1e}")
     _report(np.allclose(got, expected, rtol=1e-4, atol=0))

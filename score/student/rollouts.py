@@ -1,4 +1,4 @@
-"""A student's own calls that roll a policy out: the check of a part, and the published one."""
+"""Functions with which students roll out a policy: the check of a part, and the published one."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from pusht import video
-from pusht.dataset import normalize_data
 from pusht.episodes import reproducible
+from pusht.normalisation import Stats, normalize_data
 from score import rubric
 from score.graded import graded
 from score.protocol import converse
-from score.rollouts.evaluate import Score, Stats, film, judge_policy, no_rollouts, score_policy
+from score.rollouts.evaluate import Score, film, judge_policy, no_rollouts, score_policy
 from score.rollouts.policies import Inference, guarded_inference, load_policy
 from score.student.comparison import keep_score, practice_seeds
 from score.student.progress import keep_verdict
@@ -21,14 +21,14 @@ from score.verdict import AnswerError, Verdict
 
 
 def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = ".") -> Verdict:
-    """Judge a policy, such as "part1_mlp", by its rollouts; show, keep and return the `Verdict`.
+    """Judge a policy, such as "part1_mlp", by its rollouts; show, save and return the `Verdict`.
 
-    answer: what the notebook has for it: the inference function and the network (Parts I and II),
-        these and the noise scheduler (Part III), the policy object (Part IV).
-    folder: where the checkpoint is whose weights the network gets.
+    answer: the inference function and the network (Parts I and II), these and the noise scheduler
+        (Part III), or the policy object (Part IV).
+    folder: folder of the checkpoint, whose weights are loaded into the network.
 
-    A student's own run uses practice episodes. When graded, the grader rolls out episodes of its
-    own, and this process returns nothing but actions.
+    In practice, the practice episodes are rolled out here. When graded, the grader rolls out other
+    episodes, and this process only returns actions.
     """
     policy = rubric.POLICIES[name]
     if graded():
@@ -59,7 +59,9 @@ def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = "."
 def _serve_actions(
     policy: rubric.Policy, answer: Sequence[Any], folder: str | os.PathLike[str]
 ) -> Callable[[Any], Any]:
-    """Return what replies to the grader: True once the weights are loaded, afterwards actions."""
+    """Return the function that answers the grader: first True, when the weights are loaded, then
+    actions.
+    """
     infer: Inference | None = None
 
     def reply(inputs: Any) -> Any:
@@ -73,9 +75,9 @@ def _serve_actions(
 
 
 def practice_score(policy: rubric.Policy, infer: Inference, stats: Stats, video_path: str) -> Score:
-    """Do what the published grading cell does, and return the `Score`.
+    """Score a policy as the published grading cell does, and return the `Score`.
 
-    It prints a line for each of ten episodes, their average and the published grade, and writes a
+    This prints a line for each of ten episodes, their average and the published grade, and writes a
     film of all ten to `video_path`.
     """
     assert policy.published is not None, "The published assignment has no such policy."
@@ -83,15 +85,15 @@ def practice_score(policy: rubric.Policy, infer: Inference, stats: Stats, video_
     score = score_policy(policy, guarded_inference(policy, infer), stats, seeds)
     if score.one_by_one:
         print(
-            "The inference function serves one observation at a time, so the episodes ran one by"
-            " one."
+            "The inference function takes no batch, so it was called with one observation at a"
+            " time."
         )
     for seed, reward in zip(score.episodes.seeds, score.per_episode):
         print(f"Episode {seed}: score {reward:.4f}")
     low, high = score.interval
     print(
-        f"{policy.title} average score: {score.mean:.4f} (95 % interval {low:.2f} to {high:.2f}:"
-        " ten episodes say no more)"
+        f"{policy.title} average score: {score.mean:.4f} (95 % interval {low:.2f} to {high:.2f};"
+        " ten episodes are too few for a narrower one)"
     )
     print(
         f"{policy.title} grade: {score.mean:.2f} / {policy.published:.2f} * {policy.points} = "

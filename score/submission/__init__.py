@@ -1,1 +1,1 @@
-"""The files to hand in: archive, pack, check."""
+"""Pack the files that a student hands in, read such archives, and check them."""

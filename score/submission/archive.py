@@ -1,8 +1,8 @@
-"""Reading a zip or a folder of submitted files, which may be hostile.
+"""Read a zip or a folder of submitted files, which may be hostile.
 
-Links, encrypted members and paths that lead elsewhere are not read, and bytes are counted while
-they are read, whatever a header says. Students pack and check with this module and instructors
-collect with it, so it needs no more than a student's packages.
+Links, encrypted members and paths that lead out of the archive are not read. Bytes are counted
+while they are read, because headers may lie. Students pack and check with this module and
+instructors collect with it, so it needs only the packages that students have.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 MB = 2**20
-ZIP_CAP = 250 * MB  # of a zip that lies in a zip
+ZIP_CAP = 250 * MB  # the largest zip within a zip
 ZIP_MEMBERS = 50_000
-RATIO = 500  # how many times its packed size a member may have
-OWN_FOLDERS = ("exp", "src")  # of a student's own folder, those that are looked into
+RATIO = 500  # the largest ratio of a member's size to its packed size
+OWN_FOLDERS = ("exp", "src")  # the folders that are read in a student's own folder
 
-# What operating systems and editors leave behind.
+# Files that operating systems and editors leave behind.
 NOISE = re.compile(r"(^|/)(__MACOSX|\.[^./][^/]*|Thumbs\.db|desktop\.ini)(/|$)")
 
 _UNREADABLE = (
@@ -42,22 +42,22 @@ _T = TypeVar("_T")
 
 
 class SubmissionError(Exception):
-    """Why a zip or a folder cannot be used, in one sentence."""
+    """Raised when a zip or a folder cannot be used; the message says why in one sentence."""
 
 
 class RejectedFile(Exception):
-    """Why a file is not read, in a few words."""
+    """Raised when a file is not read; the message says why in a few words."""
 
 
 @dataclass(frozen=True)
 class ArchiveMember:
-    """A file of an archive: of its folder, of its zip, or of a zip that lies in either.
+    """A file in an archive, which is a folder or a zip, or in a zip within the archive.
 
-    path: its path in the archive, fit to be printed. size: in bytes, as its header says.
-    modified: when it was written (UTC), by its own date. received: the same of the outermost file
-    that holds it, which the student did not date. file: where it is, if it is a file. info: its
-    entry, if it lies in a zip. zip: the member that is that zip, if it is not the archive itself.
-    rejection: why it is not read, "" if it is.
+    path: its path in the archive, printable. size: in bytes, as its header says. modified: its
+    modification time (UTC), as its own date says. received: the modification time of the outermost
+    file that contains it, which does not depend on the student. file: its path on disk, if it is in
+    a folder. info: its entry, if it is in a zip. zip: the member that is this zip, if it is not the
+    archive itself. rejection: why it is not read; "" if it is read.
     """
 
     path: str
@@ -70,15 +70,15 @@ class ArchiveMember:
     rejection: str = ""
 
     def rejected(self, reason: str) -> "ArchiveMember":
-        """Return the member with the reason why it is not read."""
+        """Return a copy with the reason why it is not read."""
         return replace(self, rejection=reason)
 
 
 class Archive:
-    """A zip or a folder, open for reading; zips in it are looked into, zips in these are not.
+    """A zip or a folder, open for reading. Zips in it are read too, but not zips within these.
 
-    one_student: it is one student's own, so no zip in it is looked into, and of a folder only what
-    lies directly in it and in its `OWN_FOLDERS`.
+    one_student: whether it belongs to one student. Then no zip in it is read, and in a folder only
+    its own files and those in its `OWN_FOLDERS`.
 
     members: its files. zip: the opened zip, None for a folder. Opening raises `SubmissionError`.
     """
@@ -107,7 +107,7 @@ class Archive:
             self.zip.close()
 
     def read(self, member: ArchiveMember, cap: int) -> bytes:
-        """Return a member's bytes; `RejectedFile` when it is damaged or has more than `cap`."""
+        """Return a member's bytes; `RejectedFile` when it is damaged or larger than `cap` bytes."""
         try:
             if member.file:
                 with open(member.file, "rb") as stream:
@@ -157,13 +157,13 @@ class Archive:
         )
 
     def _look_into(self, outer: ArchiveMember) -> list[ArchiveMember]:
-        """Return the members of a zip that lies in the archive, or the zip itself, rejected."""
+        """Return the members of a zip in the archive, or the zip itself as rejected."""
         try:
             infos = _infos(self._inner_zip(outer))
         except RejectedFile as error:
             return [outer.rejected(str(error))]
         except _UNREADABLE as error:
-            return [outer.rejected(f"no zip that can be read: {_printable(str(error))[:100]}")]
+            return [outer.rejected(f"a zip that cannot be read: {_printable(str(error))[:100]}")]
         return [
             ArchiveMember(
                 f"{outer.path}/{_printable(info.filename)}",
@@ -183,8 +183,8 @@ class Archive:
         return archive.open(member.info)
 
     def _inner_zip(self, outer: ArchiveMember) -> zipfile.ZipFile:
-        """Return the opened zip that a member is. The last one stays open, because its files are
-        read one after another.
+        """Open a member that is a zip, and return it. The last one stays open, because its files
+        are read one after another.
         """
         if self._inner and self._inner[0] == outer:
             return self._inner[1]
@@ -206,8 +206,8 @@ class Archive:
 def first_readable(
     candidates: Iterable[ArchiveMember], read: Callable[[ArchiveMember], _T]
 ) -> tuple[ArchiveMember | None, _T | None, list[ArchiveMember]]:
-    """Return (the first member that can be read, what `read` makes of it, those rejected before
-    it); (None, None, all of them) where none can be read. `read` raises `RejectedFile`.
+    """Return (the first member that can be read, the result of `read`, the members rejected before
+    it), or (None, None, all members) if none can be read. `read` raises `RejectedFile`.
     """
     rejected: list[ArchiveMember] = []
     for member in candidates:
@@ -230,8 +230,8 @@ def utc(seconds: float) -> datetime:
 
 
 def _chunks(stream: IO[bytes], cap: int, packed: int | None = None) -> Iterator[bytes]:
-    """Yield a stream in pieces; `RejectedFile` as soon as there is more than `cap` bytes, or far
-    more than the `packed` bytes that they came from.
+    """Yield a stream in pieces; `RejectedFile` as soon as there are more than `cap` bytes, or far
+    more than the `packed` size allows.
     """
     size = 0
     while chunk := stream.read(2**16):
@@ -255,27 +255,27 @@ def _infos(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _kind_rejection(kind: int) -> str:
-    """Say why a file of this kind (stat.S_IFMT) is not read; "" for a regular file."""
+    """Return why a file of this kind (stat.S_IFMT) is not read; "" for a regular file."""
     if kind == stat.S_IFREG:
         return ""
-    return "a link" if kind == stat.S_IFLNK else "no file"
+    return "a link" if kind == stat.S_IFLNK else "not a regular file"
 
 
 def _zip_rejection(info: zipfile.ZipInfo) -> str:
     name, kind = info.filename.replace("\\", "/"), stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
         return "its path leads elsewhere"
-    if kind and (reason := _kind_rejection(kind)):  # 0: the zip does not say
+    if kind and (reason := _kind_rejection(kind)):  # the kind is 0 if the zip does not say
         return reason
     if info.flag_bits & 1:
         return "encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "packed in a way that is not read"
+        return "compressed with an unsupported method"
     return ""
 
 
 def _zip_date(info: zipfile.ZipInfo, default: datetime) -> datetime:
-    """Return the date in a zip, which is in local time; `default` where there is none."""
+    """Return the date in a zip, which is in local time, or `default` if there is none."""
     try:
         when = datetime(*info.date_time).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
@@ -284,5 +284,5 @@ def _zip_date(info: zipfile.ZipInfo, default: datetime) -> datetime:
 
 
 def _printable(path: str) -> str:
-    """Return a path with "/" between its parts and "?" for what could not be printed."""
+    """Return a path with "/" between its parts and "?" for characters that cannot be printed."""
     return "".join(char if char.isprintable() else "?" for char in path.replace("\\", "/"))

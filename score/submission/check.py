@@ -1,8 +1,8 @@
-"""What a grader would find missing in a submission, a zip or a folder.
+"""Check whether a submission, a zip or a folder, is complete.
 
     python -m score submission check FILE
 
-Nothing that is checked is run or unpickled: notebooks are read as JSON, checkpoints as safetensors.
+Checking runs and unpickles nothing: notebooks are read as JSON, checkpoints as safetensors.
 """
 
 import contextlib
@@ -43,9 +43,9 @@ from score.submission.report import PartReport, Report
 def check(path: str | os.PathLike[str], parts: list[str] | None = None) -> Report:
     """Return the `Report` on a submission, a zip or a folder.
 
-    parts: names of those that are handed in; otherwise those that its manifest names, otherwise
-    all. SubmissionError where it cannot be read, or holds what no submission does: links, paths
-    that lead elsewhere, files that are far more than they seem.
+    parts: names of the parts that are handed in. The default is the parts in its manifest, or all
+    parts. SubmissionError when it cannot be read, or contains links, paths that lead out of it, or
+    files that unpack to a suspicious size.
     """
     path = Path(path)
     if path.is_dir():
@@ -66,17 +66,17 @@ def check(path: str | os.PathLike[str], parts: list[str] | None = None) -> Repor
         return _report(_read(archive, members), parts)
 
 
-# A check of a policy's file: (policy, the file's name, its content, where to report).
+# A check of a policy's file: (policy, the file's name, its content, the report to add to).
 _Check = Callable[[rubric.Policy, str, bytes, PartReport], None]
 
 
 @dataclass(frozen=True)
 class _Submission:
-    """A zip as it was read.
+    """The content of a submitted zip.
 
-    contents: {name of a file that is taken: its content}. rejected: {name: a sentence on why a
-    file that may be it cannot be used}. found: what there is in another format. packed_parts,
-    packed_sums: as the manifest has them, which says what was meant and proves nothing.
+    contents: {name of a file that is used: its content}. rejected: {name: a sentence on why a
+    candidate for this file cannot be used}. found: the submission in another format, if any.
+    packed_parts, packed_sums: the claims of the manifest, which are not trusted.
     """
 
     archive: Archive
@@ -110,7 +110,7 @@ def _read(archive: Archive, members: list[ArchiveMember]) -> _Submission:
 
 
 def _manifest(archive: Archive, members: list[ArchiveMember]) -> tuple[list[str], dict[str, str]]:
-    """Return (parts, {name: SHA-256}) of the manifest, empty where none can be read."""
+    """Return (parts, {name: SHA-256}) of the manifest; both are empty if it cannot be read."""
     member = next((member for member in members if member.path == MANIFEST), None)
     try:
         manifest = json.loads(archive.read(member, cap(MANIFEST))) if member else {}
@@ -130,8 +130,8 @@ def _report(submission: _Submission, parts: list[str] | None) -> Report:
     report = Report(submission.archive.path.name, [_part_report(submission, p) for p in parts])
     if others := there - {*parts}:
         report.notes.append(
-            f"It also holds files of {', '.join(sorted(others))}, which are not asked for and were"
-            " not checked."
+            f"It also contains files of {', '.join(sorted(others))}, which are not part of this"
+            " hand-in and were not checked."
         )
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     packed = submission.packed_sums
@@ -182,14 +182,14 @@ def _no_file(policy: rubric.Policy, name: str, members: list[ArchiveMember]) -> 
     pickles = [m for m in members if is_pickle(m.path) and policy.method in m.path.lower()]
     if pickles and name.endswith(SUFFIX):
         return (
-            f"{pickles[0].path} is a pickle, which nobody opens because it could run anything: hand"
-            f" in {name}, as the training cell of the notebook writes it."
+            f"{pickles[0].path} is a pickle, which is not opened because it could run any code:"
+            f" hand in {name}, as the training cell of the notebook writes it."
         )
     return f"There is no {name}: run the training cell, which writes it beside the notebook."
 
 
 def check_checkpoint(policy: rubric.Policy, name: str, content: bytes, report: PartReport) -> None:
-    """Report whether a policy's hand-in file can be loaded, and how far it was trained on what."""
+    """Report whether a policy's checkpoint can be loaded, and how it was trained."""
     try:
         with _on_disk(name, content) as path:
             checkpoint = load_checkpoint(path, policy.normalisation)
@@ -204,13 +204,12 @@ def check_checkpoint(policy: rubric.Policy, name: str, content: bytes, report: P
     if len(epoch_losses(checkpoint)) < checkpoint.num_epochs:
         report.notes.append(
             f"{policy.name} was trained for {training_extent(checkpoint)}: run its training cell"
-            " again, and"
-            " it goes on."
+            " again to continue."
         )
     if not known:
         report.notes.append(
-            f"{policy.name} was trained on demonstrations that the kit does not know, so nothing is"
-            " said of its loss."
+            f"{policy.name} was trained on demonstrations that the kit does not know, so its loss"
+            " cannot be compared with a reference."
         )
 
 
@@ -222,14 +221,13 @@ def _check_log(policy: rubric.Policy, name: str, content: bytes, report: PartRep
         logged = set()
     if not {"train/loss", "eval/mean_reward"} <= logged:
         report.missing.append(
-            f"{name} holds no log with train/loss and eval/mean_reward: run the training cell"
-            " again."
+            f"{name} does not contain train/loss and eval/mean_reward: run the training cell again."
         )
 
 
 @contextlib.contextmanager
 def _on_disk(name: str, content: bytes) -> Iterator[Path]:
-    """Yield the path of a private file of this name and content."""
+    """Yield the path of a temporary file with this name and content."""
     with tempfile.TemporaryDirectory() as private:
         path = Path(private, name)
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Which of a student's files are taken: their names, how large they may be, which of several."""
+"""The files of a submission: their names, their size limits, and the choice among copies."""
 
 import os
 import re
@@ -19,10 +19,10 @@ CAPS = {
     ".npz": 5 * MB,
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"), MAX_BYTES),
 }
-STUDENT_CAP = 95 * MB  # nbgrader passes over folders of more than 100 MB
+STUDENT_CAP = 95 * MB  # nbgrader skips folders of more than 100 MB
 MANIFEST = "manifest.json"
 
-# Policies whose training keeps a log, in a run directory exp/METHOD, and the methods' names.
+# {method: policy} for the policies whose training writes a log in a run directory exp/METHOD.
 LOGGED = {p.method: p for p in rubric.POLICIES.values() if p.normalisation == MOMENTS}
 RUN = re.compile(
     rf"(?P<folder>(?:|.*/)exp/(?P<run>(?:[^/]*_)?(?P<method>{'|'.join(LOGGED)}))/)"
@@ -48,8 +48,8 @@ _COPY_WORDS = {
 }
 
 
-# How well a file is named: 3 the name or a copy's, 2 with other words, 1 a run that was renamed to
-# exp/METHOD, 0 another run; then the step after which a run's policy was kept.
+# How well a path matches a name: 3 for the name or a copy of it, 2 for the name with other words,
+# 1 for a run renamed to exp/METHOD, 0 for another run; then the step at which a policy was saved.
 Rank = tuple[int, int]
 
 
@@ -64,23 +64,23 @@ def _taken() -> dict[str, str]:
     return names | {"demo_vis.mp4": "part1_mlp", "four_policies.mp4": "part4_flow"}
 
 
-# {name of a file that is taken: the part it belongs to}, in the order in which they are taken.
+# {name of a file in a submission: the part that it belongs to}, in the order of packing.
 TAKEN = _taken()
 _LONGEST_FIRST = [os.path.splitext(name) for name in sorted(TAKEN, key=len, reverse=True)]
 
 
 def cap(name: str) -> int:
-    """Return how many bytes a file of this name may have."""
+    """Return the largest allowed size, in bytes, of a file with this name."""
     return CAPS[os.path.splitext(name)[1].lower()]
 
 
 def taken_name(path: str) -> tuple[str, Rank] | None:
-    """Return (name under which a file is taken, a rank of how well it is named), or None for a
-    file that is not taken.
+    """Return (the file's name in a submission, the rank of its path), or None for a file that does
+    not belong to a submission.
 
-    A copy's name, such as "Copy of part1_mlp (2).ipynb", ranks as high as the name itself. After
-    these come names with other words in them, then the files of a run directory in exp/, its last
-    policy first.
+    The name of a copy, such as "Copy of part1_mlp (2).ipynb", ranks as high as the name itself.
+    Lower ranks are names with other words in them and, last, files of a run directory in exp/, of
+    which later steps rank higher.
     """
     if found := RUN.fullmatch(path):
         return _taken_of_run(found)
@@ -109,22 +109,22 @@ def _taken_of_run(found: re.Match[str]) -> tuple[str, Rank] | None:
 
 
 def is_extra(path: str) -> bool:
-    """Say whether a submission may hold this file although nothing is graded by it: the manifest,
-    and the rest of a run directory.
+    """Return whether this file may be in a submission although the grade does not depend on it: the
+    manifest, and the rest of a run directory.
     """
     return os.path.basename(path) == MANIFEST or bool(RUN.fullmatch(path))
 
 
 def is_pickle(path: str) -> bool:
-    """Say whether a file may be a pickle. A pickle runs code when it is opened, so nothing outside
-    the sandbox opens one.
+    """Return whether a file may be a pickle. A pickle runs code when it is opened, so it is never
+    opened outside the sandbox.
     """
     return bool(_PICKLE.search(path))
 
 
 def ranked(members: Iterable[ArchiveMember]) -> dict[str, list[ArchiveMember]]:
-    """Return {name of a file that is taken: the members that may be it, the best first}: the
-    better named, then the newer, then the larger.
+    """Return {name of a file in a submission: the members that may be it}. They are sorted by how
+    well their paths match, then the newer first, then the larger first.
     """
     found: dict[str, list[tuple[Rank, ArchiveMember]]] = {}
     for member in members:
@@ -143,7 +143,7 @@ def ranked(members: Iterable[ArchiveMember]) -> dict[str, list[ArchiveMember]]:
 
 
 def choice_sentence(name: str, chosen: ArchiveMember, candidates: list[ArchiveMember]) -> str:
-    """Return one sentence on which of the candidates was taken; "" where there was no choice."""
+    """Return one sentence on which of the candidates was used; "" if there was no choice."""
     others = [m for m in candidates if m is not chosen and not RUN.fullmatch(m.path)]
     if RUN.fullmatch(chosen.path):
         return f"{name} is {chosen.path}."

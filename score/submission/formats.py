@@ -1,8 +1,8 @@
-"""Submissions in another format than the kit's notebooks, behind one interface.
+"""An interface for submissions in other formats than the kit's notebooks.
 
-A `Format` says which files belong to it, what a check reports on them, and what grading gets.
-Packing, checking, collecting and grading know a format by this interface alone, so a format is
-added by a package of its own and a name in `PACKAGES`.
+A `Format` finds its files, reports on them, and returns the files that are graded. Packing,
+checking, collecting and grading use only this interface. To add a format, write a package and add
+its name to `PACKAGES`.
 """
 
 import functools
@@ -17,20 +17,21 @@ from score.submission.archive import Archive, ArchiveMember
 from score.submission.files import taken_name
 from score.submission.report import PartReport
 
-# Each has a `FORMAT`. They are named and not imported here, because they import this module.
+# Each package has a `FORMAT`. They are imported later, because they import this module.
 PACKAGES = ("score.hw1",)
-# Patterns of the kit's files that read such submissions, for the keys under which results are kept.
+# Patterns of the files that read such submissions, for the cache keys of results.
 SOURCES = tuple(f"{package.replace('.', '/')}/*.py" for package in PACKAGES)
 
 
 @dataclass(frozen=True)
 class Substitute:
-    """How the part's notebook is written for a submission that has none: it is the release's with
-    nothing answered.
+    """The notebook that is graded for a submission without one: the released notebook, unanswered,
+    with these changes.
 
-    reason: why no question counts as tried, in a clause. remark: the same for the instructor, in a
-    sentence. written: what stands in place of each answer in words. cells: (id, "markdown" or
-    "code", source) of the cells that come before the part's first rollouts and define its policies.
+    reason: a clause that says why no question counts as tried. remark: a sentence that says the
+    same to the instructor. written: the text in place of each answer in words. cells: (id,
+    "markdown" or "code", source) of cells that are inserted before the part's first rollouts and
+    define its policies.
     """
 
     reason: str
@@ -42,8 +43,8 @@ class Substitute:
 class Format(Protocol):
     """A format of submissions for one part.
 
-    part: its name. packed: name of the file that grading gets, a zip that only the sandbox opens.
-    packed_cap: how many bytes its files may have together. substitute: the notebook.
+    part: the part's name. packed: name of the zip that is graded and opened in the sandbox only.
+    packed_cap: largest total size of its files, in bytes. substitute: the notebook that is graded.
     """
 
     part: str
@@ -52,34 +53,34 @@ class Format(Protocol):
     substitute: Substitute
 
     def find(self, members: Sequence[ArchiveMember]) -> "Found | None":
-        """Return what one student's files hold of this format; None where they are not in it."""
+        """Return the submission in this format among one student's files, or None."""
 
     def recognises(self, path: str) -> bool:
-        """Say whether a path can only be that of a submission in this format."""
+        """Return whether a path can only belong to a submission in this format."""
 
     def report(self, archive: Archive, found: "Found", contents: Mapping[str, bytes]) -> PartReport:
-        """Return what a check finds. Nothing in the files is run or unpickled.
+        """Return a report on the submission, without running or unpickling anything.
 
-        contents: of the files that are taken in any format, by their names.
+        contents: {name: content} of the files that are used in any format.
         """
 
     def graded_files(
         self, contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]
     ) -> dict[str, bytes]:
-        """Return {name: content} of what the part is graded by beside its notebook.
+        """Return {name: content} of the files from which the part is graded, beside its notebook.
 
-        contents: of `Found.files`, by their names. checkpoints: hand-in files that are there.
+        contents: {name: content} of `Found.files`. checkpoints: {name: content} of checkpoints.
         """
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a student's files hold of a format.
+    """A submission in another format, found among a student's files.
 
-    description: one sentence on it. files: {name in the packed zip: member}, in the order in which
-    they are taken. unused: members that belong to the format and are not needed, such as films.
-    left_out: members that are not taken, with the reason. runs: {method: the run directory that is
-    taken, as the members' paths begin}.
+    description: one sentence that describes it. files: {name in the packed zip: member}, in the
+    order of packing. unused: members that belong to the format but are not needed, such as films.
+    left_out: members that are rejected, with the reason. runs: {method: path of the run directory
+    that is used}.
     """
 
     format: Format
@@ -91,11 +92,11 @@ class Found:
 
     @property
     def part(self) -> str:
-        """The name of the part that this is a submission for."""
+        """The name of the submitted part."""
         return self.format.part
 
     def set_aside(self) -> "Found":
-        """Return the same with nothing taken: a notebook of the part goes before any format."""
+        """Return a copy that uses no file, because a notebook of the part has precedence."""
         reason = f"not used beside a notebook of {rubric.PARTS[self.part].title}"
         files = self.files.values()
         left_out = [member.rejected(reason) for member in files if not taken_name(member.path)]
@@ -104,29 +105,29 @@ class Found:
 
 @functools.cache
 def formats() -> tuple[Format, ...]:
-    """Return all formats that the kit knows besides its own."""
+    """Return all formats other than the kit's own."""
     return tuple(import_module(package).FORMAT for package in PACKAGES)
 
 
 def find(members: Sequence[ArchiveMember], parts: Collection[str]) -> Found | None:
-    """Return what one student's files hold of the first format that they are in and that stands
-    for one of these parts; None where there is none.
+    """Return the first submission among one student's files that is in another format and for one
+    of these parts, or None.
     """
     candidates = (format.find(members) for format in formats() if format.part in parts)
     return next((found for found in candidates if found), None)
 
 
 def is_submitted(path: str) -> bool:
-    """Say whether a path is that of a file that the course takes, in any format."""
+    """Return whether a path belongs to a submission, in any format."""
     return bool(taken_name(path)) or any(format.recognises(path) for format in formats())
 
 
 def graded_files(part: rubric.Part) -> list[str]:
-    """Return the names of the files that a part is graded by, beside its notebook."""
+    """Return the names of the files from which a part is graded, beside its notebook."""
     packed = [format.packed for format in formats() if format.part == part.name]
     return [policy.name + SUFFIX for policy in part.policies] + packed
 
 
 def needs_sandbox(name: str) -> bool:
-    """Say whether a graded file holds code or pickles, so that it is laid out in a sandbox only."""
+    """Return whether a graded file contains code or pickles and so needs a sandbox."""
     return any(name == format.packed for format in formats())

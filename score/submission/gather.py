@@ -1,4 +1,4 @@
-"""What of a student's folder goes into the zip, and writing that zip."""
+"""Choose the files of a student's folder that are handed in, and write them to a zip."""
 
 import hashlib
 import json
@@ -44,11 +44,11 @@ from score.submission.notebooks import forget_people, read_notebook
 
 @dataclass
 class Gathered:
-    """What goes into a zip.
+    """The files for a zip.
 
-    folder: where the files lie. files: {name in the zip: (content, when it was written)}. parts:
-    names of the parts that are handed in, None for all. notes: sentences on what was chosen,
-    changed and left out.
+    folder: folder of the files. files: {name in the zip: (content, modification time)}. parts:
+    names of the parts that are handed in, None for all. notes: sentences on which files were
+    chosen, changed and left out.
     """
 
     folder: Path
@@ -60,29 +60,26 @@ class Gathered:
 def gather(
     folder: Path, parts: list[str] | None = None, live: Mapping[str, bytes] | None = None
 ) -> Gathered:
-    """Return what of a student's folder is handed in.
+    """Return the files of a student's folder that are handed in.
 
-    parts: see `Gathered`; what lies there of others comes along. live: {name: content} of
-    notebooks that are not on disk. SubmissionError where there is nothing to hand in.
+    parts: see `Gathered`; files of other parts in the folder are included too. live: {name:
+    content} of notebooks that are not on disk. SubmissionError when there is nothing to hand in.
     """
     if not folder.is_dir():
-        raise SubmissionError(
-            f"There is no folder {folder}: name the one that your notebooks are in."
-        )
+        raise SubmissionError(f"There is no folder {folder}: give the folder of your notebooks.")
     with Archive(folder, one_student=True) as archive:
         gathered = _Gathering(archive, live or {}, parts).gathered()
     if not gathered.files and (folder / "notebooks").is_dir():  # the kit's own folder
         return gather(folder / "notebooks", parts)
     if not gathered.files:
         raise SubmissionError(
-            f"There is nothing to hand in in {folder.resolve()}: name the folder that your"
-            " notebooks are in."
+            f"{folder.resolve()} contains nothing to hand in: give the folder of your notebooks."
         )
     return gathered
 
 
 def write_zip(gathered: Gathered, path: Path) -> None:
-    """Write the zip, with a manifest; SubmissionError where it cannot be written."""
+    """Write the zip, with a manifest; SubmissionError when it cannot be written."""
     sums = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         for name, (content, _) in gathered.files.items()
@@ -106,16 +103,16 @@ def write_zip(gathered: Gathered, path: Path) -> None:
             archive.writestr(MANIFEST, json.dumps(manifest, indent=1))
     except OSError as error:
         raise SubmissionError(
-            f"{path} cannot be written ({error.strerror}): name another place for it with --out."
+            f"{path} cannot be written ({error.strerror}): choose another path with --out."
         ) from None
 
 
-# Of a run directory's file: its size, its path in the directory, the file.
+# A file of a run directory: its size, its path in the directory, and the member.
 _RunFile = tuple[int, str, ArchiveMember]
 
 
 class _Gathering:
-    """Choosing among the files of a student's folder, which is open for reading."""
+    """Chooses among the files of a student's folder, which is open for reading."""
 
     def __init__(
         self, archive: Archive, live: Mapping[str, bytes], parts: list[str] | None
@@ -153,14 +150,14 @@ class _Gathering:
         return Gathered(self.archive.path, files, self.parts or self._only_part(files), notes)
 
     def _only_part(self, files: Mapping[str, object]) -> list[str] | None:
-        """Return the part of a submission in another format that has files of no other part: it is
-        of a course of its own, which has no others.
+        """Return the part of a submission in another format if there are no files of other parts;
+        it then comes from a course with this part only.
         """
         of_parts = {TAKEN[name] for name in files if name in TAKEN}
         return [self.found.part] if self.found and of_parts <= {self.found.part} else None
 
     def _read(self, name: str, member: ArchiveMember) -> tuple[bytes, str]:
-        """Return (content, a sentence where it was changed); RejectedFile where it is too large."""
+        """Return (content, a sentence if it was changed); RejectedFile when it is too large."""
         content, changed = self.live.get(name), ""
         if content is None:
             content = self.archive.read(member, STUDENT_CAP)
@@ -169,7 +166,7 @@ class _Gathering:
         if len(content) > cap(name):
             raise RejectedFile(f"larger than {cap(name) // MB} MB")
         if len(content) > self.room:
-            raise RejectedFile(f"no room in {STUDENT_CAP // MB} MB")
+            raise RejectedFile(f"no room in the {STUDENT_CAP // MB} MB of a zip")
         return content, changed
 
     def _runs(self) -> dict[str, list[ArchiveMember]]:
@@ -186,9 +183,9 @@ class _Gathering:
         }
 
     def _run(self, method: str, folders: dict[str, list[_RunFile]]) -> list[_RunFile]:
-        """Return the files of the run that is handed in, small ones first: the run whose models
-        are taken in another format, else the one whose log is handed in, else the one that was
-        renamed for it, else the newest.
+        """Return the files of the run that is handed in, small ones first. It is the run whose
+        models are used in another format, else the one whose log is handed in, else the one that
+        was renamed to exp/METHOD, else the newest.
         """
         if self.found and method in self.found.runs:
             best = folders.get(self.found.runs[method], [])
@@ -213,8 +210,8 @@ class _Gathering:
 
 
 def _fitted(name: str, content: bytes) -> tuple[bytes, str]:
-    """Return (a notebook without the names and photos that Colab keeps and, where it is too large,
-    without outputs; a sentence on what was changed).
+    """Return (notebook, a sentence on what was changed). The names and photos that Colab stores are
+    removed and, if the notebook is too large, its outputs too.
     """
     try:
         document = read_notebook(content)
@@ -222,7 +219,7 @@ def _fitted(name: str, content: bytes) -> tuple[bytes, str]:
         return content, ""  # packed as it is: the check says what is wrong with it
     sentence = ""
     if forget_people(document):
-        sentence = f"{name} was packed without the names and photos that Colab keeps."
+        sentence = f"{name} was packed without the names and photos that Colab stores."
     if len(content) > cap(name):
         for cell in document["cells"]:
             if "outputs" in cell:

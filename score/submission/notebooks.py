@@ -1,4 +1,4 @@
-"""Notebooks in a submission, read as JSON: their marked cells, and what is missing in them."""
+"""Read submitted notebooks as JSON: find their marked cells and what is missing."""
 
 import json
 import re
@@ -11,38 +11,38 @@ from score.submission.report import PartReport
 _PERSONAL = re.compile(
     r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}|/(?:home|Users)/\w+|[A-Z]:\\+Users\\+\w+"
 )
-_COLAB = "executionInfo"  # where Colab keeps the name and the photo of who ran a cell
+_COLAB = "executionInfo"  # the field with the name and photo of the person who ran a cell in Colab
 
 
 def read_notebook(content: bytes) -> dict[str, Any]:
-    """Return the notebook in a file's bytes, with its "cells" a list of dicts; ValueError, in a few
-    words, where there is none.
+    """Return the notebook in a file's bytes; its "cells" are a list of dicts. ValueError, with a
+    few words, when it is not a notebook.
     """
     try:
         document = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         if content.lstrip()[:1] == b"<":
             raise ValueError("it is a web page: download the notebook itself") from None
-        raise ValueError("it is no whole notebook: save it again") from None
+        raise ValueError("it is not a complete notebook: save it again") from None
     cells = document.get("cells") if isinstance(document, dict) else None
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise ValueError("it has no list of cells, so it is no notebook of format 4")
+        raise ValueError("it has no list of cells, so it is not a notebook of format 4")
     return document
 
 
 def marked_cells(document: dict[str, Any]) -> list[tuple[Marker, str]]:
-    """Return (marker, body) of a notebook's marked cells, of which students may merge several."""
+    """Return (marker, body) of a notebook's marked cells, including merged ones."""
     return [found for cell in document["cells"] for found in split_cells(_source(cell))]
 
 
 def forget_people(document: dict[str, Any]) -> bool:
-    """Take out what Colab keeps of who ran a cell; say whether there was any."""
+    """Remove Colab's record of who ran a cell, and return whether there was any."""
     kept = [metadata.pop(_COLAB, None) for metadata in _metadata(document)]
     return any(kept)
 
 
 def check_notebook(part: rubric.Part, name: str, content: bytes, report: PartReport) -> None:
-    """Report what a part's notebook lacks, and what it says about its author."""
+    """Report what is missing in a part's notebook, and what it tells about its author."""
     try:
         document = read_notebook(content)
     except ValueError as error:
@@ -51,7 +51,7 @@ def check_notebook(part: rubric.Part, name: str, content: bytes, report: PartRep
     report.missing += _missing(part, name, marked_cells(document))
     if personal := _personal(document):
         report.notes.append(
-            f"{name} says who you are, which a grader need not know: {', '.join(personal)}."
+            f"{name} shows who you are, which the grader does not need: {', '.join(personal)}."
         )
 
 
@@ -100,7 +100,7 @@ def _personal(document: dict[str, Any]) -> list[str]:
     )
     found = [*dict.fromkeys(match[0] for match in _PERSONAL.finditer(shown))][:3]
     if any(_COLAB in metadata for metadata in _metadata(document)):
-        return ["what Colab keeps of who ran it", *found]
+        return ["Colab's record of who ran it", *found]
     return found
 
 

@@ -1,12 +1,12 @@
-"""One zip with all that is handed in.
+"""Pack everything that a student hands in into one zip.
 
-In a notebook, Colab's as well, `score.submit()` makes it; in a terminal:
+In a notebook, also in Colab, call `score.submit()`. In a terminal, run
 
     python -m score submission pack [FOLDER] [--out FILE]
 
-The zip holds the files that `score.submission.files` names, copies under the name that they are
-copies of, one run of each method of Part IV as exp/mse and exp/flow (without W&B's own files, which
-name people and machines), and manifest.json with the sums of all.
+The zip contains the files that `score.submission.files` lists, under their proper names even if
+they are copies; one run of each method of Part IV as exp/mse and exp/flow, without W&B's files,
+which name people and machines; and manifest.json with the checksums of all files.
 """
 
 import json
@@ -40,9 +40,9 @@ def pack(
 ) -> tuple[Path, Report]:
     """Pack a student's folder into one zip; return (its path, the `Report` on it).
 
-    parts: names of those that are handed in, None for all; what lies there of others comes along.
-    live: {name: content} of notebooks that are not on disk. SubmissionError where there is nothing
-    to pack, or it cannot be written.
+    parts: names of the parts that are handed in, None for all; files of other parts in the folder
+    are included too. live: {name: content} of notebooks that are not on disk. SubmissionError when
+    there is nothing to pack, or the zip cannot be written.
     """
     gathered = gather(Path(folder), parts, live)
     name = f"hand_in_{parts[0]}.zip" if parts and len(parts) == 1 else "hand_in.zip"
@@ -54,19 +54,19 @@ def pack(
 
 
 def contents(path: Path) -> str:
-    """Return what a zip holds, a line a file."""
+    """Return the content of a zip as text, one line per file."""
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
     width = max(len(info.filename) for info in infos)
     lines = [f"    {info.filename:<{width}} {info.file_size / 1000:>10,.1f} kB" for info in infos]
-    return "\n".join([f"{path} ({path.stat().st_size / MB:.1f} MB) holds", *lines])
+    return "\n".join([f"{path} ({path.stat().st_size / MB:.1f} MB) contains", *lines])
 
 
 def submit(part: str | None = None, folder: str | os.PathLike[str] = ".") -> None:
-    """Pack what is handed in, say what is missing and, in Colab, download the zip.
+    """Pack the files to hand in, say what is missing and, in Colab, download the zip.
 
-    part: a name such as "part1_mlp", otherwise that of the notebook that this is called in; of the
-    others, files that lie in `folder` come along.
+    part: a name such as "part1_mlp". The default is the part whose notebook calls this. Files of
+    other parts in `folder` are included too.
     """
     if graded():
         return
@@ -81,8 +81,8 @@ def submit(part: str | None = None, folder: str | os.PathLike[str] = ".") -> Non
         return
     if part and not colab and (changed := _unsaved(part, path)):
         report.parts[0].missing.append(
-            f"What you ran last in {changed} is not in the saved notebook: save it (Ctrl+S) and run"
-            " this cell again."
+            f"The code that you ran last in {changed} is not in the saved notebook: save it"
+            " (Ctrl+S) and run this cell again."
         )
     print(f"{contents(path)}\n{report}")
     if colab:
@@ -95,13 +95,13 @@ def submit(part: str | None = None, folder: str | os.PathLike[str] = ".") -> Non
 
 
 def _live(part: str) -> dict[str, bytes]:
-    """Return {its name: the notebook as it stands in Colab's page}; {} where Colab refuses it."""
+    """Return {name: notebook} with the content of Colab's page; {} if Colab does not return it."""
     if content := _from_colab():
         return {f"{part}.ipynb": content}
     print(
         "Colab did not hand over the notebook. Choose File > Download > Download .ipynb, drop that"
-        " file into Colab's file panel (the folder on the left) and run this cell again. What lies"
-        " there now is packed below."
+        " file into Colab's file panel (the folder on the left) and run this cell again. For now,"
+        " only the files in that panel are packed."
     )
     return {}
 
@@ -113,7 +113,7 @@ def _from_colab() -> bytes | None:
         reply = _message.blocking_request("get_ipynb", request="", timeout_sec=_COLAB_SECONDS)
         content = json.dumps(reply["ipynb"], ensure_ascii=False).encode()
         return content if read_notebook(content)["cells"] else None
-    except Exception:  # Colab's private interface may change in any way; the caller says what to do
+    except Exception:  # Colab's private interface may change; the caller tells the student
         return None
 
 
@@ -122,7 +122,7 @@ def _download(path: Path) -> None:
         from google.colab import files
 
         files.download(str(path))
-    except Exception as error:  # Colab or the browser may refuse it, for reasons of their own
+    except Exception as error:  # Colab or the browser may refuse for any reason
         print(
             f"The download did not start ({type(error).__name__}): take {path.name} from Colab's"
             " file panel, the folder on the left."
@@ -135,8 +135,8 @@ def _download(path: Path) -> None:
 
 
 def _unsaved(part: str, path: Path) -> str:
-    """Return the answers that ran last in another form than the packed notebook has, as text; ""
-    where there are none.
+    """Return the answers whose last executed code differs from the packed notebook, as text; "" if
+    there are none.
     """
     sources = get_ipython().history_manager.input_hist_raw if in_notebook() else []
     ran = {
@@ -148,7 +148,7 @@ def _unsaved(part: str, path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             notebook = read_notebook(archive.read(f"{part}.ipynb"))
-    except (KeyError, ValueError):  # there is no notebook, which the report says
+    except (KeyError, ValueError):  # there is no notebook; the report says so
         return ""
     saved = {(marker.id, body.rstrip()) for marker, body in marked_cells(notebook)}
     return ", ".join(f"[{key}]" for key, body in ran.items() if (key, body.rstrip()) not in saved)

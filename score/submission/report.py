@@ -1,13 +1,11 @@
-"""What a check of a submission found, part by part, as sentences to the student."""
+"""The result of checking a submission, part by part, as sentences for the student."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class PartReport:
-    """What a submission has of one part: facts, what is missing, and what is worth knowing, all in
-    sentences.
-    """
+    """The report on one part of a submission: facts, missing things and notes, all in sentences."""
 
     name: str
     facts: list[str] = field(default_factory=list)
@@ -18,14 +16,14 @@ class PartReport:
         mark, state = ("✗", _counted(self.missing)) if self.missing else ("✓", "complete")
         lines = [f"{mark} {self.name}: {state}. {' '.join(self.facts)}".rstrip()]
         lines += [f"    missing: {sentence}" for sentence in self.missing]
-        lines += [f"    to know: {sentence}" for sentence in self.notes]
+        lines += [f"    note: {sentence}" for sentence in self.notes]
         return "\n".join(lines)
 
 
 @dataclass
 class Report:
-    """What a check found: a `PartReport` for each part that is handed in, and what is worth
-    knowing of the whole. path: of the zip or folder, as the student knows it.
+    """The report on a submission: a `PartReport` for each part that is handed in, and notes on the
+    whole. path: path of the zip or folder, as the student gave it.
     """
 
     path: str
@@ -40,7 +38,7 @@ class Report:
     def __str__(self) -> str:
         missing = [sentence for part in self.parts for sentence in part.missing]
         state = f"NOT complete: {_counted(missing)}" if missing else "complete"
-        notes = [f"To know: {sentence}" for sentence in self.notes]
+        notes = [f"Note: {sentence}" for sentence in self.notes]
         return "\n".join([*map(str, self.parts), *notes, f"{self.path} is {state}."])
 
 

@@ -1034,7 +1034,7 @@ WRONG_LOSSES = table(
     (
         "prediction not reshaped",
         lambda agent, nobs, naction, beta=10.0: F.mse_loss(shown(agent, nobs, naction)[0], naction),
-        "bring the model's output to",
+        "reshape the model's output to",
     ),
     # the KL term
     (
@@ -1327,7 +1327,7 @@ WRONG_INFERENCES = table(
     (
         "encoder asked",
         inference(ask=lambda model, obs: model.decoder(obs, model.encoder(obs, obs)[0])),
-        "the encoder was asked",
+        "the encoder was called",
     ),
     ("z drawn and decoded", inference(ask=decodes_a_draw), "another latent than zero"),
     (
@@ -1376,7 +1376,7 @@ WRONG_INFERENCES = table(
     (
         "output of one",
         inference(lambda out, b, s, d: out.view(1, s, d)),
-        "does the shape use batch_size",
+        "does it use batch_size",
     ),
     (
         "first of the batch only",

@@ -976,17 +976,17 @@ WRONG_LOSSES = table(
     (
         "against the clean chunk",
         loss_with(loss=lambda g, n, a, a_k: F.mse_loss(g, a)),
-        "compares the guess with the clean chunk",
+        "compares the prediction with the clean chunk",
     ),
     (
         "against the noisy chunk",
         loss_with(loss=lambda g, n, a, a_k: F.mse_loss(g, a_k)),
-        "compares the guess with the noisy chunk",
+        "compares the prediction with the noisy chunk",
     ),
     (
         "noisy minus guess",
         loss_with(loss=lambda g, n, a, a_k: F.mse_loss(a_k - g, a)),
-        "noisy chunk minus the guess",
+        "noisy chunk minus the prediction",
     ),
     (
         "against other noise",
@@ -1015,7 +1015,7 @@ WRONG_LOSSES = table(
     (
         "guess left out",
         loss_with(loss=lambda g, n, a, a_k: F.mse_loss(0 * g, n)),
-        "guess is left out",
+        "prediction is left out",
     ),
     (
         "no reduction",
@@ -1049,8 +1049,8 @@ WRONG_LOSSES = table(
         "first one's for all",
     ),
     ("no condition", shows_no_condition, "without a condition"),
-    ("network not asked", asks_nobody, "The network is not asked"),
-    ("network asked twice", asks_twice, "asked more than once"),
+    ("network not asked", asks_nobody, "The network is not called"),
+    ("network asked twice", asks_twice, "called more than once"),
     (
         "detached",
         loss_with(loss=lambda g, n, a, a_k: F.mse_loss(g.detach(), n)),
@@ -1246,17 +1246,17 @@ WRONG_INFERENCES = table(
     (
         "denoise told a constant",
         inference_with(told=lambda k, B: 0),
-        "denoise is asked for the steps",
+        "denoise is called for the steps",
     ),
     (
         "network told k + 1",
         inference_with(shown=lambda k, B: k + 1),
-        "the network is asked for the steps",
+        "the network is called for the steps",
     ),
     (
         "k for denoise off by one",
         inference_with(told=lambda k, B: k + 1),
-        "denoise is asked for the steps",
+        "denoise is called for the steps",
     ),
     (
         "different steps in a batch",
@@ -1298,7 +1298,7 @@ WRONG_INFERENCES = table(
         ),
         "serve a whole batch",
     ),
-    ("the guess returned", inference_with(end=lambda a, e: e), "network's last guess"),
+    ("the guess returned", inference_with(end=lambda a, e: e), "network's last prediction"),
     (
         "the guess as the next chunk",
         inference_with(ask=lambda s, e, k, a: (s.denoise(e, k, a), e)[1]),
@@ -1321,7 +1321,7 @@ WRONG_INFERENCES = table(
         inference_with(ask=lambda s, e, k, a: (s.denoise(e, k, a), a)[1]),
         "shown the first noise again",
     ),
-    ("denoise not asked", denoises_on_its_own, "ddpm_scheduler.denoise is not asked"),
+    ("denoise not asked", denoises_on_its_own, "ddpm_scheduler.denoise is not called"),
     (
         "arguments swapped",
         inference_with(ask=lambda s, e, k, a: s.denoise(a, k, e)),
@@ -1335,7 +1335,7 @@ WRONG_INFERENCES = table(
     (
         "sign of the guess",
         inference_with(ask=lambda s, e, k, a: s.denoise(-e, k, a)),
-        "wrong guess",
+        "wrong prediction",
     ),
     ("unflattened", inference_with(condition=lambda o: o), "flattened"),
     (
@@ -1379,7 +1379,7 @@ WRONG_INFERENCES = table(
         lambda batch_size, pred_horizon, action_dim, **_: torch.randn(
             batch_size, pred_horizon, action_dim
         ),
-        "The network is not asked",
+        "The network is not called",
     ),
     (
         "observations cleared",

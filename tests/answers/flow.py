@@ -720,7 +720,7 @@ WRONG_TRAIN = table(
         loop(num_steps=lambda config: 10),
         "flow_num_steps=config.flow_num_steps",
     ),
-    ("chunk_size hard-coded", loop(chunk_size=lambda config: 8), "ValueError: The policy answered"),
+    ("chunk_size hard-coded", loop(chunk_size=lambda config: 8), "ValueError: The policy returned"),
     ("never dumped", loop(dump=lambda logger: None), "dump_for_grading() was never called"),
     ("dumped at once", loop(when_dump=lambda step: step == 1), "before the training was over"),
     ("dumped at each step", loop(when_dump=lambda step: True), "before the training was over"),
@@ -1253,8 +1253,8 @@ WRONG_FLOW = table(
     ),
     ("seed set", of_self(draw=seeded_draw), "draw the same noise"),
     ("state zero", of_self(compute_loss=state_zero), "hand state on"),
-    ("asked twice", of_self(compute_loss=asks_twice), "asks velocity 2 times"),
-    ("velocity not asked", of_self(compute_loss=by_net), "asks velocity 0 times"),
+    ("asked twice", of_self(compute_loss=asks_twice), "calls velocity 2 times"),
+    ("velocity not asked", of_self(compute_loss=by_net), "calls velocity 0 times"),
     ("chunk cleared in place", of_self(compute_loss=chunk_overwritten), "Hint"),
     (
         "a_tau handed over flat",
@@ -1263,7 +1263,7 @@ WRONG_FLOW = table(
                 self.velocity(s, a.flatten(1), torch.rand(len(s))), a.flatten(1)
             )
         ),
-        "asked about chunks of shape",
+        "called with chunks of shape",
     ),
     ("sizes hard-coded", FlowHardCoded, "take the sizes from the arguments"),
     ("no velocity", FlowNoVelocity, "velocity"),
@@ -1520,7 +1520,7 @@ WRONG_EULER = table(
     (
         "one noise for all, not repeated",
         euler(start=lambda b, k, a: torch.randn(1, k, a)),
-        "asked about chunks of shape",
+        "called with chunks of shape",
     ),
     (
         "one noise for all steps",
@@ -1530,12 +1530,12 @@ WRONG_EULER = table(
     (
         "noise of the wrong order",
         euler(start=lambda b, k, a: torch.randn(b, a, k)),
-        "asked about chunks of shape",
+        "called with chunks of shape",
     ),
     (
         "flat noise",
         euler(start=lambda b, k, a: torch.randn(b, k * a)),
-        "asked about chunks of shape",
+        "called with chunks of shape",
     ),
     ("seed set", of_self(sample_actions=seeds_its_noise), "starts from the same noise"),
     ("velocity returned", euler(result=lambda a, v: v), "last velocity"),
@@ -1553,8 +1553,8 @@ WRONG_EULER = table(
     ("nothing returned", euler(result=lambda a, v: None), "returned a NoneType"),
     ("result not finite", euler(result=lambda a, v: a / 0), "not finite"),
     ("states averaged", of_self(sample_actions=states_averaged), "hand state on"),
-    ("one state only", of_self(sample_actions=one_state_only), "asked about chunks of shape"),
-    ("velocity never asked", of_self(sample_actions=never_asks), "never asks for the velocity"),
+    ("one state only", of_self(sample_actions=one_state_only), "called with chunks of shape"),
+    ("velocity never asked", of_self(sample_actions=never_asks), "never calls velocity"),
     (
         "no num_steps",
         of_self(sample_actions=positional_num_steps),

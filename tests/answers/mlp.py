@@ -293,7 +293,7 @@ WRONG_LOSSES = table(
     (
         "prediction not reshaped",
         lambda model, nobs, naction: F.mse_loss(model(nobs.flatten(1)), naction),
-        "bring the model's output to",
+        "reshape the model's output to",
     ),
     (
         "batch of one only",
@@ -439,7 +439,7 @@ WRONG_INFERENCES = table(
     (
         "output of one",
         inference(lambda out, b: out.view(1, 16, 2)),
-        "does the shape use batch_size",
+        "does it use batch_size",
     ),
     (
         "first of the batch only",

@@ -6,6 +6,7 @@ import re
 import nbformat
 
 from score import rubric
+from score.cells import UNANSWERED
 from score.submission.formats import Format
 
 
@@ -18,8 +19,8 @@ def substitute(released: nbformat.NotebookNode, format: Format) -> nbformat.Note
     for cell in made.cells:
         if cell.get("metadata", {}).get("nbgrader", {}).get("solution"):
             cell.source = re.sub(
-                r"Need to implement for (Q\d+\.\d+)",
-                rf"Need to implement for \1, not tried: {texts.reason}",
+                rf"{UNANSWERED} for (Q\d+\.\d+)",
+                rf"{UNANSWERED} for \1, not tried: {texts.reason}",
                 cell.source,
             )
             cell.source += f" {texts.written}" if cell.cell_type == "markdown" else ""

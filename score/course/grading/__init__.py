@@ -1,1 +1,1 @@
-"""Grading: one notebook, and a class."""
+"""Grades one notebook of one student; nbgrader is not needed for it."""

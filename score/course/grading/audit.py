@@ -20,13 +20,12 @@ from pusht.demos import Demonstrations
 from pusht.episodes import reproducible
 from pusht.normalisation import Normalizer
 from score import rubric
-from score.course.tools.reference import answer_of, run_solution
+from score.course.grading.results import RolloutResult
+from score.course.notebooks.solutions import answer_of, run_solution
 from score.rollouts.evaluate import Score, score_policy
 from score.rollouts.loss_curves import epoch_losses
-from score.rollouts.policies import guarded_inference, inference_of
+from score.rollouts.policies import Inference, guarded_inference, inference_of
 from score.verdict import AnswerError
-
-Infer = Callable[[torch.Tensor, int], torch.Tensor]
 
 # By method, of those whose network the notebook gives: how many episodes are rolled out again, and
 # for how many steps. Every submission pays for it, so the slow diffusion policy has fewer.
@@ -42,7 +41,9 @@ _BATCHES, _BATCH = 8, 256  # as in training: the CVAE's loss depends on the size
 _LARGEST_RATIO = 3.0
 
 
-def flags(policy: rubric.Policy, checkpoint: Checkpoint, score: Score, infer: Infer) -> list[str]:
+def flags(
+    policy: rubric.Policy, checkpoint: Checkpoint, score: Score, infer: Inference
+) -> list[str]:
     """Return what speaks against a policy's rollouts or its loss curve, a sentence each.
 
     infer: the student's own inference, as `score_policy` takes it; AnswerError where it fails. Part
@@ -63,16 +64,23 @@ def flags(policy: rubric.Policy, checkpoint: Checkpoint, score: Score, infer: In
     try:
         checkpoint.restore(model)
     except CheckpointError:
-        return [
-            f"{policy.title}: the weights are not of the notebook's network, so the kit's own"
-            " inference cannot be tried on them."
-        ]
+        other = "the weights are not of the notebook's network"
+        return [f"{policy.title}: {other}, so the kit's own inference cannot be tried on them."]
     found = [*_better_than_its_weights(policy, checkpoint, score, own_infer)]
     if policy.method in _LOSSES:
         found += _unlikely_loss(
             policy, checkpoint, lambda data: _batch_loss(data, policy, names, model)
         )
     return found
+
+
+def near_target(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
+    """Return the flag on a policy whose score's interval holds the target; none on any other."""
+    low, high = rollout.interval
+    if not low < policy.target(rollout.demonstrations) < high:
+        return []
+    near = f"the score's interval, {low:.2f} to {high:.2f}, holds the bar for all points"
+    return [f"{policy.title}: {near}: other episodes could decide otherwise."]
 
 
 @functools.cache
@@ -86,7 +94,7 @@ def solution(part: str) -> dict[str, Any]:
 
 
 def _better_than_its_weights(
-    policy: rubric.Policy, checkpoint: Checkpoint, score: Score, own_infer: Infer
+    policy: rubric.Policy, checkpoint: Checkpoint, score: Score, own_infer: Inference
 ) -> Iterator[str]:
     """Compare the student's inference with the kit's own, over the first of the episodes."""
     count, steps = AGAIN[policy.method]
@@ -146,7 +154,7 @@ def _batch_loss(
 
 
 def _chunk_error(
-    checkpoint: Checkpoint, found: Demonstrations, policy: rubric.Policy, infer: Infer
+    checkpoint: Checkpoint, found: Demonstrations, policy: rubric.Policy, infer: Inference
 ) -> float:
     """Return the mean squared difference between a policy's chunks and the demonstrations'."""
     dataset = PushtChunkDataset(

@@ -48,10 +48,11 @@ GRADING_CODE = (
     "score/course/grading/sanitise.py",
     "score/course/sandbox/*.py",
     "score/course/notebooks/build.py",
-    "score/course/tools/reference.py",
+    "score/course/notebooks/solutions.py",
     "notebooks/source/*.py",
 )
-_SHAPES = ("name", "max_steps", "obs_horizon", "pred_horizon", "action_horizon", "normalisation")
+_HORIZONS = ("obs_horizon", "pred_horizon", "action_horizon")
+_SHAPES = ("name", "max_steps", "rules", *_HORIZONS, "normalisation")
 _WORDS = ("points", "title", "label")  # of the rubric's entries: no result depends on them
 # Kinds of the released notebook's cells that a result depends on. An empty answer in words is known
 # by the released text.

@@ -26,6 +26,7 @@ from score.course.settings import RunSettings
 from score.submission.formats import graded_files, needs_sandbox
 from score.verdict import MIME, Verdict
 
+NOT_REACHED = "The notebook was stopped before this check"  # begins the sentence of a verdict
 _OUTPUT_LINES, _TRACEBACK_LINES = 1000, 100  # of a cell in the graded notebook
 
 
@@ -146,14 +147,14 @@ def show_verdict(cell: NotebookNode, verdict: Verdict) -> None:
 
 def _why_not_judged(cell: NotebookNode, stopped: str) -> str:
     if stopped:
-        return f"The notebook was stopped before this check: {stopped}."
+        return f"{NOT_REACHED}: {stopped}."
     for output in cell.outputs:
         if output.output_type == "error":
             return (
                 f"The check stopped with {output.ename}: {output.evalue}. An earlier cell failed or"
                 " is missing."
             )
-    return "The check did not ask the grader."
+    return "The check did not call the grader."
 
 
 def _claims(cell: NotebookNode) -> Iterator[float]:

@@ -87,7 +87,7 @@ def _answers_in_words(
     there = {grade_id(cell) for cell in notebook.cells}
     verdicts = {}
     for entry in part.written:
-        cell = f"part{part.number}-{entry.cell}"
+        cell = part.cell_id(entry)
         sentence = "Nothing was written." if cell in empty else _BY_A_PERSON
         if cell in there:
             verdicts[cell] = Verdict(

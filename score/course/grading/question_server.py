@@ -204,12 +204,7 @@ class QuestionServer:
             return no_rollouts(policy, error)
         self.rollouts[policy.name] = result
         flags += result.flags
-        low, high = result.interval
-        if low < policy.target(checkpoint.demonstrations) < high:
-            flags.append(
-                f"{policy.title}: the score's interval, {low:.2f} to {high:.2f}, holds the bar for"
-                " all points: other episodes could decide otherwise."
-            )
+        flags += audit.near_target(policy, result)
         return rollouts_verdict(policy, checkpoint, result.per_episode, result.one_by_one)
 
     def _roll_out(
@@ -231,10 +226,8 @@ class QuestionServer:
             try:
                 flags = audit.flags(policy, checkpoint, score, infer)
             except (AnswerError, ProtocolError) as error:  # the episodes are earned already
-                flags = [
-                    f"{policy.title}: after its episodes the policy could not be asked for more:"
-                    f" {one_line(error)}"
-                ]
+                failed = "after its episodes the policy could not be called again"
+                flags = [f"{policy.title}: {failed}: {one_line(error)}"]
         return RolloutResult(
             key="",
             per_episode=score.per_episode,

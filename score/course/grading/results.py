@@ -3,6 +3,7 @@ gradebook, the tables and the pages are made.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,24 @@ class PartResult:
         return float(rubric.PARTS[self.part].points)
 
 
-Entry = rubric.Question | rubric.Policy | rubric.ManualQuestion
+@dataclass(frozen=True)
+class ManualGrade:
+    """What a person did to a cell's grade.
+
+    score: in place of the automatic one, None where it stands. extra: points on top of either.
+    """
+
+    score: float | None = None
+    extra: float | None = None
+    comment: str = ""
 
 
-def entries_by_cell(part: rubric.Part) -> dict[str, Entry]:
+ManualGrades = Mapping[tuple[str, str], ManualGrade]  # by part and cell's id
+
+
+def entries_by_cell(part: rubric.Part) -> dict[str, rubric.Graded]:
     """Return what earns points in a part by the id of its cell, in the rubric's order."""
-    return {f"part{part.number}-{entry.cell}": entry for entry in part.graded()}
+    return {part.cell_id(entry): entry for entry in part.graded()}
 
 
 def ungraded(student: str, part: str, missing: str, key: str = "") -> PartResult:
@@ -92,7 +105,7 @@ def film_name(policy: rubric.Policy) -> str:
     return f"{policy.name}_rollouts.mp4"
 
 
-def _title(entry: Entry) -> str:
+def _title(entry: rubric.Graded) -> str:
     """Return the name of a verdict on an entry of the rubric."""
     if isinstance(entry, rubric.Policy):
         return entry.rollouts_title

@@ -78,7 +78,7 @@ def _clear_outputs(cell: NotebookNode) -> None:
 
 
 def empty_answers(notebook: NotebookNode, released: NotebookNode) -> set[str]:
-    """Return the ids of the cells for answers in words that are as they were released."""
+    """Return the ids of the cells whose text is as it was released: nothing was answered there."""
     texts = {grade_id(cell): cell.source for cell in released.cells}
     return {
         found

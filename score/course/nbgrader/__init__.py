@@ -1,1 +1,1 @@
-"""The adapter to nbgrader: its configuration, its steps, its gradebook."""
+"""The adapter to nbgrader: its configuration, its release, its steps, its gradebook."""

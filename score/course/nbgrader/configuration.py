@@ -26,8 +26,8 @@ def configure(config: Config, path: str) -> None:
     config.CourseDirectory.course_id = course.folder.name
     config.CourseDirectory.db_url = course.gradebook
     config.GenerateAssignment.preprocessors = [
-        "score.course.nbgrader.preprocessors.LockCells",
-        "score.course.nbgrader.preprocessors.ClearNamedSolutions",
+        "score.course.notebooks.steps.LockCells",
+        "score.course.notebooks.steps.ClearNamedSolutions",
         "nbgrader.preprocessors.ClearOutput",
         "nbgrader.preprocessors.CheckCellMetadata",
         "nbgrader.preprocessors.ComputeChecksums",

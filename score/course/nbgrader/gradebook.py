@@ -12,8 +12,7 @@ from nbgrader.utils import parse_utc
 from sqlalchemy.orm import Session
 from traitlets.config import Config
 
-from score.course.grading.results import PartResult
-from score.course.report.points import ManualGrade
+from score.course.grading.results import ManualGrade, PartResult
 from score.course.settings import ASSIGNMENT, Course
 from score.verdict import Verdict
 

@@ -1,5 +1,6 @@
-"""nbgrader's steps as a course takes them: its command, its API and its formgrader page run a
-notebook by the course's own core, and what they write into the gradebook is the core's verdicts.
+"""nbgrader's steps of grading as a course takes them: its command, its API and its formgrader page
+run a notebook by the course's own core, and what they write into the gradebook is the core's
+verdicts.
 """
 
 from pathlib import Path
@@ -11,7 +12,6 @@ from nbgrader import preprocessors as stock
 from traitlets import Integer
 
 from score import rubric
-from score.cells import clear_solutions, read_marker
 from score.course.grading.execution import Execution, execute, show_verdict
 from score.course.grading.question_server import checks
 from score.course.grading.sanitise import check_id
@@ -19,31 +19,6 @@ from score.course.nbgrader.gradebook import set_score
 from score.course.settings import Limits, RunSettings, open_course
 
 _NOT_EXECUTED = "This notebook was not run by the course's own configuration."
-
-
-class ClearNamedSolutions(stock.NbGraderPreprocessor):
-    """Replaces each solution by an error that names its question."""
-
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: dict[str, Any], cell_index: int
-    ) -> tuple[NotebookNode, dict[str, Any]]:
-        cell.source = clear_solutions(cell.source)
-        return cell, resources
-
-
-class LockCells(stock.LockCells):
-    """nbgrader's step, except that practice cells can be edited: students start a training over
-    there, or choose demonstrations.
-    """
-
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: dict[str, Any], cell_index: int
-    ) -> tuple[NotebookNode, dict[str, Any]]:
-        cell, resources = super().preprocess_cell(cell, resources, cell_index)
-        marker = read_marker(cell.source)
-        if marker and marker.kind == "practice":
-            cell.metadata.pop("editable", None)
-        return cell, resources
 
 
 class Execute(stock.NbGraderPreprocessor):

@@ -112,7 +112,7 @@ def student_notebook(part: Part, bundle: str = "") -> NotebookNode:
     # Imported here: grading runs the solutions, and needs no nbgrader for that.
     from nbgrader.preprocessors import ComputeChecksums
 
-    from score.course.nbgrader.preprocessors import LockCells
+    from score.course.notebooks.steps import LockCells
 
     notebook = source_notebook(part, bundle)
     for cell in notebook.cells:
@@ -164,6 +164,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def main() -> None:
+    """Build the notebooks, or with --check only compare them."""
     parser = argparse.ArgumentParser(
         prog="python -m score.course.notebooks.build", description="Build the students' notebooks."
     )

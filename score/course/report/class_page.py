@@ -15,26 +15,23 @@ import numpy as np
 from pusht import demos
 from score import rubric
 from score.course.grading import audit
-from score.course.grading.results import PartResult
+from score.course.grading.execution import NOT_REACHED
+from score.course.grading.results import ManualGrades, PartResult
 from score.course.report.charts import Dot, class_chart
-from score.course.report.page import MARKS, printable, render
-from score.course.report.points import ManualGrades, Row, part_points, part_rows
+from score.course.report.flags import (
+    Graded,
+    close_scores,
+    flags_of,
+    not_run,
+    repairs_and_refusals,
+)
+from score.course.report.page import MARKS, render
+from score.course.report.points import Row, part_points, part_rows
 from score.course.report.similarity import SimilarPair
+from score.course.report.tables import Remark
 from score.course.settings import ASSIGNMENT
 
 _MISTAKES = 3  # of a question, the most common
-# These are in sentences of other modules: in the flag on a close score, and in the reason of a
-# check that was never reached.
-_CLOSE, _UNREACHED = "holds the bar for all points", "The notebook was stopped before this check"
-_STOPS = {
-    "longer": "timed out",
-    "memory": "out of memory",
-    "died": "kernel died",
-    "outputs": "too much output",
-}
-
-Graded = list[tuple[str, PartResult]]  # student, result
-Remark = tuple[str, str, str]  # student, part, sentence
 
 
 def class_page(
@@ -54,10 +51,11 @@ def class_page(
     manual = {student: manual.get(student, {}) for student in results}
     graded = [(student, result) for student in results for result in results[student].values()]
     used = _used_parts(graded, manual)
-    repaired, refused = _repairs(repairs)
-    flags = _flags(graded, remarks, refused)
+    repaired, refused = repairs_and_refusals(repairs)
+    flags, close = flags_of(graded, remarks, refused), close_scores(graded)
     students = [
-        _student(student, results[student], manual[student], used, flags) for student in results
+        _student(student, results[student], manual[student], used, flags, close)
+        for student in results
     ]
     rows = [
         (student, row) for student, result in graded for row in part_rows(result, manual[student])
@@ -69,15 +67,15 @@ def class_page(
         used=used,
         graded=sum(not result.missing for _, result in graded),
         waiting=sum(row.mark == "waits" for _, row in rows),
-        near=[flag for flag in flags if _CLOSE in flag[2]],
-        flags=[flag for flag in flags if _CLOSE not in flag[2]],
+        near=[flag for flag in flags if flag in close],
+        flags=[flag for flag in flags if flag not in close],
         repairs=repaired,
         refused=refused,
         similar=similar,
         questions=_questions(used, [row for _, row in rows]),
         mistakes=_mistakes(used, rows),
         policies=[_policy(policy, graded) for part in used for policy in part.policies],
-        **_not_run(graded, used),
+        **not_run(graded, used),
         **_totals(students, used),
         **_grading(graded, used),
     )
@@ -90,61 +88,6 @@ def _used_parts(graded: Graded, manual: Mapping[str, ManualGrades]) -> list[rubr
     return [part for part in rubric.PARTS.values() if part.name in names]
 
 
-# What to look at.
-
-
-def _repairs(repairs: Mapping[str, Any]) -> tuple[list[Remark], list[Remark]]:
-    """Return what was repaired, and what could not be read."""
-    repaired, refused = [], []
-    for student in sorted(repairs):
-        for part, record in repairs[student]["parts"].items():
-            repaired += [(student, part, printable(sentence)) for sentence in record["repairs"]]
-            if record["refused"]:
-                refused.append((student, part, printable(record["refused"])))
-    return repaired, refused
-
-
-def _flags(graded: Graded, remarks: Iterable[Remark], refused: Collection[Remark]) -> list[Remark]:
-    """Return what a person should look at, each once, without what has a list of its own."""
-    found = [
-        (student, result.part, sentence)
-        for student, result in graded
-        for sentence in [
-            *result.flags,
-            *(flag for rollout in result.rollouts.values() for flag in rollout.flags),
-        ]
-    ]
-    stopped = {
-        (student, result.part, printable(f"The notebook was stopped: {result.stopped}."))
-        for student, result in graded
-        if result.stopped
-    }
-    flags = dict.fromkeys(
-        (student, part, printable(sentence)) for student, part, sentence in [*found, *remarks]
-    )
-    return [flag for flag in flags if flag not in stopped and flag not in refused]
-
-
-def _not_run(graded: Graded, used: Collection[rubric.Part]) -> dict[str, Any]:
-    """Return the notebooks that were stopped, with how many of each kind, and those missing."""
-    return {
-        "stopped": [
-            (s, result.part, printable(result.stopped)) for s, result in graded if result.stopped
-        ],
-        "stops": Counter(_kind_of_stop(result.stopped) for _, result in graded if result.stopped),
-        "missing": [
-            (student, result.part, printable(result.missing))
-            for student, result in graded
-            if result.missing and rubric.PARTS[result.part] in used
-        ],
-    }
-
-
-def _kind_of_stop(sentence: str) -> str:
-    kinds = (kind for word, kind in _STOPS.items() if word in sentence)
-    return next(kinds, "stopped for another reason")
-
-
 # Points.
 
 
@@ -154,11 +97,11 @@ def _student(
     manual: ManualGrades,
     used: Sequence[rubric.Part],
     flags: Iterable[Remark],
+    close: Collection[Remark],
 ) -> dict[str, Any]:
-    flags = list(flags)
     cells = []
     for part in used:
-        about = [text for who, where, text in flags if (who, where) == (student, part.name)]
+        about = [flag in close for flag in flags if flag[:2] == (student, part.name)]
         result = results.get(part.name)
         cells.append(
             {
@@ -176,13 +119,14 @@ def _student(
     }
 
 
-def _notes(result: PartResult, manual: ManualGrades, flags: Collection[str]) -> list[str]:
+def _notes(result: PartResult, manual: ManualGrades, are_close: Collection[bool]) -> list[str]:
+    """Return the notes on a student's part. are_close: whether, for each flag on it."""
     notes = {
         "missing": result.missing,
         "stopped": result.stopped,
         "late": result.late_penalty,
-        "flagged": any(_CLOSE not in sentence for sentence in flags),
-        "near the bar": any(_CLOSE in sentence for sentence in flags),
+        "flagged": not all(are_close),
+        "near the bar": any(are_close),
         "to be read": any(row.mark == "waits" for row in part_rows(result, manual)),
     }
     return [note for note, holds in notes.items() if holds]
@@ -228,7 +172,7 @@ def _mistakes(
     for student, row in rows:
         # What the page shows elsewhere is left out.
         elsewhere = row.written or row.rolled_out or row.mark == "missing"
-        elsewhere = elsewhere or row.sentence.startswith(_UNREACHED)
+        elsewhere = elsewhere or row.sentence.startswith(NOT_REACHED)
         if row.automatic < row.max_points and not elsewhere:
             by_reason = groups.setdefault(row.cell, {})
             by_reason.setdefault(_without_numbers(row.hint or row.sentence), []).append(

@@ -11,10 +11,10 @@ from typing import Any
 
 from pusht import demos
 from score import rubric
-from score.course.grading.results import PartResult, RolloutResult
+from score.course.grading.results import ManualGrades, PartResult, RolloutResult
 from score.course.report.charts import loss_chart, score_chart
 from score.course.report.page import printable, render
-from score.course.report.points import ManualGrades, part_points, part_rows
+from score.course.report.points import part_points, part_rows
 
 _FILM_BYTES = 3 * 2**19  # the largest film in the page, where base64 makes a third more of it
 

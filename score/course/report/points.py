@@ -1,26 +1,11 @@
 """The points of a graded part, cell by cell: the automatic ones and those that a person gave."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from score import rubric
-from score.course.grading.results import PartResult
+from score.course.grading.results import ManualGrade, ManualGrades, PartResult
 from score.course.report.page import printable
-
-
-@dataclass(frozen=True)
-class ManualGrade:
-    """What a person did to a cell's grade.
-
-    score: in place of the automatic one, None where it stands. extra: points on top of either.
-    """
-
-    score: float | None = None
-    extra: float | None = None
-    comment: str = ""
-
-
-ManualGrades = Mapping[tuple[str, str], ManualGrade]  # by part and cell's id
+from score.verdict import HINT
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,7 @@ def _row(part: rubric.Part, entry: rubric.Graded, result: PartResult, manual: Ma
     if by_hand.score is None and (result.missing or written):
         mark = "missing" if result.missing else "waits"
     text = printable(cell.sentence if cell else "The check was not reached.")
-    sentence, _, hint = text.partition(" Hint: ")
+    sentence, _, hint = text.partition(HINT)
     is_policy = isinstance(entry, rubric.Policy)
     return Row(
         part=part.name,

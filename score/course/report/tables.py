@@ -100,7 +100,7 @@ def remarks(course: Course, students: Collection[str] | None = None) -> list[Rem
     found = []
     for student in students or course.students():
         for part, result in results.load(course.folder / "results", student).items():
-            stopped = [f"The notebook was stopped: {result.stopped}."] if result.stopped else []
+            stopped = [stopped_remark(result.stopped)] if result.stopped else []
             found += [(student, part, sentence) for sentence in [*stopped, *result.flags]]
     # Of collected notebooks that cannot be read.
     for path in sorted((course.folder / "repairs").glob("*.json")):
@@ -108,6 +108,11 @@ def remarks(course: Course, students: Collection[str] | None = None) -> list[Rem
             if entry["refused"] and (students is None or path.stem in students):
                 found.append((path.stem, part, entry["refused"]))
     return found
+
+
+def stopped_remark(reason: str) -> str:
+    """Return what is said of a notebook that was stopped for a reason."""
+    return f"The notebook was stopped: {reason}."
 
 
 def short_name(part: str, cell: str) -> str:

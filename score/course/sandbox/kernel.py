@@ -16,8 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from score.course.sandbox import levels
-from score.course.sandbox.watchdog import Watchdog
+from score.course.sandbox import levels, watchdog
 from score.course.settings import Limits
 
 _TIMEOUT = {
@@ -78,7 +77,7 @@ class SandboxedKernel(NotebookClient):
             on_cell_executed=_add_missing_error,
         )
         self._private, self._level = private, level
-        self._watchdog = Watchdog(limits, private / "s", self._pid)
+        self._watchdog = watchdog.Watchdog(limits, private / "s", self._pid)
 
     @property
     def stopped(self) -> str:
@@ -106,9 +105,9 @@ class SandboxedKernel(NotebookClient):
         try:
             self.execute_cell(cell, index)
         except DeadKernelError:
-            self._watchdog.stop("the kernel died")
+            self._watchdog.stop(watchdog.DIED)
         except CellTimeoutError:
-            self._watchdog.stop("the kernel no longer answered")
+            self._watchdog.stop(watchdog.NO_ANSWER)
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         self.km = _KernelManager(config=self.config)

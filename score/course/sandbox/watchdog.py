@@ -13,6 +13,12 @@ from score.course.settings import Limits
 
 _INTERVAL = 0.2  # seconds between two looks
 _SOCKET_FOLDER_BYTES = 2**20
+# How the reasons begin for which a kernel is stopped.
+OUT_OF_TIME = "it took longer than"
+OUT_OF_MEMORY = "it took more memory than"
+TOO_MUCH_OUTPUT = "its outputs are larger than"
+NO_ANSWER = "the kernel no longer answered"
+DIED = "the kernel died"
 
 
 class Watchdog:
@@ -60,7 +66,7 @@ class Watchdog:
         self._output_bytes += count
         within = self._output_bytes <= self._limits.output_bytes
         if not within:
-            self.stop(f"its outputs are larger than {self._limits.output_bytes >> 20} MB")
+            self.stop(f"{TOO_MUCH_OUTPUT} {self._limits.output_bytes >> 20} MB")
         return within
 
     def _watch(self) -> None:
@@ -71,9 +77,9 @@ class Watchdog:
             memory = _resident_bytes(self._processes())
             too_large = too_large + 1 if memory > self._limits.memory_bytes else 0
             if time.monotonic() > self._deadline:
-                self.stop(f"it took longer than {self._limits.notebook_seconds} s")
+                self.stop(f"{OUT_OF_TIME} {self._limits.notebook_seconds} s")
             elif too_large > 1:
-                self.stop(f"it took more memory than {self._limits.memory_bytes >> 20} MB")
+                self.stop(f"{OUT_OF_MEMORY} {self._limits.memory_bytes >> 20} MB")
             elif _folder_bytes(self._sockets) > _SOCKET_FOLDER_BYTES:
                 self.stop("it filled the folder of its sockets")
 

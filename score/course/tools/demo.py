@@ -14,18 +14,19 @@ from nbformat import NotebookNode
 from pusht import demos
 from score import rubric
 from score.cells import read_marker
+from score.course.class_run.grade import grade_course
 from score.course.collect.collect import run_collect
-from score.course.grading.class_run import grade_course
+from score.course.nbgrader.release import create
 from score.course.notebooks.build import (
     answered_notebook,
     parts_with_source,
     student_notebook,
     write,
 )
+from score.course.notebooks.solutions import reference_path
 from score.course.report.tables import reasons, remarks, table
 from score.course.sandbox.levels import strictest
-from score.course.settings import ASSIGNMENT, create
-from score.course.tools.reference import reference_path
+from score.course.settings import ASSIGNMENT
 from score.rubric import Part
 
 _EPISODES = 10
@@ -41,7 +42,7 @@ score.check = score.grade_rollouts = (
 PART3_MISTAKES = {
     "* np.pi / 2) ** 2": "* np.pi / 2)",
     "torch.cumprod(self.alpha_k": "torch.cumsum(self.alpha_k",
-    "mse_loss(guess, noise)": "mse_loss(guess, naction)",
+    "mse_loss(prediction, noise)": "mse_loss(prediction, naction)",
     "in reversed(range(num_diffusion_iters))": "in range(num_diffusion_iters)",
 }
 

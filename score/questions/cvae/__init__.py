@@ -1,5 +1,6 @@
 """Part II, the CVAE: Q2.1 agent, Q2.2 divergence, Q2.3 loss, Q2.4 inference."""
 
-from score.questions.cvae import agent, divergence, loss
+from score.questions.cvae.agent import CVAEAgent, CVAEInference
+from score.questions.cvae.loss import CVAELoss, KLDivergence
 
-QUESTIONS = (*agent.QUESTIONS, *divergence.QUESTIONS, *loss.QUESTIONS)
+QUESTIONS = (CVAEAgent(), KLDivergence(), CVAELoss(), CVAEInference())

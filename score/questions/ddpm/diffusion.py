@@ -1,18 +1,18 @@
 """Part III, the diffusion policy: Q3.2 the class DDPM and its tables."""
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from score.questions.base import Arrays, Question, Rng, as_array, wrong
+from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
 from score.questions.ddpm.networks import call_with_hints, draw_seeds, seeded
 from score.questions.ddpm.schedule import STEPS, cosine_schedule, is_schedule
 from score.questions.ddpm.steps import Tables, judge_diffuse, judge_mean, judge_noise
 from score.questions.mistakes import Mistake, alike, hint_of
+from score.questions.networks import small
 from score.verdict import AnswerError, call_answer
 
 _TABLES = "beta_k", "alpha_k", "alpha_k_cumprod"
@@ -32,18 +32,14 @@ class DDPM(Question):
         chunk = ((16, 2), (5, 3), (64, 4))[trial]
         bar = np.cumprod(1 - cosine_schedule(steps))
         side, batch = (5, 4, 3)[trial], (512, 1024, 64)[trial]
-
-        def small(bound: float, *shape: int) -> np.ndarray:
-            return rng.uniform(-bound, bound, shape).astype(np.float32)
-
         back = {}
         for k in (0, 1, 2, steps // 2, steps - 1):
-            clean, noise = small(0.8, batch, *chunk), small(0.3, batch, *chunk)
+            clean, noise = small(rng, batch, *chunk), small(rng, batch, *chunk, most=0.3)
             a_k = np.sqrt(bar[k]) * clean + np.sqrt(1 - bar[k]) * noise
             back[k] = {"a_k": a_k.astype(np.float32), "epsilon": noise}
 
         def forth(*shape: int) -> Arrays:
-            return {"a_start": small(1, *shape), "noise": small(2, *shape)}
+            return {"a_start": small(rng, *shape, most=1), "noise": small(rng, *shape, most=2)}
 
         # A cube: coefficients that broadcast over the wrong axis raise nothing here.
         cube = forth(side, side, side) | {"k": rng.choice(steps, size=side, replace=False)}
@@ -54,9 +50,8 @@ class DDPM(Question):
         return {"num_timesteps": steps, "forth": [cube, every, one], "back": back, "seeds": seeds}
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
-        if isinstance(answer, nn.Module):
-            hint = 'hand over the class itself, score.check("Q3.2", DDPM).'
-            raise wrong("This is one object of the class.", hint)
+        hint = 'hand over the class itself, score.check("Q3.2", DDPM).'
+        require(not isinstance(answer, nn.Module), "This is one object of the class.", hint)
         arguments = {"clip_denoised": False, "output_bound": 1.0, "device": "cpu"}
         ddpm = _construct(answer, num_timesteps=inputs["num_timesteps"], **arguments)
         outputs: Arrays = {name: _table(ddpm, name) for name in _TABLES}
@@ -88,13 +83,11 @@ class DDPM(Question):
             outputs["forth"].append(called("diffuse", "diffuse", ddpm, *arguments))
         one, other = inputs["seeds"]
         for k in inputs["back"]:
-            # The noise is the same in the first two, so that their sum and difference tell it from
-            # the mean.
+            # The sum and difference of the first two, of the same noise, tell it from the mean.
             draws = {"plus": (1, one), "minus": (-1, one), "again": (1, other)}
             outputs["back"][k] = {name: denoised(ddpm, k, *draw) for name, draw in draws.items()}
         outputs["tensor_k"] = {k: denoised(ddpm, torch.tensor(k), 1, one) for k in (0, 2)}
-        # With everything by default the finished chunk may be cut off, which does nothing to one
-        # within (-1, 1).
+        # By default the finished chunk may be cut off, which does nothing to one within (-1, 1).
         steps = inputs["num_timesteps"]
         outputs["default"] = denoised(_construct(answer, num_timesteps=steps), 0, 1, one)
         outputs["devices"], outputs["dtypes"] = _devices(answer, steps), sorted(dtypes)
@@ -109,36 +102,23 @@ class DDPM(Question):
             judge_mean(k, case, outputs["back"][k], tables)
         judge_noise(outputs["back"], tables)
         for k, a in outputs["tensor_k"].items():
-            if not alike(a, outputs["back"][k]["plus"], rtol=1e-4, atol=1e-6):
-                raise wrong(
-                    f"denoise gives something else for k = torch.tensor({k}) than for k = {k}.",
-                    "treat both alike.",
-                )
-        if not alike(outputs["default"], outputs["back"][0]["plus"], rtol=1e-4, atol=1e-5):
-            raise wrong(
-                "At k = 0, with clip_denoised on, a chunk inside of ± output_bound comes out"
-                " changed.",
-                "clip_denoised only cuts off what lies outside.",
-            )
-        if outputs["dtypes"] != ["denoise float32", "diffuse float32"]:
-            raise wrong(
-                f"From float32 chunks came {' and '.join(outputs['dtypes'])}, which the network"
-                " cannot read.",
-                "keep beta_k, alpha_k and alpha_k_cumprod in float32.",
-            )
+            same = alike(a, outputs["back"][k]["plus"], rtol=1e-4, atol=1e-6)
+            said = f"denoise gives something else for k = torch.tensor({k}) than for k = {k}."
+            require(same, said, "treat both alike.")
+        same = alike(outputs["default"], outputs["back"][0]["plus"], rtol=1e-4, atol=1e-5)
+        said = "with clip_denoised on, a chunk inside of ± output_bound comes out changed."
+        require(same, f"At k = 0, {said}", "clip_denoised only cuts off what lies outside.")
+        dtypes, hint = outputs["dtypes"], "keep beta_k, alpha_k and alpha_k_cumprod in float32."
+        said = f"From float32 chunks came {' and '.join(dtypes)}, which the network cannot read."
+        require(dtypes == ["denoise float32", "diffuse float32"], said, hint)
+        to_device = "cosine_beta_schedule(num_timesteps).to(device)."
         for name, device in outputs["devices"].items():
-            if device != "meta":
-                raise wrong(
-                    f"self.{name} lies on the {device} when another device is asked for.",
-                    "bring the betas to the argument device,"
-                    " cosine_beta_schedule(num_timesteps).to(device).",
-                )
+            said = f"self.{name} lies on the {device} when another device is asked for."
+            require(device == "meta", said, f"bring the betas to the argument device, {to_device}")
 
 
 # In the student's process.
-
-
-def _construct(answer: Any, **arguments: Any) -> Any:
+def _construct(answer, **arguments):
     """Return an object of the student's class, without arguments that its constructor lacks."""
     try:
         taken = dict(inspect.signature(answer).parameters)
@@ -150,18 +130,16 @@ def _construct(answer: Any, **arguments: Any) -> Any:
     return call_answer(f"DDPM({named})", answer, **arguments)
 
 
-def _table(ddpm: Any, name: str) -> np.ndarray:
+def _table(ddpm, name):
     table = call_answer(f"self.{name}", getattr, ddpm, name, None)
-    if table is None:
-        hint = "__init__ sets self.beta_k, self.alpha_k and self.alpha_k_cumprod."
-        raise wrong(f"DDPM has no {name}.", hint)
-    if not isinstance(table, torch.Tensor):
-        hint = "make it a tensor, so that it can be indexed by one."
-        raise wrong(f"self.{name} is a {type(table).__name__}.", hint)
+    hint = "__init__ sets self.beta_k, self.alpha_k and self.alpha_k_cumprod."
+    require(table is not None, f"DDPM has no {name}.", hint)
+    hint, kind = "make it a tensor, so that it can be indexed by one.", type(table).__name__
+    require(isinstance(table, torch.Tensor), f"self.{name} is a {kind}.", hint)
     return as_array(f"self.{name}", table)
 
 
-def _devices(answer: Any, steps: int) -> dict[str, str]:
+def _devices(answer, steps):
     """Return where the tables of an object on another device lie.
 
     torch's "meta" device is one that every machine has. Nothing can be read from it, so that an
@@ -182,77 +160,63 @@ def _devices(answer: Any, steps: int) -> dict[str, str]:
 
 
 # In the grader.
-
-
-def judge_tables(steps: int, beta: np.ndarray, alpha: np.ndarray, bar: np.ndarray) -> Tables:
+def judge_tables(steps: int, beta: Array, alpha: Array, bar: Array) -> Tables:
     """Return the three tables of a DDPM with this many steps; AnswerError where one is wrong.
 
     What is derived from a table is judged by that table, not by the right one.
     """
-    said = f"For num_timesteps = {steps}"
-    if beta.shape != (steps,):
-        fixed = steps != STEPS and beta.shape == (STEPS,)
-        hint = "the number of steps is fixed: cosine_beta_schedule(num_timesteps)."
-        raise wrong(f"{said} self.beta_k has shape {beta.shape}.", hint if fixed else _BETAS)
+    at = f"For num_timesteps = {steps}"
+    fixed = "the number of steps is fixed: cosine_beta_schedule(num_timesteps)."
+    hint = fixed if beta.shape == (STEPS,) else _BETAS
+    require(beta.shape == (steps,), f"{at} self.beta_k has shape {beta.shape}.", hint)
     if not is_schedule(beta, steps):
-        sentence = f"{said} self.beta_k is not the cosine schedule with s = 0.008."
-        raise wrong(sentence, hint_of(beta, _betas_mistaken(steps), rtol=2e-3) or _BETAS)
+        betas = cosine_schedule(steps)
+        linear = "this is a linear schedule: take your cosine_beta_schedule."
+        known = [
+            Mistake(1 - betas, "these are the alphas: alpha_k = 1 - beta_k."),
+            Mistake(np.cumprod(1 - betas), "these are the cumulative products of alpha."),
+            Mistake(np.linspace(1e-4, 0.02, steps), linear),
+        ]
+        said = f"{at} self.beta_k is not the cosine schedule with s = 0.008."
+        raise wrong(said, hint_of(beta, known, rtol=2e-3) or _BETAS)
     for name, table in (("alpha_k", alpha), ("alpha_k_cumprod", bar)):
-        if table.shape != (steps,):
-            raise wrong(
-                f"{said} self.{name} has shape {table.shape} where ({steps},) is needed.",
-                "one number for each step.",
-            )
+        said = f"{at} self.{name} has shape {table.shape} where ({steps},) is needed."
+        require(table.shape == (steps,), said, "one number for each step.")
+    right = np.cumprod(1 - beta)
     # float32 or float64 on the way is the student's choice; where beta is 0.999, that moves 1 -
     # beta by 1.4e-5 of itself.
     if not np.allclose(alpha, 1 - beta, rtol=5e-5, atol=0):
-        mistake = hint_of(alpha, _alphas_mistaken(beta), rtol=1e-4)
-        hint = "it is 1 - beta_k, step by step."
-        raise wrong(f"{said} self.alpha_k is wrong.", mistake or hint)
-    if not np.allclose(bar, np.cumprod(1 - beta), rtol=5e-5, atol=0):
-        hint = "it is torch.cumprod(self.alpha_k, dim=0)."
-        if np.allclose(bar, np.cumprod(beta), rtol=1e-3, atol=1e-30):
-            hint = "this is the product of the betas: take that of the alphas."
-        mistake = hint_of(bar, _products_mistaken(beta), rtol=1e-4)
-        raise wrong(f"{said} self.alpha_k_cumprod is wrong.", mistake or hint)
-    return Tables(beta, alpha, bar)
+        known = [
+            Mistake(beta, "alpha_k equals beta_k: it is 1 - beta_k."),
+            Mistake(np.sqrt(1 - beta), "this is sqrt(1 - beta_k): no root here."),
+            Mistake(right, "this is the cumulative product: it belongs in alpha_k_cumprod."),
+            Mistake(1 + beta, "this is 1 + beta_k."),
+        ]
+        hint = hint_of(alpha, known, rtol=1e-4) or "it is 1 - beta_k, step by step."
+        raise wrong(f"{at} self.alpha_k is wrong.", hint)
+    if not np.allclose(bar, right, rtol=5e-5, atol=0):
+        product = hint_of(bar, _products_mistaken(beta), rtol=1e-4)
+        if not product and np.allclose(bar, np.cumprod(beta), rtol=1e-3, atol=1e-30):
+            product = "this is the product of the betas: take that of the alphas."
+        hint = product or "it is torch.cumprod(self.alpha_k, dim=0)."
+        raise wrong(f"{at} self.alpha_k_cumprod is wrong.", hint)
+    previous = np.append(1, bar[:-1])
+    return Tables(beta, alpha, bar, previous, (1 - previous) / (1 - bar) * beta)
 
 
-def _betas_mistaken(steps: int) -> Iterator[Mistake]:
-    alpha = 1 - cosine_schedule(steps)
-    yield Mistake(alpha, "these are the alphas: alpha_k = 1 - beta_k.")
-    yield Mistake(np.cumprod(alpha), "these are the cumulative products of alpha.")
-    hint = "this is a linear schedule: take your cosine_beta_schedule."
-    yield Mistake(np.linspace(1e-4, 0.02, steps), hint)
-
-
-def _alphas_mistaken(beta: np.ndarray) -> Iterator[Mistake]:
-    yield Mistake(beta, "alpha_k equals beta_k: it is 1 - beta_k.")
-    yield Mistake(np.sqrt(1 - beta), "this is sqrt(1 - beta_k): no root here.")
-    hint = "this is the cumulative product: it belongs in alpha_k_cumprod."
-    yield Mistake(np.cumprod(1 - beta), hint)
-    yield Mistake(1 + beta, "this is 1 + beta_k.")
-
-
-def _products_mistaken(beta: np.ndarray) -> Iterator[Mistake]:
+def _products_mistaken(beta):
     alpha, right = 1 - beta, np.cumprod(1 - beta)
+    from_end, sum_of_betas = np.cumprod(alpha[::-1]), np.cumsum(beta)
     hint = "this is the sum: take the product, torch.cumprod(self.alpha_k, dim=0)."
     yield Mistake(np.cumsum(alpha), hint)
-    hint = "this is the sum of the betas: take the product of the alphas."
-    yield Mistake(np.cumsum(beta), hint)
-    hint = "this is 1 - the sum of the betas: take the product of the alphas."
-    yield Mistake(1 - np.cumsum(beta), hint)
+    take = "take the product of the alphas."
+    yield Mistake(sum_of_betas, f"this is the sum of the betas: {take}")
+    yield Mistake(1 - sum_of_betas, f"this is 1 - the sum of the betas: {take}")
     yield Mistake(alpha, "this is alpha_k itself: multiply up to step k, torch.cumprod.")
     yield Mistake(1 - right, "this is 1 - the product of alphas.")
-    from_end = np.cumprod(alpha[::-1])
-    hint = "the product runs from the wrong end: from step 0 up to k."
-    yield Mistake(from_end[::-1], hint)
+    yield Mistake(from_end[::-1], "the product runs from the wrong end: from step 0 up to k.")
     yield Mistake(right[::-1], "the order is reversed: most is left at k = 0.")
     yield Mistake(from_end, "the product runs over reversed alphas: from step 0 up to k.")
     hint = "it lags one step behind: at step k, alpha_k is already in the product."
     yield Mistake(np.append(1, right[:-1]), hint)
-    hint = "this is the root of the product: take roots in diffuse only."
-    yield Mistake(np.sqrt(right), hint)
-
-
-QUESTIONS = (DDPM(),)
+    yield Mistake(np.sqrt(right), "this is the root of the product: take roots in diffuse only.")

@@ -6,14 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.base import Arrays, Question, Rng, as_array, require_tensor, wrong
-from score.questions.ddpm.networks import (
-    call_twice,
-    judge_condition,
-    network_inputs,
-    noise_guess,
-    one_step,
-)
+from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
+from score.questions.ddpm.networks import call_twice, judge_condition, network_inputs, stand_ins
 from score.questions.mistakes import alike, diffusion_noise_hint
 from score.verdict import AnswerError
 
@@ -29,22 +23,21 @@ class DDPMInference(Question):
         batch, horizon, dims, steps = ((512, 16, 2, 7), (1, 5, 3, 4), (3, 16, 2, 12))[trial]
         inputs = network_inputs(rng, batch, horizon, dims)
         del inputs["naction"]
-        return inputs | dict(zip(_SIZES, (steps, horizon, dims), strict=True))
+        return inputs | dict(zip(_SIZES, (steps, horizon, dims)))
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
         batch, sizes = len(inputs["nobs"]), {name: inputs[name] for name in _SIZES}
 
         def chunks_of(model: nn.Module, scheduler: nn.Module) -> Any:
             arrays = {"nobs": torch.tensor(inputs["nobs"]), "device": torch.device("cpu")}
-            stand_ins = {"ema_model": model, "ddpm_scheduler": scheduler}
-            return answer(**stand_ins, batch_size=batch, **arrays, **sizes)
+            called = {"ema_model": model, "ddpm_scheduler": scheduler}
+            return answer(**called, batch_size=batch, **arrays, **sizes)
 
         what = f"ddpm_inference with batch_size {batch}"
-        calls = call_twice(what, chunks_of, inputs, inputs["num_diffusion_iters"])
+        calls = call_twice(what, chunks_of, inputs, sizes["num_diffusion_iters"])
         (model, scheduler, naction), (other, _, _) = calls
-        require_tensor("ddpm_inference", naction, "return the tensor naction.")
         return {
-            "naction": as_array("ddpm_inference", naction),
+            "naction": as_array("ddpm_inference", naction, "return the tensor naction."),
             "shown": model.calls,
             "denoised": scheduler.denoised,
             "requires_grad": naction.requires_grad,
@@ -54,60 +47,52 @@ class DDPMInference(Question):
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         batch, steps, horizon, dims = len(inputs["nobs"]), *(inputs[name] for name in _SIZES)
         shown, denoised, shape = outputs["shown"], outputs["denoised"], (batch, horizon, dims)
-        if not shown:
-            hint = "ema_model(sample=…, timestep=k, global_cond=…) guesses the noise."
-            raise wrong("The network is not asked.", hint)
-        if not denoised:
-            hint = "it takes each step back, from the network's guess."
-            raise wrong("ddpm_scheduler.denoise is not asked.", hint)
+        hint = "ema_model(sample=…, timestep=k, global_cond=…) predicts the noise."
+        require(shown, "The network is not called.", hint)
+        hint = "it takes each step back, from the network's prediction."
+        require(denoised, "ddpm_scheduler.denoise is not called.", hint)
         start = shown[0]["sample"]
-        if start.shape != shape:
-            raise wrong(
-                f"For {batch} observations the network is shown a chunk of shape {start.shape};"
-                f" (batch_size, pred_horizon, action_dim) = {shape} is needed.",
-                "it has to serve a whole batch, not one observation at a time.",
-            )
+        needed = f"(batch_size, pred_horizon, action_dim) = {shape} is needed."
+        said = f"For {batch} observations the network is shown a chunk of shape {start.shape};"
+        hint = "it has to serve a whole batch, not one observation at a time."
+        require(start.shape == shape, f"{said} {needed}", hint)
         for call in shown:
             judge_condition(call["condition"], inputs["nobs"])
-        judge_steps([call["k"] for call in shown], "The network is asked", steps, batch)
-        judge_steps([call["k"] for call in denoised], "denoise is asked", steps, batch)
-        if mistake := diffusion_noise_hint(start):
-            raise wrong("The noise to start from is wrong.", mistake)
-        if batch > 1 and outputs["again"] and np.array_equal(outputs["again"][0], start):
-            hint = "draw it anew in every call, and seed nothing in here."
-            raise wrong("Two calls start from the same noise.", hint)
+        judge_steps([call["k"] for call in shown], "The network is called", steps, batch)
+        judge_steps([call["k"] for call in denoised], "denoise is called", steps, batch)
+        if problem := diffusion_noise_hint(start):
+            raise wrong("The noise to start from is wrong.", problem)
+        same = batch > 1 and outputs["again"] and np.array_equal(outputs["again"][0], start)
+        hint = "draw it anew in every call, and seed nothing in here."
+        require(not same, "Two calls start from the same noise.", hint)
+        if (found := outputs["naction"].shape) != shape:
+            raise AnswerError(f"The result has shape {found}; {needed}")
         judge_chain(inputs, shown, denoised, outputs["naction"])
-        if outputs["requires_grad"] or any(call["requires_grad"] for call in shown):
-            raise wrong(
-                "The actions are right, but gradients were recorded.",
-                "do all of it under torch.no_grad().",
-            )
+        recorded = outputs["requires_grad"] or any(call["requires_grad"] for call in shown)
+        said, hint = "gradients were recorded.", "do all of it under torch.no_grad()."
+        require(not recorded, f"The actions are right, but {said}", hint)
 
 
-def judge_steps(calls: list[np.ndarray], who: str, steps: int, batch: int) -> None:
-    """Judge for which steps k something is called. who: "denoise is asked", as sentences begin."""
+def judge_steps(calls: list[Array], who: str, steps: int, batch: int) -> None:
+    """Judge for which steps k something is called. who: "denoise is called", as sentences begin."""
+    hint = "k is one number, the same for the whole batch."
     for k in calls:
-        if k.ndim > 1 or k.size not in (1, batch) or np.ptp(k) != 0:
-            hint = "k is one number, the same for the whole batch."
-            raise wrong(f"{who} for steps of shape {k.shape}.", hint)
-    found = [float(k.flat[0]) for k in calls]
-    if found != list(range(steps - 1, -1, -1)):
+        one = k.ndim <= 1 and k.size in (1, batch) and np.ptp(k) == 0
+        require(one, f"{who} for steps of shape {k.shape}.", hint)
+    found, right = [float(k.flat[0]) for k in calls], list(range(steps - 1, -1, -1))
+    if found != right:
         named = ", ".join(f"{k:g}" for k in found[:20]) + (", …" if len(found) > 20 else "")
-        who = who[0].lower() + who[1:]
-        raise wrong(
-            f"With num_diffusion_iters = {steps} {who} for the steps {named}.",
-            _steps_hint(found, steps),
-        )
+        said = f"{who[0].lower() + who[1:]} for the steps {named}."
+        raise wrong(f"With num_diffusion_iters = {steps} {said}", _steps_hint(found, right))
 
 
-def _steps_hint(found: list[float], steps: int) -> str:
-    right = list(range(steps - 1, -1, -1))
+def _steps_hint(found, right):
+    steps = len(right)
     if found == right[::-1]:
-        return (
-            "the steps go down, from the noisiest to k = 0: reversed(range(num_diffusion_iters))."
-        )
+        noisiest = "the steps go down, from the noisiest to k = 0"
+        return f"{noisiest}: reversed(range(num_diffusion_iters))."
     if len(set(found)) == 1 and len(found) == steps > 1:
-        return "it is told the same step each time: hand over the k of the loop."
+        return "it gets the same step each time: hand over the k of the loop."
     if found == [k + 1 for k in right] or max(found) >= steps:
         return f"steps are counted from num_diffusion_iters - 1 = {steps - 1} down to 0."
     if found == right[:-1]:
@@ -119,52 +104,38 @@ def _steps_hint(found: list[float], steps: int) -> str:
     return "each step once, from num_diffusion_iters - 1 down to 0."
 
 
-def judge_chain(
-    inputs: Arrays, shown: list[Arrays], denoised: list[Arrays], naction: np.ndarray
-) -> None:
+def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> None:
     """Every chunk has to follow from the one before, and the result from the last."""
     start = shown[0]["sample"]
-    if naction.shape != start.shape:
-        raise AnswerError(
-            f"The result has shape {naction.shape}; (batch_size, pred_horizon, action_dim) ="
-            f" {start.shape} is needed."
-        )
-    if np.allclose(denoised[0]["pred_epsilon"], start, atol=1e-6):
-        hint = "the order is denoise(pred_epsilon, k, a_k)."
-        raise wrong("denoise is given the chunk for the guess.", hint)
-    weight, of_condition = (
-        torch.tensor(inputs[name]).double() for name in ("weight", "of_condition")
+    swapped = np.allclose(denoised[0]["pred_epsilon"], start, atol=1e-6)
+    hint = "the order is denoise(pred_epsilon, k, a_k)."
+    require(not swapped, "denoise is given the chunk for the prediction.", hint)
+    network, scheduler = stand_ins(inputs, len(shown))
+    network, a = network.double(), torch.tensor(start)
+    gets = (
+        "denoise(pred_epsilon, k, a_k) gets the network's prediction and the chunk that it was made"
     )
-    condition = inputs["nobs"].astype(np.float64).reshape(len(start), -1)
-    a = torch.tensor(start)
     for call, step in zip(shown, denoised):
         at = f"At k = {call['k'].flat[0]:g}"
         if not alike(call["sample"], a):
             hint = _sample_hint(call["sample"], a, start)
             raise wrong(f"{at} the network is shown the wrong chunk.", hint)
-        guess = noise_guess(a, call["k"], weight, condition, of_condition)
-        for what, found, right in (
-            ("guess", step["pred_epsilon"], guess),
-            ("chunk", step["a_k"], a),
-        ):
-            if not alike(found, right):
-                raise wrong(
-                    f"{at} denoise is given the wrong {what}.",
-                    "denoise(pred_epsilon, k, a_k) gets the network's guess and the chunk that it"
-                    " was made from, as they are.",
-                )
-        last, a = call["sample"], one_step(guess, float(call["k"].flat[0]), a)
+        prediction = network(a, call["k"], inputs["nobs"].reshape(len(start), -1)).detach()
+        for what, found, right in (("prediction", "pred_epsilon", prediction), ("chunk", "a_k", a)):
+            said = f"{at} denoise is given the wrong {what}."
+            require(alike(step[found], right), said, f"{gets} from, as they are.")
+        last, a = call["sample"], scheduler.denoise(prediction, call["k"], a)
+    hint = "return what the last denoise gave."
+    if alike(naction, prediction):
+        hint = f"this is the network's last prediction, that is noise: {hint}"
+    elif alike(naction, last):
+        hint = f"this is the chunk before the last step: {hint}"
     # A chunk cut off at the end is as right.
-    if not alike(naction, a) and not alike(naction, a.clamp(-1, 1)):
-        hint = "return what the last denoise gave."
-        if alike(naction, guess):
-            hint = f"this is the network's last guess, that is noise: {hint}"
-        elif alike(naction, last):
-            hint = f"this is the chunk before the last step: {hint}"
-        raise wrong("The result is not where the steps end.", hint)
+    right = alike(naction, a) or alike(naction, a.clamp(-1, 1))
+    require(right, "The result is not where the steps end.", hint)
 
 
-def _sample_hint(sample: np.ndarray, right: torch.Tensor, start: np.ndarray) -> str:
+def _sample_hint(sample, right, start):
     hint = "feed the network what denoise gave the step before, as it is."
     if alike(sample, start):
         return f"the network is shown the first noise again: {hint}"
@@ -173,6 +144,3 @@ def _sample_hint(sample: np.ndarray, right: torch.Tensor, start: np.ndarray) -> 
     if alike(sample, right.clamp(-1, 1)):
         return f"nothing is cut off between the steps: {hint}"
     return hint
-
-
-QUESTIONS = (DDPMInference(),)

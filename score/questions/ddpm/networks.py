@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from score.questions.base import Arrays, Rng, plain, with_hint, wrong
+from score.questions.base import Array, Arrays, Rng, plain, require, with_hint, wrong
 from score.questions.ddpm.schedule import cosine_schedule
 from score.questions.mistakes import Mistake, nearest_hint
+from score.questions.networks import small
 from score.verdict import AnswerError, call_answer
 
 
@@ -32,32 +33,26 @@ def draw_seeds(rng: Rng) -> list[int]:
     return [int(seed) for seed in rng.integers(2**31, size=2)]
 
 
+_COUNTED = "steps are counted from 0 to num_timesteps - 1"
+_DRAWN = "in a tensor that torch.randint(0, num_timesteps, (B,)) draws."
+_SHAPES = "noise and noisy chunk are (B, pred_horizon, action_dim), steps (B,)."
+_FIT = f"arrays of shapes that do not fit meet: {_SHAPES}"
+_RAISED: list[tuple[type, str, str]] = [  # an error's type and some of its words, and a hint
+    (IndexError, "out of bounds", f"{_COUNTED}, {_DRAWN}"),
+    (IndexError, "indices must be", "steps are whole numbers: draw them with torch.randint."),
+    *((kind, w, _FIT) for kind in (RuntimeError, TypeError) for w in ("size of tensor", "expand")),
+]
+
+
 def call_with_hints(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call the student's function as `call_answer` does, with Part III's hints for errors."""
     try:
         return call_answer(what, function, *args, **kwargs)
     except AnswerError as error:
-        if hint := _raised_hint(error.__cause__):
-            raise with_hint(error, hint) from error
+        for kind, words, hint in _RAISED:
+            if isinstance(error.__cause__, kind) and words in str(error.__cause__):
+                raise with_hint(error, hint) from error
         raise
-
-
-def _raised_hint(error: BaseException | None) -> str | None:
-    if isinstance(error, IndexError) and "out of bounds" in str(error):
-        return (
-            "steps are counted from 0 to num_timesteps - 1, in a tensor that torch.randint(0,"
-            " num_timesteps, (B,)) draws."
-        )
-    if isinstance(error, IndexError) and "indices must be" in str(error):
-        return "steps are whole numbers: draw them with torch.randint."
-    if isinstance(error, (RuntimeError, TypeError)) and (
-        "size of tensor" in str(error) or "expand" in str(error)
-    ):
-        return (
-            "arrays of shapes that do not fit meet: noise and noisy chunk are (B, pred_horizon,"
-            " action_dim), steps (B,)."
-        )
-    return None
 
 
 # The stand-ins. torch quotes the names of their classes where an answer asks for what they lack.
@@ -91,16 +86,16 @@ class _Scheduler(nn.Module):
         if k.ndim > 1 or (k.ndim == 1 and len(k) not in (1, len(a_k))):
             raise TypeError(f"denoise(pred_epsilon, k, a_k) was given k of shape {k.shape}.")
         self.denoised.append({"k": k, "pred_epsilon": plain(pred_epsilon), "a_k": plain(a_k)})
-        return one_step(pred_epsilon, float(k.flat[0]), a_k)
-
-
-def one_step(epsilon: Tensor, k: float, a: Tensor) -> Tensor:
-    """Return what the stand-in's `denoise` makes of a guess and a chunk."""
-    return (0.9 + 0.01 * k) * a - (0.2 + 0.02 * k) * epsilon
+        k = float(k.flat[0])
+        return (0.9 + 0.01 * k) * a_k - (0.2 + 0.02 * k) * pred_epsilon
 
 
 class _NoiseNetwork(nn.Module):
-    """Stands for the U-Net: a known function of all its inputs, which it records."""
+    """Stands for the U-Net: a known function of all its inputs, which it records.
+
+    It gives sample · weight + a share of step and condition for each coordinate; whatever is wrong
+    with the latter two is for the judge.
+    """
 
     def __init__(self, inputs: Arrays):
         super().__init__()
@@ -109,90 +104,70 @@ class _NoiseNetwork(nn.Module):
         self.chunk: tuple[int, int] = inputs["chunk"]
         self.calls: list[Arrays] = []
 
-    def forward(self, sample: Tensor, timestep: Any, global_cond: Tensor | None = None) -> Tensor:
+    def forward(self, sample: Tensor, timestep: Any, global_cond: Any = None) -> Tensor:
         if sample.shape[1:] != self.chunk:
-            raise TypeError(
-                f"the network reads (B, pred_horizon, action_dim) = {('B', *self.chunk)} and was"
-                f" shown {tuple(sample.shape)}".replace("'", "")
-            )
-        call = {
-            "sample": plain(sample),
-            "k": plain(timestep),
-            "requires_grad": bool(sample.requires_grad),
-            "condition": None if global_cond is None else plain(global_cond),
-        }
-        self.calls.append(call)
-        guess = noise_guess(sample, call["k"], self.weight, call["condition"], self.of_condition)
-        call["guess"] = plain(guess)
-        return guess
+            reads = f"the network reads (B, pred_horizon, action_dim) = {('B', *self.chunk)}"
+            shown = f"{reads} and was shown {tuple(sample.shape)}"
+            raise TypeError(shown.replace("'", ""))
+        k, condition = plain(timestep), None if global_cond is None else plain(global_cond)
+        call = {"sample": plain(sample), "k": k, "condition": condition}
+        self.calls.append(call | {"requires_grad": bool(sample.requires_grad)})
+        batch, like = len(sample), self.weight
+        shift = like.new_zeros(batch, 1)
+        if k.ndim <= 1 and k.size in (1, batch):
+            shift = shift + like.new_tensor(np.cos(k)).reshape(-1, 1)
+        if condition is not None and condition.shape == (batch, len(self.of_condition)):
+            shift = shift + like.new_tensor(condition) @ self.of_condition
+        prediction = sample * self.weight + 0.3 * shift[:, None]
+        self.calls[-1]["prediction"] = plain(prediction)
+        return prediction
 
 
-def noise_guess(
-    sample: Tensor, k: Any, weight: Tensor, condition: Any, of_condition: Tensor
-) -> Tensor:
-    """Return what the stand-in for the U-Net gives for a sample (B, steps, coordinates).
-
-    It is sample · weight + a share of step and condition for each coordinate; whatever is wrong
-    with the latter two is for the judge.
-    """
-    shift = torch.zeros(len(sample), 1, dtype=weight.dtype)
-    if k.ndim <= 1 and k.size in (1, len(sample)):
-        shift = shift + torch.as_tensor(np.cos(k), dtype=weight.dtype).reshape(-1, 1)
-    if condition is not None and condition.shape == (len(sample), len(of_condition)):
-        shift = shift + torch.as_tensor(condition, dtype=weight.dtype) @ of_condition
-    return sample * weight + 0.3 * shift[:, None]
+def stand_ins(inputs: Arrays, steps: int) -> tuple[_NoiseNetwork, _Scheduler]:
+    """Return what an answer is given for the U-Net and for the student's DDPM of so many steps."""
+    return _NoiseNetwork(inputs), _Scheduler(steps)
 
 
 def call_twice(
-    what: str, function: Callable[[_NoiseNetwork, _Scheduler], Any], inputs: Arrays, steps: int
-) -> list[tuple[_NoiseNetwork, _Scheduler, Any]]:
-    """Return for each of the two seeds the stand-ins, and what the answer gave with them.
-
-    function: calls the answer.
-    """
-    found = []
+    what: str, function: Callable[..., Any], inputs: Arrays, steps: int
+) -> Iterator[tuple[_NoiseNetwork, _Scheduler, Any]]:
+    """Yield for each of the two seeds the stand-ins, and what the answer gave with them."""
     for seed in inputs["seeds"]:
-        model, scheduler = _NoiseNetwork(inputs), _Scheduler(steps)
+        model, scheduler = stand_ins(inputs, steps)
         with seeded(seed), torch.enable_grad():
             value = call_with_hints(what, function, model, scheduler)
-        found.append((model, scheduler, value))
-    return found
+        yield model, scheduler, value
 
 
 def network_inputs(rng: Rng, batch: int, horizon: int, dims: int) -> Arrays:
     """Return the weights of a `_NoiseNetwork`, observations and chunks for it, and two seeds."""
     return {
         "weight": rng.uniform(0.2, 0.8, dims).astype(np.float32),
-        "of_condition": rng.uniform(-0.5, 0.5, (10, dims)).astype(np.float32),
-        "nobs": rng.uniform(-0.8, 0.8, (batch, 2, 5)).astype(np.float32),
-        "naction": rng.uniform(-0.8, 0.8, (batch, horizon, dims)).astype(np.float32),
+        "of_condition": small(rng, 10, dims, most=0.5),
+        "nobs": small(rng, batch, 2, 5),
+        "naction": small(rng, batch, horizon, dims),
         "seeds": draw_seeds(rng),
         "chunk": (horizon, dims),
     }
 
 
-def judge_condition(condition: np.ndarray | None, nobs: np.ndarray) -> None:
+def judge_condition(condition: Array | None, nobs: Array) -> None:
     """The condition has to be the flattened observations."""
     if condition is None:
         hint = "global_cond=nobs.flatten(start_dim=1)."
-        raise wrong("The network is asked without a condition.", hint)
+        raise wrong("The network is called without a condition.", hint)
     flat = nobs.reshape(len(nobs), -1)
-    if condition.shape != flat.shape:
-        raise wrong(
-            f"The condition has shape {condition.shape} where {flat.shape} is needed.",
-            "the observations, flattened from dimension 1 on: nobs.flatten(start_dim=1).",
-        )
-    if not np.allclose(condition, flat, atol=1e-6):
-        hint = nearest_hint(condition, _conditions_mistaken(nobs, flat)) or (
-            "nobs.flatten(start_dim=1), as they are."
-        )
-        raise wrong("The condition is not the observations.", hint)
-
-
-def _conditions_mistaken(nobs: np.ndarray, flat: np.ndarray) -> Iterator[Mistake]:
-    hint = "it is flattened time step by time step, without a transpose."
-    yield Mistake(nobs.transpose(0, 2, 1).reshape(flat.shape), hint)
-    yield Mistake(nobs[:, ::-1].reshape(flat.shape), "the oldest observation comes first.")
-    hint = "every sample has its own observations: this is the first one's for all."
-    yield Mistake(np.broadcast_to(flat[:1], flat.shape), hint)
-    yield Mistake(np.zeros(flat.shape), "it is empty: hand over the observations.")
+    said = f"The condition has shape {condition.shape} where {flat.shape} is needed."
+    hint = "the observations, flattened from dimension 1 on: nobs.flatten(start_dim=1)."
+    require(condition.shape == flat.shape, said, hint)
+    first, one = np.broadcast_to(flat[:1], flat.shape), "every sample has its own observations:"
+    in_order = "it is flattened time step by time step, without a transpose."
+    mistakes = [
+        Mistake(nobs.transpose(0, 2, 1).reshape(flat.shape), in_order),
+        Mistake(nobs[:, ::-1].reshape(flat.shape), "the oldest observation comes first."),
+        Mistake(first, f"{one} this is the first one's for all."),
+        Mistake(np.zeros(flat.shape), "it is empty: hand over the observations."),
+    ]
+    hint = nearest_hint(condition, mistakes) or "nobs.flatten(start_dim=1), as they are."
+    same = np.allclose(condition, flat, atol=1e-6)
+    require(same, "The condition is not the observations.", hint)

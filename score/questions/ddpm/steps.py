@@ -1,76 +1,59 @@
 """Part III, the diffusion policy: how Q3.2 judges a DDPM's steps forth and back."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from score.questions.base import Arrays, wrong
+from score.questions.base import Array, Arrays, require, wrong
 from score.questions.mistakes import Mistake, diffusion_noise_hint, hint_of, nearest_hint
 
-
-@dataclass(frozen=True)
-class Tables:
-    """A DDPM's betas, alphas and their cumulative products, each (K,)."""
-
-    beta: np.ndarray
-    alpha: np.ndarray
-    bar: np.ndarray
-
-    @property
-    def previous(self) -> np.ndarray:
-        """The cumulative products of the step before, 1 at k = 0."""
-        return np.append(1, self.bar[:-1])
-
-    @property
-    def variance(self) -> np.ndarray:
-        """The variance of the noise that `denoise` adds."""
-        return (1 - self.previous) / (1 - self.bar) * self.beta
+_VIEW = "alpha_k_cumprod[k].view(-1, 1, 1)"
 
 
-def judge_diffuse(case: Arrays, a_k: np.ndarray, tables: Tables) -> None:
+class Tables(NamedTuple):
+    """What a DDPM has for each of its K steps, each (K,)."""
+
+    beta: Array
+    alpha: Array
+    bar: Array  # the cumulative products of alpha
+    previous: Array  # those of the step before, 1 at k = 0
+    variance: Array  # of the noise that `denoise` adds
+
+
+def judge_diffuse(case: Arrays, a_k: Array, tables: Tables) -> None:
     """`diffuse` has to mix chunk and noise (B, steps, coordinates), each sample at its own step."""
     a, noise, k = case["a_start"].astype(np.float64), case["noise"].astype(np.float64), case["k"]
-    if a_k.shape != a.shape:
-        raise wrong(
-            f"diffuse turns {a.shape} into {a_k.shape}.",
-            "the coefficients are broadcast over steps and coordinates:"
-            " alpha_k_cumprod[k].view(-1, 1, 1).",
-        )
+    hint = f"the coefficients are broadcast over steps and coordinates: {_VIEW}."
+    require(a_k.shape == a.shape, f"diffuse turns {a.shape} into {a_k.shape}.", hint)
     left = tables.bar[k].reshape(-1, 1, 1)
     right = np.sqrt(left) * a + np.sqrt(1 - left) * noise
-    if np.allclose(a_k, right, rtol=1e-5, atol=1e-5):  # a chunk's numbers are of the order of 1
-        return
-    hint = nearest_hint(a_k, _mixtures_mistaken(a, noise, k, tables)) or (
-        "sqrt(alpha_bar_k) times the chunk plus sqrt(1 - alpha_bar_k) times the noise that is"
-        " given, with alpha_bar_k = alpha_k_cumprod[k].view(-1, 1, 1)."
-    )
-    named = k.tolist() if len(k) < 9 else "every step"
-    raise wrong(f"diffuse gives the wrong A_k for k = {named}.", hint)
+    if not np.allclose(a_k, right, rtol=1e-5, atol=1e-5):  # a chunk's numbers are of the order of 1
+        given = f"the noise that is given, with alpha_bar_k = {_VIEW}."
+        hint = f"sqrt(alpha_bar_k) times the chunk plus sqrt(1 - alpha_bar_k) times {given}"
+        hint = nearest_hint(a_k, _mixtures_mistaken(a, noise, k, tables)) or hint
+        named = k.tolist() if len(k) < 9 else "every step"
+        raise wrong(f"diffuse gives the wrong A_k for k = {named}.", hint)
 
 
-def _mixtures_mistaken(
-    a: np.ndarray, noise: np.ndarray, k: np.ndarray, tables: Tables
-) -> Iterator[Mistake]:
-    def mix(of_chunk: np.ndarray | float, of_noise: np.ndarray | float, hint: str) -> Mistake:
+def _mixtures_mistaken(a, noise, k, tables):
+    def mix(of_chunk, of_noise, hint):
         return Mistake(of_chunk * a + of_noise * noise, hint)
 
-    def mix_at(left: np.ndarray, hint: str) -> Mistake:
+    def mix_at(left, hint):
         return mix(np.sqrt(left), np.sqrt(1 - left), hint)
 
-    def column(table: np.ndarray) -> np.ndarray:
+    def column(table):
         return table[k].reshape(-1, 1, 1)
 
     left, alpha = column(tables.bar), column(tables.alpha)
     root, rest = np.sqrt(left), np.sqrt(1 - left)
-    hint = "alpha_k stands where its cumulative product (alpha_k_cumprod) is needed."
-    yield mix_at(alpha, hint)
+    yield mix_at(alpha, "alpha_k stands where its cumulative product (alpha_k_cumprod) is needed.")
     hint = "alpha_k stands before the chunk where alpha_k_cumprod is needed."
     yield mix(np.sqrt(alpha), rest, hint)
     hint = "beta_k stands before the noise where 1 - alpha_k_cumprod is needed."
     yield mix(root, np.sqrt(1 - alpha), hint)
-    hint = "the roots are missing: sqrt(alpha_bar) before the chunk, sqrt(1 - alpha_bar) before the"
-    yield mix(left, 1 - left, f"{hint} noise.")
+    roots = "sqrt(alpha_bar) before the chunk, sqrt(1 - alpha_bar) before the noise."
+    yield mix(left, 1 - left, f"the roots are missing: {roots}")
     yield mix(root, 1 - left, "the root before the noise is missing.")
     yield mix(left, rest, "the root before the chunk is missing.")
     yield mix(rest, root, "the two coefficients are swapped: little noise at k = 0.")
@@ -84,58 +67,45 @@ def _mixtures_mistaken(
     yield mix_at(column(tables.previous), "it is off by one: this is step k - 1.")
     following = np.append(tables.bar[1:], tables.bar[-1])
     yield mix_at(column(following), "it is off by one: this is step k + 1.")
-    hint = "all samples get the step of the first: each has its own k."
-    yield mix_at(left[:1], hint)
+    yield mix_at(left[:1], "all samples get the step of the first: each has its own k.")
     if len(a) > 1 and a.shape[0] == a.shape[1] == a.shape[2]:
-        hint = (
-            "the coefficients are broadcast over the wrong axis: alpha_k_cumprod[k].view(-1,"
-            " 1, 1) gives each sample of the batch its own, one for the whole chunk"
-        )
+        own = f"{_VIEW} gives each sample of the batch its own, one for the whole chunk"
+        hint = f"the coefficients are broadcast over the wrong axis: {own}"
         yield mix_at(left.reshape(1, 1, -1), f"{hint} (not coordinates).")
         yield mix_at(left.reshape(1, -1, 1), f"{hint} (not steps).")
 
 
-def judge_mean(k: int, case: Arrays, outputs: dict[str, np.ndarray], tables: Tables) -> None:
+def judge_mean(k: int, case: Arrays, outputs: dict[str, Array], tables: Tables) -> None:
     """The mean of `denoise` at step k has to be that of the posterior.
 
     outputs: "plus" and "minus", from inputs of opposite signs with the same noise; "again", with
     other noise.
     """
     epsilon, a_k = case["epsilon"].astype(np.float64), case["a_k"].astype(np.float64)
+    hint = "k is one number for the whole batch, and so are the coefficients."
     for a in outputs.values():
-        if a.shape != a_k.shape:
-            raise wrong(
-                f"denoise turns {a_k.shape} into {a.shape} at k = {k}.",
-                "k is one number for the whole batch, and so are the coefficients.",
-            )
+        said = f"denoise turns {a_k.shape} into {a.shape} at k = {k}."
+        require(a.shape == a_k.shape, said, hint)
     mean = (outputs["plus"] - outputs["minus"]) / 2
-    if not np.isfinite(mean).all():
-        raise wrong(
-            f"denoise gives numbers that are not finite at k = {k}.",
-            "is the square root of a negative number taken, or something divided by zero?",
-        )
+    said = f"denoise gives numbers that are not finite at k = {k}."
+    hint = "is the square root of a negative number taken, or something divided by zero?"
+    require(np.isfinite(mean).all(), said, hint)
     inside, front = tables.beta[k] / np.sqrt(1 - tables.bar[k]), 1 / np.sqrt(tables.alpha[k])
-    if np.allclose(mean, front * (a_k - inside * epsilon), rtol=1e-4, atol=1e-5):
-        return
-    hint = nearest_hint(mean, _means_mistaken(k, epsilon, a_k, tables))
-    if hint is None and np.abs(outputs["plus"]).max() == 1:
-        hint = "nothing is to be cut off on the way when clip_denoised is off."
-    raise wrong(
-        f"denoise has the wrong mean at k = {k}.",
-        hint
-        or "mu = 1/sqrt(alpha_k) · (a_k - beta_k / sqrt(1 - alpha_bar_k) · pred_epsilon); to it the"
-        " noise is added, whatever a_k is.",
-    )
+    if not np.allclose(mean, front * (a_k - inside * epsilon), rtol=1e-4, atol=1e-5):
+        mu = "mu = 1/sqrt(alpha_k) · (a_k - beta_k / sqrt(1 - alpha_bar_k) · pred_epsilon)"
+        hint = f"{mu}; to it the noise is added, whatever a_k is."
+        if np.abs(outputs["plus"]).max() == 1:
+            hint = "nothing is to be cut off on the way when clip_denoised is off."
+        hint = nearest_hint(mean, _means_mistaken(k, epsilon, a_k, tables)) or hint
+        raise wrong(f"denoise has the wrong mean at k = {k}.", hint)
 
 
-def _means_mistaken(
-    k: int, epsilon: np.ndarray, a_k: np.ndarray, tables: Tables
-) -> Iterator[Mistake]:
+def _means_mistaken(k, epsilon, a_k, tables):
     beta, alpha, bar, rest = tables.beta, tables.alpha, tables.bar, 1 - tables.bar
     share, factor = beta / np.sqrt(rest), 1 / np.sqrt(alpha)
     inside, front = share[k], factor[k]
 
-    def mean(inside: float, front: float, hint: str) -> Mistake:
+    def mean(inside, front, hint):
         return Mistake(front * (a_k - inside * epsilon), hint)
 
     hint = "in front stands 1/sqrt(alpha_k), without the bar (the handout prints it with one)."
@@ -144,8 +114,7 @@ def _means_mistaken(
     yield mean(np.sqrt(beta[k]), front, hint)
     yield mean(-inside, front, "the predicted noise is added: subtract it.")
     yield mean(inside, 1, "the factor 1/sqrt(alpha_k) in front is missing.")
-    hint = "the factor in front is 1/sqrt(alpha_k): the root is missing."
-    yield mean(inside, 1 / alpha[k], hint)
+    yield mean(inside, 1 / alpha[k], "the factor in front is 1/sqrt(alpha_k): the root is missing.")
     yield mean(inside, 1 / front, "divide by sqrt(alpha_k) instead of multiplying.")
     hint = "the predicted noise is multiplied by beta_k / sqrt(1 - alpha_bar_k):"
     yield mean(beta[k] / rest[k], front, f"{hint} the root is missing.")
@@ -163,7 +132,7 @@ def _means_mistaken(
     yield Mistake(a_k - front * inside * epsilon, hint)
     yield mean(0, front, "the predicted noise is left out.")
     yield Mistake(a_k, "the chunk is given back as it came.")
-    hint = "this is the clean chunk, guessed in one leap: go one step only."
+    hint = "this is the clean chunk, predicted in one leap: go one step only."
     yield mean(np.sqrt(rest[k]), 1 / np.sqrt(bar[k]), hint)
     hint = "a_k and pred_epsilon are swapped: denoise(pred_epsilon, k, a_k)."
     yield Mistake(front * (epsilon - inside * a_k), hint)
@@ -175,47 +144,37 @@ def _means_mistaken(
         yield mean(beta[k] / np.sqrt(1 - tables.previous[k]), front, hint)
 
 
-def judge_noise(outputs: dict[int, dict[str, np.ndarray]], tables: Tables) -> None:
+def judge_noise(outputs: dict[int, dict[str, Array]], tables: Tables) -> None:
     """The noise of `denoise` has to be normal, of the posterior's variance, and none at k = 0.
 
     outputs: for each step what `judge_mean` takes.
     """
     noise = {k: (at["plus"] + at["minus"]) / 2 for k, at in outputs.items()}
-    if np.abs(noise.pop(0)).max() > 1e-6:
-        raise wrong(
-            "denoise adds noise at k = 0.",
-            "the last step adds none: its variance has 1 - alpha_bar_{k-1} = 0.",
-        )
+    none = "the last step adds none: its variance has 1 - alpha_bar_{k-1} = 0."
+    require(np.abs(noise.pop(0)).max() <= 1e-6, "denoise adds noise at k = 0.", none)
     deviations = np.array([z.std() for z in noise.values()])
+    draws = "it draws from the normal distribution around mu, for every k > 0."
     for k, z in noise.items():
-        if np.abs(z).max() < 1e-9:
-            raise wrong(
-                f"denoise adds no noise at k = {k}.",
-                "it draws from the normal distribution around mu, for every k > 0.",
-            )
+        require(np.abs(z).max() >= 1e-9, f"denoise adds no noise at k = {k}.", draws)
         right = np.sqrt(tables.variance[k])
-        if hint := diffusion_noise_hint(z / right):
-            named = hint_of(deviations, _deviations_mistaken(list(noise), tables), rtol=0.04)
-            raise wrong(
-                f"The noise that denoise adds at k = {k} is wrong, its standard deviation"
-                f" {z.std():.4g} where {right:.4g} is right.",
-                named or f"divided by that deviation, {hint}",
-            )
+        if problem := diffusion_noise_hint(z / right):
+            known = _deviations_mistaken(list(noise), tables)
+            hint = hint_of(deviations, known, rtol=0.04)
+            said = f"its standard deviation {z.std():.4g} where {right:.4g} is right."
+            said = f"The noise that denoise adds at k = {k} is wrong, {said}"
+            raise wrong(said, hint or f"divided by that deviation, {problem}")
+    anew = "draw it anew (torch.randn_like) and seed nothing in here."
     for k, z in noise.items():
         mean = (outputs[k]["plus"] - outputs[k]["minus"]) / 2
-        if np.allclose(z, outputs[k]["again"] - mean, atol=1e-5):
-            raise wrong(
-                "denoise adds the same noise every time.",
-                "draw it anew (torch.randn_like) and seed nothing in here.",
-            )
+        same = np.allclose(z, outputs[k]["again"] - mean, atol=1e-5)
+        require(not same, "denoise adds the same noise every time.", anew)
 
 
-def _deviations_mistaken(steps: list[int], tables: Tables) -> Iterator[Mistake]:
+def _deviations_mistaken(steps, tables):
     """Yield the standard deviations that mistakes lead to at these steps."""
-    beta, bar, previous, variance = (
-        table[steps] for table in (tables.beta, tables.bar, tables.previous, tables.variance)
-    )
-    alpha, alpha_before = tables.alpha[steps], np.append(1, tables.alpha[:-1])[steps]
+    names = ("beta", "bar", "alpha", "previous", "variance")
+    beta, bar, alpha, previous, variance = (getattr(tables, name)[steps] for name in names)
+    alpha_before = np.append(1, tables.alpha[:-1])[steps]
     fraction, bars = variance / beta, "(1 - alpha_bar_{k-1}) / (1 - alpha_bar_k)"
     hint = "the variance stands where its root is needed: mu + sqrt(var_k) · noise."
     yield Mistake(variance, hint)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from score.questions.base import Arrays, Question, Rng, as_array, wrong
-from score.questions.mistakes import Mistake, hint_of
+from score.questions.base import Array, Arrays, Question, Rng, as_array, require
+from score.questions.mistakes import Mistake, require_close
 from score.verdict import call_answer
 
 
@@ -20,11 +20,8 @@ class TemporalEnsemble(Question):
     name = "E1.2"
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """Many predictions; as many as coordinates, which a sum over the wrong axis survives; one
-        alone.
-        """
-        shape = ((5, 2), (3, 3), (1, 2))[trial]
-        predictions = rng.uniform(-1, 1, shape).astype(np.float32)
+        """Many predictions; as many as coordinates, so that a wrong axis keeps the shape; one."""
+        predictions = rng.uniform(-1, 1, ((5, 2), (3, 3), (1, 2))[trial]).astype(np.float32)
         return {"predictions": predictions, "m": (0.3, 0.7, 0.2)[trial]}
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
@@ -36,76 +33,65 @@ class TemporalEnsemble(Question):
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         predictions, action = inputs["predictions"].astype(np.float64), outputs["action"]
         (count, dims), m = predictions.shape, inputs["m"]
-        if action.shape != (dims,):
-            raise wrong(
-                f"From {count} predictions of {dims} coordinates came {action.shape} where"
-                f" ({dims},) is needed.",
-                _shape_hint(action.shape, count, dims),
-            )
-        if not np.array_equal(outputs["predictions"], inputs["predictions"]):
-            raise wrong(
-                "The predictions that were handed over are changed.",
-                "weights[:, None] * predictions makes a new tensor.",
-            )
+        shape_hints = {
+            (): "the coordinates stay apart: sum over dim=0 alone.",
+            (1, dims): "one action, without a first dimension.",
+            (count, dims): "sum over the predictions, dim=0.",
+        }
+        hint = "weights[:, None] * predictions, summed over dim=0."
+        hint = shape_hints.get(action.shape, hint)
+        found = f"From {count} predictions of {dims} coordinates came {action.shape}"
+        require(action.shape == (dims,), f"{found} where ({dims},) is needed.", hint)
+        unchanged = np.array_equal(outputs["predictions"], inputs["predictions"])
+        said = "The predictions that were handed over are changed."
+        require(unchanged, said, "weights[:, None] * predictions makes a new tensor.")
         weights = np.exp(-m * np.arange(count))
         right = weights @ predictions / weights.sum()
-        if not np.allclose(action, right, rtol=1e-4, atol=1e-5):
-            hint = hint_of(action, _mistakes(predictions, weights, m), rtol=1e-4)
-            raise wrong(
-                f"Of {count} predictions with m = {m} the mean is {np.round(action, 4).tolist()}"
-                f" where {np.round(right, 4).tolist()} is right.",
-                hint
-                or "weights exp(-m i) with i = 0 for the oldest, the first row; divide by their"
-                " sum.",
-            )
+        mean, expected = (np.round(x, 4).tolist() for x in (action, right))
+        require_close(
+            action,
+            right,
+            f"Of {count} predictions with m = {m} the mean is {mean} where {expected} is right.",
+            _mistakes(predictions, weights, m),
+            "weights exp(-m i) with i = 0 for the oldest, the first row; divide by their sum.",
+        )
 
 
-def _shape_hint(shape: tuple[int, ...], count: int, dims: int) -> str:
-    hints = {
-        (): "the coordinates stay apart: sum over dim=0 alone.",
-        (1, dims): "one action, without a first dimension.",
-        (count, dims): "sum over the predictions, dim=0.",
-    }
-    return hints.get(shape, "weights[:, None] * predictions, summed over dim=0.")
-
-
-def _mistakes(predictions: np.ndarray, weights: np.ndarray, m: float) -> Iterator[Mistake]:
-    def mean(weights: np.ndarray) -> np.ndarray:
-        return weights @ predictions / weights.sum()
+def _mistakes(predictions: Array, weights: Array, m: float) -> Iterator[Mistake]:
+    def mean(weights: Array, hint: str) -> Mistake:
+        return Mistake(weights @ predictions / weights.sum(), hint)
 
     count, dims = predictions.shape
-    i = np.arange(count, dtype=float)
-    total = weights @ predictions
-    yield Mistake(total, "the weights do not add up to 1: divide by their sum.")
-    yield Mistake(total / count, "divide by the sum of the weights, not by their number.")
+    i, total = np.arange(count, dtype=float), weights @ predictions
     newest = (
         "the newest weighs most here: the weight is exp(-m i), with the minus, and i = 0 is the"
         " oldest, the first row"
     )
-    yield Mistake(mean(weights[::-1]), f"{newest}.")
-    hint = f"{newest}; and divide by the sum of the weights."
-    yield Mistake(np.exp(m * i) @ predictions, hint)
-    hint = f"{newest}; and the weights do not add up to 1."
-    yield Mistake(weights[::-1] @ predictions, hint)
+    yield Mistake(total, "the weights do not add up to 1: divide by their sum.")
+    yield Mistake(total / count, "divide by the sum of the weights, not by their number.")
+    yield mean(weights[::-1], f"{newest}.")
+    growing = np.exp(m * i) @ predictions
+    yield Mistake(growing, f"{newest}; and divide by the sum of the weights.")
+    reverse = weights[::-1] @ predictions
+    yield Mistake(reverse, f"{newest}; and the weights do not add up to 1.")
     yield Mistake(predictions.mean(axis=0), "all weigh the same here: m is left out.")
     yield Mistake(predictions[-1], "only the newest counts here: that is no ensemble.")
     yield Mistake(predictions[0], "only the oldest counts here: that is no ensemble.")
-    yield Mistake(mean(np.exp(-0.01 * i)), "m is fixed: take it from the argument.")
-    yield Mistake(mean(np.exp(-i)), "m is left out, and is 1: exp(-m i).")
-    yield Mistake(mean(np.exp(-m * i**2)), "i is squared: exp(-m i).")
-    yield Mistake(mean(np.exp(-i / m)), "i is divided by m: multiply, exp(-m i).")
+    yield mean(np.exp(-0.01 * i), "m is fixed: take it from the argument.")
+    yield mean(np.exp(-i), "m is left out, and is 1: exp(-m i).")
+    yield mean(np.exp(-m * i**2), "i is squared: exp(-m i).")
+    yield mean(np.exp(-i / m), "i is divided by m: multiply, exp(-m i).")
     hint = "i is divided by the number of predictions: it counts steps."
-    yield Mistake(mean(np.exp(-m * i / count)), hint)
-    yield Mistake(mean(2.0 ** (-m * i)), "these are powers of 2: exp(-m i).")
-    yield Mistake(mean(m**i), "these are powers of m: exp(-m i).")
-    yield Mistake(mean(1 / (1 + m * i)), "this falls as 1 / (1 + m i): exp(-m i).")
-    hint = "the weights fall in a straight line: exp(-m i)."
-    yield Mistake(mean(np.clip(1 - m * i, 0, None)), hint)
+    yield mean(np.exp(-m * i / count), hint)
+    yield mean(2.0 ** (-m * i), "these are powers of 2: exp(-m i).")
+    yield mean(m**i, "these are powers of m: exp(-m i).")
+    yield mean(1 / (1 + m * i), "this falls as 1 / (1 + m i): exp(-m i).")
+    yield mean(np.clip(1 - m * i, 0, None), "the weights fall in a straight line: exp(-m i).")
     if count == dims:
-        summed = weights.sum()
+        summed, columns = weights.sum(), weights[:, None]
         hint = "the weights go over the coordinates here: weights[:, None] * predictions."
         yield Mistake((weights * predictions).sum(axis=0) / summed, hint)
         hint = "the sum goes over the coordinates here: over the predictions, dim=0."
-        yield Mistake((weights[:, None] * predictions).sum(axis=1) / summed, hint)
+        yield Mistake((columns * predictions).sum(axis=1) / summed, hint)
         hint = "the products are summed over the coordinates here: weights @ predictions."
         yield Mistake(predictions @ weights / summed, hint)

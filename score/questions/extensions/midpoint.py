@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from score.questions.base import Arrays, Question, Rng, as_array, wrong
-from score.questions.mistakes import Mistake, hint_of
+from score.questions.base import Array, Arrays, Question, Rng, as_array, require
+from score.questions.mistakes import Mistake, require_close
 from score.verdict import AnswerError, call_answer
 
-Velocity = Callable[[np.ndarray, np.ndarray], np.ndarray]  # at chunks and times
+Velocity = Callable[[Array, Array], Array]  # at chunks and times
 
 
 class MidpointStep(Question):
@@ -40,11 +40,9 @@ class MidpointStep(Question):
 
         state, a, tau = (torch.tensor(inputs[name]) for name in ("state", "a", "tau"))
         stepped = _call_step(answer, velocity, state, a, tau, inputs["h"])
-        if not all(torch.equal(x, torch.tensor(inputs[n])) for n, x in (("a", a), ("tau", tau))):
-            raise wrong(
-                "What was handed to midpoint_step is changed.",
-                "a = a + … makes a new tensor, a += … changes the caller's.",
-            )
+        same = [torch.equal(x, torch.tensor(inputs[n])) for n, x in (("a", a), ("tau", tau))]
+        hint = "a = a + … makes a new tensor, a += … changes the caller's."
+        require(all(same), "What was handed to midpoint_step is changed.", hint)
         array, counted = as_array("midpoint_step", stepped), calls
         errors = [_error_at_one(answer, steps) for steps in (8, 16)]
         return {"stepped": array, "calls": counted, "errors": errors}
@@ -53,32 +51,25 @@ class MidpointStep(Question):
         weight, state, a, tau = (
             inputs[name].astype(np.float64) for name in ("weight", "state", "a", "tau")
         )
-        stepped, h = outputs["stepped"], inputs["h"]
+        stepped, h, calls = outputs["stepped"], inputs["h"], outputs["calls"]
 
-        def velocity(a: np.ndarray, tau: np.ndarray) -> np.ndarray:
-            return _field(*(torch.from_numpy(x) for x in (weight, state, a, tau))).numpy()
+        def velocity(a: Array, tau: Array) -> Array:
+            return _field(*map(torch.from_numpy, (weight, state, a, tau))).numpy()
 
-        if stepped.shape != a.shape:
-            raise wrong(
-                f"From chunks {a.shape} came {stepped.shape}.",
-                "return the new chunks, of the same shape.",
-            )
-        half = a + h / 2 * velocity(a, tau)
-        right = a + h * velocity(half, tau + h / 2)
-        if not np.allclose(stepped, right, rtol=1e-4, atol=1e-5):
-            hint = hint_of(stepped, _mistakes(velocity, a, tau, h), rtol=1e-4)
-            raise wrong(
-                f"The step is up to {np.abs(stepped - right).max():.2g} off."
-                f"{_order(*outputs['errors'])}",
-                hint
-                or "half a step with the first velocity; the second there, at tau + h / 2; with it"
-                " the whole step.",
-            )
-        if outputs["calls"] != 2:
-            raise wrong(
-                f"The chunks are right, but velocity is asked {outputs['calls']} times.",
-                "twice is enough: that is what takes time.",
-            )
+        hint = "return the new chunks, of the same shape."
+        require(stepped.shape == a.shape, f"From chunks {a.shape} came {stepped.shape}.", hint)
+        right = a + h * velocity(a + h / 2 * velocity(a, tau), tau + h / 2)
+        off, order = np.abs(stepped - right).max(), _order(*outputs["errors"])
+        require_close(
+            stepped,
+            right,
+            f"The step is up to {off:.2g} off.{order}",
+            _mistakes(velocity, a, tau, h),
+            "half a step with the first velocity; the second there, at tau + h / 2; with it the"
+            " whole step.",
+        )
+        said = f"The chunks are right, but velocity is called {calls} times."
+        require(calls == 2, said, "twice is enough: that is what takes time.")
 
 
 def _field(weight: Tensor, state: Tensor, a: Tensor, tau: Tensor) -> Tensor:
@@ -88,24 +79,16 @@ def _field(weight: Tensor, state: Tensor, a: Tensor, tau: Tensor) -> Tensor:
 
 def _require_shapes(inputs: Arrays, state: Any, a: Any, tau: Any) -> None:
     """The velocity is one for the notebook's shapes alone."""
-    batch = len(inputs["state"])
-    if not (isinstance(tau, Tensor) and tuple(tau.shape) == (batch,)):
-        tensor = isinstance(tau, Tensor)
-        kind = f"shape {tuple(tau.shape)}" if tensor else f"type {type(tau).__name__}"
-        raise wrong(
-            f"velocity was asked with a tau of {kind} where (B,) = ({batch},) is needed.",
-            "tau is a tensor already, so tau + h / 2 is one.",
-        )
-    shapes, needed = (
-        (tuple(state.shape), tuple(a.shape)),
-        (inputs["state"].shape, inputs["a"].shape),
-    )
-    if shapes != needed:
-        raise wrong(
-            f"velocity was asked with a state {shapes[0]} and chunks {shapes[1]} where {needed[0]}"
-            f" and {needed[1]} are needed.",
-            "velocity(state, a, tau), in this order.",
-        )
+    batch, tensor = len(inputs["state"]), isinstance(tau, Tensor)
+    kind = f"shape {tuple(tau.shape)}" if tensor else f"type {type(tau).__name__}"
+    said = f"velocity was called with a tau of {kind} where (B,) = ({batch},) is needed."
+    hint = "tau is a tensor already, so tau + h / 2 is one."
+    require(tensor and tuple(tau.shape) == (batch,), said, hint)
+    shapes = tuple(state.shape), tuple(a.shape)
+    right = inputs["state"].shape, inputs["a"].shape
+    needed = f"where {right[0]} and {right[1]} are needed."
+    said = f"velocity was called with a state {shapes[0]} and chunks {shapes[1]} {needed}"
+    require(shapes == right, said, "velocity(state, a, tau), in this order.")
 
 
 def _call_step(answer: Any, velocity: Callable[..., Tensor], *arguments: Any) -> Any:
@@ -118,9 +101,7 @@ def _call_step(answer: Any, velocity: Callable[..., Tensor], *arguments: Any) ->
 
 
 def _error_at_one(answer: Any, steps: int) -> float:
-    """Return how far from the truth `steps` steps end, from tau = 0 to 1, in a field with a known
-    solution: da/dtau = a cos(tau).
-    """
+    """Return how far from the truth steps from tau = 0 to 1 end, where da/dtau = a cos(tau)."""
 
     def velocity(state: Tensor, a: Tensor, tau: Any) -> Tensor:
         return a * torch.as_tensor(tau, dtype=a.dtype).cos().reshape(-1, 1, 1)
@@ -142,41 +123,45 @@ def _order(error: float, error_of_half: float) -> str:
     )
 
 
-def _mistakes(velocity: Velocity, a: np.ndarray, tau: np.ndarray, h: float) -> Iterator[Mistake]:
-    first = velocity(a, tau)
+def _mistakes(velocity: Velocity, a: Array, tau: Array, h: float) -> Iterator[Mistake]:
+    def step(velocity: Array, hint: str) -> Mistake:
+        return Mistake(a + h * velocity, hint)
+
+    first, later = velocity(a, tau), tau + h / 2
     half, euler = a + h / 2 * first, a + h * first
-    middle, end = velocity(half, tau + h / 2), velocity(euler, tau + h)
-    hint = "this is Euler's step: ask again in the middle, and go with what is found there."
-    yield Mistake(euler, hint)
+    middle, end = velocity(half, later), velocity(euler, tau + h)
+    yield step(
+        first,
+        "this is Euler's step: evaluate it again in the middle, and go with what is found there.",
+    )
     hint = "this is half of Euler's step: the whole step goes with the second velocity."
-    yield Mistake(half, hint)
+    yield step(first / 2, hint)
     for time, where in ((tau, "tau"), (tau + h, "tau + h")):
-        hint = f"the second velocity is asked at {where}: the middle is at tau + h / 2."
-        yield Mistake(a + h * velocity(half, time), hint)
-    hint = "the second velocity is asked at a itself: go half a step first."
-    yield Mistake(a + h * velocity(a, tau + h / 2), hint)
+        hint = f"the second velocity is evaluated at {where}: the middle is at tau + h / 2."
+        yield step(velocity(half, time), hint)
+    hint = "the second velocity is evaluated at a itself: go half a step first."
+    yield step(velocity(a, later), hint)
     hint = "the first step goes all the way: to the middle it is h / 2."
-    yield Mistake(a + h * velocity(euler, tau + h / 2), hint)
+    yield step(velocity(euler, later), hint)
     hint = (
         "the velocity at the end is taken: the middle is half a step away, a + h/2 v and tau + h/2."
     )
-    yield Mistake(a + h * end, hint)
+    yield step(end, hint)
     hint = (
         "this is Heun's rule, of second order too, with the mean of both ends; asked for is the"
         " velocity in the middle."
     )
-    yield Mistake(a + h * (first + end) / 2, hint)
+    yield step((first + end) / 2, hint)
     hint = (
         "the mean of both velocities is taken, as two Euler steps of h / 2 do: the second alone"
         " takes the whole step from a."
     )
-    yield Mistake(a + h * (first + middle) / 2, hint)
+    yield step((first + middle) / 2, hint)
     yield Mistake(half + h * middle, "the whole step starts at a, not in the middle.")
-    yield Mistake(a + h / 2 * middle, "the last step is h, not h / 2.")
-    yield Mistake(a + middle, "h is left out in the last step.")
-    hint = "h is left out on the way to the middle."
-    yield Mistake(a + h * velocity(a + first / 2, tau + h / 2), hint)
-    yield Mistake(a - h * middle, "the sign is wrong: add the velocity.")
+    yield step(middle / 2, "the last step is h, not h / 2.")
+    yield step(middle / h, "h is left out in the last step.")
+    yield step(velocity(a + first / 2, later), "h is left out on the way to the middle.")
+    yield step(-middle, "the sign is wrong: add the velocity.")
     hint = "this is the velocity in the middle: return the chunks that it leads to."
     yield Mistake(middle, hint)
     yield Mistake(h * middle, "this is the change alone: add it to a.")

@@ -3,24 +3,25 @@
 The loop is handed a policy, a loader and a logger that keep a record.
 """
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from pusht import chunks
-from pusht.checkpoint import Checkpoint
 from pusht.chunks import BasePolicy, Normalizer
 from pusht.episodes import Episodes, Policy, rollout
 from pusht.tracking import Logger
 from pusht.train import TrainConfig
-from score.questions.base import Arrays, Question, Rng, wrong
-from score.questions.flow.policy_class import call_method, isolated
+from score.questions.base import Array, Arrays, Question, Rng, plain, wrong
+from score.questions.flow.policies import call_method, isolated
 from score.questions.flow.training_judge import judge_evaluations, judge_log, judge_weights
 from score.questions.mistakes import Mistake
 from score.verdict import AnswerError
@@ -41,25 +42,21 @@ class TrainingLoop(Question):
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
         """Evaluations that fall before the end; one on the last step; none but that at the end."""
-        if trial == 0:
-            batches, epochs = int(rng.integers(4, 7)), 3
-            interval = batches + 1
-        elif trial == 1:
+        if trial == 1:
             batches, epochs = ((6, 2), (3, 4))[rng.integers(2)]
-            interval = 4
         else:
-            batches, epochs, interval = int(rng.integers(6, 9)), 1, 1000
+            (low, high), epochs = ((4, 7), 3) if trial == 0 else ((6, 9), 1)
+            batches = int(rng.integers(low, high))
         chunk_size, batch = int(rng.integers(3, 8)), int(rng.integers(3, 7))
-        # The batches pull in many directions: gradients kept from one to the next take another
-        # way.
-        states = rng.normal(0, 1, (batches, batch, 5)).astype(np.float32)
-        actions = rng.normal(0, 2, (batches, batch, chunk_size, 2)).astype(np.float32)
-        shape = chunk_size * 2, 5
-        # Far from zero, where weight decay is felt.
+        # Batches pull in many directions: gradients kept from one to the next take another way.
+        states = rng.normal(0, 1, (batches, batch, 5))
+        actions = rng.normal(0, 2, (batches, batch, chunk_size, 2))
+        shape = chunk_size * 2, 5  # far from zero, where weight decay is felt:
         weight = rng.uniform(0.5, 1.5, shape) * rng.choice([-1, 1], shape)
+        arrays = {"states": states, "chunks": actions, "weight": weight}
         config = {
             "num_epochs": epochs,
-            "eval_interval": interval,
+            "eval_interval": (batches + 1, 4, 1000)[trial],
             "log_interval": int(rng.integers(3, 5)),
             "batch_size": batch,
             "lr": float(rng.uniform(0.01, 0.03)),
@@ -70,8 +67,7 @@ class TrainingLoop(Question):
             "wandb": "disabled",
             "device": "cpu",
         }
-        weight = weight.astype(np.float32)
-        return {"states": states, "chunks": actions, "weight": weight, "config": config}
+        return {"config": config, **{name: x.astype("float32") for name, x in arrays.items()}}
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
         with (
@@ -80,13 +76,10 @@ class TrainingLoop(Question):
             mock.patch.object(chunks, "rollout", _short_rollout),
             mock.patch.object(chunks, "print", lambda *_, **__: None, create=True),
         ):
-            config = TrainConfig(**inputs["config"])
-            policy, events = _Linear(inputs), list[str]()
-            loader = _Loader(inputs, events)
-            logger = _Recorder(Path(folder) / "run", config, events)
-            backwards: list[Tensor] = []
-            weight = policy.weight
-            weight.register_hook(backwards.append)
+            config, policy = TrainConfig(**inputs["config"]), _Linear(inputs)
+            logger = _Recorder(Path(folder) / "run", config=config, wandb="disabled")
+            loader, backwards = _Loader(inputs, logger.events), list[Tensor]()
+            policy.weight.register_hook(backwards.append)
             arguments = policy, loader, Normalizer(_STATS), logger, config
             try:
                 call_method(inputs, "train", answer, *arguments, hint=_MISFIT)
@@ -98,13 +91,17 @@ class TrainingLoop(Question):
                     hint = "no torch.no_grad around the loss."
                     raise wrong("compute_loss was called with gradients off.", hint) from None
                 raise
+            losses = [row for row in logger.rows if "train/loss" in row]
+            names = {name for row in logger.rows for name in row if "eval/" not in name}
             return {
-                "weight": _copied(policy.weight),
-                "events": list(events),
+                "weight": plain(policy.weight),
+                "events": logger.events,
                 "loss_calls": len(policy.grad_modes),
                 "backwards": len(backwards),
-                "num_steps": list(policy.num_steps),
-                **logger.record(),
+                "num_steps": policy.num_steps,
+                "evaluations": logger.evaluations,
+                "logged": [(row["step"], row["train/loss"]) for row in losses],
+                "names": sorted(names - {"step"}),
             }
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
@@ -122,9 +119,7 @@ class TrainingLoop(Question):
 
 
 class _Linear(BasePolicy):
-    """One linear layer whose loss is no squared error, so that a loop that takes its own loss is
-    seen.
-    """
+    """A linear layer whose loss is no squared error, so that a loop that takes its own is seen."""
 
     def __init__(self, inputs: Arrays):
         super().__init__(5, 2, inputs["config"]["chunk_size"])
@@ -143,9 +138,7 @@ class _Linear(BasePolicy):
 
 
 class _Loader:
-    """The batches of the inputs, in their order; each one served goes into `events`, and passes
-    without end come to one.
-    """
+    """The inputs' batches in order. Each one served is an event; passes without end come to one."""
 
     def __init__(self, inputs: Arrays, events: list[str]):
         self.batches = list(zip(inputs["states"], inputs["chunks"], strict=True))
@@ -167,22 +160,20 @@ class _Loader:
 
 
 class _Recorder(Logger):
-    """A `Logger` in a folder for the time of the check that keeps in memory what it would write
-    beside its log.
-    """
+    """A `Logger` that keeps in memory what it would write beside its log, and a list of events."""
 
-    def __init__(self, path: Path, config: TrainConfig, events: list[str]):
-        super().__init__(path, config=config, wandb="disabled")
-        self.events = events
-        self.evaluations: list[tuple[int, np.ndarray | None]] = []
+    def __init__(self, path: Path, **options: Any):
+        super().__init__(path, **options)
+        self.events: list[str] = []
+        self.evaluations: list[tuple[int, Array | None]] = []  # (step, weight)
 
     def log(self, row: Any, step: int) -> None:
         super().log(row, step)
         self.events.append("log")
 
-    def save_checkpoint(self, checkpoint: Checkpoint, step: int) -> None:  # type: ignore[override]
+    def save_checkpoint(self, checkpoint: Any, step: int) -> None:  # type: ignore[override]
         weight = checkpoint.weights.get("weight")
-        self.evaluations.append((int(step), None if weight is None else _copied(weight)))
+        self.evaluations.append((int(step), None if weight is None else plain(weight)))
         self.events.append("evaluate")
 
     def save_video(self, frames: Any, step: int) -> None:  # type: ignore[override]
@@ -191,24 +182,10 @@ class _Recorder(Logger):
     def dump_for_grading(self) -> None:
         self.events.append("dump")
 
-    def record(self) -> Arrays:
-        """Return the evaluations, the logged losses with their steps, and the names logged."""
-        names = {name for row in self.rows for name in row if "eval/" not in name}
-        rows = [row for row in self.rows if "train/loss" in row]
-        return {
-            "evaluations": list(self.evaluations),
-            "logged": [(row["step"], row["train/loss"]) for row in rows],
-            "names": sorted(names - {"step"}),
-        }
-
 
 def _short_rollout(policy: Policy, seeds: Any, **options: Any) -> Episodes:
     """`rollout` for one episode of one step: what `evaluate_policy` does around it is as ever."""
     return rollout(policy, list(seeds)[:1], **{**options, "max_steps": 1})
-
-
-def _copied(weight: Tensor) -> np.ndarray:
-    return weight.detach().double().numpy().copy()
 
 
 # In the grader.
@@ -216,62 +193,54 @@ def _copied(weight: Tensor) -> np.ndarray:
 
 def trained(
     inputs: Arrays,
-    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
+    optimizer: Callable[..., Optimizer] = Adam,
     *,
     lr: float | None = None,
     reset: str | None = "batch",
     fresh: str | None = None,
     loss: Callable[[Any, Tensor, Tensor], Tensor] = _Linear.compute_loss,
-) -> tuple[list[np.ndarray], list[float]]:
-    """Return (weights before and after each step, losses) of the training loop, or of one with a
-    mistake.
+) -> tuple[list[Array], list[float]]:
+    """Return (weights before and after each step, losses) of the loop, or of one with a mistake.
 
     reset, fresh: how often gradients are reset and the optimizer made anew: "batch", "epoch" or
     None, never.
     """
     with isolated(0):
-        policy, config = _Linear(inputs), inputs["config"]
-        weights, losses, stepper = [inputs["weight"].astype(np.float64)], [], None
-        for _ in range(config["num_epochs"]):
-            for i, (state, chunk) in enumerate(
-                zip(inputs["states"], inputs["chunks"], strict=True)
-            ):
-                due = ("batch", "epoch") if i == 0 else ("batch",)
-                if stepper is None or fresh in due:
-                    stepper = optimizer([policy.weight], lr=lr or config["lr"])
-                if reset in due:
-                    stepper.zero_grad()
-                value = loss(policy, torch.tensor(state), torch.tensor(chunk))
-                value.backward()
-                stepper.step()
-                weights.append(_copied(policy.weight))
-                losses.append(value.item())
+        policy, config, stepper = _Linear(inputs), inputs["config"], None
+        weights, losses = [plain(policy.weight)], []
+        batches = list(zip(*(map(torch.tensor, inputs[n]) for n in ("states", "chunks"))))
+        for _, (i, batch) in itertools.product(range(config["num_epochs"]), enumerate(batches)):
+            due = ("batch",) if i else ("batch", "epoch")
+            if stepper is None or fresh in due:
+                stepper = optimizer([policy.weight], lr=lr or config["lr"])
+            if reset in due:
+                stepper.zero_grad()
+            value = loss(policy, *batch)
+            value.backward()
+            stepper.step()
+            weights.append(plain(policy.weight))
+            losses.append(value.item())
     return weights, losses
 
 
 def _mistakes(inputs: Arrays) -> Iterator[Mistake]:
     """Yield where the weights end after trainings with a mistake."""
 
+    def own_loss(policy: BasePolicy, state: Tensor, chunk: Tensor) -> Tensor:
+        return functional.mse_loss(policy.sample_actions(state), chunk)
+
     def trained_so(hint: str, **options: Any) -> Mistake:
         return Mistake(trained(inputs, **options)[0][-1], hint)
 
     reset = "optimizer.zero_grad() before each loss.backward()."
+    once = "and forgets its averages: make it once, before the loops."
+    own = "this minimises another loss: take policy.compute_loss(state, chunk)."
     yield trained_so(f"the gradients are not reset: {reset}", reset=None)
     yield trained_so(f"the gradients are reset once an epoch: {reset}", reset="epoch")
-    hint = "this is AdamW, whose weights decay: take Adam, not AdamW."
-    yield trained_so(hint, optimizer=torch.optim.AdamW)
-    yield trained_so("this is SGD: take torch.optim.Adam.", optimizer=torch.optim.SGD)
+    yield trained_so("this is AdamW, whose weights decay: take Adam, not AdamW.", optimizer=AdamW)
+    yield trained_so("this is SGD: take torch.optim.Adam.", optimizer=SGD)
     yield trained_so("the learning rate is Adam's own: pass lr=config.lr.", lr=1e-3)
     yield trained_so("the learning rate is that of the notebook: pass lr=config.lr.", lr=3e-4)
-    once = "and forgets its averages: make it once, before the loops."
     yield trained_so(f"the optimizer is made anew in each epoch {once}", fresh="epoch")
     yield trained_so(f"the optimizer is made anew for each batch {once}", fresh="batch")
-
-    def own_loss(policy: BasePolicy, state: Tensor, chunk: Tensor) -> Tensor:
-        return nn.functional.mse_loss(policy.sample_actions(state), chunk)
-
-    hint = "this minimises another loss: take policy.compute_loss(state, chunk)."
-    yield trained_so(hint, loss=own_loss)
-
-
-QUESTIONS = (TrainingLoop(),)
+    yield trained_so(own, loss=own_loss)

@@ -2,6 +2,7 @@
 marks.
 """
 
+from score.cells import UNANSWERED
 from score.course.collect.repair.python_source import bindings, parsed, same
 from score.course.collect.repair.state import Answered, KnownBy, Piece, State
 
@@ -33,7 +34,7 @@ def _worth(piece: Piece, key: str, state: State) -> tuple[int, ...]:
         return piece.known_by, -place
     return (
         state.answered(key, piece),
-        -piece.body.count("Need to implement for"),
+        -piece.body.count(UNANSWERED),
         piece.known_by,
         place,
     )

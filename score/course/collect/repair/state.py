@@ -79,7 +79,7 @@ class Release:
     def answered(self, key: str, body: str) -> Answered:
         """Return how much of the answer `key` a text is."""
         stub = self.body[key]
-        if not body.strip() or same(body, stub) or dump(body) and dump(body) == dump(stub):
+        if not body.strip() or same(body, stub) or (dump(body) and dump(body) == dump(stub)):
             return Answered.NOTHING
         if self.wanted_names(key) <= {name for name, _ in bindings(body)}:
             return Answered.WHOLLY

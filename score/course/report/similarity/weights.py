@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
+from score.course.notebooks.solutions import REFERENCE
 from score.course.report.similarity.pair import SimilarPair
-from score.course.tools.reference import REFERENCE
 from score.rubric import Policy
 
 

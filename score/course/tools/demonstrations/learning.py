@@ -21,7 +21,7 @@ from score.course.tools.demonstrations.fitting import fit_proposals, fit_value
 from score.course.tools.demonstrations.networks import Proposals, Student, Value
 from score.course.tools.demonstrations.starts import joined
 from score.course.tools.demonstrations.store import Store
-from score.course.tools.reference import answer_of, reference_path, run_solution
+from score.course.notebooks.solutions import answer_of, reference_path, run_solution
 from score.rollouts.policies import inference_of
 
 _HUMAN_POLICIES = ("part1_mlp", "part4_mse", "part4_flow")

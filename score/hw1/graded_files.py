@@ -1,4 +1,4 @@
-"""What a submission of the script assignment is graded by, beside its notebook."""
+"""The files from which a submission of the script assignment is graded, beside its notebook."""
 
 import tempfile
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from pusht.checkpoint import MOMENTS, SUFFIX, Checkpoint, CheckpointError, load_
 from pusht.files import zip_bytes
 from score.hw1.layout import METHODS, PACKED
 
-# Of the human demonstrations, which the assignment's own scripts download: its runs normalise by
-# these and do not keep them.
+# Statistics of the human demonstrations, which the assignment's own scripts download. Its runs
+# normalise with these statistics and do not save them.
 HUMAN_STATS = {
     "obs": {
         "mean": np.array([229.11102, 293.31125, 246.49615, 272.36215, 1.8194934]),
@@ -25,12 +25,14 @@ HUMAN_STATS = {
 }
 
 
-def files(contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return {name: content} of the packed zip and of a hand-in file for each policy.
+def graded_files(
+    contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Return {name: content} of the packed zip and of a checkpoint for each policy.
 
-    contents: {name in the packed zip: content}. checkpoints: {name: content} of hand-in files that
-    a run directory had. For a policy that has none of the kit's, one is made with the statistics of
-    the human demonstrations and without weights.
+    contents: {name in the packed zip: content}. checkpoints: {name: content} of the checkpoints in
+    a run directory. A policy without a checkpoint of the kit gets one with the statistics of the
+    human demonstrations and without weights.
     """
     made = {PACKED: zip_bytes(dict(sorted(contents.items())))}
     for policy in METHODS.values():

@@ -23,11 +23,12 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from score import rubric
-from score.course.grading import records, results, workers
+from score.course.class_run import records, workers
+from score.course.class_run.records import Failures
+from score.course.grading import results
 from score.course.grading.cache_keys import kit_version, rollout_key, task_key
 from score.course.grading.execution import usable_files
 from score.course.grading.notebook import Task, grade_part
-from score.course.grading.records import Failures
 from score.course.grading.results import PartResult, ungraded
 from score.course.nbgrader import configuration, gradebook
 from score.course.report.tables import ClassVerdicts

@@ -1,0 +1,109 @@
+"""Make a course, and release it: what nbgrader hands out, and the bundle from which students fetch
+the kit.
+"""
+
+import secrets
+import shutil
+from pathlib import Path
+
+from pusht.files import write_whole
+from score import rubric
+from score.course.nbgrader import configuration, gradebook
+from score.course.notebooks.build import (
+    parts_with_source,
+    source_notebook,
+    student_notebook,
+    write,
+)
+from score.course.notebooks.bundle import bundle_bytes
+from score.course.settings import ASSIGNMENT, Course, CourseError, open_course
+
+_SETTINGS = """\
+# Settings of the course. After a change: python -m score course release {folder}
+
+# Where students get the kit: the address at which you put bundle/pusht-kit.zip. It goes into each
+# notebook's set-up cell and badge. For the badge to open the notebook in Colab, put
+# bundle/notebooks/ beside it, best in a GitHub repository
+# (https://raw.githubusercontent.com/OWNER/REPO/BRANCH/pusht-kit.zip).
+bundle = "{bundle}"
+
+# The held-out episodes of the grade: drawn for this course, and not for students to know.
+first_seed = {first_seed}
+episodes = {episodes}
+"""
+_CONFIG = """\
+# nbgrader reads this file when it runs in this folder. The course's settings are in course.toml.
+from score.course import configure
+
+configure(get_config(), __file__)  # noqa: F821
+"""
+
+
+def create(
+    folder: Path | str,
+    *,
+    bundle: str = "",
+    first_seed: int | None = None,
+    episodes: int = rubric.GRADED_EPISODES,
+) -> Course:
+    """Make a course in an empty or new folder and return it: its settings, nbgrader's
+    configuration, the notebooks' sources, their release and the gradebook.
+
+    first_seed: of the held-out episodes; drawn for this course when None.
+    """
+    folder = Path(folder).resolve()
+    if folder.exists() and any(folder.iterdir()):
+        raise CourseError(f"{folder} is not empty: name a new folder for the course.")
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # a submission's kernel may run as another user of this machine
+    if first_seed is None:
+        first_seed = rubric.GRADED_FIRST_SEED + secrets.randbelow(10**9)
+    (folder / "nbgrader_config.py").write_text(_CONFIG, encoding="utf-8")
+    (folder / "submitted").mkdir()
+    (folder / "course.toml").write_text(
+        _SETTINGS.format(
+            folder=folder.name, bundle=bundle, first_seed=first_seed, episodes=episodes
+        ),
+        encoding="utf-8",
+    )
+    course = open_course(folder)
+    release(course)
+    return course
+
+
+def release(course: Course) -> None:
+    """Build the notebooks anew, have nbgrader make the release from them, and write the bundle."""
+    for part in parts_with_source():
+        write(source_notebook(part, course.bundle), course.source / f"{part.name}.ipynb")
+    gradebook.add_notebooks(course, [part.name for part in parts_with_source()])
+    _generate(course)
+    notebooks = course.folder / "bundle" / "notebooks"
+    for part in parts_with_source():
+        write(student_notebook(part, course.bundle), notebooks / f"{part.name}.ipynb")
+    write_whole(course.folder / "bundle" / "pusht-kit.zip", bundle_bytes(notebooks))
+
+
+def _generate(course: Course) -> None:
+    """Have nbgrader make release/pusht. When it cannot, the last one stays: grading needs one."""
+    made, before = course.folder / "release" / ASSIGNMENT, course.folder / ".release-before"
+    if before.is_dir():  # a release that was killed has left it: the last whole one
+        shutil.rmtree(made, ignore_errors=True)
+        before.rename(made)
+    if made.is_dir():
+        copy = before.with_name(before.name + ".part")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(made, copy)
+        copy.rename(before)
+    result = {"success": False}
+    try:
+        result = configuration.api(course).generate_assignment(ASSIGNMENT)
+    finally:  # also when Ctrl-C stops it
+        if not result["success"] and before.is_dir():
+            shutil.rmtree(made, ignore_errors=True)
+            before.rename(made)
+        shutil.rmtree(before, ignore_errors=True)
+    if not result["success"]:
+        raise CourseError(
+            "nbgrader could not make the release, so the last one stays:"
+            f" {result.get('error') or result.get('log')}"
+        )

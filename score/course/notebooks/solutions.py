@@ -1,0 +1,67 @@
+"""Run the solutions of a notebook's source, and find the checkpoints that they trained."""
+
+import ast
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from pusht import resources
+from pusht.checkpoint import SUFFIX
+from score import rubric
+from score.cells import Marker, read_marker
+from score.course.notebooks.build import source_notebook
+from score.rubric import Part, Policy
+
+# The trained references, in half precision; no release carries them.
+REFERENCE = resources.path("data/reference")
+# Beginnings of the names of those practice cells that training needs. The others only show things.
+_NEEDED = ("dataset", "train")
+
+
+def reference_path(policy: Policy, demonstrations: str) -> Path:
+    """Return the path of the kept checkpoint of a policy trained on "shipped" or "human"."""
+    return REFERENCE / demonstrations / (policy.name + SUFFIX)
+
+
+def run_solution(
+    part: Part, folder: str | os.PathLike[str], *, seed: int = 1, train: bool = True
+) -> dict[str, Any]:
+    """Run the solutions of a part's notebook in `folder`; return the names that they define.
+
+    seed: of the training, in place of the notebook's. train: False to leave the training out.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    names: dict[str, Any] = {}
+    with contextlib.chdir(folder):
+        for cell in source_notebook(part).cells:
+            marker = read_marker(cell.source) if cell.cell_type == "code" else None
+            if marker and _is_run(marker, part, train):
+                exec(compile(cell.source, f"<{marker.id}>", "exec"), names)
+                if "seed" in names:
+                    names["seed"] = seed
+    return names
+
+
+def _is_run(marker: Marker, part: Part, train: bool) -> bool:
+    if marker.kind == "test" or {*marker.questions} & {entry.name for entry in part.written}:
+        return False
+    needed = marker.id.split("/")[1].startswith(_NEEDED)
+    return marker.kind != "practice" or (train and needed)
+
+
+def answer_of(names: dict[str, Any], policy: Policy) -> tuple[Any, ...]:
+    """Return what the notebook's test cell passes to `grade_rollouts` after a policy's name.
+
+    names: as `run_solution` returned them.
+    """
+    part = rubric.part_of(policy)
+    key = f"part{part.number}-{policy.cell}"
+    cell = next(cell for cell in source_notebook(part).cells if cell.id == key)
+    call = next(
+        node
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "score.grade_rollouts"
+    )
+    return tuple(eval(ast.unparse(argument), names) for argument in call.args[1:])

@@ -1,0 +1,86 @@
+"""What a person should look at on the page on a class: flags, repairs, what could not be run."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from score import rubric
+from score.course.grading import audit
+from score.course.grading.results import PartResult
+from score.course.report.page import printable
+from score.course.report.tables import Remark, stopped_remark
+from score.course.sandbox import watchdog
+
+Graded = list[tuple[str, PartResult]]  # student, result
+
+_STOPS = {  # by how the reason of a stop begins
+    watchdog.OUT_OF_TIME: "timed out",
+    watchdog.NO_ANSWER: "timed out",
+    watchdog.OUT_OF_MEMORY: "out of memory",
+    watchdog.DIED: "kernel died",
+    watchdog.TOO_MUCH_OUTPUT: "too much output",
+}
+
+
+def repairs_and_refusals(repairs: Mapping[str, Any]) -> tuple[list[Remark], list[Remark]]:
+    """Return what was repaired, and what could not be read."""
+    repaired, refused = [], []
+    for student in sorted(repairs):
+        for part, record in repairs[student]["parts"].items():
+            repaired += [(student, part, printable(sentence)) for sentence in record["repairs"]]
+            if record["refused"]:
+                refused.append((student, part, printable(record["refused"])))
+    return repaired, refused
+
+
+def flags_of(
+    graded: Graded, remarks: Iterable[Remark], refused: Collection[Remark]
+) -> list[Remark]:
+    """Return what a person should look at, each once, without what has a list of its own."""
+    found = [
+        (student, result.part, sentence)
+        for student, result in graded
+        for sentence in [
+            *result.flags,
+            *(flag for rollout in result.rollouts.values() for flag in rollout.flags),
+        ]
+    ]
+    stopped = {
+        (student, result.part, printable(stopped_remark(result.stopped)))
+        for student, result in graded
+        if result.stopped
+    }
+    flags = dict.fromkeys(
+        (student, part, printable(sentence)) for student, part, sentence in [*found, *remarks]
+    )
+    return [flag for flag in flags if flag not in stopped and flag not in refused]
+
+
+def close_scores(graded: Graded) -> set[Remark]:
+    """Return the flags on policies whose scores are close to the target."""
+    return {
+        (student, result.part, printable(flag))
+        for student, result in graded
+        for name, rollout in result.rollouts.items()
+        for flag in audit.near_target(rubric.POLICIES[name], rollout)
+    }
+
+
+def not_run(graded: Graded, used: Collection[rubric.Part]) -> dict[str, Any]:
+    """Return the notebooks that were stopped, with how many of each kind, and those missing."""
+    return {
+        "stopped": [
+            (s, result.part, printable(result.stopped)) for s, result in graded if result.stopped
+        ],
+        "stops": Counter(_kind_of_stop(result.stopped) for _, result in graded if result.stopped),
+        "missing": [
+            (student, result.part, printable(result.missing))
+            for student, result in graded
+            if result.missing and rubric.PARTS[result.part] in used
+        ],
+    }
+
+
+def _kind_of_stop(sentence: str) -> str:
+    kinds = (kind for beginning, kind in _STOPS.items() if sentence.startswith(beginning))
+    return next(kinds, "stopped for another reason")
