@@ -44,7 +44,7 @@ __all__ = [
 SHIPPED = resources.path("data/demonstrations.zarr.zip")
 
 # `Demonstrations.fingerprint` of the sets that have names.
-SHIPPED_FINGERPRINT = "03579852a603cd312694add5991d3199f8d766323b26807c9c17fa18726b41b8"
+SHIPPED_FINGERPRINT = "77f45fb9797d54cb531c98747d943ff608a00d8bd6964e40b7e6d6b04e68e96d"
 HUMAN_FINGERPRINT = "075737a7b11153fece07a69e466091744847454da79e52753228011b11dd3e62"
 
 
