@@ -13,17 +13,26 @@ import zarr
 from pusht import demos
 from pusht.demos import Demonstrations
 from pusht.figures import sheet
-from pusht.sim import PushTSim, reward, sample_start
+from pusht.sim import PushTSim, reward
 from score import rubric
 from score.course.tools.demonstrations.__main__ import SEED
+from score.course.tools.demonstrations.starts import (
+    GYM_PUSHT,
+    LEARNER,
+    PUBLISHED,
+    RULES,
+    Starts,
+    reset_state,
+)
 
 
 @pytest.fixture(scope="module")
 def starts():
-    """The seed of each shipped episode's start."""
-    return zarr.open_group(
-        zarr.storage.ZipStore(demos.SHIPPED, mode="r"), path="demonstrations.zarr", mode="r"
-    )["meta/start_seed"][:]
+    """Where each shipped episode starts."""
+    meta = zarr.open_group(
+        zarr.storage.ZipStore(demos.SHIPPED, mode="r"), path="demonstrations.zarr/meta", mode="r"
+    )
+    return Starts(meta["start_state"][:], meta["start_kind"][:], meta["start_seed"][:])
 
 
 # The set.
@@ -52,30 +61,39 @@ def test_driven_again_every_episode_is_the_recorded_one_and_ends_the_moment_it_s
     demonstrations, starts
 ):
     sim = PushTSim()
-    for i, start in enumerate(starts):
+    for i, start in enumerate(starts.states):
         states, actions = demonstrations.episode(i)
-        sim.reset(sample_start(start))
+        sim.reset(start)
         driven, rewards = [], []
         for action in actions:
             driven.append(sim.state)
             rewards.append(reward(sim.step(action)))
-        np.testing.assert_allclose(states, driven, atol=1e-3)
+        np.testing.assert_array_equal(states, np.float32(driven))
         assert rewards[-1] == 1 and max(rewards[:-1]) < 1
 
 
 def test_no_grade_and_no_practice_sets_off_where_it_was_demonstrated(starts):
     drawn = rubric.GRADED_FIRST_SEED + 10**9 + 100_000  # above whatever a course draws
-    assert min(starts) > drawn and max(starts) < 2**32
-    assert set(starts).isdisjoint([*rubric.PUBLISHED_SEEDS, *rubric.PRACTICE_SEEDS])
+    seeds = starts.seeds[starts.kinds != LEARNER]
+    assert min(seeds) > drawn and max(seeds) < 2**32
+    assert (starts.seeds[starts.kinds == LEARNER] == -1).all()
+
+
+def test_episodes_start_as_both_environments_reset_and_where_learners_were_stuck(starts):
+    for kind, state, seed in zip(starts.kinds, starts.states, starts.seeds, strict=True):
+        if kind != LEARNER:
+            np.testing.assert_array_equal(state, reset_state(RULES[kind], seed))
+    shares = np.bincount(starts.kinds) / len(starts)
+    assert shares[PUBLISHED] > 0.2 and shares[GYM_PUSHT] > 0.2 and shares[LEARNER] > 0.2
 
 
 def test_from_many_starts_there_are_two_ways_around_the_block(demonstrations):
     pairs = [group for group in sheet.same_starts(demonstrations) if len(group) > 1]
     turns = sheet.facts(demonstrations).turns
-    assert len(pairs) >= 50
+    assert len(pairs) >= 30
     assert all(np.ptp(turns[pair]) > 0.5 for pair in pairs)
     assert (
-        sum(turns[pair].min() < 0 < turns[pair].max() for pair in pairs) >= 20
+        sum(turns[pair].min() < 0 < turns[pair].max() for pair in pairs) >= 10
     )  # one in each direction
 
 

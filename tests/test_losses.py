@@ -200,8 +200,16 @@ def test_the_first_epochs_may_differ(expected):
     curve = expected.copy()
     curve[:5] *= 3
     assert compare_losses("part1_mlp", curve, HUMAN).left_at is None
-    curve[5] *= 3
+    curve[5:8] *= 3
     assert compare_losses("part1_mlp", curve, HUMAN).left_at == 5
+
+
+def test_single_epochs_may_jump_and_three_of_five_may_not(expected):
+    curve = expected.copy()
+    curve[40:42] *= 1000
+    assert compare_losses("part1_mlp", curve, HUMAN).left_at is None
+    curve[42] *= 1000
+    assert compare_losses("part1_mlp", curve, HUMAN).left_at == 40
 
 
 FAULTS = [
@@ -241,17 +249,16 @@ def test_a_curve_of_a_common_fault_leaves_the_band_and_hears_why(
     assert f"at epoch {comparison.left_at}" in str(comparison)
 
 
-@pytest.mark.parametrize("epochs", [0, 1, 5])
+@pytest.mark.parametrize("epochs", [0, 1, 9])
 def test_too_few_epochs_are_not_compared(expected, epochs):
     comparison = compare_losses("part1_mlp", (100 * expected[:epochs]).tolist(), HUMAN)
     assert comparison.left_at is None
-    assert len(comparison.ratio) == epochs
-    assert "too few to compare: train at least 6" in str(comparison)
+    assert f"{epochs} epochs are too few to compare: train at least 10" in str(comparison)
 
 
 def test_epochs_beyond_the_references_are_left_out(expected):
     comparison = compare_losses("part1_mlp", [*expected, 5.0], HUMAN)
-    assert len(comparison.ratio) == len(expected)
+    assert len(comparison.ratio) == len(expected) / 5
     assert comparison.left_at is None
 
 

@@ -1,5 +1,5 @@
-"""Compare loss curves with the references, which are in `losses/` for the human demonstrations and
-in `losses/shipped/` for the kit's own.
+"""Compare loss curves with the references, which are in `losses/` for the human demonstrations, in
+`losses/shipped/` for the kit's own and in `losses/earlier/` for those that it shipped before.
 """
 
 import io
@@ -54,7 +54,7 @@ def _set_name(demonstrations: demos.Demonstrations | str) -> str | None:
 
 
 def loss_path(policy: rubric.Policy, known: str, folder: Folder = FOLDER) -> Path:
-    """Return the file of a policy's reference losses on the "shipped" or "human" demonstrations."""
+    """Return the file of a policy's reference losses on the demonstrations of this name."""
     return Path(folder) / ("" if known == "human" else known) / f"expected_{policy.method}_loss.pkl"
 
 
@@ -128,25 +128,27 @@ def compare_losses(
     """Compare the mean loss of each epoch so far with the reference for these demonstrations.
 
     From the rubric's epoch `loss_from` on, counted from 0, the ratio to the reference must stay
-    within the band. Losses that are logged only every few steps are noisy, so the means of blocks
-    of `loss_block` epochs are compared. A loss that may be a sum over the chunk is first divided
-    to match the reference's scale.
+    within the band. Single epochs may jump, so the medians of whole blocks of `loss_block` epochs
+    are compared. A loss that may be a sum over the chunk is first divided to match the reference's
+    scale.
 
     demonstrations: the policy's training demonstrations, or their fingerprint.
     """
     policy, reference = rubric.POLICIES[name], reference_loss(name, demonstrations, folder)
     if reference is None:
         return LossComparison(np.array([]), None, _no_reference(policy, demonstrations))
-    epochs, block = min(len(losses), len(reference.losses)), policy.loss_block
-    ratio = _block_means(losses[:epochs], block) / _block_means(reference.losses[:epochs], block)
-    scale = _scale(policy, ratio) if len(ratio) else 1
+    block = policy.loss_block
+    blocks = min(len(losses), len(reference.losses)) // block
+    epochs = blocks * block
+    ratio = block_medians(losses[:epochs], block) / block_medians(reference.losses[:epochs], block)
+    scale = _scale(policy, ratio) if blocks else 1
     ratio /= scale
     first = -(-policy.loss_from // block)  # the first block that is compared
-    if epochs <= first * block:
+    if blocks <= first:
         return LossComparison(
             ratio,
             None,
-            f"{epochs} epochs are too few to compare: train at least {first * block + 1}.",
+            f"{len(losses)} epochs are too few to compare: train at least {(first + 1) * block}.",
             scale,
         )
     low, high = policy.loss_band
@@ -186,10 +188,10 @@ def _scale(policy: rubric.Policy, ratio: np.ndarray) -> int:
     return min(policy.loss_scales, key=lambda scale: abs(np.log(middle / scale)))
 
 
-def _block_means(losses: Sequence[float] | np.ndarray, block: int) -> np.ndarray:
-    """Return the means of each `block` losses; the last block may be shorter."""
+def block_medians(losses: Sequence[float] | np.ndarray, block: int) -> np.ndarray:
+    """Return the median of each `block` losses; the last block may be shorter."""
     losses = np.asarray(losses, dtype=np.float64)
-    return np.array([losses[i : i + block].mean() for i in range(0, len(losses), block)])
+    return np.array([np.median(losses[i : i + block]) for i in range(0, len(losses), block)])
 
 
 def _usual_reason(ratio: np.ndarray, losses: Sequence[float] | np.ndarray) -> str:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pusht.sim import PushTSim, sample_start
+from pusht import rules
+from pusht.rules import Rules
+from pusht.sim import PushTSim
 
 # Far above every range that grades use (a course draws its own below 1,000,010,000), and below
 # 2**32, where numpy's older generator ends.
@@ -17,6 +19,7 @@ _SEEDS_A_BLOCK = 10_000
 # What an episode starts from, as meta/start_kind has it.
 PUBLISHED, GYM_PUSHT, LEARNER = range(3)
 KINDS = ("published", "gym-pusht", "learner")
+RULES = (rules.PUBLISHED, rules.GYM_PUSHT)  # by which the first two are drawn
 
 
 @dataclass(frozen=True)
@@ -46,23 +49,21 @@ def resets(block: int, count: int) -> Starts:
     """
     seeds = FIRST_SEED + _SEEDS_A_BLOCK * block + np.arange(count)
     kinds = np.arange(count) % 2
-    draws = (sample_start, gym_pusht_start)
-    states = [draws[kind](int(seed)) for kind, seed in zip(kinds, seeds)]
+    states = [reset_state(RULES[kind], int(seed)) for kind, seed in zip(kinds, seeds)]
     return Starts(np.array(states).reshape(-1, 5), kinds, seeds)
 
 
-def gym_pusht_start(seed: int) -> np.ndarray:
-    """Return the start of gym-pusht 0.1.8 for a seed: (5,) agent x, y, block x, y [px], angle.
+def reset_state(by: Rules, seed: int) -> np.ndarray:
+    """Return the state (5,) from which an episode by these rules sets off, as `PushTSim.reset`
+    takes it.
 
-    gym-pusht places the block's position before its angle, which then moves the position; this is
-    the state after that.
+    gym-pusht places the block's position before its angle, which then moves the position.
     """
-    rng = np.random.default_rng(seed)  # the one that gymnasium makes of a seed
-    drawn = [
-        int(rng.integers(low, high)) for low, high in ((50, 450), (50, 450), (100, 400), (100, 400))
-    ]
+    start = by.start(seed)
+    if not by.legacy:
+        return start
     sim = PushTSim(legacy=True)
-    sim.reset([*drawn, rng.uniform(-np.pi, np.pi)])
+    sim.reset(start)
     return sim.state
 
 
