@@ -203,6 +203,7 @@ _PARTS = (
                 loss_band=(0.7, 1.4),
             ),
         ),
+        extensions=(Extension("E2.1", "a weight for the divergence"),),
     ),
     Part(
         "part3_ddpm",
