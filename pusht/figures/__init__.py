@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from pusht.figures.networks import cvae as cvae
     from pusht.figures.networks import residual_mlp as residual_mlp
     from pusht.figures.networks import unet as unet
-    from pusht.figures.page import stored as stored
     from pusht.figures.playing import player as player
     from pusht.figures.table import chunk as chunk
     from pusht.figures.table import episodes as episodes
@@ -48,7 +47,6 @@ else:
             "latents": ("latent", "two_ways"),
             "modes": ("crossroads",),
             "networks": ("chunk_policies", "cvae", "residual_mlp", "unet"),
-            "page": ("stored",),
             "playing": ("player",),
             "table": ("chunk", "episodes", "task"),
             "timelines": ("receding_horizon", "window_padding"),
