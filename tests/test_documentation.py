@@ -42,7 +42,7 @@ MADE = re.compile(
     r"mycourse/.*|(?:source|release|bundle|results)/.*|build/.*|dist/.*|exp/(?:mse|flow)|src/"
     r"|course\.toml|grades\.csv|nbgrader_config\.py|timestamp\.txt|pusht-kit\.zip|report\.html"
     r"|hand_in_part1_mlp\.zip|my_demos\.zarr\.zip|\S*part5_nearest\.py|score/questions/nearest\.py"
-    r"|(?:data|meta)/(?:state|action|episode_ends|start_seed)|reference/.*|_static/.*"
+    r"|(?:data|meta)/(?:state|action|episode_ends|start_seed|start_state|start_kind)|reference/.*|_static/.*"
 )
 # A term, with what stands for the words in capitals.
 TERM = [
