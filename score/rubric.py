@@ -50,10 +50,8 @@ class Policy:
     targets: the score that earns all points, by the demonstrations' name ("shipped", "human",
         "earlier").
     published: the threshold that the published assignment prints; None if it prints none.
-    loss_band: a loss within these factors of the reference counts as equal to it from epoch
-        `loss_from` on, counted from 0. The medians of `loss_block` epochs are compared, and a loss
-        may be larger by one of `loss_scales`. The band is twice as wide as right solutions with
-        several training seeds need, on either set, and at least 15 % wide.
+    loss_from: a loss is compared with the reference from this epoch on, counted from 0. The medians
+        of `loss_block` epochs are compared, and a loss may be larger by one of `loss_scales`.
     max_steps: length of the longest episode. rules: how a seed becomes a start.
     obs_horizon, pred_horizon, action_horizon: observations seen, actions predicted and executed.
     normalisation: RANGE (minimum and maximum) or MOMENTS (mean and standard deviation).
@@ -68,7 +66,6 @@ class Policy:
     baseline: float
     targets: Mapping[str, float]
     published: float | None = None
-    loss_band: tuple[float, float] = (0.85, 1.15)
     loss_from: int = 5
     loss_block: int = 5
     loss_scales: tuple[int, ...] = (1,)
@@ -200,7 +197,6 @@ _PARTS = (
                 published=0.70,
                 baseline=0.12,
                 targets={"shipped": 0.40, "human": 0.46, "earlier": 0.40},
-                loss_band=(0.7, 1.4),
             ),
         ),
         extensions=(Extension("E2.1", "a weight for the divergence"),),

@@ -3,6 +3,7 @@
 """
 
 import io
+import json
 import os
 import pickle
 from collections.abc import Sequence
@@ -23,13 +24,24 @@ Folder = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class LossReference:
-    """The reference loss of each epoch, and the band around it. A curve within the band, low <=
-    loss <= high, counts as equal to the reference.
+    """The reference loss of each epoch: the median of right solutions with several training seeds.
+
+    band: a curve within these factors of the reference counts as equal to it. The band is twice as
+        wide, on a logarithmic scale, as those solutions need, and at least 15 % wide.
     """
 
     losses: list[float]
-    low: list[float]
-    high: list[float]
+    band: tuple[float, float]
+
+    @property
+    def low(self) -> list[float]:
+        """The lower end of the band in each epoch."""
+        return [self.band[0] * loss for loss in self.losses]
+
+    @property
+    def high(self) -> list[float]:
+        """The upper end of the band in each epoch."""
+        return [self.band[1] * loss for loss in self.losses]
 
 
 def reference_loss(
@@ -42,9 +54,8 @@ def reference_loss(
     policy, known = rubric.POLICIES[name], _set_name(demonstrations)
     if known is None or not (path := loss_path(policy, known, folder)).exists():
         return None
-    losses = load_losses(path)
-    low, high = policy.loss_band
-    return LossReference(losses, [low * loss for loss in losses], [high * loss for loss in losses])
+    low, high = json.loads(bands_path(known, folder).read_text(encoding="utf-8"))[name]
+    return LossReference(load_losses(path), (low, high))
 
 
 def _set_name(demonstrations: demos.Demonstrations | str) -> str | None:
@@ -55,7 +66,16 @@ def _set_name(demonstrations: demos.Demonstrations | str) -> str | None:
 
 def loss_path(policy: rubric.Policy, known: str, folder: Folder = FOLDER) -> Path:
     """Return the file of a policy's reference losses on the demonstrations of this name."""
-    return Path(folder) / ("" if known == "human" else known) / f"expected_{policy.method}_loss.pkl"
+    return _of_set(known, folder) / f"expected_{policy.method}_loss.pkl"
+
+
+def bands_path(known: str, folder: Folder = FOLDER) -> Path:
+    """Return the file of the bands around the references on the demonstrations of this name."""
+    return _of_set(known, folder) / "bands.json"
+
+
+def _of_set(known: str, folder: Folder) -> Path:
+    return Path(folder) / ("" if known == "human" else known)
 
 
 def epoch_losses(checkpoint: Checkpoint) -> list[float]:
@@ -151,7 +171,7 @@ def compare_losses(
             f"{len(losses)} epochs are too few to compare: train at least {(first + 1) * block}.",
             scale,
         )
-    low, high = policy.loss_band
+    low, high = reference.band
     outside = [i for i in range(first, len(ratio)) if not low <= ratio[i] <= high]
     if not outside:
         return LossComparison(
@@ -210,7 +230,7 @@ def _usual_reason(ratio: np.ndarray, losses: Sequence[float] | np.ndarray) -> st
         )
     if middle > 10:
         return "A loss that is so much higher usually means a sum in place of a mean."
-    if ratio[-1] > 1 and np.all(np.diff(ratio[:: max(1, len(ratio) // 4)]) > 0):
+    if ratio[-1] > 1 and np.all(np.diff(ratio[:: -(-len(ratio) // 4)]) > 0):
         return (
             "A loss that falls further and further behind usually means a wrong learning rate, or"
             " gradients that are not reset each step."

@@ -17,6 +17,7 @@ _BUNDLED = (
     "score/**/*.py",
     "score/**/*.json",
     "losses/**/*.pkl",
+    "losses/**/*.json",
     "data/**/*",
     "LICENSE",
 )

@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from score.course.notebooks.solutions import (
     run_solution,
 )
 from score.rollouts.evaluate import Score, score_policy
-from score.rollouts.loss_curves import epoch_losses, loss_path
+from score.rollouts.loss_curves import bands_path, block_medians, epoch_losses, loss_path
 from score.rollouts.policies import guarded_inference, inference_of
 from score.rubric import Part, Policy
 
@@ -66,7 +67,23 @@ def keep_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     median = np.median(np.array(list(of_policy.values())), axis=0)
     write_whole(path, pickle.dumps(median.tolist(), protocol=4))
+    bands = bands_path(known)
+    all_bands = json.loads(bands.read_text(encoding="utf-8")) if bands.exists() else {}
+    all_bands[policy.name] = loss_band(policy, list(of_policy.values()))
+    write_whole(bands, json.dumps(all_bands, sort_keys=True, indent=1) + "\n")
     return path
+
+
+def loss_band(policy: Policy, curves: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the band around the median of the loss curves of several training seeds: twice as
+    wide, on a logarithmic scale, as these curves need, and at least 15 % wide.
+    """
+    blocks = np.array([block_medians(curve, policy.loss_block) for curve in curves])
+    middle = block_medians(np.median(np.array(curves), axis=0), policy.loss_block)
+    first = -(-policy.loss_from // policy.loss_block)
+    needed = np.abs(np.log(blocks / middle))[:, first:].max()
+    low, high = np.exp([-2 * needed, 2 * needed])
+    return round(float(min(low, 0.85)), 2), round(float(max(high, 1.15)), 2)
 
 
 def seed_losses(known: str) -> dict[str, dict[str, list[float]]]:
