@@ -132,6 +132,10 @@ class Part:
         return f"part{self.number}-{entry.cell}"
 
 
+# Who drives at the block's centre, without learning, scores 0.226 ± 0.010 from the published starts
+# and 0.254 ± 0.009 from gym-pusht's, and who stands still 0.07: neither is to earn points.
+_BASELINE, _GYM_BASELINE = 0.25, 0.28
+
 # The script assignment's. Every twenty steps the loss is logged, as a mean or sum over the chunk.
 _ChunkPolicy = partial(
     Policy,
@@ -167,7 +171,7 @@ _PARTS = (
                 "rollouts",
                 5,
                 published=0.60,
-                baseline=0.12,
+                baseline=_BASELINE,
                 targets={"shipped": 0.40, "human": 0.46, "earlier": 0.40},
             ),
         ),
@@ -195,7 +199,7 @@ _PARTS = (
                 "rollouts",
                 5,
                 published=0.70,
-                baseline=0.12,
+                baseline=_BASELINE,
                 targets={"shipped": 0.40, "human": 0.46, "earlier": 0.40},
             ),
         ),
@@ -220,7 +224,7 @@ _PARTS = (
                 "rollouts",
                 5,
                 published=0.80,
-                baseline=0.12,
+                baseline=_BASELINE,
                 targets={"shipped": 0.75, "human": 0.80, "earlier": 0.75},
             ),
         ),
@@ -247,7 +251,7 @@ _PARTS = (
                 "rollouts_mse",
                 2,
                 published=0.50,
-                baseline=0.12,
+                baseline=_GYM_BASELINE,
                 targets={"shipped": 0.42, "human": 0.44, "earlier": 0.42},
             ),
             _ChunkPolicy(
@@ -258,7 +262,7 @@ _PARTS = (
                 "rollouts_flow",
                 4,
                 published=0.70,
-                baseline=0.12,
+                baseline=_GYM_BASELINE,
                 targets={"shipped": 0.57, "human": 0.68, "earlier": 0.57},
             ),
         ),

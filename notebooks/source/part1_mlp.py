@@ -495,7 +495,7 @@ score.submit()
 #
 # The block's angle runs from 0 to $2\pi$ and then jumps back to 0, an eighth of a turn from the
 # goal: two positions that look the same to you are at opposite ends of the network's scale. In the
-# kit's demonstrations this happens in 76 of 224 episodes. A point on the unit circle carries the
+# kit's demonstrations this happens in 67 of 335 episodes. A point on the unit circle carries the
 # same information and does not jump ([Zhou et al., 2019](https://arxiv.org/abs/1812.07035), section
 # 3):
 #
