@@ -12,8 +12,7 @@ from score.course.settings import CourseError
 _BUNDLED = (
     "pusht/**/*.py",
     "pusht/*.js",
-    "pusht/figures/*.png",
-    "pusht/figures/*.txt",
+    "pusht/figures/*.json",
     "score/**/*.py",
     "score/**/*.json",
     "losses/**/*.pkl",
