@@ -159,9 +159,10 @@ _PARTS = (
             Question("Q1.2", "q1_2", "loss", 2),
             Question("Q1.3", "q1_3", "inference", 2),
         ),
-        # Five training seeds over 1,000 held-out episodes: shipped 0.752, 0.739, 0.751, 0.670, 0.660,
-        # human 0.597, 0.536, 0.612, 0.577, 0.604. Here and below, a hundred episodes of one of these
-        # score less than the target at most twice in a thousand times. Untrained networks: 0.09.
+        # Five training seeds over 1,000 held-out episodes: shipped 0.752, 0.739, 0.751, 0.670,
+        # 0.660, human 0.597, 0.536, 0.612, 0.577, 0.604. Here and below, a hundred episodes of one
+        # of these score less than the target at most twice in a thousand times. Untrained networks
+        # score 0.09.
         (
             Policy(
                 "part1_mlp",
@@ -189,8 +190,8 @@ _PARTS = (
             Question("Q2.3", "q2_3", "loss", 1),
             Question("Q2.4", "q2_4", "inference", 1),
         ),
-        # Three training seeds over 1,000 held-out episodes: shipped 0.730, 0.755, 0.673, human 0.592,
-        # 0.622, 0.600. Targets as the MLP's.
+        # Three training seeds over 1,000 held-out episodes: shipped 0.730, 0.755, 0.673, human
+        # 0.592, 0.622, 0.600. Targets as the MLP's.
         (
             Policy(
                 "part2_cvae",
@@ -215,8 +216,8 @@ _PARTS = (
             Question("Q3.3", "q3_3", "loss", 1),
             Question("Q3.4", "q3_4", "inference", 1),
         ),
-        # Three training seeds over 200 held-out episodes: shipped 0.918, 0.895, 0.931. Human, seed 1
-        # over 100: 0.896 ± 0.020.
+        # Three training seeds over 200 held-out episodes: shipped 0.918, 0.895, 0.931. Human, seed
+        # 1: 0.894.
         (
             Policy(
                 "part3_ddpm",
