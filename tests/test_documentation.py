@@ -6,6 +6,7 @@ its own parser, with an example for each word in capitals; the commands of a ter
 
 import argparse
 import importlib
+import importlib.util
 import re
 import shlex
 import shutil
@@ -91,7 +92,8 @@ def parser_of(monkeypatch):
     def taken(module: str, *words: str) -> argparse.ArgumentParser:
         monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
         monkeypatch.setattr(sys, "argv", [module, *words])
-        name = f"{module}.__main__" if module in ("score", "pusht", "benchmarks") else module
+        package = importlib.util.find_spec(module).submodule_search_locations
+        name = f"{module}.__main__" if package else module
         with pytest.raises(Parsed) as parsed:
             importlib.import_module(name).main()
         return parsed.value.args[0]
