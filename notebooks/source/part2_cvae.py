@@ -51,8 +51,8 @@ print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episod
 # ## 1 · Two ways, and their mean
 #
 # What came next in the demonstrations when the table looked like this, and what would least squares
-# predict? (The picture shows one window, the seven nearest to it from other episodes, and the mean
-# of all eight.)
+# predict? (The picture shows one window, the five nearest to it from other episodes, and the mean
+# of all six.)
 
 # %%
 # [part2/two_ways] practice
@@ -502,9 +502,9 @@ from pusht import receding_horizon
 def chunks_of(agent, z_of):
     """Return a policy that decodes with z = z_of(number of chunks)."""
 
+    @torch.no_grad()
     def infer(nobs):
-        with torch.no_grad():
-            chunks = agent.decoder(nobs.flatten(1).to(device), z_of(len(nobs)))
+        chunks = agent.decoder(nobs.flatten(1).to(device), z_of(len(nobs)))
         return chunks.view(-1, pred_horizon, action_dim)
 
     return receding_horizon(infer, stats)
