@@ -39,7 +39,7 @@ def sample_gym_pusht_start(seed: int) -> np.ndarray:
     """Return the start that gym-pusht 0.1 draws at `reset(seed=seed)`: (5,) agent x, y,
     block x, y [px], angle [rad].
     """
-    rng, _ = gymnasium.utils.seeding.np_random(seed)
+    rng, _ = gymnasium.utils.seeding.np_random(int(seed))
     low, high = (50, 50, 100, 100), (450, 450, 400, 400)
     return np.array([*map(rng.integers, low, high), rng.uniform(-np.pi, np.pi)])
 

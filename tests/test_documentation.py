@@ -6,6 +6,7 @@ its own parser, with an example for each word in capitals; the commands of a ter
 
 import argparse
 import importlib
+import importlib.util
 import re
 import shlex
 import shutil
@@ -42,7 +43,7 @@ MADE = re.compile(
     r"mycourse/.*|(?:source|release|bundle|results)/.*|build/.*|dist/.*|exp/(?:mse|flow)|src/"
     r"|course\.toml|grades\.csv|nbgrader_config\.py|timestamp\.txt|pusht-kit\.zip|report\.html"
     r"|hand_in_part1_mlp\.zip|my_demos\.zarr\.zip|\S*part5_nearest\.py|score/questions/nearest\.py"
-    r"|(?:data|meta)/(?:state|action|episode_ends|start_seed)|reference/.*|_static/.*"
+    r"|(?:data|meta)/(?:state|action|episode_ends|start_seed|start_state|start_kind)|reference/.*|_static/.*"
 )
 # A term, with what stands for the words in capitals.
 TERM = [
@@ -91,7 +92,8 @@ def parser_of(monkeypatch):
     def taken(module: str, *words: str) -> argparse.ArgumentParser:
         monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
         monkeypatch.setattr(sys, "argv", [module, *words])
-        name = f"{module}.__main__" if module in ("score", "pusht", "benchmarks") else module
+        package = importlib.util.find_spec(module).submodule_search_locations
+        name = f"{module}.__main__" if package else module
         with pytest.raises(Parsed) as parsed:
             importlib.import_module(name).main()
         return parsed.value.args[0]

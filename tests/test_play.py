@@ -243,7 +243,7 @@ def test_part_one_trains_on_them(mixed, table, demonstrations, tmp_path, monkeyp
         tell(table, {"do": "keep"})
     own = demos.open("mine.zarr.zip")
     chosen = demos.joined(demonstrations, own) if mixed else own
-    assert chosen.num_episodes == 3 + 224 * mixed
+    assert chosen.num_episodes == 3 + 335 * mixed
     np.testing.assert_array_equal(chosen.episode(chosen.num_episodes - 1)[1], own.episode(2)[1])
     dataset = PushTStateDataset(chosen, pred_horizon=16, obs_horizon=2, action_horizon=8)
     loader = WindowLoader(dataset, batch_size=256 if mixed else 16, seed=1)

@@ -30,11 +30,12 @@ from score.rollouts.loss_curves import reference_loss
 from score import rubric
 
 assert Path(pusht.__file__).is_relative_to(sys.prefix), pusht.__file__
-assert len(demos.open().episode_ends) == 224
+assert len(demos.open().episode_ends) == 335
 for fingerprint in (demos.SHIPPED_FINGERPRINT, demos.HUMAN_FINGERPRINT):
     for policy in rubric.POLICIES:
         curve = reference_loss(policy, SimpleNamespace(fingerprint=fingerprint))
         assert len(curve.losses) > 10
+assert figures.divergence_weights().alt
 assert resources.find("losses/**/*.pkl") and resources.find("score/**/*.json")
 """
 
@@ -133,7 +134,7 @@ def test_the_packages_open_what_they_carry(installed):
 
 
 def test_a_course_is_created_and_built_for_gradescope(installed):
-    assert "224 episodes" in installed("python", "-m", "pusht", "demos")
+    assert "335 episodes" in installed("python", "-m", "pusht", "demos")
     assert "mycourse" in installed("pusht-kit", "course", "create", "mycourse")
     assert "gradescope.zip" in installed("pusht-kit", "gradescope", "build", "mycourse")
     course = installed.folder / "mycourse"

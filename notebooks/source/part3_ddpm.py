@@ -519,7 +519,7 @@ for count in (10, 5, 2):
 # What we found with the reference weights (shipped demonstrations, one training seed, the first 100
 # held-out episodes): 0.86 with a hundred steps; 0.82 with ten DDIM steps (95 % interval 0.77 to
 # 0.88), in a tenth of the time; 0.67 with five (0.59 to 0.74) and 0.25 with two. With ten steps
-# that begin at 99 it was 0.11 over 60 episodes, no better than an untrained network.
+# that begin at 99 it was 0.09 over 60 episodes, no better than an untrained network.
 #
 # **To think about.** A DDIM chunk is determined by the initial noise alone. What does this make
 # possible that `denoise` does not?

@@ -533,10 +533,9 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
 
 # %% [markdown]
 # What we found with the reference weights (shipped demonstrations, one training seed, 500 held-out
-# episodes, intervals of ± 0.03): Euler 0.44, 0.51, 0.61, 0.65 and 0.67 with 1, 2, 5, 10 and 20
-# steps; midpoint 0.66, 0.67, 0.67, 0.69 and 0.69. One midpoint step, which is two network calls, is
-# worth ten or twenty Euler steps. Beyond that the chunks get more exact, but the pushing does not
-# get better.
+# episodes, intervals of ± 0.03): Euler 0.68, 0.75, 0.80, 0.82 and 0.84 with 1, 2, 5, 10 and 20
+# steps; midpoint 0.82, 0.85, 0.83, 0.85 and 0.83. One midpoint step, which is two network calls, is
+# worth ten Euler steps. Beyond that the chunks get more exact, but the pushing hardly gets better.
 #
 # **To think about.** At $\tau = 0$ the noise carries no information about the chunk yet. Which
-# chunk does a single Euler step make of it, and why does it score no better than the MSE policy?
+# chunk does a single Euler step make of it, and why does it score worse than ten steps?

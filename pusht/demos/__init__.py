@@ -27,6 +27,7 @@ from pusht.demos.recorded import Demonstrations, DemosError, joined
 from pusht.demos.stored import FETCH_AGAIN, read_stored, reason
 
 __all__ = [
+    "EARLIER_FINGERPRINT",
     "HUMAN_FINGERPRINT",
     "SHIPPED",
     "SHIPPED_FINGERPRINT",
@@ -43,8 +44,10 @@ __all__ = [
 
 SHIPPED = resources.path("data/demonstrations.zarr.zip")
 
-# `Demonstrations.fingerprint` of the sets that have names.
-SHIPPED_FINGERPRINT = "03579852a603cd312694add5991d3199f8d766323b26807c9c17fa18726b41b8"
+# `Demonstrations.fingerprint` of the sets that have names; the kit shipped the earlier one until
+# 2026-11, and courses that began with it go on.
+SHIPPED_FINGERPRINT = "77f45fb9797d54cb531c98747d943ff608a00d8bd6964e40b7e6d6b04e68e96d"
+EARLIER_FINGERPRINT = "03579852a603cd312694add5991d3199f8d766323b26807c9c17fa18726b41b8"
 HUMAN_FINGERPRINT = "075737a7b11153fece07a69e466091744847454da79e52753228011b11dd3e62"
 
 
@@ -85,8 +88,14 @@ def load_pusht_zarr(
 
 
 def name_of(fingerprint: str) -> str | None:
-    """Return "human" or "shipped" for the fingerprint of that set, None for any other."""
-    return {HUMAN_FINGERPRINT: "human", SHIPPED_FINGERPRINT: "shipped"}.get(fingerprint)
+    """Return "shipped", "human" or "earlier" (which the kit once shipped) for the fingerprint of
+    that set, None for any other.
+    """
+    return {
+        SHIPPED_FINGERPRINT: "shipped",
+        HUMAN_FINGERPRINT: "human",
+        EARLIER_FINGERPRINT: "earlier",
+    }.get(fingerprint)
 
 
 def at_hand(name: str) -> Demonstrations | None:

@@ -7,7 +7,8 @@ load and 20 MB, and a graded notebook draws nothing. The modules, by subject:
   `moving` (pictures with a slider), `board` (the player's drawing), `modes` (where demonstrations
   go two ways)
 - all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`
-- Part I: `timelines`, `networks`; Part II: `latents`; Part III: `diffusion`; Part IV: `flow`
+- Part I: `timelines`, `networks`; Part II: `latents`, `weights`; Part III: `diffusion`;
+  Part IV: `flow`
 - data/README.md: `sheet` (an overview of a set of demonstrations)
 """
 
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from pusht.figures.networks import cvae as cvae
     from pusht.figures.networks import residual_mlp as residual_mlp
     from pusht.figures.networks import unet as unet
-    from pusht.figures.page import stored as stored
     from pusht.figures.playing import player as player
     from pusht.figures.table import chunk as chunk
     from pusht.figures.table import episodes as episodes
     from pusht.figures.table import task as task
     from pusht.figures.timelines import receding_horizon as receding_horizon
     from pusht.figures.timelines import window_padding as window_padding
+    from pusht.figures.weights import divergence_weights as divergence_weights
 else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
@@ -46,9 +47,9 @@ else:
             "latents": ("latent", "two_ways"),
             "modes": ("crossroads",),
             "networks": ("chunk_policies", "cvae", "residual_mlp", "unet"),
-            "page": ("stored",),
             "playing": ("player",),
             "table": ("chunk", "episodes", "task"),
             "timelines": ("receding_horizon", "window_padding"),
+            "weights": ("divergence_weights",),
         },
     )

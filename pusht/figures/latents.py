@@ -19,7 +19,7 @@ def two_ways(dataset: PushTStateDataset) -> Picture:
     """Draw a state from which demonstrators went two ways, their chunks, and the mean of the
     chunks, which none of them followed.
 
-    The state is chosen so that its chunk and those of the seven nearest windows, each from another
+    The state is chosen so that its chunk and those of the five nearest windows, each from another
     episode, are far from their common mean and near to the mean of their own way. Windows are near
     if agent, block and block angle are nearly the same in their observations.
 

@@ -52,7 +52,7 @@ def in_pixels(
     )
 
 
-def find_crossroads(dataset: PushTStateDataset, count: int = 8) -> Crossroads:
+def find_crossroads(dataset: PushTStateDataset, count: int = 6) -> Crossroads:
     """Return the window from which demonstrations go two ways most clearly, and the nearest windows
     of other episodes: `count` in total, or fewer if there are fewer episodes.
     """

@@ -9,7 +9,6 @@ legible on dark pages too.
 import html
 import io
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -232,15 +231,6 @@ def as_image(pixels: PIL.Image.Image, alt: str, **how: Any) -> Picture:
     png = io.BytesIO()
     pixels.save(png, "png", **how or {"optimize": True})
     return Picture(png.getvalue(), alt, pixels.width // 2, pixels.height // 2)
-
-
-def stored(name: str) -> Picture:
-    """Return a picture that was drawn before, pusht/figures/NAME.png, since the network in it takes
-    long to train.
-    """
-    path = Path(__file__).parent / f"{name}.png"
-    alt = path.with_suffix(".txt").read_text(encoding="utf-8").strip()
-    return Picture(path.read_bytes(), alt, WIDTH)
 
 
 def write(axes: Axes, x: float, y: float, text: object, size: float, **how: Any) -> Text:

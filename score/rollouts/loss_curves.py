@@ -1,8 +1,9 @@
-"""Compare loss curves with the references, which are in `losses/` for the human demonstrations and
-in `losses/shipped/` for the kit's own.
+"""Compare loss curves with the references, which are in `losses/` for the human demonstrations, in
+`losses/shipped/` for the kit's own and in `losses/earlier/` for those that it shipped before.
 """
 
 import io
+import json
 import os
 import pickle
 from collections.abc import Sequence
@@ -23,13 +24,24 @@ Folder = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class LossReference:
-    """The reference loss of each epoch, and the band around it. A curve within the band, low <=
-    loss <= high, counts as equal to the reference.
+    """The reference loss of each epoch: the median of right solutions with several training seeds.
+
+    band: a curve within these factors of the reference counts as equal to it. The band is twice as
+        wide, on a logarithmic scale, as those solutions need, and at least 15 % wide.
     """
 
     losses: list[float]
-    low: list[float]
-    high: list[float]
+    band: tuple[float, float]
+
+    @property
+    def low(self) -> list[float]:
+        """The lower end of the band in each epoch."""
+        return [self.band[0] * loss for loss in self.losses]
+
+    @property
+    def high(self) -> list[float]:
+        """The upper end of the band in each epoch."""
+        return [self.band[1] * loss for loss in self.losses]
 
 
 def reference_loss(
@@ -42,9 +54,8 @@ def reference_loss(
     policy, known = rubric.POLICIES[name], _set_name(demonstrations)
     if known is None or not (path := loss_path(policy, known, folder)).exists():
         return None
-    losses = load_losses(path)
-    low, high = policy.loss_band
-    return LossReference(losses, [low * loss for loss in losses], [high * loss for loss in losses])
+    low, high = json.loads(bands_path(known, folder).read_text(encoding="utf-8"))[name]
+    return LossReference(load_losses(path), (low, high))
 
 
 def _set_name(demonstrations: demos.Demonstrations | str) -> str | None:
@@ -54,8 +65,17 @@ def _set_name(demonstrations: demos.Demonstrations | str) -> str | None:
 
 
 def loss_path(policy: rubric.Policy, known: str, folder: Folder = FOLDER) -> Path:
-    """Return the file of a policy's reference losses on the "shipped" or "human" demonstrations."""
-    return Path(folder) / ("" if known == "human" else known) / f"expected_{policy.method}_loss.pkl"
+    """Return the file of a policy's reference losses on the demonstrations of this name."""
+    return _of_set(known, folder) / f"expected_{policy.method}_loss.pkl"
+
+
+def bands_path(known: str, folder: Folder = FOLDER) -> Path:
+    """Return the file of the bands around the references on the demonstrations of this name."""
+    return _of_set(known, folder) / "bands.json"
+
+
+def _of_set(known: str, folder: Folder) -> Path:
+    return Path(folder) / ("" if known == "human" else known)
 
 
 def epoch_losses(checkpoint: Checkpoint) -> list[float]:
@@ -128,28 +148,30 @@ def compare_losses(
     """Compare the mean loss of each epoch so far with the reference for these demonstrations.
 
     From the rubric's epoch `loss_from` on, counted from 0, the ratio to the reference must stay
-    within the band. Losses that are logged only every few steps are noisy, so the means of blocks
-    of `loss_block` epochs are compared. A loss that may be a sum over the chunk is first divided
-    to match the reference's scale.
+    within the band. Single epochs may jump, so the medians of whole blocks of `loss_block` epochs
+    are compared. A loss that may be a sum over the chunk is first divided to match the reference's
+    scale.
 
     demonstrations: the policy's training demonstrations, or their fingerprint.
     """
     policy, reference = rubric.POLICIES[name], reference_loss(name, demonstrations, folder)
     if reference is None:
         return LossComparison(np.array([]), None, _no_reference(policy, demonstrations))
-    epochs, block = min(len(losses), len(reference.losses)), policy.loss_block
-    ratio = _block_means(losses[:epochs], block) / _block_means(reference.losses[:epochs], block)
-    scale = _scale(policy, ratio) if len(ratio) else 1
+    block = policy.loss_block
+    blocks = min(len(losses), len(reference.losses)) // block
+    epochs = blocks * block
+    ratio = block_medians(losses[:epochs], block) / block_medians(reference.losses[:epochs], block)
+    scale = _scale(policy, ratio) if blocks else 1
     ratio /= scale
     first = -(-policy.loss_from // block)  # the first block that is compared
-    if epochs <= first * block:
+    if blocks <= first:
         return LossComparison(
             ratio,
             None,
-            f"{epochs} epochs are too few to compare: train at least {first * block + 1}.",
+            f"{len(losses)} epochs are too few to compare: train at least {(first + 1) * block}.",
             scale,
         )
-    low, high = policy.loss_band
+    low, high = reference.band
     outside = [i for i in range(first, len(ratio)) if not low <= ratio[i] <= high]
     if not outside:
         return LossComparison(
@@ -186,10 +208,10 @@ def _scale(policy: rubric.Policy, ratio: np.ndarray) -> int:
     return min(policy.loss_scales, key=lambda scale: abs(np.log(middle / scale)))
 
 
-def _block_means(losses: Sequence[float] | np.ndarray, block: int) -> np.ndarray:
-    """Return the means of each `block` losses; the last block may be shorter."""
+def block_medians(losses: Sequence[float] | np.ndarray, block: int) -> np.ndarray:
+    """Return the median of each `block` losses; the last block may be shorter."""
     losses = np.asarray(losses, dtype=np.float64)
-    return np.array([losses[i : i + block].mean() for i in range(0, len(losses), block)])
+    return np.array([np.median(losses[i : i + block]) for i in range(0, len(losses), block)])
 
 
 def _usual_reason(ratio: np.ndarray, losses: Sequence[float] | np.ndarray) -> str:
@@ -208,7 +230,7 @@ def _usual_reason(ratio: np.ndarray, losses: Sequence[float] | np.ndarray) -> st
         )
     if middle > 10:
         return "A loss that is so much higher usually means a sum in place of a mean."
-    if ratio[-1] > 1 and np.all(np.diff(ratio[:: max(1, len(ratio) // 4)]) > 0):
+    if ratio[-1] > 1 and np.all(np.diff(ratio[:: -(-len(ratio) // 4)]) > 0):
         return (
             "A loss that falls further and further behind usually means a wrong learning rate, or"
             " gradients that are not reset each step."

@@ -206,6 +206,11 @@ def check_checkpoint(policy: rubric.Policy, name: str, content: bytes, report: P
             f"{policy.name} was trained for {training_extent(checkpoint)}: run its training cell"
             " again to continue."
         )
+    if known == "earlier":
+        report.notes.append(
+            f"{policy.name} was trained on the demonstrations that the kit shipped earlier: its"
+            " loss is compared, and its score graded, by what was reached with those."
+        )
     if not known:
         report.notes.append(
             f"{policy.name} was trained on demonstrations that the kit does not know, so its loss"

@@ -518,5 +518,73 @@ RIGHT_MIDPOINT = table(
     ("step by step", rule()),
 )
 
-WRONG = {"E1.1": WRONG_ANGLE, "E1.2": WRONG_ENSEMBLE, "E3.1": WRONG_DDIM, "E4.1": WRONG_MIDPOINT}
-RIGHT = {"E1.1": RIGHT_ANGLE, "E1.2": RIGHT_ENSEMBLE, "E3.1": RIGHT_DDIM, "E4.1": RIGHT_MIDPOINT}
+
+# E2.1, the divergence averaged over the batch.
+
+
+def of_each(mu, logvar):
+    return -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(dim=1)
+
+
+def mean_kl(mu, logvar):
+    return of_each(mu, logvar).mean()
+
+
+def normal_kl(mu, logvar):
+    normal = torch.distributions.Normal
+    own, standard = normal(mu, (logvar / 2).exp()), normal(0.0, 1.0)
+    return torch.distributions.kl_divergence(own, standard).sum(1).mean()
+
+
+WRONG_MEAN_KL = table(
+    ("summed", lambda mu, logvar: of_each(mu, logvar).sum(), "it is summed over the batch"),
+    (
+        "averaged over everything",
+        lambda mu, logvar: of_each(mu, logvar).mean() / mu.shape[1],
+        "averaged over the latent dimensions too",
+    ),
+    (
+        "the wrong way round",
+        lambda mu, logvar: of_each(mu, logvar).sum() / mu.shape[1],
+        "sum and mean are swapped",
+    ),
+    ("by 256", lambda mu, logvar: of_each(mu, logvar).sum() / 256, "divided by 256"),
+    ("of each sample", of_each, "the mean over the batch"),
+    (
+        "of each dimension",
+        lambda mu, logvar: -0.5 * (1 + logvar - mu**2 - logvar.exp()).mean(dim=0),
+        "the sum over the latent dimensions",
+    ),
+    ("without the half", lambda mu, logvar: 2 * mean_kl(mu, logvar), "the half is missing"),
+    ("negative", lambda mu, logvar: -mean_kl(mu, logvar), "the sign is flipped"),
+    (
+        "sigma for logvar",
+        lambda mu, logvar: mean_kl(mu, 2 * logvar),
+        "logvar is taken for log sigma",
+    ),
+    ("detached", lambda mu, logvar: mean_kl(mu, logvar).detach(), "no gradient reaches"),
+    ("not answered", unanswered("E2.1"), "ot answered yet"),
+)
+RIGHT_MEAN_KL = table(
+    ("mean of sums", mean_kl),
+    ("torch.distributions", normal_kl),
+    (
+        "sum divided by the batch",
+        lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum() / mu.size(0),
+    ),
+)
+
+WRONG = {
+    "E1.1": WRONG_ANGLE,
+    "E1.2": WRONG_ENSEMBLE,
+    "E2.1": WRONG_MEAN_KL,
+    "E3.1": WRONG_DDIM,
+    "E4.1": WRONG_MIDPOINT,
+}
+RIGHT = {
+    "E1.1": RIGHT_ANGLE,
+    "E1.2": RIGHT_ENSEMBLE,
+    "E2.1": RIGHT_MEAN_KL,
+    "E3.1": RIGHT_DDIM,
+    "E4.1": RIGHT_MIDPOINT,
+}

@@ -23,6 +23,7 @@ _KIT = (
     "score/**/*.json",
     "score/course/*/templates/*",
     "losses/**/*.pkl",
+    "losses/**/*.json",
     "data/*.zarr.zip",
     "notebooks/source/*.py",
     "pyproject.toml",

@@ -12,11 +12,11 @@ from score.course.settings import CourseError
 _BUNDLED = (
     "pusht/**/*.py",
     "pusht/*.js",
-    "pusht/figures/*.png",
-    "pusht/figures/*.txt",
+    "pusht/figures/*.json",
     "score/**/*.py",
     "score/**/*.json",
     "losses/**/*.pkl",
+    "losses/**/*.json",
     "data/**/*",
     "LICENSE",
 )

@@ -16,7 +16,12 @@ from score import rubric
 from score.course.grading.results import RolloutResult
 from score.course.report.svg import COLOURS, WIDTH, drawing, inline_svg, new_figure
 from score.plain import plain_line
-from score.rollouts.loss_curves import LossComparison, compare_losses, reference_loss
+from score.rollouts.loss_curves import (
+    LossComparison,
+    block_medians,
+    compare_losses,
+    reference_loss,
+)
 
 _BARS = 20  # of a score's histogram
 _BINS = 50  # columns of dots in a class's scores
@@ -51,11 +56,11 @@ def score_chart(policy: rubric.Policy, rollout: RolloutResult) -> Markup:
 
 @dataclass(frozen=True)
 class Dot:
-    """A submission's score in the chart of a class. demonstrations: a key of `_MARKERS`."""
+    """A submission's score in the chart of a class. demonstrations: their name, or None."""
 
     student: str
     score: float
-    demonstrations: str
+    demonstrations: str | None
 
 
 @drawing
@@ -78,7 +83,11 @@ def class_chart(policy: rubric.Policy, dots: Sequence[Dot]) -> Markup:
         _draw_interval(axes, mean - spread, mean, mean + spread)
     titles = {}
     for kind, (marker, colour) in _MARKERS.items():
-        chosen = [i for i, dot in enumerate(dots) if dot.demonstrations == kind]
+        chosen = [
+            i
+            for i, dot in enumerate(dots)
+            if kind == (dot.demonstrations if dot.demonstrations in _MARKERS else "other")
+        ]
         if not chosen:
             continue
         titles[f"dots-{kind}"] = [
@@ -157,8 +166,8 @@ class LossChart:
 def loss_chart(policy: rubric.Policy, rollout: RolloutResult) -> LossChart | None:
     """Return a policy's loss curve beside the reference; None where the checkpoint has none.
 
-    Where single losses are noisy or many, the curves are means of blocks of epochs. A loss that is
-    a sum over the chunk is drawn at the reference's scale.
+    The curves are medians of blocks of epochs. A loss that is a sum over the chunk is drawn at the
+    reference's scale.
     """
     if not rollout.losses:
         return None
@@ -167,10 +176,10 @@ def loss_chart(policy: rubric.Policy, rollout: RolloutResult) -> LossChart | Non
     reference = reference_loss(policy.name, rollout.demonstrations)
     comparison = compare_losses(policy.name, losses, rollout.demonstrations)
     block = policy.loss_block * math.ceil(len(losses) / policy.loss_block / _POINTS)
-    curves = {"own": _block_means(losses / comparison.scale, block)}
+    curves = {"own": _in_blocks(losses / comparison.scale, block)}
     if reference:
         for name in ("losses", "low", "high"):
-            curves[name] = _block_means(getattr(reference, name), block)
+            curves[name] = _in_blocks(getattr(reference, name), block)
     values = np.concatenate([y for _, y in curves.values()])
     logarithmic = bool(values.min() > 0 and values.max() > 10 * values.min())
     figure, axes = _loss_axes(values, max(x[-1] for x, _ in curves.values()), logarithmic)
@@ -218,8 +227,8 @@ def _loss_axes(values: np.ndarray, last: float, logarithmic: bool) -> tuple[Figu
     return figure, axes
 
 
-def _block_means(losses: Sequence[float] | np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middle and the mean of each `block` losses."""
+def _in_blocks(losses: Sequence[float] | np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle epoch and the median of each `block` losses."""
     starts = np.arange(0, len(losses), block)
     counts = np.diff(np.append(starts, len(losses)))
-    return starts + (counts - 1) / 2, np.add.reduceat(losses, starts) / counts
+    return starts + (counts - 1) / 2, block_medians(losses, block)

@@ -205,7 +205,7 @@ def _common(groups: Iterable[list[tuple[str, Row]]]) -> tuple[Any, ...]:
 
 def _policy(policy: rubric.Policy, graded: Graded) -> dict[str, Any]:
     dots = [
-        Dot(student, rollout.score, demos.name_of(rollout.demonstrations) or "other")
+        Dot(student, rollout.score, demos.name_of(rollout.demonstrations))
         for student, result in graded
         if (rollout := result.rollouts.get(policy.name))
     ]

@@ -5,12 +5,16 @@ python -m score.course.tools.reference part1_mlp --demos human --score 1000
 """
 
 import argparse
+import json
 import os
 import pickle
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pusht import demos
 from pusht.checkpoint import SUFFIX, load_checkpoint
@@ -18,9 +22,14 @@ from pusht.files import write_whole
 from pusht.resources import ROOT
 from score import rubric
 from score.course.notebooks.build import parts_with_source
-from score.course.notebooks.solutions import answer_of, reference_path, run_solution
+from score.course.notebooks.solutions import (
+    REFERENCE,
+    answer_of,
+    reference_path,
+    run_solution,
+)
 from score.rollouts.evaluate import Score, score_policy
-from score.rollouts.loss_curves import epoch_losses, loss_path
+from score.rollouts.loss_curves import bands_path, block_medians, epoch_losses, loss_path
 from score.rollouts.policies import guarded_inference, inference_of
 from score.rubric import Part, Policy
 
@@ -40,9 +49,9 @@ def score_reference(policy: Policy, names: dict[str, Any], path: Path, episodes:
     return score_policy(policy, guarded_inference(policy, infer), checkpoint.stats, seeds)
 
 
-def write_expected_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
-    """Write the loss curve of a finished run as the policy's reference; return its path, or None
-    when the run has logged no losses.
+def keep_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
+    """Keep the loss curve of a finished run beside those of other training seeds, and write their
+    median as the policy's reference; return its path, or None when the run has logged no losses.
     """
     checkpoint = load_checkpoint(checkpoint_path, policy.normalisation)
     if not checkpoint.losses:
@@ -50,9 +59,43 @@ def write_expected_losses(policy: Policy, checkpoint_path: Path) -> Path | None:
     known = demos.name_of(checkpoint.demonstrations)
     if known is None:
         raise ValueError(f"{checkpoint_path} was trained on demonstrations that have no name.")
+    curves = seed_losses(known)
+    of_policy = curves.setdefault(policy.name, {})
+    of_policy[str(checkpoint.seed)] = [float(f"{loss:.5g}") for loss in epoch_losses(checkpoint)]
+    write_whole(_curves_path(known), json.dumps(curves, sort_keys=True))
     path = loss_path(policy, known)
-    write_whole(path, pickle.dumps(epoch_losses(checkpoint), protocol=4))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    median = np.median(np.array(list(of_policy.values())), axis=0)
+    write_whole(path, pickle.dumps(median.tolist(), protocol=4))
+    bands = bands_path(known)
+    all_bands = json.loads(bands.read_text(encoding="utf-8")) if bands.exists() else {}
+    all_bands[policy.name] = loss_band(policy, list(of_policy.values()))
+    write_whole(bands, json.dumps(all_bands, sort_keys=True, indent=1) + "\n")
     return path
+
+
+def loss_band(policy: Policy, curves: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the band around the median of the loss curves of several training seeds: twice as
+    wide, on a logarithmic scale, as these curves need, and at least 15 % wide.
+    """
+    blocks = np.array([block_medians(curve, policy.loss_block) for curve in curves])
+    middle = block_medians(np.median(np.array(curves), axis=0), policy.loss_block)
+    first = -(-policy.loss_from // policy.loss_block)
+    needed = np.abs(np.log(blocks / middle))[:, first:].max()
+    low, high = np.exp([-2 * needed, 2 * needed])
+    return round(float(min(low, 0.85)), 2), round(float(max(high, 1.15)), 2)
+
+
+def seed_losses(known: str) -> dict[str, dict[str, list[float]]]:
+    """Return the loss curves on the "shipped" or "human" demonstrations, by the policy's name and
+    then the training seed.
+    """
+    path = _curves_path(known)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _curves_path(known: str) -> Path:
+    return REFERENCE / known / "losses.json"
 
 
 def write_reference(policy: Policy, checkpoint_path: Path) -> Path | None:
@@ -91,7 +134,11 @@ def main() -> None:
         help="demonstrations (default: shipped)",
     )
     parser.add_argument(
-        "--seed", type=int, default=1, help="training seed; the reference curve is that of seed 1"
+        "--seed",
+        type=int,
+        default=1,
+        help="training seed (default: 1, whose weights are kept; the reference curve is the median"
+        " over all seeds)",
     )
     parser.add_argument(
         "--score",
@@ -100,7 +147,9 @@ def main() -> None:
         help="train nothing: score what was trained with that seed",
     )
     parser.add_argument(
-        "--folder", help="where the run goes (default: build/reference/DEMOS/PART/seed_SEED)"
+        "--folder",
+        help="where the run goes; nothing is then written to losses/ and data/ (default:"
+        " build/reference/DEMOS/PART/seed_SEED)",
     )
     options = parser.parse_args()
     use_demonstrations(options.demos)
@@ -113,11 +162,16 @@ def main() -> None:
             _print_scores(part, folder, options)
             continue
         run_solution(part, folder, seed=options.seed)
-        if options.seed == 1:
-            for policy in part.policies:
-                for keep in (write_expected_losses, write_reference):
-                    if path := keep(policy, folder / (policy.name + SUFFIX)):
-                        print("wrote", path.relative_to(ROOT))
+        if not options.folder:
+            _keep(part, folder, options.seed)
+
+
+def _keep(part: Part, folder: Path, seed: int) -> None:
+    """Keep the curves of a finished run and, of seed 1, the weights."""
+    for policy in part.policies:
+        for keep in (keep_losses, write_reference) if seed == 1 else (keep_losses,):
+            if path := keep(policy, folder / (policy.name + SUFFIX)):
+                print("wrote", path.relative_to(ROOT))
 
 
 def use_demonstrations(name: str) -> None:
@@ -149,7 +203,13 @@ def _print_scores(part: Part, folder: Path, options: argparse.Namespace) -> None
             )
             continue
         score = score_reference(policy, names, path, options.score)
-        print(f"{policy.label}: {score}, solved {score.episodes.successes.mean():.0%}", flush=True)
+        episodes = score.episodes
+        final = np.mean([rewards[-1] for rewards in episodes.rewards])
+        print(
+            f"{policy.label}: {score}, solved {episodes.successes.mean():.1%}, final reward"
+            f" {final:.3f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

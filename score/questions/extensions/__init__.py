@@ -3,6 +3,7 @@
 from score.questions.extensions.angle import AngleEncoding
 from score.questions.extensions.ddim import DDIMStep
 from score.questions.extensions.ensemble import TemporalEnsemble
+from score.questions.extensions.mean_kl import MeanKLDivergence
 from score.questions.extensions.midpoint import MidpointStep
 
-EXTENSIONS = (AngleEncoding(), TemporalEnsemble(), DDIMStep(), MidpointStep())
+EXTENSIONS = (AngleEncoding(), TemporalEnsemble(), MeanKLDivergence(), DDIMStep(), MidpointStep())
