@@ -178,6 +178,7 @@ def test_opening_a_course_leaves_rights_to_its_owner_and_to_a_group_that_shares_
 # What a kernel looks for: files of the course, wherever a command line names its folder.
 _LOOKS = """
 import os, pathlib
+import pusht.sim, score  # what it is to read, it can
 for pid in filter(str.isdigit, os.listdir("/proc")):
     try:
         words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split(chr(0))
@@ -212,7 +213,7 @@ def test_a_kernel_reads_nothing_of_a_course_that_a_command_line_names(reachable,
         notebook.cells = [nbformat.v4.new_code_cell(_LOOKS)]
         execute(notebook, rubric.PARTS["part1_mlp"], work, RunSettings(SECRET, 1), level=level)
         ((output,),) = [cell.outputs for cell in notebook.cells]
-        assert "LOOKED" in output.text
+        assert "LOOKED" in output.get("text", ""), output
         return {name for name in files if f"LEAK {name}" in output.text}
 
     # As the grader's own does. It ends with its input.

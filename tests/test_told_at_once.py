@@ -77,7 +77,7 @@ def test_a_kernel_that_has_seen_graded_episodes_says_nothing_of_its_own(tmp_path
         return
     assert not told
     for name in after:
-        said = re.sub(r"Q4\\.\\d", "", sentences[name])
+        said = re.sub(r"Q4\.\d", "", sentences[name])
         assert not re.search(r"\d{2}|\d\.\d", said), said
     assert sum("TELLS" in flag for flag in flags) >= 3  # the instructor reads it
     assert sentences["part4-q4_1"].startswith("Right")

@@ -44,6 +44,8 @@ def lay_out(folder: Path) -> None:
     """Make a folder with what is put in the place of physics: `stub`, and an empty folder."""
     (folder / _EMPTY).mkdir(parents=True)
     (folder / _STUB).write_text(stub(), encoding="utf-8")
+    for path in (folder, *folder.iterdir()):  # the kernel's user is to read it
+        path.chmod(0o644 if path.is_file() else 0o755)
 
 
 def replace_in(kit: Path) -> None:
