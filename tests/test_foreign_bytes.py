@@ -348,7 +348,7 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [1, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.parametrize("reader", READERS)
 def test_whatever_the_bytes_are_there_is_a_result_or_a_sentence(tmp_path, reader, times):
     strategy, read, examples = READERS[reader]
