@@ -5,6 +5,7 @@ Each reader is given files that are right but for a few bytes or values. `make t
 seconds, with the same files each time; `make test-all` for minutes, with new ones.
 """
 
+import copy
 import io
 import json
 import shutil
@@ -132,7 +133,7 @@ def documents(draw, kind):
         for key in way:
             inside = inside[key]
         if draw(st.integers(0, 3)):
-            inside[last] = draw(VALUES)
+            inside[last] = copy.deepcopy(draw(VALUES))
         else:
             del inside[last]
     return document
@@ -327,8 +328,8 @@ READERS = {
     "zips": (damaged("zip"), read_zip, 60),
     "notebooks": (files("notebook"), read_notebooks, 25),
     "checkpoints": (files("checkpoint"), read_checkpoint, 60),
-    "logs": (st.one_of(damaged("log"), st.binary(max_size=80)), read_log, 25),
-    "manifests": (files("manifest"), read_manifest, 15),
+    "logs": (st.one_of(damaged("log"), st.binary(max_size=80)), read_log, 60),
+    "manifests": (files("manifest"), read_manifest, 40),
     "statistics": (st.one_of(files("statistics"), damaged("arrays")), read_statistics, 80),
     "metadata": (files("metadata"), read_metadata, 40),
     "names": (st.lists(A_NAME, min_size=1, max_size=5), read_names, 40),
@@ -347,7 +348,7 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [1, pytest.param(100, marks=pytest.mark.long)])
 @pytest.mark.parametrize("reader", READERS)
 def test_whatever_the_bytes_are_there_is_a_result_or_a_sentence(tmp_path, reader, times):
     strategy, read, examples = READERS[reader]

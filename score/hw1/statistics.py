@@ -46,7 +46,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays in a .npz file without unpickling any; {} if it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception:  # damaged bytes can raise anything, a lack of memory included
         return {}
