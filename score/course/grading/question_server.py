@@ -3,7 +3,6 @@ submission it gets arrays, over a socket.
 """
 
 import contextlib
-import os
 import select
 import socket
 import threading
@@ -23,6 +22,7 @@ from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.course.grading import audit
 from score.course.grading.results import RolloutResult, entries_by_cell, film_name
+from score.course.sandbox import levels
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError, one_line
 from score.questions import judged
@@ -114,10 +114,7 @@ class QuestionServer:
     def __enter__(self) -> "QuestionServer":
         # The end is not a connection to the path: a kernel may have put another socket there.
         self._end, self._ended = socket.socketpair()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self._path))
-        os.chmod(self._path, 0o666)  # the folder around it decides who gets here
-        self._listener.listen(8)
+        self._listener = levels.listening(self._path)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
         return self

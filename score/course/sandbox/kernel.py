@@ -1,7 +1,9 @@
 """Runs a notebook's cells in a kernel in the sandbox, within limits."""
 
 import contextlib
+import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,8 @@ from nbformat import NotebookNode
 from score.course.sandbox import levels, watchdog
 from score.course.settings import Limits
 
+_PROGRAM = Path(__file__).with_name("program.py").read_text(encoding="utf-8")
+
 _TIMEOUT = {
     "ename": "CellTimeoutError",
     "evalue": "",
@@ -28,15 +32,17 @@ _TIMEOUT = {
 
 class _KernelManager(AsyncKernelManager):
     """Starts its kernel in a sandbox. Its sockets are in a folder of the run's own, and are not
-    ports that other users of the machine could listen to.
+    ports that other users of the machine could listen to. They are opened here and handed on, so
+    that the kernel need not write to that folder.
     """
 
-    def prepare(self, private: Path, level: levels.Level) -> None:
-        self._private, self._level = private, level
+    def prepare(self, private: Path, level: levels.Level, limits: Limits) -> None:
+        self._private, self._level, self._limits = private, level, limits
+        self._sockets: list[socket.socket] = []
         self.transport, self.connection_file = "ipc", str(private / "s" / "kernel.json")
         # Interrupts are sent as messages: no signal reaches into the sandbox.
         self._kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            argv=[sys.executable, "-c", _PROGRAM, "{connection_file}"],
             language="python",
             display_name="Python 3",
             interrupt_mode="message",
@@ -44,16 +50,22 @@ class _KernelManager(AsyncKernelManager):
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         # Nobody reads what it writes past IPython, which could fill the terminal or the disk.
-        await super()._async_launch_kernel(
-            kernel_cmd, **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        options |= {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with contextlib.ExitStack() as stack:
+            descriptors = [stack.enter_context(one).fileno() for one in self._sockets]
+            await super()._async_launch_kernel(kernel_cmd, **options, pass_fds=descriptors)
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         command = super().format_kernel_cmd(extra_arguments)
-        if self._level.own_user:
-            os.chown(self.connection_file, levels.user_id(), levels.user_id())
+        self._sockets = [levels.listening(f"{self.ip}-{port}") for port in self.ports]
+        given = {str(one.getsockname()): one.fileno() for one in self._sockets}
+        levels.let_read(self.connection_file, self._level)
         return levels.sandboxed(
-            command, self._private, self._level, {"NBGRADER_EXECUTION": "autograde"}
+            [*command, json.dumps(given)],
+            self._private,
+            self._level,
+            {"NBGRADER_EXECUTION": "autograde"},
+            self._limits.memory_bytes,
         )
 
 
@@ -76,8 +88,8 @@ class SandboxedKernel(NotebookClient):
             raise_on_iopub_timeout=True,
             on_cell_executed=_add_missing_error,
         )
-        self._private, self._level = private, level
-        self._watchdog = watchdog.Watchdog(limits, private / "s", self._pid)
+        self._private, self._level, self._limits = private, level, limits
+        self._watchdog = watchdog.Watchdog(limits, self._pid)
 
     @property
     def stopped(self) -> str:
@@ -111,7 +123,7 @@ class SandboxedKernel(NotebookClient):
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         self.km = _KernelManager(config=self.config)
-        self.km.prepare(self._private, self._level)
+        self.km.prepare(self._private, self._level, self._limits)
         return self.km
 
     def process_message(

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,12 +44,13 @@ _SCRATCH_BYTES = 256 * 2**20
 # rlimits of a kernel. RLIMIT_AS would stop torch; what all processes hold together, the watchdog
 # counts.
 _LIMITS = {
-    "RLIMIT_DATA": 8 * 2**30,
     "RLIMIT_NPROC": 256,
     "RLIMIT_FSIZE": 256 * 2**20,
     "RLIMIT_CORE": 0,
     "RLIMIT_NOFILE": 1024,
 }
+_MEMORY_BYTES = 4 * 2**30  # of a kernel, where nothing else is said
+_BESIDE_MEMORY = 2 * 2**30  # by how much a kernel's memory may be larger than what it uses
 _UID = 61_184  # with the 4,000 above it, of users that no system gives out
 
 
@@ -118,7 +120,9 @@ def prepare(private: str | Path, level: Level, files: Iterable[Path] = ()) -> Pa
     for file in files:
         shutil.copyfile(file, private / "work" / Path(file).name)
     if level.own_user:
-        for path in (private / "s", private / "work", *(private / "work").iterdir()):
+        os.chown(private / "s", -1, user_id())
+        (private / "s").chmod(0o710)  # the kernel goes through, and writes nothing
+        for path in (private / "work", *(private / "work").iterdir()):
             os.chown(path, user_id(), user_id())
     if level.own_user and not level.bubblewrap:
         end_what_was_left(level)
@@ -126,6 +130,22 @@ def prepare(private: str | Path, level: Level, files: Iterable[Path] = ()) -> Pa
     else:
         (private / "kit").symlink_to(resources.PACKAGES)
     return private
+
+
+def listening(path: str | Path) -> socket.socket:
+    """Return a new socket at a path in a private folder's s/; who gets there may connect."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    os.chmod(path, 0o666)
+    listener.listen(8)
+    return listener
+
+
+def let_read(file: str | Path, level: Level) -> None:
+    """Let a kernel read a file in its private folder's s/, and not write it."""
+    if level.own_user:
+        os.chown(file, -1, user_id())
+        os.chmod(file, 0o640)
 
 
 def _copy_for_all(to: Path) -> None:
@@ -159,13 +179,18 @@ def user_id() -> int:
 
 
 def sandboxed(
-    command: list[str], private: Path, level: Level, variables: dict[str, str] | None = None
+    command: list[str],
+    private: Path,
+    level: Level,
+    variables: dict[str, str] | None = None,
+    memory_bytes: int = _MEMORY_BYTES,
 ) -> list[str]:
     """Return the command that runs `command` in the sandbox of a private folder.
 
-    variables: for its environment, beside the usual ones.
+    variables: for its environment, beside the usual ones. memory_bytes: that it may use; a single
+    process gets that and what is never used.
     """
-    limits = dict(_LIMITS)
+    limits = _LIMITS | {"RLIMIT_DATA": memory_bytes + _BESIDE_MEMORY}
     if not (level.bubblewrap or level.own_user):
         del limits["RLIMIT_NPROC"]  # it would count whatever else the person who grades has running
     settings = {
@@ -236,13 +261,14 @@ def _walls(private: Path, level: Level) -> list[str]:
         options += ["--ro-bind-try", path, path]
     if resources.ROOT != resources.PACKAGES:  # installed from a wheel, inside one of the prefixes
         for path in (str(resources.ROOT), str(resources.path("score/course"))):
-            options += ["--tmpfs", path]
+            options += ["--tmpfs", path, "--remount-ro", path]
     for name in _STUDENTS_PART:
         options += ["--ro-bind", str(resources.path(name)), f"{_KIT}/{name}"]
-    options += f"--tmpfs {_KIT}/score/course {scratch} {_WORK}".split()
+    options += f"--tmpfs {_KIT}/score/course --remount-ro {_KIT}/score/course".split()
+    options += f"{scratch} {_WORK}".split()
     options += ["--ro-bind", _LAUNCHER, _LAUNCHER_INSIDE]
     for file in sorted((private / "work").iterdir()):
         options += ["--ro-bind", str(file), f"{_WORK}/{file.name}"]
     sockets = str(private / "s")
-    options += ["--bind", sockets, sockets]
+    options += ["--ro-bind", sockets, sockets]
     return [*options, *f"--remount-ro / --remount-ro /dev --chdir {_WORK}".split()]
