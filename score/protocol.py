@@ -156,16 +156,16 @@ class Connection:
         """Send a message; ProtocolError when the other side has closed or does not read in time."""
         self._before_deadline(self._socket.sendall, pack(message))
 
-    def receive(self) -> Any:
-        """Return the next message; ProtocolError for an invalid one, or at the deadline."""
+    def receive(self, most_bytes: int = MAX_BYTES) -> Any:
+        """Return the next message; ProtocolError for an invalid or larger one, or none in time."""
         text_bytes, raw_bytes = _HEAD.unpack(self._read(_HEAD.size))
         if text_bytes > MAX_TEXT:
             raise ProtocolError(
                 f"sent a message with {text_bytes:,} bytes of text, more than {MAX_TEXT:,}"
             )
-        if text_bytes + raw_bytes > MAX_BYTES:
+        if text_bytes + raw_bytes > most_bytes:
             raise ProtocolError(
-                f"sent a message of {text_bytes + raw_bytes:,} bytes, more than {MAX_BYTES:,}"
+                f"sent a message of {text_bytes + raw_bytes:,} bytes, more than {most_bytes:,}"
             )
         return unpack(self._read(text_bytes), self._read(raw_bytes))
 
@@ -173,10 +173,10 @@ class Connection:
         """Send the message that ends a conversation."""
         self.send({"verdict": asdict(verdict)})
 
-    def infer(self, inputs: Any) -> Any:
+    def infer(self, inputs: Any, most_bytes: int = MAX_BYTES) -> Any:
         """Return the outputs of the student's code; AnswerError with the reason if it has none."""
         self.send({"inputs": inputs})
-        reply = self.receive()
+        reply = self.receive(most_bytes)
         if not isinstance(reply, dict) or reply.keys() not in ({"outputs"}, {"refused"}):
             raise ProtocolError("sent something else than an answer")
         if "refused" in reply:

@@ -7,12 +7,11 @@ import select
 import socket
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,12 +19,11 @@ import torch
 from pusht import video
 from pusht.checkpoint import Checkpoint
 from score import rubric
-from score.course.grading import audit
+from score.course.grading import audit, judge
 from score.course.grading.results import RolloutResult, entries_by_cell, film_name
 from score.course.sandbox import levels
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError, one_line
-from score.questions import judged
 from score.rollouts.evaluate import (
     film,
     no_rollouts,
@@ -40,7 +38,8 @@ QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
 STAGES = ("questions", "rollouts", "audit", "film")
 _ONCE = "When graded, a check is judged once, in its own cell."
 _NOTHING = Verdict("", 0.0, 0.0, _ONCE)  # for a kernel that asks between the test cells
-_CALLS = 1000  # of a question; the longest calls the answer some dozens of times
+_REQUEST_BYTES = 2**12  # of the message that begins a conversation
+_ACTIONS_BYTES = 2**20  # of a message with actions; a hundred episodes' take a hundredth of it
 _LOSSES = 10_000  # of a curve, to be shown: more than any training of the course has epochs
 
 
@@ -110,8 +109,11 @@ class QuestionServer:
         self._path, self._folder, self._settings, self._known = socket_path, folder, settings, known
         self._checks = checks(part)
         self._cell: str | None = None
+        self._closing, self._ended_already = threading.Lock(), False
+        self._accepted: socket.socket | None = None
 
     def __enter__(self) -> "QuestionServer":
+        self._judging = judge.JudgeProcess(self._settings.first_seed)
         # The end is not a connection to the path: a kernel may have put another socket there.
         self._end, self._ended = socket.socketpair()
         self._listener = levels.listening(self._path)
@@ -125,7 +127,14 @@ class QuestionServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Nothing is waited for that a process of the kernel's could hold: one may outlive it.
         self._end.close()
+        with self._closing:
+            self._ended_already = True
+            if self._accepted:
+                with contextlib.suppress(OSError):  # closed already
+                    self._accepted.shutdown(socket.SHUT_RDWR)
+        self._judging.end()
         self._thread.join()
         self._ended.close()
         self._listener.close()
@@ -143,54 +152,43 @@ class QuestionServer:
         while self._ended not in select.select([self._listener, self._ended], [], [])[0]:
             accepted, _ = self._listener.accept()
             with accepted:
+                with self._closing:
+                    if self._ended_already:
+                        return
+                    self._accepted = accepted
                 self._converse(accepted, self._cell)
 
     def _converse(self, accepted: socket.socket, cell: str | None) -> None:
         check, started = self._checks.get(cell or ""), time.monotonic()
         seconds = check.seconds if check else QUESTION_SECONDS
         connection = Connection(accepted, started + seconds)
-        flags: list[str] = []
         with contextlib.suppress(ProtocolError):  # a kernel that is gone needs no answer
             if check is None or cell is None or cell in self.ledger:
-                connection.receive()
+                connection.receive(_REQUEST_BYTES)
                 connection.send_verdict(check.failed(_ONCE) if check else _NOTHING)
                 return
-            verdict = self._judge(check, connection, flags)
+            verdict, flags = self._judge(check, connection, accepted)
             if verdict:
                 self.ledger[cell] = LedgerEntry(verdict, time.monotonic() - started, flags)
             connection.send_verdict(verdict or check.failed(_ONCE))
 
-    def _judge(self, check: Check, connection: Connection, flags: list[str]) -> Verdict | None:
-        """Return the verdict on a check; None where the kernel does not begin by naming it."""
+    def _judge(
+        self, check: Check, connection: Connection, accepted: socket.socket
+    ) -> tuple[Verdict | None, list[str]]:
+        """Return the verdict on a check, and flags; None where the kernel does not begin by naming
+        it.
+        """
+        flags: list[str] = []
         try:
-            if connection.receive() != {check.kind: check.name}:
-                return None
+            if connection.receive(_REQUEST_BYTES) != {check.kind: check.name}:
+                return None, []
             if check.kind == "question":
-                return self._question(check.name, connection)
-            return self._rollouts(rubric.POLICIES[check.name], connection, flags)
-        except ProtocolError as error:
-            return check.failed(f"The notebook {error}.")
-        except Exception as error:  # a forged answer can make a judge raise anything
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            flags.append(
-                f"{check.title}: the judge stopped at the answer: {type(error).__name__}:"
-                f" {one_line(error)} ({Path(where.filename).name}, line {where.lineno})"
-            )
-            return check.failed(
-                "The notebook answered what the question does not ask for"
-                f" ({type(error).__name__})."
-            )
-
-    def _question(self, name: str, connection: Connection) -> Verdict:
-        rng = np.random.default_rng([self._settings.first_seed, *name.encode()])
-        calls_left = iter(range(_CALLS))
-
-        def infer(inputs: Any) -> Any:
-            next(calls_left)
-            return connection.infer(inputs)
-
-        with self._timed("questions"):
-            return judged(name, infer, rng)
+                with self._timed("questions"):
+                    return self._judging.judge(check.name, accepted, check.seconds)
+            return self._rollouts(rubric.POLICIES[check.name], connection, flags), flags
+        except Exception as error:
+            verdict, more = judge.stopped_at(check.failed(""), error)
+            return verdict, flags + more
 
     def _rollouts(self, policy: rubric.Policy, connection: Connection, flags: list[str]) -> Verdict:
         try:
@@ -249,7 +247,7 @@ def _actions(
     connection: Connection, policy: rubric.Policy, nobs: torch.Tensor, batch_size: int
 ) -> torch.Tensor:
     """Return the kernel's actions (B, pred_horizon, 2) for observations (B, obs_horizon, 5)."""
-    actions = connection.infer({"nobs": nobs.numpy(), "batch_size": batch_size})
+    actions = connection.infer({"nobs": nobs.numpy(), "batch_size": batch_size}, _ACTIONS_BYTES)
     if not isinstance(actions, np.ndarray) or actions.dtype != np.float32:
         raise AnswerError(f"{policy.function} gave no array of float32.")
     return torch.from_numpy(actions)
