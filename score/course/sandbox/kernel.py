@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,12 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from score.course.sandbox import levels, watchdog
+from score.course.sandbox.relay import Relay
 from score.course.settings import Limits
 
+# How much more than its outputs a kernel sends: heads of messages, and characters as six others.
+_SENT = 4
+_PARTS = 300_000  # of a message: lists and dicts, of a hundred bytes each
 _PROGRAM = Path(__file__).with_name("program.py").read_text(encoding="utf-8")
 
 _TIMEOUT = {
@@ -33,11 +37,11 @@ _TIMEOUT = {
 class _KernelManager(AsyncKernelManager):
     """Starts its kernel in a sandbox. Its sockets are in a folder of the run's own, and are not
     ports that other users of the machine could listen to. They are opened here and handed on, so
-    that the kernel need not write to that folder.
+    that the kernel need not write to that folder; what it sends goes through a `Relay`.
     """
 
-    def prepare(self, private: Path, level: levels.Level, limits: Limits) -> None:
-        self._private, self._level, self._limits = private, level, limits
+    def prepare(self, private: Path, level: levels.Level, limits: Limits, relay: Relay) -> None:
+        self._private, self._level, self._limits, self._relay = private, level, limits, relay
         self._sockets: list[socket.socket] = []
         self.transport, self.connection_file = "ipc", str(private / "s" / "kernel.json")
         # Interrupts are sent as messages: no signal reaches into the sandbox.
@@ -57,8 +61,11 @@ class _KernelManager(AsyncKernelManager):
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         command = super().format_kernel_cmd(extra_arguments)
-        self._sockets = [levels.listening(f"{self.ip}-{port}") for port in self.ports]
-        given = {str(one.getsockname()): one.fileno() for one in self._sockets}
+        paths = [Path(f"{self.ip}-{port}") for port in self.ports]
+        self._sockets = [levels.listening(path.with_suffix(".in")) for path in paths]
+        given = {str(path): one.fileno() for path, one in zip(paths, self._sockets)}
+        for path in paths:
+            self._relay.listen(path, path.with_suffix(".in"))
         levels.let_read(self.connection_file, self._level)
         return levels.sandboxed(
             [*command, json.dumps(given)],
@@ -90,6 +97,7 @@ class SandboxedKernel(NotebookClient):
         )
         self._private, self._level, self._limits = private, level, limits
         self._watchdog = watchdog.Watchdog(limits, self._pid)
+        self._relay = Relay(_SENT * limits.output_bytes, self._watchdog.stop_output)
 
     @property
     def stopped(self) -> str:
@@ -99,7 +107,7 @@ class SandboxedKernel(NotebookClient):
     @contextlib.contextmanager
     def started(self) -> Iterator[None]:
         """Start the kernel and end it afterwards. Its limits may stop it before it has started."""
-        with self._watchdog, contextlib.ExitStack() as stack:
+        with self._relay, self._watchdog, contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(self.setup_kernel(cwd=str(self._private)))
                 if self.kc and (reply := self.wait_for_reply(self.kc.kernel_info())):
@@ -120,10 +128,13 @@ class SandboxedKernel(NotebookClient):
             self._watchdog.stop(watchdog.DIED)
         except CellTimeoutError:
             self._watchdog.stop(watchdog.NO_ANSWER)
+        except _TooManyParts:
+            self._watchdog.stop_output()
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         self.km = _KernelManager(config=self.config)
-        self.km.prepare(self._private, self._level, self._limits)
+        self.km.session.unpack = _guarded(self.km.session.unpack)
+        self.km.prepare(self._private, self._level, self._limits, self._relay)
         return self.km
 
     def process_message(
@@ -134,6 +145,21 @@ class SandboxedKernel(NotebookClient):
 
     def _pid(self) -> int | None:
         return getattr(getattr(self.km, "provisioner", None), "pid", None)
+
+
+class _TooManyParts(Exception):
+    """Raised for a message that would take many times its room in memory."""
+
+
+def _guarded(unpack: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Return what reads the JSON of a kernel's messages, but for texts of very many lists."""
+
+    def guarded(text: bytes) -> Any:
+        if bytes(text).count(b"[") + bytes(text).count(b"{") > _PARTS:
+            raise _TooManyParts
+        return unpack(text)
+
+    return guarded
 
 
 def _add_missing_error(cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:

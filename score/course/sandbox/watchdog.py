@@ -69,8 +69,12 @@ class Watchdog:
         self._output_bytes += count
         within = self._output_bytes <= self._limits.output_bytes
         if not within:
-            self.stop(f"{TOO_MUCH_OUTPUT} {self._limits.output_bytes >> 20} MB")
+            self.stop_output()
         return within
+
+    def stop_output(self) -> None:
+        """Stop the kernel because there is too much output."""
+        self.stop(f"{TOO_MUCH_OUTPUT} {self._limits.output_bytes >> 20} MB")
 
     def _watch(self) -> None:
         try:
