@@ -24,6 +24,7 @@ class Relay:
     def __init__(self, most_bytes: int, too_many: Callable[[], None]) -> None:
         self._left, self._too_many = most_bytes, too_many
         self._servers: list[asyncio.Server] = []
+        self._open: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -48,8 +49,9 @@ class Relay:
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with contextlib.suppress(OSError):  # either end may close, or the kernel be gone
                 from_kernel, to_kernel = await asyncio.open_unix_connection(kernel)
+                self._open += [writer, to_kernel]
                 carried = (self._carry(reader, to_kernel), self._carry(from_kernel, writer, True))
-                await asyncio.gather(*carried)
+                await asyncio.gather(*carried, return_exceptions=True)
 
         starting = asyncio.start_unix_server(accepted, path)
         server = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
@@ -72,7 +74,6 @@ class Relay:
     async def _end(self) -> None:
         for server in self._servers:
             server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
