@@ -75,5 +75,7 @@ class Relay:
         for server in self._servers:
             server.close()
         for writer in self._open:
-            writer.transport.abort()
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+            if not writer.is_closing():
+                writer.transport.abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
