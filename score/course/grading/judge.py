@@ -167,7 +167,7 @@ def _judge(line: socket.socket, order: dict[str, Any], descriptor: int) -> None:
     try:
         seconds = order["seconds"]
         _limit_memory()
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.alarm(int(seconds) + 5)
         with socket.socket(fileno=descriptor) as accepted:

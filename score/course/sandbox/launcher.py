@@ -19,6 +19,9 @@ import sys
 from typing import Any
 
 _DEATH_SIGNAL, _FILTER_CALLS, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 22, 36, 38  # prctl's PR_SET_…
+_NEW_RULES, _ADD_RULE, _OBEY_RULES = 444, 445, 446  # landlock_…, on all machines
+_WRITING_FILE = 1 << 1
+_WRITING = _WRITING_FILE | sum(1 << right for right in range(4, 13))  # and to make and remove files
 # By machine: its name in the kernel's records of calls, and the numbers of the calls socket and
 # clone, and of those that are refused: they get memory that belongs to no process and is counted
 # nowhere (memfd_create, shmget, semget, msgget, mq_open, bpf, keys), or folders and namespaces of
@@ -61,8 +64,10 @@ def enter(settings: dict[str, Any], command: list[str]) -> None:
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+        prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)  # whatever would give back rights is refused
         if settings["parent"] is not None:
             _do_without_walls(prctl, settings["parent"])
+            _write_in(settings["folder"])
         _filter_calls(prctl)
     os.chdir(settings["folder"])
     os.umask(0o077)
@@ -78,9 +83,26 @@ def _do_without_walls(prctl: Any, parent: int) -> None:
     prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
+def _write_in(folder: str) -> None:
+    """Let nothing be written but in a folder from now on, where the system can do that (Landlock,
+    in Linux since 5.13): what was left in /tmp or /dev/shm the next kernel could read.
+    """
+    call = ctypes.CDLL(None).syscall
+    version = call(_NEW_RULES, None, ctypes.c_size_t(0), 1)
+    if version < 1:
+        return
+    rights = _WRITING | (version >= 2) << 13 | (version >= 3) << 14  # to link elsewhere; to cut off
+    rules = call(_NEW_RULES, struct.pack("=Q", rights), ctypes.c_size_t(8), 0)
+    for path in (folder, "/dev/null", "/dev/ptmx", "/dev/pts"):
+        if os.path.exists(path):
+            allowed = rights if os.path.isdir(path) else _WRITING_FILE
+            rule = struct.pack("=Qi", allowed, os.open(path, os.O_PATH | os.O_CLOEXEC))
+            call(_ADD_RULE, rules, 1, rule, 0)
+    call(_OBEY_RULES, rules, 0)
+
+
 def _filter_calls(prctl: Any) -> None:
-    """Refuse calls to the system from now on, and whatever would give back rights."""
-    prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    """Refuse calls to the system from now on, on the machines of the table."""
     if os.uname().machine in _CALLS:
         calls = _filter(*_CALLS[os.uname().machine])
         code = ctypes.create_string_buffer(calls, len(calls))

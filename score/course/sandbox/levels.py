@@ -54,6 +54,25 @@ _BESIDE_MEMORY = 2 * 2**30  # by how much a kernel's memory may be larger than w
 _UID = 61_184  # with the 4,000 above it, of users that no system gives out
 
 
+_OPEN_TO_ALL = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue")
+# As the user itself, whose files may be links to others.
+_END = """
+import contextlib, os, shutil, sys
+user = int(sys.argv[1])
+os.setuid(user)
+with contextlib.suppress(OSError):
+    os.kill(-1, 9)
+for folder in filter(os.path.isdir, sys.argv[2:]):
+    for entry in os.scandir(folder):
+        with contextlib.suppress(OSError):
+            if entry.stat(follow_symlinks=False).st_uid == user:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)
+"""
+
+
 @dataclass(frozen=True)
 class Level:
     """How strictly a kernel is isolated: the level's name in reports, and what it does not keep
@@ -160,8 +179,8 @@ def _copy_for_all(to: Path) -> None:
 
 
 def end_what_was_left(level: Level) -> None:
-    """End the processes that this process's kernels have left behind, where kernels have a user of
-    their own: they could reach the next kernel.
+    """End the processes that this process's kernels have left behind, and remove their files, where
+    kernels have a user of their own: the next kernel could reach them.
     """
     if level.own_user and not level.bubblewrap:
         running = psutil.process_iter(["ppid", "uids"])
@@ -169,8 +188,8 @@ def end_what_was_left(level: Level) -> None:
             one.info["ppid"] == os.getpid() and one.info["uids"].real == user_id()
             for one in running
         ):  # for another thread
-            end = f"import os; os.setuid({user_id()}); os.kill(-1, 9)"
-            subprocess.run([sys.executable, "-I", "-S", "-c", end], stderr=subprocess.DEVNULL)
+            end = [sys.executable, "-I", "-S", "-c", _END, str(user_id()), *_OPEN_TO_ALL]
+            subprocess.run(end, stderr=subprocess.DEVNULL)
 
 
 def user_id() -> int:
