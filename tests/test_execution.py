@@ -158,6 +158,10 @@ def test_a_cell_that_raises_or_takes_too_long_does_not_stop_the_others(tmp_path)
     assert test[0].data == verdict.display() and execution.sandbox
 
 
+_FORGED = """
+kernel = get_ipython().kernel
+parent = kernel.get_parent("shell")
+kernel.session.send(kernel.iopub_socket, "display_data", {}, parent=parent)"""
 _BUFFERS = """
 import time
 kernel = get_ipython().kernel
@@ -173,6 +177,7 @@ _DISPLAY = "from IPython.display import display; display"
         ("while True: print('x' * 10**5)", "its outputs are larger than 1 MB"),
         # What would take many times its room in the grader, and what comes beside the output.
         (f"{_DISPLAY}({{'application/json': [[]] * 10**6}}, raw=True)", "its outputs are larger"),
+        (_FORGED, "the kernel sent what is no message (KeyError)"),
         (_BUFFERS, "its outputs are larger than 1 MB"),
         ("held = [bytearray(b'x' * 2**20) for _ in range(3000)]", "it took more memory than"),
         ("import time\ntime.sleep(100)", "it took longer than 30 s"),

@@ -1,5 +1,6 @@
 """Runs a notebook's cells in a kernel in the sandbox, within limits."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.util import run_sync
 from nbformat import NotebookNode
 
 from score.course.sandbox import levels, watchdog
@@ -123,13 +125,23 @@ class SandboxedKernel(NotebookClient):
     def run(self, cell: NotebookNode, index: int) -> None:
         """Run the notebook's cell at an index, and put its outputs into it."""
         try:
-            self.execute_cell(cell, index)
+            run_sync(self._execute)(cell, index)
         except DeadKernelError:
             self._watchdog.stop(watchdog.DIED)
         except CellTimeoutError:
             self._watchdog.stop(watchdog.NO_ANSWER)
         except _TooManyParts:
             self._watchdog.stop_output()
+        except Exception as error:  # a student's code can send anything in the kernel's name
+            self._watchdog.stop(f"{watchdog.NO_MESSAGE} ({type(error).__name__})")
+
+    async def _execute(self, cell: NotebookNode, index: int) -> None:
+        before = asyncio.all_tasks()
+        try:
+            await self.async_execute_cell(cell, index)
+        finally:  # a message that cannot be read leaves tasks behind
+            for task in asyncio.all_tasks() - before:
+                task.cancel()
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         self.km = _KernelManager(config=self.config)

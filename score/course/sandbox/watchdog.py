@@ -22,6 +22,7 @@ OUT_OF_MEMORY = "it took more memory than"
 TOO_MUCH_OUTPUT = "its outputs are larger than"
 UNWATCHED = "what it takes could not be watched"
 NO_ANSWER = "the kernel no longer answered"
+NO_MESSAGE = "the kernel sent what is no message"
 DIED = "the kernel died"
 
 
