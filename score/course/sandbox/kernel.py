@@ -20,7 +20,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
 from nbformat import NotebookNode
 
-from score.course.sandbox import levels, watchdog
+from score.course.sandbox import group, levels, watchdog
 from score.course.sandbox.relay import Relay
 from score.course.settings import Limits
 
@@ -42,8 +42,11 @@ class _KernelManager(AsyncKernelManager):
     that the kernel need not write to that folder; what it sends goes through a `Relay`.
     """
 
-    def prepare(self, private: Path, level: levels.Level, limits: Limits, relay: Relay) -> None:
-        self._private, self._level, self._limits, self._relay = private, level, limits, relay
+    def prepare(
+        self, private: Path, level: levels.Level, limits: Limits, relay: Relay, own: group.Group
+    ) -> None:
+        self._private, self._level, self._limits = private, level, limits
+        self._relay, self._group = relay, own
         self._sockets: list[socket.socket] = []
         self.transport, self.connection_file = "ipc", str(private / "s" / "kernel.json")
         # Interrupts are sent as messages: no signal reaches into the sandbox.
@@ -69,13 +72,14 @@ class _KernelManager(AsyncKernelManager):
         for path in paths:
             self._relay.listen(path, path.with_suffix(".in"))
         levels.let_read(self.connection_file, self._level)
-        return levels.sandboxed(
+        boxed = levels.sandboxed(
             [*command, json.dumps(given)],
             self._private,
             self._level,
             {"NBGRADER_EXECUTION": "autograde"},
             self._limits.memory_bytes,
         )
+        return self._group.joining(boxed)
 
 
 class SandboxedKernel(NotebookClient):
@@ -109,7 +113,11 @@ class SandboxedKernel(NotebookClient):
     @contextlib.contextmanager
     def started(self) -> Iterator[None]:
         """Start the kernel and end it afterwards. Its limits may stop it before it has started."""
-        with self._relay, self._watchdog, contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
+            bounds = group.bounded(self._limits.memory_bytes, levels.PROCESSES)
+            self._watchdog.group = stack.enter_context(bounds)
+            stack.enter_context(self._relay)
+            stack.enter_context(self._watchdog)
             try:
                 stack.enter_context(self.setup_kernel(cwd=str(self._private)))
                 if self.kc and (reply := self.wait_for_reply(self.kc.kernel_info())):
@@ -146,7 +154,8 @@ class SandboxedKernel(NotebookClient):
     def create_kernel_manager(self) -> AsyncKernelManager:
         self.km = _KernelManager(config=self.config)
         self.km.session.unpack = _guarded(self.km.session.unpack)
-        self.km.prepare(self._private, self._level, self._limits, self._relay)
+        own = self._watchdog.group
+        self.km.prepare(self._private, self._level, self._limits, self._relay, own)
         return self.km
 
     def process_message(

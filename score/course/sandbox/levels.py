@@ -41,10 +41,11 @@ _SYSTEM = (
     "/etc/localtime",
 )
 _SCRATCH_BYTES = 256 * 2**20
+PROCESSES = 256  # of a kernel, threads counted
 # rlimits of a kernel. RLIMIT_AS would stop torch; what all processes hold together, the watchdog
 # counts.
 _LIMITS = {
-    "RLIMIT_NPROC": 256,
+    "RLIMIT_NPROC": PROCESSES,
     "RLIMIT_FSIZE": 256 * 2**20,
     "RLIMIT_CORE": 0,
     "RLIMIT_NOFILE": 1024,

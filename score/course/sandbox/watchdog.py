@@ -12,6 +12,7 @@ from types import TracebackType
 
 import psutil
 
+from score.course.sandbox.group import Group
 from score.course.settings import Limits
 
 _INTERVAL = 0.2  # seconds between two looks
@@ -29,12 +30,12 @@ DIED = "the kernel died"
 class Watchdog:
     """A thread that stops a kernel for its time or its memory.
 
-    limits: `Limits`. pid: returns the kernel's process id, None while there is none. stopped: why
-    the kernel was stopped, "" while it was not.
+    limits: `Limits`. pid: returns the kernel's process id, None while there is none. group: the
+    `Group` that the kernel is in. stopped: why the kernel was stopped, "" while it was not.
     """
 
     def __init__(self, limits: Limits, pid: Callable[[], int | None]) -> None:
-        self.stopped = ""
+        self.stopped, self.group = "", Group(None)
         self._limits, self._pid = limits, pid
         self._output_bytes = 0
         self._done = threading.Event()
@@ -56,6 +57,8 @@ class Watchdog:
 
     def stop(self, reason: str) -> None:
         """End the kernel's processes for a reason; the first one is kept."""
+        if self.group.out_of_memory():
+            reason = self._out_of_memory()
         self.stopped = self.stopped or reason
         self.end_processes()
 
@@ -92,8 +95,11 @@ class Watchdog:
             too_large = too_large + 1 if memory > self._limits.memory_bytes else 0
             if time.monotonic() > self._deadline:
                 self.stop(f"{OUT_OF_TIME} {self._limits.notebook_seconds} s")
-            elif too_large > 1:
-                self.stop(f"{OUT_OF_MEMORY} {self._limits.memory_bytes >> 20} MB")
+            elif too_large > 1 or self.group.out_of_memory():
+                self.stop(self._out_of_memory())
+
+    def _out_of_memory(self) -> str:
+        return f"{OUT_OF_MEMORY} {self._limits.memory_bytes >> 20} MB"
 
     def _processes(self) -> list[psutil.Process]:
         """Return the kernel's processes, those that it started first."""
