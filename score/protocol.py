@@ -1,9 +1,11 @@
 """Messages between a student's kernel and the process that grades it, over a local socket.
 
-A message is plain data (None, bool, int, float, str, list, tuple, dict) with numpy arrays in it. It
-is sent as a length, a JSON text in which a number stands for each array, and the raw bytes of the
-arrays. Nothing in a message is ever executed. When a notebook is graded, the kernel first says
-which check it has reached, and then answers requests until it receives the verdict:
+A message is plain data (None, bool, int, float, str, list, tuple, dict with text as keys) with
+numpy arrays in it. It is sent as two lengths, a JSON text in which a number stands for each array,
+and the raw bytes of the arrays. The text is short, because what it becomes takes dozens of times
+its room; arrays take what they say. Nothing in a message is ever executed. When a notebook is
+graded, the kernel first says which check it has reached, and then answers requests until it
+receives the verdict:
 
     kernel                                       question server
     {"question": "Q1.2"} or {"rollouts": name}
@@ -27,8 +29,8 @@ import numpy as np
 from score.verdict import AnswerError, Verdict
 
 SOCKET = "PUSHT_GRADER"  # the environment variable that names the question server's socket
-MAX_BYTES = 2**26  # the largest message
-_MAX_ARRAYS = 10_000
+MAX_BYTES = 2**26  # of a message
+MAX_TEXT = 2**18  # bytes of its JSON; right answers need a fiftieth of them
 _DTYPES = {
     dtype: np.dtype(dtype)
     for dtype in ("<f2", "<f4", "<f8", "<i1", "<i2", "<i4", "<i8", "|b1", "|i1", "|u1", "<u1")
@@ -61,7 +63,7 @@ def unpack(text: bytes, raw: bytes) -> Any:
     try:
         whole = json.loads(text)
         arrays, start = [], 0
-        for dtype_name, shape in whole["arrays"][:_MAX_ARRAYS]:
+        for dtype_name, shape in whole["arrays"]:
             dtype = _DTYPES[dtype_name]
             if not all(type(length) is int and 0 <= length <= MAX_BYTES for length in shape):
                 raise ValueError(f"shape {shape}")
@@ -118,7 +120,9 @@ def _to_json(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, list):
         return [_to_json(v, arrays) for v in value]
     if isinstance(value, dict):
-        return {"dict": [[_to_json(k, arrays), _to_json(v, arrays)] for k, v in value.items()]}
+        if not all(type(key) is str for key in value):
+            raise TypeError("A dict can be sent if its keys are text.")
+        return {"dict": [[key, _to_json(v, arrays)] for key, v in value.items()]}
     raise TypeError(f"A {type(value).__name__} cannot be sent.")
 
 
@@ -133,7 +137,9 @@ def _from_json(value: Any, arrays: list[np.ndarray]) -> Any:
     if kind == "tuple":
         return tuple(_from_json(v, arrays) for v in content)
     if kind == "dict":
-        return {_from_json(k, arrays): _from_json(v, arrays) for k, v in content}
+        if not all(type(key) is str for key, _ in content):
+            raise ValueError("a key that is no text")  # hashes of numbers can be made to collide
+        return {key: _from_json(v, arrays) for key, v in content}
     raise ValueError(kind)
 
 
@@ -152,12 +158,16 @@ class Connection:
         """Send a message; ProtocolError when the other side has closed or does not read in time."""
         self._before_deadline(self._socket.sendall, pack(message))
 
-    def receive(self) -> Any:
-        """Return the next message; ProtocolError for an invalid one, or at the deadline."""
+    def receive(self, most_bytes: int = MAX_BYTES) -> Any:
+        """Return the next message; ProtocolError for an invalid or larger one, or none in time."""
         text_bytes, raw_bytes = _HEAD.unpack(self._read(_HEAD.size))
-        if text_bytes + raw_bytes > MAX_BYTES:
+        if text_bytes > MAX_TEXT:
             raise ProtocolError(
-                f"sent a message of {text_bytes + raw_bytes:,} bytes, more than {MAX_BYTES:,}"
+                f"sent a message with {text_bytes:,} bytes of text, more than {MAX_TEXT:,}"
+            )
+        if text_bytes + raw_bytes > most_bytes:
+            raise ProtocolError(
+                f"sent a message of {text_bytes + raw_bytes:,} bytes, more than {most_bytes:,}"
             )
         return unpack(self._read(text_bytes), self._read(raw_bytes))
 
@@ -165,10 +175,10 @@ class Connection:
         """Send the message that ends a conversation."""
         self.send({"verdict": asdict(verdict)})
 
-    def infer(self, inputs: Any) -> Any:
+    def infer(self, inputs: Any, most_bytes: int = MAX_BYTES) -> Any:
         """Return the outputs of the student's code; AnswerError with the reason if it has none."""
         self.send({"inputs": inputs})
-        reply = self.receive()
+        reply = self.receive(most_bytes)
         if not isinstance(reply, dict) or reply.keys() not in ({"outputs"}, {"refused"}):
             raise ProtocolError("sent something else than an answer")
         if "refused" in reply:

@@ -591,7 +591,7 @@ def run(source, level, *, checkpoint=None, seconds=40, course="/nowhere", port=9
     with tempfile.TemporaryDirectory() as folder:
         if checkpoint:
             checkpoint(Path(folder) / "part1_mlp.safetensors")
-        limits = Limits(cell_seconds=10, notebook_seconds=seconds, memory_bytes=2**31)
+        limits = Limits(cell_seconds=20, notebook_seconds=seconds, memory_bytes=2**31)
         settings = RunSettings(20_000, 2, limits=limits)
         execution = execute(notebook, PART, Path(folder), settings, level=level)
     printed = "".join(

@@ -89,7 +89,31 @@ def with_hint(error: AnswerError, hint: str) -> AnswerError:
     return wrong(str(error).split(HINT)[0], hint)
 
 
+# For `judge`, in the grader.
+
+
+def as_sent(array: Any, *shape: int) -> Array:
+    """Return an array that came from `call`, of the shape that `call` gives it.
+
+    ValueError for what no `call` sends: numbers of another shape could broadcast to gigabytes, so
+    this comes before they are computed with.
+    """
+    if not isinstance(array, np.ndarray) or array.shape != shape:
+        found = array.shape if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{found} was sent where an array {shape} is due")
+    return array
+
+
+def number_sent(number: Any) -> float:
+    """Return a number that came from `call`; ValueError for anything else."""
+    if type(number) not in (int, float):
+        raise ValueError(f"{type(number).__name__} was sent where a number is due")
+    return number
+
+
 # For `call`, in the student's process.
+
+
 def require_tensor(what: str, value: Any, hint: str) -> torch.Tensor:
     """Return a student's value if it is a tensor; AnswerError with this hint if it is not."""
     require(isinstance(value, torch.Tensor), f"{what} returned a {type(value).__name__}.", hint)

@@ -3,30 +3,28 @@ submission it gets arrays, over a socket.
 """
 
 import contextlib
-import os
 import select
 import socket
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
 from pusht.checkpoint import Checkpoint
 from score import rubric
-from score.course.grading import audit
+from score.course.grading import audit, judge
 from score.course.grading.results import RolloutResult, entries_by_cell, without_figures
 from score.course.grading.rollouts import Rollouts
+from score.course.sandbox import levels
 from score.course.settings import RunSettings
-from score.protocol import Connection, ProtocolError, one_line
-from score.questions import judged
+from score.protocol import Connection, ProtocolError
 from score.rollouts.evaluate import no_rollouts, rollouts_verdict
 from score.rollouts.given import NETWORKS
 from score.rollouts.policies import load_policy, load_submission_checkpoint
@@ -40,7 +38,8 @@ _UNSAID = (
     " notebook from its first cell, and look at this check there."
 )
 _NOTHING = Verdict("", 0.0, 0.0, _ONCE)  # for a kernel that asks between the test cells
-_CALLS = 1000  # of a question; the longest calls the answer some dozens of times
+_REQUEST_BYTES = 2**12  # of the message that begins a conversation
+_ACTIONS_BYTES = 2**20  # of a message with actions; a hundred episodes' take a hundredth of it
 
 
 @dataclass(frozen=True)
@@ -115,14 +114,14 @@ class QuestionServer:
         # Whether students read the verdicts at once, and the kernel has seen graded episodes: it
         # could tell in them where these start.
         self.discreet = False
+        self._closing, self._ended_already = threading.Lock(), False
+        self._accepted: socket.socket | None = None
 
     def __enter__(self) -> "QuestionServer":
+        self._judging = judge.JudgeProcess(self._settings.generator)
         # The end is not a connection to the path: a kernel may have put another socket there.
         self._end, self._ended = socket.socketpair()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self._path))
-        os.chmod(self._path, 0o666)  # the folder around it decides who gets here
-        self._listener.listen(8)
+        self._listener = levels.listening(self._path)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
         return self
@@ -133,7 +132,14 @@ class QuestionServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Nothing is waited for that a process of the kernel's could hold: one may outlive it.
         self._end.close()
+        with self._closing:
+            self._ended_already = True
+            if self._accepted:
+                with contextlib.suppress(OSError):  # closed already
+                    self._accepted.shutdown(socket.SHUT_RDWR)
+        self._judging.end()
         self._thread.join()
         self._ended.close()
         self._listener.close()
@@ -151,60 +157,44 @@ class QuestionServer:
         while self._ended not in select.select([self._listener, self._ended], [], [])[0]:
             accepted, _ = self._listener.accept()
             with accepted:
+                with self._closing:
+                    if self._ended_already:
+                        return
+                    self._accepted = accepted
                 self._converse(accepted, self._cell)
 
     def _converse(self, accepted: socket.socket, cell: str | None) -> None:
         check, started = self._checks.get(cell or ""), time.monotonic()
         seconds = check.seconds if check else QUESTION_SECONDS
         connection = Connection(accepted, started + seconds)
-        flags: list[str] = []
         with contextlib.suppress(ProtocolError):  # a kernel that is gone needs no answer
             if check is None or cell is None or cell in self.ledger:
-                connection.receive()
+                connection.receive(_REQUEST_BYTES)
                 connection.send_verdict(check.failed(_ONCE) if check else _NOTHING)
                 return
-            verdict = self._judge(check, connection, flags)
-            if verdict and self.discreet and check.name not in self.rollouts:
-                told = _UNSAID if connection.refused else without_figures(verdict.sentence)
-                if told != verdict.sentence:
-                    flags.append(f"{check.title}, in full: {verdict.sentence}")
-                verdict = replace(verdict, sentence=told)
-            if verdict:
-                self.ledger[cell] = LedgerEntry(verdict, time.monotonic() - started, flags)
-            connection.send_verdict(verdict or check.failed(_ONCE))
+            judged = self._judge(check, connection, accepted)
+            if judged:
+                if self.discreet and check.name not in self.rollouts:
+                    judged = _discreet(judged)
+                seconds = time.monotonic() - started
+                self.ledger[cell] = LedgerEntry(judged.verdict, seconds, judged.flags)
+            connection.send_verdict(judged.verdict if judged else check.failed(_ONCE))
 
-    def _judge(self, check: Check, connection: Connection, flags: list[str]) -> Verdict | None:
-        """Return the verdict on a check; None where the kernel does not begin by naming it."""
+    def _judge(
+        self, check: Check, connection: Connection, accepted: socket.socket
+    ) -> judge.Judged | None:
+        """Return the judgement on a check; None where the kernel does not begin by naming it."""
         try:
-            if connection.receive() != {check.kind: check.name}:
+            if connection.receive(_REQUEST_BYTES) != {check.kind: check.name}:
                 return None
             if check.kind == "question":
-                return self._question(check.name, connection)
-            policy = rubric.POLICIES[check.name]
-            return self._verdict(policy, partial(self._asked, policy, connection), flags)
-        except ProtocolError as error:
-            return check.failed(f"The notebook {error}.")
-        except Exception as error:  # a forged answer can make a judge raise anything
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            flags.append(
-                f"{check.title}: the judge stopped at the answer: {type(error).__name__}:"
-                f" {one_line(error)} ({Path(where.filename).name}, line {where.lineno})"
-            )
-            return check.failed(
-                "The notebook answered what the question does not ask for"
-                f" ({type(error).__name__})."
-            )
-
-    def _question(self, name: str, connection: Connection) -> Verdict:
-        rng = self._settings.generator(name)
-        calls_left = iter(range(_CALLS))
-
-        def infer(inputs: Any) -> Any:
-            next(calls_left)
-            return connection.infer(inputs)
-
-        with self._timed("questions"):
-            return judged(name, infer, rng)
+                with self._timed("questions"):
+                    return self._judging.judge(check.name, accepted, check.seconds)
+            policy, flags = rubric.POLICIES[check.name], list[str]()
+            verdict = self._verdict(policy, partial(self._asked, policy, connection), flags)
+            return judge.Judged(verdict, flags, connection.refused)
+        except Exception as error:
+            return judge.stopped_at(check.failed(""), error)
 
     def judge_given_networks(self) -> None:
         """Judge the rollouts of the networks that the notebook gives: no code of the student's acts
@@ -263,11 +253,21 @@ class QuestionServer:
             self.seconds[stage] += time.monotonic() - started
 
 
+def _discreet(judged: judge.Judged) -> judge.Judged:
+    """Return a judgement without what the kernel could tell in it; the instructor gets the rest."""
+    verdict = judged.verdict
+    told = _UNSAID if judged.refused else without_figures(verdict.sentence)
+    if told == verdict.sentence:
+        return judged
+    flags = [*judged.flags, f"{verdict.name}, in full: {verdict.sentence}"]
+    return judge.Judged(replace(verdict, sentence=told), flags, judged.refused)
+
+
 def _actions(
     connection: Connection, policy: rubric.Policy, nobs: torch.Tensor, batch_size: int
 ) -> torch.Tensor:
     """Return the kernel's actions (B, pred_horizon, 2) for observations (B, obs_horizon, 5)."""
-    actions = connection.infer({"nobs": nobs.numpy(), "batch_size": batch_size})
+    actions = connection.infer({"nobs": nobs.numpy(), "batch_size": batch_size}, _ACTIONS_BYTES)
     if not isinstance(actions, np.ndarray) or actions.dtype != np.float32:
         raise AnswerError(f"{policy.function} gave no array of float32.")
     return torch.from_numpy(actions)

@@ -1,11 +1,14 @@
 """Runs a notebook's cells in a kernel in the sandbox, within limits."""
 
+import asyncio
 import contextlib
+import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,17 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.util import run_sync
 from nbformat import NotebookNode
 
-from score.course.sandbox import levels, watchdog
+from score.course.sandbox import group, levels, watchdog
+from score.course.sandbox.relay import Relay
 from score.course.settings import Limits
+
+# How much more than its outputs a kernel sends: heads of messages, and characters as six others.
+_SENT = 4
+_PARTS = 300_000  # of a message: lists and dicts, of a hundred bytes each
+_PROGRAM = Path(__file__).with_name("program.py").read_text(encoding="utf-8")
 
 _TIMEOUT = {
     "ename": "CellTimeoutError",
@@ -28,15 +38,20 @@ _TIMEOUT = {
 
 class _KernelManager(AsyncKernelManager):
     """Starts its kernel in a sandbox. Its sockets are in a folder of the run's own, and are not
-    ports that other users of the machine could listen to.
+    ports that other users of the machine could listen to. They are opened here and handed on, so
+    that the kernel need not write to that folder; what it sends goes through a `Relay`.
     """
 
-    def prepare(self, private: Path, level: levels.Level) -> None:
-        self._private, self._level = private, level
+    def prepare(
+        self, private: Path, level: levels.Level, limits: Limits, relay: Relay, own: group.Group
+    ) -> None:
+        self._private, self._level, self._limits = private, level, limits
+        self._relay, self._group = relay, own
+        self._sockets: list[socket.socket] = []
         self.transport, self.connection_file = "ipc", str(private / "s" / "kernel.json")
         # Interrupts are sent as messages: no signal reaches into the sandbox.
         self._kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            argv=[sys.executable, "-c", _PROGRAM, "{connection_file}"],
             language="python",
             display_name="Python 3",
             interrupt_mode="message",
@@ -44,17 +59,27 @@ class _KernelManager(AsyncKernelManager):
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         # Nobody reads what it writes past IPython, which could fill the terminal or the disk.
-        await super()._async_launch_kernel(
-            kernel_cmd, **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        options |= {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with contextlib.ExitStack() as stack:
+            descriptors = [stack.enter_context(one).fileno() for one in self._sockets]
+            await super()._async_launch_kernel(kernel_cmd, **options, pass_fds=descriptors)
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         command = super().format_kernel_cmd(extra_arguments)
-        if self._level.own_user:
-            os.chown(self.connection_file, levels.user_id(), levels.user_id())
-        return levels.sandboxed(
-            command, self._private, self._level, {"NBGRADER_EXECUTION": "autograde"}
+        paths = [Path(f"{self.ip}-{port}") for port in self.ports]
+        self._sockets = [levels.listening(path.with_suffix(".in")) for path in paths]
+        given = {str(path): one.fileno() for path, one in zip(paths, self._sockets)}
+        for path in paths:
+            self._relay.listen(path, path.with_suffix(".in"))
+        levels.let_read(self.connection_file, self._level)
+        boxed = levels.sandboxed(
+            [*command, json.dumps(given)],
+            self._private,
+            self._level,
+            {"NBGRADER_EXECUTION": "autograde"},
+            self._limits.memory_bytes,
         )
+        return self._group.joining(boxed)
 
 
 class SandboxedKernel(NotebookClient):
@@ -76,8 +101,9 @@ class SandboxedKernel(NotebookClient):
             raise_on_iopub_timeout=True,
             on_cell_executed=_add_missing_error,
         )
-        self._private, self._level = private, level
-        self._watchdog = watchdog.Watchdog(limits, private / "s", self._pid)
+        self._private, self._level, self._limits = private, level, limits
+        self._watchdog = watchdog.Watchdog(limits, self._pid)
+        self._relay = Relay(_SENT * limits.output_bytes, self._watchdog.stop_output)
 
     @property
     def stopped(self) -> str:
@@ -87,7 +113,11 @@ class SandboxedKernel(NotebookClient):
     @contextlib.contextmanager
     def started(self) -> Iterator[None]:
         """Start the kernel and end it afterwards. Its limits may stop it before it has started."""
-        with self._watchdog, contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
+            bounds = group.bounded(self._limits.memory_bytes, levels.PROCESSES)
+            self._watchdog.group = stack.enter_context(bounds)
+            stack.enter_context(self._relay)
+            stack.enter_context(self._watchdog)
             try:
                 stack.enter_context(self.setup_kernel(cwd=str(self._private)))
                 if self.kc and (reply := self.wait_for_reply(self.kc.kernel_info())):
@@ -103,11 +133,23 @@ class SandboxedKernel(NotebookClient):
     def run(self, cell: NotebookNode, index: int) -> None:
         """Run the notebook's cell at an index, and put its outputs into it."""
         try:
-            self.execute_cell(cell, index)
+            run_sync(self._execute)(cell, index)
         except DeadKernelError:
             self._watchdog.stop(watchdog.DIED)
         except CellTimeoutError:
             self._watchdog.stop(watchdog.NO_ANSWER)
+        except _TooManyParts:
+            self._watchdog.stop_output()
+        except Exception as error:  # a student's code can send anything in the kernel's name
+            self._watchdog.stop(f"{watchdog.NO_MESSAGE} ({type(error).__name__})")
+
+    async def _execute(self, cell: NotebookNode, index: int) -> None:
+        before = asyncio.all_tasks()
+        try:
+            await self.async_execute_cell(cell, index)
+        finally:  # a message that cannot be read leaves tasks behind
+            for task in asyncio.all_tasks() - before:
+                task.cancel()
 
     def processor_seconds(self) -> float:
         """Return the processor's time that the kernel and its processes have used so far."""
@@ -115,7 +157,9 @@ class SandboxedKernel(NotebookClient):
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         self.km = _KernelManager(config=self.config)
-        self.km.prepare(self._private, self._level)
+        self.km.session.unpack = _guarded(self.km.session.unpack)
+        own = self._watchdog.group
+        self.km.prepare(self._private, self._level, self._limits, self._relay, own)
         return self.km
 
     def process_message(
@@ -126,6 +170,21 @@ class SandboxedKernel(NotebookClient):
 
     def _pid(self) -> int | None:
         return getattr(getattr(self.km, "provisioner", None), "pid", None)
+
+
+class _TooManyParts(Exception):
+    """Raised for a message that would take many times its room in memory."""
+
+
+def _guarded(unpack: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Return what reads the JSON of a kernel's messages, but for texts of very many lists."""
+
+    def guarded(text: bytes) -> Any:
+        if bytes(text).count(b"[") + bytes(text).count(b"{") > _PARTS:
+            raise _TooManyParts
+        return unpack(text)
+
+    return guarded
 
 
 def _add_missing_error(cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]) -> None:

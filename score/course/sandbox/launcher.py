@@ -19,13 +19,30 @@ import sys
 from typing import Any
 
 _DEATH_SIGNAL, _FILTER_CALLS, _SUBREAPER, _NO_NEW_PRIVILEGES = 1, 22, 36, 38  # prctl's PR_SET_…
-# By machine: its name in the kernel's records of calls, and its number of the call socket;
-# io_uring_setup has the same on all.
-_CALLS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-_IO_URING_SETUP, _FOREIGN_CALLS = 425, 0x40000000
-# Refused with an error that ZeroMQ, which looks for the machine's addresses, takes for "there are
-# none"; at others it aborts.
-_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EOPNOTSUPP
+_NEW_RULES, _ADD_RULE, _OBEY_RULES = 444, 445, 446  # landlock_…, on all machines
+_WRITING_FILE = 1 << 1
+_WRITING = _WRITING_FILE | sum(1 << right for right in range(4, 13))  # and to make and remove files
+# By machine: its name in the kernel's records of calls, and the numbers of the calls socket and
+# clone, and of those that are refused: they get memory that belongs to no process and is counted
+# nowhere (memfd_create, shmget, semget, msgget, mq_open, bpf, keys), or folders and namespaces of
+# one's own (unshare, setns, mount).
+_CALLS = {
+    "x86_64": (0xC000003E, 41, 56, (319, 29, 64, 68, 240, 321, 248, 250, 272, 308, 165, 323, 298)),
+    "aarch64": (
+        0xC00000B7,
+        198,
+        220,
+        (279, 194, 190, 186, 180, 280, 217, 219, 97, 268, 40, 282, 241),
+    ),
+}
+# The same on both: io_uring_setup, which goes round the filter, open_tree, move_mount, fsopen,
+# fsmount, clone3, whose flags the filter cannot read (clone is used in its place), memfd_secret.
+_REFUSED = (425, 428, 429, 430, 432, 435, 447)
+_FOREIGN_CALLS = 0x40000000
+_NEW_NAMESPACE = 0x7E020000  # the flags CLONE_NEW… of clone
+# ZeroMQ, which looks for the machine's addresses, takes the first error for "there are none", and
+# aborts at others; for the second the C library has other ways.
+_ALLOW, _NO_SOCKET, _NO_CALL = 0x7FFF0000, 0x00050000 | errno.EOPNOTSUPP, 0x00050000 | errno.ENOSYS
 
 
 def enter(settings: dict[str, Any], command: list[str]) -> None:
@@ -44,29 +61,50 @@ def enter(settings: dict[str, Any], command: list[str]) -> None:
         os.setgroups([])
         os.setgid(settings["uid"])
         os.setuid(settings["uid"])
-    if settings["parent"] is not None:
-        _do_without_walls(settings["parent"])
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+        prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)  # whatever would give back rights is refused
+        if settings["parent"] is not None:
+            _do_without_walls(prctl, settings["parent"])
+            _write_in(settings["folder"])
+        _filter_calls(prctl)
     os.chdir(settings["folder"])
     os.umask(0o077)
     os.execve(command[0], command, settings["environment"])
 
 
-def _do_without_walls(parent: int) -> None:
-    """Do on Linux what bubblewrap does where it is used: the kernel ends with its parent, nothing
-    in it gains rights, there is no network.
-    """
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is None:
-        return
-    prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+def _do_without_walls(prctl: Any, parent: int) -> None:
+    """Do on Linux what bubblewrap does where it is used: the kernel ends with its parent."""
     prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("The process that asked for a kernel is gone.")
     # Processes that are split off stay below the kernel, where the watchdog counts them.
     prctl(_SUBREAPER, 1, 0, 0, 0)
-    prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+
+
+def _write_in(folder: str) -> None:
+    """Let nothing be written but in a folder from now on, where the system can do that (Landlock,
+    in Linux since 5.13): what was left in /tmp or /dev/shm the next kernel could read.
+    """
+    call = ctypes.CDLL(None).syscall
+    version = call(_NEW_RULES, None, ctypes.c_size_t(0), 1)
+    if version < 1:
+        return
+    rights = _WRITING | (version >= 2) << 13 | (version >= 3) << 14  # to link elsewhere; to cut off
+    rules = call(_NEW_RULES, struct.pack("=Q", rights), ctypes.c_size_t(8), 0)
+    for path in (folder, "/dev/null", "/dev/ptmx", "/dev/pts"):
+        if os.path.exists(path):
+            allowed = rights if os.path.isdir(path) else _WRITING_FILE
+            rule = struct.pack("=Qi", allowed, os.open(path, os.O_PATH | os.O_CLOEXEC))
+            call(_ADD_RULE, rules, 1, rule, 0)
+    call(_OBEY_RULES, rules, 0)
+
+
+def _filter_calls(prctl: Any) -> None:
+    """Refuse calls to the system from now on, on the machines of the table."""
     if os.uname().machine in _CALLS:
-        calls = _local_sockets_only(*_CALLS[os.uname().machine])
+        calls = _filter(*_CALLS[os.uname().machine])
         code = ctypes.create_string_buffer(calls, len(calls))
         program = ctypes.create_string_buffer(
             struct.pack("@HP", len(calls) // 8, ctypes.addressof(code))
@@ -74,22 +112,30 @@ def _do_without_walls(parent: int) -> None:
         prctl(_FILTER_CALLS, 2, ctypes.addressof(program), 0, 0)
 
 
-def _local_sockets_only(machine: int, socket_call: int) -> bytes:
+def _filter(machine: int, socket_call: int, clone: int, refused: tuple[int, ...]) -> bytes:
     """Return a program for the kernel's filter of calls (seccomp). It refuses all sockets but
-    AF_UNIX, and calls that go round the filter.
+    AF_UNIX, new namespaces, the calls above, and those that go round the filter.
     """
-    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06
+    load, equal, at_least, any_of, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    refused = (*refused, *_REFUSED)
+    # Each line: an operation, how many lines to jump where it holds and where not, and its number.
     program = [
         (load, 0, 0, 4),
-        (equal, 0, 7, machine),  # calls of another kind, such as of 32 bits, are numbered otherwise
+        (equal, 1, 0, machine),
+        (give, 0, 0, _NO_CALL),  # of another kind, such as of 32 bits: numbered otherwise
         (load, 0, 0, 0),
-        (at_least, 5, 0, _FOREIGN_CALLS),
-        (equal, 4, 0, _IO_URING_SETUP),
+        (at_least, 0, 1, _FOREIGN_CALLS),
+        (give, 0, 0, _NO_CALL),
+        *((equal, len(refused) - i + 6, 0, number) for i, number in enumerate(refused)),
+        (equal, 0, 2, clone),
+        (load, 0, 0, 16),
+        (any_of, 4, 3, _NEW_NAMESPACE),
         (equal, 0, 2, socket_call),
         (load, 0, 0, 16),
-        (equal, 0, 1, socket.AF_UNIX),
+        (equal, 0, 2, socket.AF_UNIX),
         (give, 0, 0, _ALLOW),
-        (give, 0, 0, _REFUSE),
+        (give, 0, 0, _NO_CALL),
+        (give, 0, 0, _NO_SOCKET),
     ]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 

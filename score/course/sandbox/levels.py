@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -41,16 +42,37 @@ _SYSTEM = (
     "/etc/localtime",
 )
 _SCRATCH_BYTES = 256 * 2**20
+PROCESSES = 256  # of a kernel, threads counted
 # rlimits of a kernel. RLIMIT_AS would stop torch; what all processes hold together, the watchdog
 # counts.
 _LIMITS = {
-    "RLIMIT_DATA": 8 * 2**30,
-    "RLIMIT_NPROC": 256,
+    "RLIMIT_NPROC": PROCESSES,
     "RLIMIT_FSIZE": 256 * 2**20,
     "RLIMIT_CORE": 0,
     "RLIMIT_NOFILE": 1024,
 }
+_MEMORY_BYTES = 4 * 2**30  # of a kernel, where nothing else is said
+_BESIDE_MEMORY = 2 * 2**30  # by how much a kernel's memory may be larger than what it uses
 _UID = 61_184  # with the 4,000 above it, of users that no system gives out
+
+
+_OPEN_TO_ALL = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue")
+# As the user itself, whose files may be links to others.
+_END = """
+import contextlib, os, shutil, sys
+user = int(sys.argv[1])
+os.setuid(user)
+with contextlib.suppress(OSError):
+    os.kill(-1, 9)
+for folder in filter(os.path.isdir, sys.argv[2:]):
+    for entry in os.scandir(folder):
+        with contextlib.suppress(OSError):
+            if entry.stat(follow_symlinks=False).st_uid == user:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)
+"""
 
 
 @dataclass(frozen=True)
@@ -120,7 +142,9 @@ def prepare(private: str | Path, level: Level, files: Iterable[Path] = ()) -> Pa
     for file in files:
         shutil.copyfile(file, private / "work" / Path(file).name)
     if level.own_user:
-        for path in (private / "s", private / "work", *(private / "work").iterdir()):
+        os.chown(private / "s", -1, user_id())
+        (private / "s").chmod(0o710)  # the kernel goes through, and writes nothing
+        for path in (private / "work", *(private / "work").iterdir()):
             os.chown(path, user_id(), user_id())
     if level.own_user and not level.bubblewrap:
         end_what_was_left(level)
@@ -129,6 +153,22 @@ def prepare(private: str | Path, level: Level, files: Iterable[Path] = ()) -> Pa
         (private / "kit").symlink_to(resources.PACKAGES)
     physics.lay_out(private / "physics")
     return private
+
+
+def listening(path: str | Path) -> socket.socket:
+    """Return a new socket at a path in a private folder's s/; who gets there may connect."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    os.chmod(path, 0o666)
+    listener.listen(8)
+    return listener
+
+
+def let_read(file: str | Path, level: Level) -> None:
+    """Let a kernel read a file in its private folder's s/, and not write it."""
+    if level.own_user:
+        os.chown(file, -1, user_id())
+        os.chmod(file, 0o640)
 
 
 def _copy_for_all(to: Path) -> None:
@@ -144,8 +184,8 @@ def _copy_for_all(to: Path) -> None:
 
 
 def end_what_was_left(level: Level) -> None:
-    """End the processes that this process's kernels have left behind, where kernels have a user of
-    their own: they could reach the next kernel.
+    """End the processes that this process's kernels have left behind, and remove their files, where
+    kernels have a user of their own: the next kernel could reach them.
     """
     if level.own_user and not level.bubblewrap:
         running = psutil.process_iter(["ppid", "uids"])
@@ -153,8 +193,8 @@ def end_what_was_left(level: Level) -> None:
             one.info["ppid"] == os.getpid() and one.info["uids"].real == user_id()
             for one in running
         ):  # for another thread
-            end = f"import os; os.setuid({user_id()}); os.kill(-1, 9)"
-            subprocess.run([sys.executable, "-I", "-S", "-c", end], stderr=subprocess.DEVNULL)
+            end = [sys.executable, "-I", "-S", "-c", _END, str(user_id()), *_OPEN_TO_ALL]
+            subprocess.run(end, stderr=subprocess.DEVNULL)
 
 
 def user_id() -> int:
@@ -163,13 +203,18 @@ def user_id() -> int:
 
 
 def sandboxed(
-    command: list[str], private: Path, level: Level, variables: dict[str, str] | None = None
+    command: list[str],
+    private: Path,
+    level: Level,
+    variables: dict[str, str] | None = None,
+    memory_bytes: int = _MEMORY_BYTES,
 ) -> list[str]:
     """Return the command that runs `command` in the sandbox of a private folder.
 
-    variables: for its environment, beside the usual ones.
+    variables: for its environment, beside the usual ones. memory_bytes: that it may use; a single
+    process gets that and what is never used.
     """
-    limits = dict(_LIMITS)
+    limits = _LIMITS | {"RLIMIT_DATA": memory_bytes + _BESIDE_MEMORY}
     if not (level.bubblewrap or level.own_user):
         del limits["RLIMIT_NPROC"]  # it would count whatever else the person who grades has running
     settings = {
@@ -240,14 +285,15 @@ def _walls(private: Path, level: Level) -> list[str]:
         options += ["--ro-bind-try", path, path]
     if resources.ROOT != resources.PACKAGES:  # installed from a wheel, inside one of the prefixes
         for path in (str(resources.ROOT), str(resources.path("score/course"))):
-            options += ["--tmpfs", path]
+            options += ["--tmpfs", path, "--remount-ro", path]
     for name in _STUDENTS_PART:
         options += ["--ro-bind", str(resources.path(name)), f"{_KIT}/{name}"]
     options += physics.hidden(private / "physics", _KIT)
-    options += f"--tmpfs {_KIT}/score/course {scratch} {_WORK}".split()
+    options += f"--tmpfs {_KIT}/score/course --remount-ro {_KIT}/score/course".split()
+    options += f"{scratch} {_WORK}".split()
     options += ["--ro-bind", _LAUNCHER, _LAUNCHER_INSIDE]
     for file in sorted((private / "work").iterdir()):
         options += ["--ro-bind", str(file), f"{_WORK}/{file.name}"]
     sockets = str(private / "s")
-    options += ["--bind", sockets, sockets]
+    options += ["--ro-bind", sockets, sockets]
     return [*options, *f"--remount-ro / --remount-ro /dev --chdir {_WORK}".split()]

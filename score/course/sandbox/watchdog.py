@@ -1,6 +1,9 @@
 """Watches what a student's kernel takes, and stops it when that is more than its limits."""
 
 import contextlib
+import functools
+import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -9,29 +12,31 @@ from types import TracebackType
 
 import psutil
 
+from score.course.sandbox.group import Group
 from score.course.settings import Limits
 
 _INTERVAL = 0.2  # seconds between two looks
-_SOCKET_FOLDER_BYTES = 2**20
+_BESIDE_RSS = re.compile(r"^Vm(?:PTE|Swap):\s*(\d+) kB", re.MULTILINE)
 # How the reasons begin for which a kernel is stopped.
 OUT_OF_TIME = "it took longer than"
 OUT_OF_MEMORY = "it took more memory than"
 TOO_MUCH_OUTPUT = "its outputs are larger than"
+UNWATCHED = "what it takes could not be watched"
 NO_ANSWER = "the kernel no longer answered"
+NO_MESSAGE = "the kernel sent what is no message"
 DIED = "the kernel died"
 
 
 class Watchdog:
-    """A thread that stops a kernel for its time, its memory, or what it writes beside its sockets.
+    """A thread that stops a kernel for its time or its memory.
 
-    limits: `Limits`. sockets: the folder that the kernel can write to on the grader's disk. pid:
-    returns the kernel's process id, None while there is none. stopped: why the kernel was stopped,
-    "" while it was not.
+    limits: `Limits`. pid: returns the kernel's process id, None while there is none. group: the
+    `Group` that the kernel is in. stopped: why the kernel was stopped, "" while it was not.
     """
 
-    def __init__(self, limits: Limits, sockets: Path, pid: Callable[[], int | None]) -> None:
-        self.stopped = ""
-        self._limits, self._sockets, self._pid = limits, sockets, pid
+    def __init__(self, limits: Limits, pid: Callable[[], int | None]) -> None:
+        self.stopped, self.group = "", Group(None)
+        self._limits, self._pid = limits, pid
         self._output_bytes = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -52,6 +57,8 @@ class Watchdog:
 
     def stop(self, reason: str) -> None:
         """End the kernel's processes for a reason; the first one is kept."""
+        if self.group.out_of_memory():
+            reason = self._out_of_memory()
         self.stopped = self.stopped or reason
         self.end_processes()
 
@@ -74,22 +81,33 @@ class Watchdog:
         self._output_bytes += count
         within = self._output_bytes <= self._limits.output_bytes
         if not within:
-            self.stop(f"{TOO_MUCH_OUTPUT} {self._limits.output_bytes >> 20} MB")
+            self.stop_output()
         return within
 
+    def stop_output(self) -> None:
+        """Stop the kernel because there is too much output."""
+        self.stop(f"{TOO_MUCH_OUTPUT} {self._limits.output_bytes >> 20} MB")
+
     def _watch(self) -> None:
+        try:
+            self._look_again_and_again()
+        except Exception as error:  # a kernel that nobody watches is not to go on
+            self.stop(f"{UNWATCHED} ({type(error).__name__}: {error})")
+
+    def _look_again_and_again(self) -> None:
         # A process that starts another one seems twice as large for a moment: only two looks in a
         # row count.
         too_large = 0
         while not self._done.wait(_INTERVAL):
-            memory = _resident_bytes(self._processes())
+            memory = sum(map(memory_bytes, self._processes()))
             too_large = too_large + 1 if memory > self._limits.memory_bytes else 0
             if time.monotonic() > self._deadline:
                 self.stop(f"{OUT_OF_TIME} {self._limits.notebook_seconds} s")
-            elif too_large > 1:
-                self.stop(f"{OUT_OF_MEMORY} {self._limits.memory_bytes >> 20} MB")
-            elif _folder_bytes(self._sockets) > _SOCKET_FOLDER_BYTES:
-                self.stop("it filled the folder of its sockets")
+            elif too_large > 1 or self.group.out_of_memory():
+                self.stop(self._out_of_memory())
+
+    def _out_of_memory(self) -> str:
+        return f"{OUT_OF_MEMORY} {self._limits.memory_bytes >> 20} MB"
 
     def _processes(self) -> list[psutil.Process]:
         """Return the kernel's processes, those that it started first."""
@@ -101,18 +119,37 @@ class Watchdog:
             return []
 
 
-def _resident_bytes(processes: list[psutil.Process]) -> int:
-    total = 0
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            total += process.memory_info().rss
+def memory_bytes(process: psutil.Process) -> int:
+    """Return how much memory a process has; 0 if it is gone.
+
+    On Linux also what is not counted as its own there: tables of pages, pages swapped out, and what
+    its sockets may hold of data that nobody reads.
+    """
+    try:
+        total = process.memory_info().rss
+        if psutil.LINUX:
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+            total += sum(int(size) << 10 for size in _BESIDE_RSS.findall(status))
+            total += _sockets(process.pid) * _socket_bytes()
+    except (psutil.Error, OSError):
+        return 0
     return total
 
 
-def _folder_bytes(folder: Path) -> int:
-    """Return the bytes of a folder's files, with a thousand more for each: names take room too."""
-    total = 0
-    for path in folder.iterdir():
-        with contextlib.suppress(OSError):  # gone since it was listed, perhaps on purpose
-            total += 1000 + path.lstat().st_size
-    return total
+def _sockets(pid: int) -> int:
+    """Return how many sockets a process has; 0 where the system does not tell."""
+    count, folder = 0, f"/proc/{pid}/fd"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):  # closed since it was listed
+                count += os.readlink(f"{folder}/{name}").startswith("socket:")
+    return count
+
+
+@functools.cache
+def _socket_bytes() -> int:
+    """Return the most bytes that wait in one socket, as the system counts them."""
+    try:
+        return 2 * int(Path("/proc/sys/net/core/wmem_max").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 2**19

@@ -6,7 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from score.questions.base import Array, Arrays, Question, Rng, as_array, gradients, require, wrong
+from score.questions.base import (
+    Array,
+    Arrays,
+    Question,
+    Rng,
+    as_array,
+    as_sent,
+    gradients,
+    require,
+    wrong,
+)
 from score.questions.kinds import InferenceQuestion
 from score.questions.mistakes import Mistake, hint_of
 from score.questions.networks import NotCalled, Probe, linear_output, misfit, random_weights, small
@@ -229,7 +239,8 @@ def judge_gradients(inputs: Arrays, found: Arrays, noise: Array) -> None:
     for name, right in zip(_OUTPUTS, (by_action, by_mu, by_logvar)):
         said = f"No gradient reaches the encoder from forward's {name}."
         require(found[name] is not None, said, hints[name])
-        same = np.isclose(found[name][0], right, rtol=1e-2, atol=1e-4 * batch + 0.03)
+        by_bias = as_sent(found[name][0], 2 * latent)
+        same = np.isclose(by_bias, right, rtol=1e-2, atol=1e-4 * batch + 0.03)
         part = "mu" if not same[:latent].all() else "logvar"
         said = f"not the gradient of forward's {name} with respect to {part}."
         require(same.all(), f"The values are right, but {said}", hint)

@@ -21,6 +21,14 @@ _BETAS = (
 )
 
 
+_AS_TENSORS = (0, 2)  # the steps at which denoise is called with a tensor, too
+
+
+def _steps(inputs: Arrays) -> dict[str, int]:
+    """Return the steps at which denoise is called, by the keys they have among the inputs."""
+    return {key: int(key) for key in inputs["back"]}
+
+
 class DDPM(Question):
     """The class `DDPM`: three tables, `diffuse` with a given noise, `denoise` with its own."""
 
@@ -36,7 +44,7 @@ class DDPM(Question):
         for k in (0, 1, 2, steps // 2, steps - 1):
             clean, noise = small(rng, batch, *chunk), small(rng, batch, *chunk, most=0.3)
             a_k = np.sqrt(bar[k]) * clean + np.sqrt(1 - bar[k]) * noise
-            back[k] = {"a_k": a_k.astype(np.float32), "epsilon": noise}
+            back[str(k)] = {"a_k": a_k.astype(np.float32), "epsilon": noise}
 
         def forth(*shape: int) -> Arrays:
             return {"a_start": small(rng, *shape, most=1), "noise": small(rng, *shape, most=2)}
@@ -73,7 +81,7 @@ class DDPM(Question):
             return array
 
         def denoised(of: Any, k: Any, sign: int, seed: int) -> np.ndarray:
-            case = inputs["back"][int(k)]
+            case = inputs["back"][str(int(k))]
             epsilon, a_k = (torch.tensor(sign * case[name]) for name in ("epsilon", "a_k"))
             with seeded(seed):
                 return called(f"denoise with k = {k!r}", "denoise", of, epsilon, k, a_k)
@@ -82,11 +90,11 @@ class DDPM(Question):
             arguments = [torch.tensor(case[name]) for name in ("a_start", "k", "noise")]
             outputs["forth"].append(called("diffuse", "diffuse", ddpm, *arguments))
         one, other = inputs["seeds"]
-        for k in inputs["back"]:
+        for key, k in _steps(inputs).items():
             # The sum and difference of the first two, of the same noise, tell it from the mean.
             draws = {"plus": (1, one), "minus": (-1, one), "again": (1, other)}
-            outputs["back"][k] = {name: denoised(ddpm, k, *draw) for name, draw in draws.items()}
-        outputs["tensor_k"] = {k: denoised(ddpm, torch.tensor(k), 1, one) for k in (0, 2)}
+            outputs["back"][key] = {name: denoised(ddpm, k, *draw) for name, draw in draws.items()}
+        outputs["tensor_k"] = [denoised(ddpm, torch.tensor(k), 1, one) for k in _AS_TENSORS]
         # By default the finished chunk may be cut off, which does nothing to one within (-1, 1).
         steps = inputs["num_timesteps"]
         outputs["default"] = denoised(_construct(answer, num_timesteps=steps), 0, 1, one)
@@ -98,14 +106,15 @@ class DDPM(Question):
             judge_diffuse(case, a_k, tables)
         if outputs["raised"]:
             raise AnswerError(outputs["raised"])
-        for k, case in inputs["back"].items():
-            judge_mean(k, case, outputs["back"][k], tables)
-        judge_noise(outputs["back"], tables)
-        for k, a in outputs["tensor_k"].items():
-            same = alike(a, outputs["back"][k]["plus"], rtol=1e-4, atol=1e-6)
+        back = {k: outputs["back"][key] for key, k in _steps(inputs).items()}
+        for k, given in back.items():
+            judge_mean(k, inputs["back"][str(k)], given, tables)
+        judge_noise(back, tables)
+        for k, a in zip(_AS_TENSORS, outputs["tensor_k"], strict=True):
+            same = alike(a, back[k]["plus"], rtol=1e-4, atol=1e-6)
             said = f"denoise gives something else for k = torch.tensor({k}) than for k = {k}."
             require(same, said, "treat both alike.")
-        same = alike(outputs["default"], outputs["back"][0]["plus"], rtol=1e-4, atol=1e-5)
+        same = alike(outputs["default"], back[0]["plus"], rtol=1e-4, atol=1e-5)
         said = "with clip_denoised on, a chunk inside of ± output_bound comes out changed."
         require(same, f"At k = 0, {said}", "clip_denoised only cuts off what lies outside.")
         dtypes, hint = outputs["dtypes"], "keep beta_k, alpha_k and alpha_k_cumprod in float32."

@@ -107,7 +107,7 @@ def _steps_hint(found, right):
 def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> None:
     """Every chunk has to follow from the one before, and the result from the last."""
     start = shown[0]["sample"]
-    swapped = np.allclose(denoised[0]["pred_epsilon"], start, atol=1e-6)
+    swapped = alike(denoised[0]["pred_epsilon"], start, rtol=1e-5, atol=1e-6)
     hint = "the order is denoise(pred_epsilon, k, a_k)."
     require(not swapped, "denoise is given the chunk for the prediction.", hint)
     network, scheduler = stand_ins(inputs, len(shown))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from score.questions import mistakes
-from score.questions.base import Array, Arrays, Rng, require, wrong
+from score.questions.base import Array, Arrays, Rng, as_sent, require, wrong
 from score.questions.ddpm.networks import _Scheduler, call_twice, judge_condition, network_inputs
 from score.questions.ddpm.schedule import STEPS
 from score.questions.kinds import NumberQuestion
@@ -55,7 +55,7 @@ class DDPMLoss(NumberQuestion):
         anew = len(k) == 1 or not again or not np.array_equal(again["sample"], shown["sample"])
         hint = "draw noise and steps anew in every call, and seed nothing in here."
         require(anew, "Two calls add the same noise.", hint)
-        error = shown["prediction"] - noise
+        error = as_sent(shown["prediction"], *naction.shape) - noise
         by_weight = (2 * error * shown["sample"]).sum(axis=(0, 1)) / error.size
         known = self.mistakes(shown["prediction"], noise, shown["sample"], naction)
         self.judge_number(inputs, outputs, np.square(error).mean(), [by_weight], known)

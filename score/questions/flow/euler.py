@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from score.questions.base import Array, Arrays, Rng, plain, require, wrong
+from score.questions.base import Array, Arrays, Rng, as_sent, plain, require, wrong
 from score.questions.flow import policies
 from score.questions.flow.policies import MANY, TAU_HINT, StudentPolicy
 from score.questions.mistakes import Mistake, alike, first_hint, flow_noise_hint, require_close
@@ -39,8 +39,11 @@ class EulerIntegration(policies.PolicyQuestion):
         runs = outputs["runs"]
         numbers = [number or 10 for number, _ in inputs["runs"]]
         judge_counts([len(run["calls"]) for run in runs], numbers)
-        for run in runs:
-            judge_start_and_taus(run["calls"], len(run["chunk"]))
+        for run, (_, batch) in zip(runs, inputs["runs"], strict=True):
+            as_sent(run["chunk"], *policies.chunk_shape(inputs, batch))
+            for call in run["calls"]:
+                policies.judge_call(inputs, call, inputs["state"][:batch])
+            judge_start_and_taus(run["calls"], batch)
             judge_steps(run["calls"], run["chunk"])
         first, *others = [run["calls"][0]["a_tau"] for run in runs[:3]]
         same = any(np.allclose(first, start) for start in others)

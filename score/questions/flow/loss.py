@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from score.questions.base import Array, Arrays, Rng, plain, require, wrong
+from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, plain, require, wrong
 from score.questions.flow import policies
 from score.questions.flow.policies import (
     FELT,
@@ -68,14 +68,15 @@ class FlowLoss(policies.PolicyQuestion):
         return outputs
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
-        judge_velocity(outputs)
+        judge_velocity(inputs, outputs)
         for draw in outputs["draws"]:
             judge_draw(inputs, draw)
         one, other = (draw["calls"][0] for draw in outputs["draws"])
-        same = any(np.allclose(one[name], other[name]) for name in ("tau", "a_tau"))
+        same = any(np.allclose(one[name].flat, other[name].flat) for name in ("tau", "a_tau"))
         said = "Two calls of compute_loss draw the same noise or the same tau."
         require(not same, said, "draw both anew in each call, with no seed set.")
-        same = np.allclose(other["velocity"], outputs["by_vector"], rtol=1e-3, atol=1e-4)
+        by_vector = as_sent(outputs["by_vector"], *other["velocity"].shape)
+        same = np.allclose(other["velocity"], by_vector, rtol=1e-3, atol=1e-4)
         said = "compute_loss hands velocity a tau that it reads in another way than a tau (B,)."
         require(same, said, TAU_HINT)
         policies.judge_unreached(outputs["unreached"], "the network's input")
@@ -84,9 +85,11 @@ class FlowLoss(policies.PolicyQuestion):
 # In the grader.
 
 
-def judge_velocity(outputs: Arrays) -> None:
+def judge_velocity(inputs: Arrays, outputs: Arrays) -> None:
     """The velocity has to depend on all of its inputs, row by row."""
-    for what, felt in outputs["felt"].items():
+    _, steps, dims = policies.chunk_shape(inputs, 1)
+    for what, size in (("state", inputs["state_dim"]), ("a_tau", steps * dims), ("tau", 1)):
+        felt = as_sent(outputs["felt"][what], size)
         hint = f"{what} has to be part of the network's input."
         if what == "tau":
             hint += " Without it the network cannot tell noise from chunk: join it to its input."
@@ -94,8 +97,9 @@ def judge_velocity(outputs: Arrays) -> None:
         hint = f"all of {what} is part of the network's input."
         said = f"Some of the numbers of {what} leave the velocity as it is."
         require((felt > FELT).all(), said, hint)
+    first, alone = (as_sent(one, 1, steps, dims) for one in (outputs["few"][:1], outputs["alone"]))
     require(
-        np.allclose(outputs["few"][:1], outputs["alone"], rtol=1e-4, atol=1e-5),
+        np.allclose(first, alone, rtol=1e-4, atol=1e-5),
         "The first sample alone gets another velocity than in a batch.",
         "each row of the batch is for itself: flatten from dimension 1 on, and draw nothing here.",
     )
@@ -103,7 +107,7 @@ def judge_velocity(outputs: Arrays) -> None:
 
 def judge_draw(inputs: Arrays, draw: Arrays) -> None:
     """One call of compute_loss has to draw tau and noise, mix, call velocity once and compare."""
-    chunk, calls, loss = inputs["chunk"].astype(float), draw["calls"], draw["loss"]
+    chunk, calls, loss = inputs["chunk"].astype(float), draw["calls"], number_sent(draw["loss"])
     hint = "once, self.velocity(state, a_tau, tau), for the whole batch."
     require(len(calls) == 1, f"compute_loss calls velocity {len(calls)} times.", hint)
     [call] = calls
@@ -169,9 +173,10 @@ def _fits_gradient(loss: float, call: Arrays, chunk: Array, mixed: Array) -> boo
     """
     if call["gradient"] is None:
         return False
+    gradient = as_sent(call["gradient"], *chunk.shape)
     tau = call["tau"].reshape(-1, 1, 1)
     for terms in (chunk.size, len(chunk)):
-        error = call["gradient"] * terms / 2
+        error = gradient * terms / 2
         noise = chunk - call["velocity"] + error
         mixes = np.allclose(tau * chunk + (1 - tau) * noise, call["a_tau"], rtol=0, atol=1e-3)
         if mixes and np.isclose(loss, np.square(error).sum() / terms, rtol=1e-4):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from score.questions.base import Array, Arrays, Rng, require
+from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, require
 from score.questions.flow import policies
 from score.questions.flow.policies import FELT, StudentPolicy, chunk_shape, squared_errors, uniform
 from score.questions.mistakes import Mistake
@@ -50,8 +50,8 @@ class MSEPolicy(policies.PolicyQuestion):
         return outputs
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
-        judge_chunks(outputs)
-        chunk, loss = inputs["chunk"].astype(float), outputs["loss"]
+        judge_chunks(inputs, outputs)
+        chunk, loss = inputs["chunk"].astype(float), number_sent(outputs["loss"])
         error = outputs["chunks"] - chunk
         both = squared_errors(error)
         right = [value for value in both if np.isclose(loss, value, rtol=1e-4)]
@@ -59,29 +59,34 @@ class MSEPolicy(policies.PolicyQuestion):
             hint = policies.loss_hint(loss, error, _mistakes(outputs["chunks"], chunk), rtol=1e-4)
             raise policies.wrong_loss(loss, error, hint or _FALLBACK)
         said = "The value is right, but no gradient reaches the network."
-        require(outputs["slope"] != 0, said, _NO_GRADIENT)
+        slope = number_sent(outputs["slope"])
+        require(slope != 0, said, _NO_GRADIENT)
         policies.judge_unreached(outputs["unreached"], "the state")
-        up, down = (squared_errors(outputs[way] - chunk)[0] for way in ("uphill", "downhill"))
+        ways = (as_sent(outputs[way], *chunk.shape) for way in ("uphill", "downhill"))
+        up, down = (squared_errors(chunks - chunk)[0] for chunks in ways)
         rise = right[0] / both[0] * (up - down) / (2 * _STRIDE)
         said = "The value is right, but its gradient is not that of the squared error."
         hint = "nothing on the way from the network's output to the loss may be detached."
-        require(np.isclose(rise, outputs["slope"], rtol=0.15), said, hint)
+        require(np.isclose(rise, slope, rtol=0.15), said, hint)
 
 
-def judge_chunks(outputs: Arrays) -> None:
+def judge_chunks(inputs: Arrays, outputs: Arrays) -> None:
     """The chunks have to depend on the whole state, row by row, and on nothing else."""
-    chunks, felt = outputs["chunks"], outputs["felt"] > FELT
-    same = np.allclose(chunks, outputs["again"], rtol=1e-5, atol=1e-6)
+    shape, names = inputs["chunk"].shape, ("chunks", "again", "three_steps")
+    chunks, again, three_steps = (as_sent(outputs[name], *shape) for name in names)
+    alone = as_sent(outputs["alone"], 1, *shape[1:])
+    felt = as_sent(outputs["felt"], inputs["state_dim"]) > FELT
+    same = np.allclose(chunks, again, rtol=1e-5, atol=1e-6)
     said = "Asked twice about the same states, sample_actions gives other chunks."
     require(same, said, "nothing is drawn here: the chunk is the network's output for the state.")
-    same = np.allclose(chunks, outputs["three_steps"], rtol=1e-5, atol=1e-6)
+    same = np.allclose(chunks, three_steps, rtol=1e-5, atol=1e-6)
     hint = "num_steps is for the next policy; take it and leave it."
     require(same, "With num_steps=3 the chunks are others.", hint)
     hint = "the network's input is the state."
     require(felt.any(), "The chunks are the same whatever the state.", hint)
     said = f"Number {outputs['felt'].argmin()} of the state leaves the chunks as they are."
     require(felt.all(), said, "the network's input is the whole state, all state_dim numbers.")
-    same = np.allclose(chunks[:1], outputs["alone"], rtol=1e-4, atol=1e-5)
+    same = np.allclose(chunks[:1], alone, rtol=1e-4, atol=1e-5)
     hint = "each row of the batch is for itself: flatten or view from dimension 1 on."
     require(same, "The first state alone gets another chunk than in a batch.", hint)
     hint = "the last layer is chunk_size * action_dim wide."

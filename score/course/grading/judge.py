@@ -1,0 +1,196 @@
+"""Judges answers to questions, each in a process of its own with limits of its own: an answer that
+makes a judge take too much costs that question, and neither the others nor the machine.
+
+Those processes are copies of one that stands ready (`JudgeProcess`). It is itself a copy of the
+grader, made before the grader has threads, so it takes no time and next to no memory. Where a
+process cannot be copied (on anything else than Linux), questions are judged in the grader itself.
+"""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from score import rubric
+from score.protocol import Connection, ProtocolError, one_line
+from score.questions import judged
+from score.verdict import Verdict
+
+MEMORY_BYTES = 2**28  # beyond what the grader had; the largest right answer takes a quarter of it
+CPU_SECONDS = 60  # the longest takes one
+_CALLS = 1000  # of a question; the longest calls the answer some dozens of times
+_LARGEST_RESULT = 2**20
+_REASONS = {  # of a judge's end, by signal
+    signal.SIGALRM: "it took too long",
+    signal.SIGXCPU: f"it took more than {CPU_SECONDS} s of processor time",
+    signal.SIGKILL: "it was killed, as processes are that take too much memory",
+}
+
+
+Draw = Callable[[str], np.random.Generator]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, for the instructor alone what speaks against it or wants a look, and whether the
+    kernel answered with words of its own.
+    """
+
+    verdict: Verdict
+    flags: list[str]
+    refused: bool = False
+
+
+def question_judged(name: str, connection: Connection, rng: np.random.Generator) -> Judged:
+    """Return the judgement on the answers to a question that come over a connection.
+
+    rng: of the hidden inputs.
+    """
+    calls_left = iter(range(_CALLS))
+
+    def infer(inputs: Any) -> Any:
+        next(calls_left)
+        return connection.infer(inputs)
+
+    try:
+        return Judged(judged(name, infer, rng), [], connection.refused)
+    except Exception as error:
+        return stopped_at(failed(name, ""), error)
+
+
+def failed(name: str, reason: str) -> Verdict:
+    """Return the verdict of no points on a question, for a reason."""
+    return Verdict(name, 0.0, float(rubric.question(name)[1].points), reason)
+
+
+def stopped_at(verdict: Verdict, error: Exception) -> Judged:
+    """Return the judgement of no points with what stopped the judging.
+
+    A forged answer can make a judge raise anything.
+    """
+    if isinstance(error, ProtocolError):
+        return Judged(replace(verdict, sentence=f"The notebook {error}."), [])
+    where, kind = traceback.extract_tb(error.__traceback__)[-1], type(error).__name__
+    flag = (
+        f"{verdict.name}: the judge stopped at the answer: {kind}: {one_line(error)}"
+        f" ({Path(where.filename).name}, line {where.lineno})"
+    )
+    sentence = f"The notebook answered what the question does not ask for ({kind})."
+    return Judged(replace(verdict, sentence=sentence), [flag])
+
+
+class JudgeProcess:
+    """The process that stands ready to judge one notebook's questions. Make it before any thread.
+
+    draw: returns the generator of a question's hidden inputs.
+    """
+
+    def __init__(self, draw: Draw) -> None:
+        self._draw, self._pid = draw, 0
+        if sys.platform == "linux":
+            self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with (
+                warnings.catch_warnings()
+            ):  # of threads: those of libraries, which copies never use
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._pid = os.fork()
+            if not self._pid:
+                _stand_ready(theirs, draw)
+            theirs.close()
+
+    def judge(self, name: str, accepted: socket.socket, seconds: float) -> Judged:
+        """Return the judgement on a question.
+
+        accepted: where the kernel is to be asked. seconds: that it may take.
+        """
+        if not self._pid:
+            connection = Connection(accepted, time.monotonic() + seconds)
+            return question_judged(name, connection, self._draw(name))
+        order = {"name": name, "seconds": seconds}
+        try:
+            socket.send_fds(self._line, [json.dumps(order).encode()], [accepted.fileno()])
+            found = json.loads(self._line.recv(_LARGEST_RESULT) or b'{"signal": 0}')
+        except OSError:
+            found = {"signal": 0}
+        if "verdict" in found:
+            return Judged(Verdict(**found["verdict"]), found["flags"], found["refused"])
+        reason = _REASONS.get(found["signal"], "it ended before it had a verdict")
+        flag = f"{name}: the process that judged the answer was stopped: {reason}."
+        return Judged(failed(name, f"The answer could not be judged: {reason}."), [flag])
+
+    def end(self) -> None:
+        """End it, and whatever it is judging."""
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+            self._line.close()
+            self._pid = 0
+
+
+# In the copies.
+
+
+def _stand_ready(line: socket.socket, draw: Draw) -> None:
+    """Judge what comes over a line, each in a copy of this process, until its other end closes."""
+    try:
+        os.setpgid(0, 0)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+            signal.signal(number, signal.SIG_DFL)
+        os.closerange(3, line.fileno())  # what others wait for is not kept open
+        os.closerange(line.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        torch.set_num_threads(1)
+        while True:
+            order, descriptors, _, _ = socket.recv_fds(line, 4096, 1)
+            if not order:
+                break
+            child = os.fork()
+            if not child:
+                _judge(line, json.loads(order), descriptors[0], draw)
+            os.close(descriptors[0])
+            _, status = os.waitpid(child, 0)
+            if status:
+                line.sendall(json.dumps({"signal": os.WTERMSIG(status)}).encode())
+    finally:
+        os._exit(0)
+
+
+def _judge(line: socket.socket, order: dict[str, Any], descriptor: int, draw: Draw) -> None:
+    """Judge one question within limits, say what came of it, and end."""
+    status = 1
+    try:
+        seconds = order["seconds"]
+        _limit_memory()
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.alarm(int(seconds) + 5)
+        with socket.socket(fileno=descriptor) as accepted:
+            connection = Connection(accepted, time.monotonic() + seconds)
+            judgement = question_judged(order["name"], connection, draw(order["name"]))
+            line.sendall(json.dumps(asdict(judgement)).encode())
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _limit_memory() -> None:
+    """Let this process take `MEMORY_BYTES` more than it has."""
+    text = Path("/proc/self/status").read_text(encoding="utf-8")
+    if has := re.search(r"^VmData:\s*(\d+) kB", text, re.MULTILINE):
+        most = (int(has[1]) << 10) + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))

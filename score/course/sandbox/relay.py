@@ -1,0 +1,81 @@
+"""Stands between a kernel's sockets and the notebook's runner, and counts what the kernel sends.
+
+Jupyter's sockets take whatever comes, of any size, before anybody looks at it, and keep it in the
+grader's memory. What goes through here is at most so many bytes.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+_AT_A_TIME = 2**16
+
+
+class Relay:
+    """A thread that carries bytes between sockets in pairs, until there were too many.
+
+    most_bytes: from the kernel, over all sockets. too_many: is called then; nothing more is
+    carried.
+    """
+
+    def __init__(self, most_bytes: int, too_many: Callable[[], None]) -> None:
+        self._left, self._too_many = most_bytes, too_many
+        self._servers: list[asyncio.Server] = []
+        self._open: list[asyncio.StreamWriter] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> "Relay":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def listen(self, path: Path, kernel: Path) -> None:
+        """Let the runner connect to a path, and carry to and from the kernel's socket there."""
+
+        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):  # either end may close, or the kernel be gone
+                from_kernel, to_kernel = await asyncio.open_unix_connection(kernel)
+                self._open += [writer, to_kernel]
+                carried = (self._carry(reader, to_kernel), self._carry(from_kernel, writer, True))
+                await asyncio.gather(*carried, return_exceptions=True)
+
+        starting = asyncio.start_unix_server(accepted, path)
+        server = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
+        self._servers.append(server)
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counted: bool = False
+    ) -> None:
+        try:
+            while self._left >= 0 and (some := await reader.read(_AT_A_TIME)):
+                self._left -= len(some) * counted
+                if self._left < 0:
+                    self._too_many()
+                    break
+                writer.write(some)
+                await writer.drain()
+        finally:
+            writer.close()
+
+    async def _end(self) -> None:
+        for server in self._servers:
+            server.close()
+        for writer in self._open:
+            if not writer.is_closing():
+                writer.transport.abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
