@@ -41,6 +41,8 @@ _SYSTEM = (
     "/etc/ld.so.conf.d",
     "/etc/localtime",
 )
+# Of /proc, what sets the machine: who has root's number, if no rights of root's, may write to some.
+_OF_THE_MACHINE = ("sys", "irq", "bus", "fs", "acpi", "sysrq-trigger")
 _SCRATCH_BYTES = 256 * 2**20
 PROCESSES = 256  # of a kernel, threads counted
 # rlimits of a kernel. RLIMIT_AS would stop torch; what all processes hold together, the watchdog
@@ -265,6 +267,8 @@ def _walls(private: Path, level: Level) -> list[str]:
     """
     scratch = f"--perms 1777 --size {_SCRATCH_BYTES} --tmpfs"
     options = ["--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
+    for name in _OF_THE_MACHINE:
+        options += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     options += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     options += ["--hostname", "sandbox", *f"{scratch} /tmp".split()]
     if not level.own_user:
