@@ -139,7 +139,9 @@ def _filter(calls: _Calls) -> bytes:
     """
     load, equal, at_least, any_of, give = 0x20, 0x15, 0x35, 0x45, 0x06
 
-    def where(call: int, test: int, value: int, result: int, wanted: bool = True) -> list[tuple]:
+    def where(
+        call: int, test: int, value: int, result: int, wanted: bool = True
+    ) -> list[tuple[int, int, int, int]]:
         jumps = (0, 1) if wanted else (1, 0)
         return [
             (equal, 0, 4, call),

@@ -27,20 +27,11 @@ _KIT, _WORK, _LAUNCHER_INSIDE = "/kit", "/home/student", "/launch.py"
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _STUDENTS_PART = ("pusht", "score", "losses")  # of the kit; but not score/course
 # Of the system, what an interpreter needs; of /etc nothing that tells of people or machines.
-_SYSTEM = (
-    "/usr",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/bin",
-    "/sbin",
-    "/etc/alternatives",
-    "/etc/fonts",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/localtime",
-)
+_SYSTEM = [
+    *(f"/{name}" for name in ["usr", "lib", "lib32", "lib64", "bin", "sbin"]),
+    *(f"/etc/{name}" for name in ["alternatives", "fonts", "localtime"]),
+    *(f"/etc/ld.so.{name}" for name in ["cache", "conf", "conf.d"]),
+]
 # Of /proc, what sets the machine: who has root's number, if no rights of root's, may write to some.
 _OF_THE_MACHINE = ("sys", "irq", "bus", "fs", "acpi", "sysrq-trigger")
 _SCRATCH_BYTES = 256 * 2**20
@@ -234,6 +225,11 @@ def sandboxed(
     # have none.
     env, bwrap = shutil.which("env") or "env", shutil.which("bwrap") or "bwrap"
     return [env, "-i", bwrap, *_walls(private, level), *launcher, *command]
+
+
+def scratch(level: Level) -> tuple[str, ...]:
+    """Return a kernel's folders that are kept in memory, by their names for the kernel."""
+    return ("/tmp", _WORK) if level.bubblewrap else ()
 
 
 def _home(private: Path, level: Level) -> str:
