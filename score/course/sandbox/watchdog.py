@@ -19,6 +19,7 @@ _INTERVAL = 0.2  # seconds between two looks
 _FILE_BYTES = 2**10  # of a file in memory, beside what is in it
 _PIPE_BYTES = 2**12  # of either end of a pipe; a user's first thousand pipes hold more
 _BESIDE_RSS = re.compile(r"^Vm(?:PTE|Swap):\s*(\d+) kB", re.MULTILINE)
+_USUAL_SOCKETS = 32  # of a Jupyter kernel, which has about twenty
 # How the reasons begin for which a kernel is stopped.
 OUT_OF_TIME = "it took longer than"
 OUT_OF_MEMORY = "it took more memory than"
@@ -129,7 +130,8 @@ def memory_bytes(process: psutil.Process) -> int:
     """Return how much memory a process has; 0 if it is gone.
 
     On Linux also what is not counted as its own there: tables of pages, pages swapped out, and what
-    its sockets and pipes may hold of data that nobody reads.
+    its sockets, where it has more than kernels do, and its pipes may hold of data that nobody
+    reads.
     """
     try:
         total = process.memory_info().rss
@@ -137,7 +139,7 @@ def memory_bytes(process: psutil.Process) -> int:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             total += sum(int(size) << 10 for size in _BESIDE_RSS.findall(status))
             sockets, pipes = _open_files(process.pid)
-            total += sockets * _socket_bytes() + pipes * _PIPE_BYTES
+            total += max(0, sockets - _USUAL_SOCKETS) * _socket_bytes() + pipes * _PIPE_BYTES
     except (psutil.Error, OSError):
         return 0
     return total
