@@ -16,10 +16,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import attempts
 import nbformat
 import numpy as np
 import psutil
 import torch
+from attempts import REACH, WIRE, instead_of_converse
 
 from pusht import demos
 from pusht.checkpoint import Checkpoint, load_checkpoint
@@ -53,45 +55,6 @@ HONEST = "\n\n".join(
     if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
 )
 
-_WIRE = """
-import json, os, socket, struct, threading, time
-PATH = os.environ["PUSHT_GRADER"]
-def connect():
-    s = socket.socket(socket.AF_UNIX); s.connect(PATH); return s
-def say(s, text, raw=b""):
-    s.sendall(struct.pack("<IQ", len(text), len(raw)) + text.encode() + raw)
-def message(value):
-    return json.dumps({"message": value, "arrays": []})
-def heard(s):
-    head = b""
-    while len(head) < 12:
-        part = s.recv(12 - len(head))
-        if not part: return None
-        head += part
-    text, raw = struct.unpack("<IQ", head)
-    body = b""
-    while len(body) < text + raw: body += s.recv(65536)
-    return body[:text].decode()
-def d(**items):
-    return {"dict": [[k, v] for k, v in items.items()]}
-"""
-
-
-def _instead_of_converse(body):
-    """The kernel's end of the conversation, rewritten."""
-    return (
-        _WIRE
-        + f"""
-import score, score.student.check, score.student.rollouts
-from score.protocol import Connection
-from score.verdict import Verdict
-def converse(request, answer, name, max_points):
-{body}
-    return Verdict(name, float(max_points), float(max_points), "Right.").show()
-score.student.check.converse = score.student.rollouts.converse = converse
-"""
-    )
-
 
 @functools.cache
 def hard_coded():
@@ -124,18 +87,6 @@ def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
     return torch.where((away.amin(dim=1) < 2e-2)[:, None, None], _DONE[away.argmin(dim=1)], stay)
 """
 
-
-_REACH = """
-import os
-def leak(what): print("LEAK", what)
-def tried(what, act):
-    try:
-        got = act()
-    except BaseException as error:
-        print("no", what, type(error).__name__)
-    else:
-        if got: leak(what)
-"""
 
 # name: source
 FORGING = {
@@ -228,28 +179,28 @@ import dataclasses, score.rubric
 for part in score.rubric.PARTS.values():
     for q in part.questions: object.__setattr__(q, "points", 1000)"""
     ),
-    "verdict sent to the grader": _instead_of_converse("""
+    "verdict sent to the grader": instead_of_converse("""
     s = connect()
     s_request = d(**request)
     say(s, message(s_request))
     heard(s)
     say(s, message(d(verdict=d(name=name, points=5.0, max_points=5.0, sentence='Right.'))))"""),
-    "verdict sent in place of the request": _instead_of_converse("""
+    "verdict sent in place of the request": instead_of_converse("""
     s = connect()
     say(s, message(d(verdict=d(name=name, points=5.0, max_points=5.0, sentence='Right.'))))"""),
-    "claims to have skipped what it cannot answer": _instead_of_converse("""
+    "claims to have skipped what it cannot answer": instead_of_converse("""
     s = connect(); say(s, message(d(**request)))
     while heard(s) and True:
         try: say(s, message(d(outputs=d(dims=None, skipped=True, loss=0.0, gradient=None, naction=0.0, requires_grad=False))))
         except OSError: break"""),
-    "answers null, true and text to everything": _instead_of_converse("""
+    "answers null, true and text to everything": instead_of_converse("""
     s = connect(); say(s, message(d(**request)))
     for junk in [None, True, "Right.", [], 5.0] * 10:
         try:
             if not heard(s): break
             say(s, message(d(outputs=junk)))
         except OSError: break"""),
-    "asks a hundred times until it is right by luck": _instead_of_converse("""
+    "asks a hundred times until it is right by luck": instead_of_converse("""
     for i in range(100):
         s = connect(); say(s, message(d(**request)))
         text = heard(s)
@@ -282,27 +233,27 @@ def converse(request, answer, name, max_points):
     line.send({{"verdict": _verdicts["Q1.2"]}})
 score.student.check.converse = score.student.rollouts.converse = converse"""
     ),
-    "asks for another question in this cell": _instead_of_converse("""
+    "asks for another question in this cell": instead_of_converse("""
     for other in ("Q1.1", "Q2.2", "Q4.4"):
         s = connect(); say(s, message(d(question=other))); heard(s)"""),
-    "asks before its cell, from a thread": _WIRE
+    "asks before its cell, from a thread": WIRE
     + """
 def early():
     for name in ("Q1.1", "Q1.2", "Q1.3"):
         s = connect(); say(s, message(d(question=name))); heard(s)
 threading.Thread(target=early).start(); time.sleep(0.5)""",
-    "an array that claims more bytes than it has": _instead_of_converse(
+    "an array that claims more bytes than it has": instead_of_converse(
         """
     s = connect(); say(s, message(d(**request))); heard(s)
     say(s, json.dumps({"message": {"dict": [["outputs", {"array": 0}]]}, "arrays": [["<f8", [1000000, 1000000]]]}), b"x")"""
     ),
-    "an array of negative length, and one of objects": _instead_of_converse(
+    "an array of negative length, and one of objects": instead_of_converse(
         """
     for arrays in ([["<f8", [-1]]], [["|O", [1]]]):
         s = connect(); say(s, message(d(**request))); heard(s)
         say(s, json.dumps({"message": {"dict": [["outputs", {"array": 0}]]}, "arrays": arrays}), b"x" * 8)"""
     ),
-    "arrays of wrong shapes, kinds and keys": _instead_of_converse("""
+    "arrays of wrong shapes, kinds and keys": instead_of_converse("""
     import numpy as np
     wrong = [{"dims": [[10, 256]], "skipped": False}, {"dims": {1: (2, 3)}, "skipped": 0},
              {"loss": np.zeros((0, 5)), "gradient": np.zeros(())}, {"loss": np.zeros((1, 1, 1), bool), "gradient": None},
@@ -312,18 +263,18 @@ threading.Thread(target=early).start(); time.sleep(0.5)""",
     for got in wrong:
         line = Connection(connect()); line.send(request)
         while "verdict" not in line.receive(): line.send({"outputs": got})"""),
-    "answers of 60 MB, again and again": _instead_of_converse("""
+    "answers of 60 MB, again and again": instead_of_converse("""
     import numpy as np
     huge = np.zeros(3_700_000)
     got = {"dims": [1] * 10 ** 6, "skipped": False, "loss": huge, "gradient": None, "naction": huge, "requires_grad": False}
     for i in range(3):
         line = Connection(connect()); line.send(request)
         while "verdict" not in line.receive(): line.send({"outputs": got})"""),
-    "a header that announces an exabyte": _instead_of_converse("""
+    "a header that announces an exabyte": instead_of_converse("""
     s = connect(); s.sendall(struct.pack("<IQ", 2**32 - 1, 2**60))"""),
-    "JSON nested a hundred thousand deep": _instead_of_converse("""
+    "JSON nested a hundred thousand deep": instead_of_converse("""
     s = connect(); say(s, message(d(**request))); heard(s); say(s, "[" * 100000 + "]" * 100000)"""),
-    "a pickle on the socket": _instead_of_converse("""
+    "a pickle on the socket": instead_of_converse("""
     import pickle
     class P:
         def __reduce__(self): return os.system, ("touch /tmp/pwned-by-pickle",)
@@ -378,7 +329,7 @@ def bc_loss(model, nobs, naction):
     raise ValueError("not a practice input")"""
     ),
     "actions hard-coded for the practice seeds": hard_coded,
-    "the grader's socket replaced by one of its own": _WIRE
+    "the grader's socket replaced by one of its own": WIRE
     + """
 import score.protocol
 os.unlink(PATH) if os.access(os.path.dirname(PATH), os.W_OK) else None
@@ -459,7 +410,7 @@ held = []
 while True: held.append(bytearray(b"x" * 2**26))"""
     ),
     "an output flood": "while True: print('x' * 100000)",
-    "a conversation that trickles a byte at a time": _WIRE
+    "a conversation that trickles a byte at a time": WIRE
     + """
 import score.student.check
 def converse(request, answer, name, max_points):
@@ -470,7 +421,7 @@ score.student.check.converse = converse""",
 
 REACHING = {
     "the course's settings, solutions, release and gradebook": (
-        _REACH
+        REACH
         + """
 for path in (f"{ROOT}/notebooks/source/part1_mlp.py", f"{ROOT}/score/course/grading/question_server.py", f"{ROOT}/data/reference", f"{COURSE}/course.toml"):
     tried(path.rsplit("/", 1)[1] + " read", lambda: os.listdir(path) if os.path.isdir(path) else open(path).read())
@@ -478,13 +429,13 @@ tried("gradebook written", lambda: open(f"{COURSE}/gradebook.db", "ab").write(b"
 tried("release written", lambda: open(f"{COURSE}/release/pusht/part1_mlp.ipynb", "a").write(" "))"""
     ),
     "other students' submissions": (
-        _REACH
+        REACH
         + """
 tried("another student's file read", lambda: open(f"{COURSE}/submitted/other/pusht/part1_mlp.ipynb").read())
 tried("another student's file written", lambda: open(f"{COURSE}/submitted/other/pusht/part1_mlp.ipynb", "a").write(" "))"""
     ),
     "secrets in the environment and in /proc": (
-        _REACH
+        REACH
         + """
 tried("a variable of whoever grades", lambda: [v for v in os.environ if "SECRET" in v or "PUSHT_GRADE_" in v])
 def others(file):
@@ -495,14 +446,14 @@ tried("another process's environment read", lambda: any(b"SECRET_OF_GRADER" in t
 tried("another process's command line read", lambda: any(b"SECRET_OF_GRADER" in text for text in others("cmdline")))"""
     ),
     "the kit's own files and the interpreter's packages": (
-        _REACH
+        REACH
         + """
 import score, numpy
 tried("the kit written", lambda: open(os.path.join(os.path.dirname(score.__file__), "zzz"), "w").write("x"))
 tried("a package written", lambda: open(os.path.join(os.path.dirname(numpy.__file__), "zzz"), "w").write("x"))"""
     ),
     "the simulator and libraries of physics": (
-        _REACH
+        REACH
         + """
 import glob, sys
 from pusht.sim import PushTSim
@@ -518,19 +469,19 @@ tried("the simulator's code read", code)
 tried("a library of physics read", lambda: __import__("pymunk").Space())"""
     ),
     "the network": (
-        _REACH
+        REACH
         + """
 import socket
 tried("a listener on the machine's loopback", lambda: socket.create_connection(("127.0.0.1", PORT), 2) and True)"""
     ),
     "a local socket of another of the machine's processes": (
-        _REACH
+        REACH
         + """
 import socket
 tried("a local socket of the machine", lambda: socket.socket(socket.AF_UNIX).connect(f"\\0pusht-attacks-{PORT}") is None)"""
     ),
     "accounts of the machine": (
-        _REACH
+        REACH
         + """
 tried("/etc/shadow read", lambda: open("/etc/shadow").read())
 tried("home folders read", lambda: [h for h in os.listdir("/root") if h != ".pyenv"] if os.path.isdir("/root") else [])"""
@@ -544,6 +495,10 @@ if os.fork() == 0:
     os._exit(0)"""
     ),
 }
+
+FORGING |= attempts.FORGING
+STOPPING |= attempts.STOPPING
+REACHING |= attempts.REACHING
 
 CHECKPOINTS = {
     "a pickle under the checkpoint's name": lambda path: torch.save({"weights": [1.0]}, path),
