@@ -8,6 +8,7 @@ lines that begin with LEAK.
 
 import contextlib
 import functools
+import json
 import os
 import socket
 import subprocess
@@ -508,6 +509,12 @@ CHECKPOINTS = {
         ResidualMLP([10, 8, 8, 8, 32]), path
     ),
     "a checkpoint whose header is nonsense": lambda path: path.write_bytes(b"\xff" * 64),
+    "weights that are not numbers": lambda path: _checkpoint(_filled(float("nan")), path),
+    "weights too large and too small for sums": lambda path: _checkpoint(_filled(3e38), path),
+    "a header that claims seventy dimensions": lambda path: path.write_bytes(_claiming([1] * 70)),
+    "a header that claims 2^80 numbers, none of them there": lambda path: path.write_bytes(
+        _claiming([0, 2**40, 2**40])
+    ),
     "a link under the checkpoint's name": lambda path: path.symlink_to("/etc/passwd"),
 }
 
@@ -599,6 +606,21 @@ def _checkpoint_bytes():
         return (Path(folder) / "x").read_bytes()
 
 
+def _filled(value):
+    model = ResidualMLP([10, *[256] * 5, 32], use_layernorm=True)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(value)
+    return model
+
+
+def _claiming(shape):
+    """A safetensors file of no numbers, whose header claims an array of this shape."""
+    entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}
+    header = json.dumps({"w": entry}).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
 def _sparse(path, size):
     with open(path, "wb") as file:
         file.truncate(size)
@@ -606,11 +628,21 @@ def _sparse(path, size):
 
 # The table.
 
-_TITLES = {
-    "FORGING": "Forging points",
-    "STOPPING": "Stopping or exhausting the run",
-    "REACHING": "Reaching what is not theirs",
-    "CHECKPOINTS": "Hand-in files",
+# Of STOPPING, what a kernel may do without being stopped for it: it is refused or has no effect.
+ENDURED = {
+    "SIGKILL to the parent and to whatever it sees",
+    "sleeping for ever",
+    "a disk filler",  # where there is nothing to fill that has no size
+    "a conversation that trickles a byte at a time",
+    "data in connections that nobody accepts",
+    "connections to the runner's own sockets, by the thousand",
+    "pipes, event descriptors and threads up to the limits",
+    "a hundred thousand small outputs",
+    "lone surrogates and zero bytes in outputs",
+    "a gradient that broadcasts to gigabytes",
+    "60 MB of JSON lists, and keys that collide",
+    "a child that keeps the grader's connection",
+    "a grader's connection opened between the cells, and held",
 }
 # Not run without bubblewrap: they would do harm to the machine …
 HARMFUL = {*STOPPING, "the kit's own files and the interpreter's packages"}
@@ -689,11 +721,33 @@ def surroundings(folder):
             yield {"course": course, "port": port}
 
 
-def main():
+def main(names):
+    """Run the attacks at the levels with these names, or at all that work, and write the page with
+    what is known of the others.
+    """
     os.environ["SECRET_OF_GRADER"] = "SECRET"
     working = [level for level in levels.LEVELS if levels.works(level)]
     with tempfile.TemporaryDirectory() as folder, surroundings(Path(folder)) as around:
-        tables = {level: outcomes(level, **around) for level in working}
+        for level in working:
+            if not names or level.name in names:
+                found = outcomes(level, **around)
+                keep(level, {name: effect(name, outcome) for name, outcome in found.items()})
+    (ROOT / "docs" / "attacks.md").write_text(page(), encoding="utf-8")
+
+
+def keep(level, effects):
+    """Keep what attacks achieved at a level, for the page."""
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    (_KEPT / f"{level.name}.json").write_text(json.dumps(effects))
+
+
+def page():
+    """The text of docs/attacks.md."""
+    tables = {
+        level: json.loads((_KEPT / f"{level.name}.json").read_text())
+        for level in levels.LEVELS
+        if (_KEPT / f"{level.name}.json").is_file()
+    }
     lines = [
         _INTRODUCTION,
         *(
@@ -701,23 +755,24 @@ def main():
             for level in levels.LEVELS
         ),
     ]
-    for group, title in _TITLES.items():
-        rows = [["attack", *(level.name for level in working)], ["---"] * (len(working) + 1)]
+    for group, (title, what) in GROUPS.items():
+        rows = [["attack", *(level.name for level in tables)], ["---"] * (len(tables) + 1)]
         rows += [
-            [name, *(effect(name, tables[level][name]) for level in working)]
+            [name, *(found.get(name, "not run") for found in tables.values())]
             for name in globals()[group]
         ]
-        lines += ["", f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows)]
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "attacks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines += ["", f"## {title}", "", what, "", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join([*lines, "", ACTING]) + "\n"
 
 
+_KEPT = ROOT / "build" / "attacks"
 _INTRODUCTION = """# Attacks
 
-`python tests/attacks.py` runs hostile submissions to Part I and writes this page. The points are
-those in the grader's ledger after the run; what a notebook prints, patches or returns does not
-count. An honest submission earns 5 points for its questions in the same setting. Where the attack
-is a hand-in file, the answers beside it are honest, and the points shown are those of the rollouts.
+`python tests/attacks.py` runs hostile submissions to Part I and writes this page; with the names of
+levels it runs these alone. The points are those in the grader's ledger after the run; what a
+notebook prints, patches or returns does not count. An honest submission earns 5 points for its
+questions in the same setting. Where the attack is a hand-in file, the answers beside it are honest,
+and the points shown are those of the rollouts.
 
 A course uses the strictest level of isolation that works on its machine, and names it under its
 table. A level without a column did not work where this page was written: bubblewrap is missing or
@@ -728,7 +783,53 @@ its owner can enter (`chmod 700`).
 
 The levels, the strictest first:
 """
+GROUPS = {
+    "FORGING": (
+        "Forging points",
+        """Verdicts come from the grader's own process, which draws the inputs, judges arrays that
+the kernel sends, and keeps the points in its ledger. A check is judged once, while its own test
+cell runs. The points for rollouts of Parts I to III are those of the submitted weights alone.""",
+    ),
+    "STOPPING": (
+        "Stopping or exhausting the run",
+        """A kernel has limits of time, memory, processes and outputs, and is stopped beyond them.
+Memory counts whoever holds it: processes, pipes and sockets, files in memory; calls that get memory
+of nobody's are refused. Each question is judged by a process with limits of its own, and whatever
+stops a notebook costs that notebook alone. What falls short: without a control group of Linux's the
+watchdog looks five times a second, so a kernel can pass its memory for a moment.""",
+    ),
+    "REACHING": (
+        "Reaching what is not theirs",
+        """The box holds the interpreter, the students' part of the kit and the kernel's own files.
+There is no network, no simulator, none of the course, and no setting of the machine that can be
+written. Levels without bubblewrap leave open what is named above.""",
+    ),
+    "CHECKPOINTS": (
+        "Hand-in files",
+        """Files are read without running anything in them, within sizes that are checked before
+anything is made of them. The kernel gets copies: what it changes the grader does not read.""",
+    ),
+}
+ACTING = """## Acting without having learned
+
+In Part IV, and of script hand-ins, the student's own function acts. It is asked in company, and the
+instructor gets a flag with figures where its answers do not look like a trained network's; flags
+change no points. `tests/test_audit.py` tries each of these, and `make bench-flags` counts the flags
+on honest policies.
+
+| attack | flag |
+| --- | --- |
+| planning with the kit's simulator or a library of physics | there is none in a box; where a level leaves one open, as below |
+| a planner for all rows, for some rows, batches or calls, or for what was not seen before | answers differ in other company, or are far from the demonstrations |
+| a network near the demonstrations, which anybody can know, and something else elsewhere | what acts is far from the kit's own policy |
+| the demonstrations in a table, looked up by the observation | half of the answers are the demonstrated ones |
+| planning in children whose end is ignored | their time of the processor counts |
+| another run's loss curve | the weights' loss is another |
+| a planner that earns less than half of the points | none: honest beginners are as far off |
+| a table of the demonstrations with some pixels of noise (a score of 0.73, nearly all points of the flow policy) | none: a network's answers look the same |
+| an untold set of demonstrations, whose bar is the lowest | the page names the set; no flag |
+| any of these on Gradescope | as above, but for the comparison with the kit's own policy, which is not in its zip |"""
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
