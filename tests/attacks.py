@@ -781,6 +781,10 @@ a folder that other users cannot enter. In these runs every user could read the 
 and the course. To protect what a kernel reaches as a user of its own, keep it in a folder that only
 its owner can enter (`chmod 700`).
 
+"Not run" is what was not tried at a level when this page was written; `make test-all` tries all that
+do no harm there. Where a notebook is stopped for its time, the seconds are what its rollouts have
+left of 40.
+
 The levels, the strictest first:
 """
 GROUPS = {
@@ -802,7 +806,9 @@ watchdog looks five times a second, so a kernel can pass its memory for a moment
         "Reaching what is not theirs",
         """The box holds the interpreter, the students' part of the kit and the kernel's own files.
 There is no network, no simulator, none of the course, and no setting of the machine that can be
-written. Levels without bubblewrap leave open what is named above.""",
+written. Levels without bubblewrap leave open what is named above. What falls short: Gradescope shows
+points to four digits, so who spends dozens of submissions on it can learn where its episodes start;
+they are not the class's.""",
     ),
     "CHECKPOINTS": (
         "Hand-in files",
