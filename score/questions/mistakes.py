@@ -111,18 +111,39 @@ def mean_squared_error_hints(coordinates: str, the_coordinates: str) -> dict[str
     }
 
 
+def bounded(prediction: Array, target: Array, plus: float = 0.0) -> Mistakes:
+    """Yield the losses where a prediction is bounded before it is compared with its target."""
+    ways = {
+        "cut off at ± 1": prediction.clip(-1, 1),
+        "cut off at 0": prediction.clip(0),
+        "squashed by tanh": np.tanh(prediction),
+        "squashed by a sigmoid": 1 / (1 + np.exp(-prediction)),
+    }
+    for way, value in ways.items():
+        hint = f"the prediction is {way} first: compare what the network gives, as it is."
+        yield Mistake(plus + np.square(value - target).mean(), hint)
+
+
 def imitation_mistakes(
-    error: Any, hints: Mapping[str, str], loss_of: Callable[[Any], Any], nobs: Any, plus: float = 0
+    prediction: Array,
+    naction: Array,
+    hints: Mapping[str, str],
+    loss_of: Callable[[Any], Any],
+    nobs: Any,
+    plus: float = 0,
 ) -> Mistakes:
-    """Yield the mistakes of `squared_error`, and those of losses that compare predicted chunks with
-    demonstrated ones: of a part of a chunk, of observations that are flattened in a wrong order.
+    """Yield the mistakes of `squared_error` and `bounded`, and those of losses that compare
+    predicted chunks with demonstrated ones: of a part of a chunk, of observations that are
+    flattened in a wrong order.
 
     loss_of: the loss for observations like nobs (B, To, obs_dim).
     """
+    error = prediction - naction
     compare = "actions count here: compare all pred_horizon of them."
     executed = {"executed": "only the executed", "first": "only the first action_horizon"}
     more = {key: f"{which} {compare}" for key, which in executed.items()}
     yield from squared_error(error, {**hints, **more}, plus)
+    yield from bounded(prediction, naction, plus)
     hint = "the observations are flattened in the wrong order:"
     in_order = "time step by time step, without a transpose."
     yield Mistake(loss_of(nobs.transpose(1, 2)), f"{hint} {in_order}")

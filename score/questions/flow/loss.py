@@ -65,7 +65,7 @@ class FlowLoss(policies.PolicyQuestion):
             a_tau, tau = (calls[0][name].astype(np.float32) for name in ("a_tau", "tau"))
             if tau.size == MANY and a_tau.shape == inputs["chunk"].shape:
                 outputs["by_vector"] = infer(inputs["state"], a_tau, tau.reshape(-1))
-        return outputs
+        return {**outputs, "network": policy.network(infer, *sample)}
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         judge_velocity(inputs, outputs)
@@ -80,6 +80,7 @@ class FlowLoss(policies.PolicyQuestion):
         said = "compute_loss hands velocity a tau that it reads in another way than a tau (B,)."
         require(same, said, TAU_HINT)
         policies.judge_unreached(outputs["unreached"], "the network's input")
+        policies.judge_network(outputs["network"], "velocity")
 
 
 # In the grader.
@@ -94,7 +95,7 @@ def judge_velocity(inputs: Arrays, outputs: Arrays) -> None:
         if what == "tau":
             hint += " Without it the network cannot tell noise from chunk: join it to its input."
         require((felt > FELT).any(), f"The velocity is the same whatever {what}.", hint)
-        hint = f"all of {what} is part of the network's input."
+        hint = f"all of {what} is part of the network's input, as it is."
         said = f"Some of the numbers of {what} leave the velocity as it is."
         require((felt > FELT).all(), said, hint)
     first, alone = (as_sent(one, 1, steps, dims) for one in (outputs["few"][:1], outputs["alone"]))

@@ -47,6 +47,7 @@ class MSEPolicy(policies.PolicyQuestion):
                 for parameter, gradient in gradients.items():
                     parameter.add_(along * _STRIDE / slope * gradient)
                 outputs[name] = sample()
+        outputs["network"] = policy.network(sample, inputs["state"])
         return outputs
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
@@ -68,6 +69,7 @@ class MSEPolicy(policies.PolicyQuestion):
         said = "The value is right, but its gradient is not that of the squared error."
         hint = "nothing on the way from the network's output to the loss may be detached."
         require(np.isclose(rise, slope, rtol=0.15), said, hint)
+        policies.judge_network(outputs["network"], "sample_actions")
 
 
 def judge_chunks(inputs: Arrays, outputs: Arrays) -> None:
@@ -85,7 +87,8 @@ def judge_chunks(inputs: Arrays, outputs: Arrays) -> None:
     hint = "the network's input is the state."
     require(felt.any(), "The chunks are the same whatever the state.", hint)
     said = f"Number {outputs['felt'].argmin()} of the state leaves the chunks as they are."
-    require(felt.all(), said, "the network's input is the whole state, all state_dim numbers.")
+    hint = "the network's input is the whole state, all state_dim numbers as they are."
+    require(felt.all(), said, hint)
     same = np.allclose(chunks[:1], alone, rtol=1e-4, atol=1e-5)
     hint = "each row of the batch is for itself: flatten or view from dimension 1 on."
     require(same, "The first state alone gets another chunk than in a batch.", hint)
