@@ -111,8 +111,8 @@ def mean_squared_error_hints(coordinates: str, the_coordinates: str) -> dict[str
     }
 
 
-def bounded(prediction: Array, target: Array, plus: float = 0.0) -> Mistakes:
-    """Yield the losses where a prediction is bounded before it is compared with its target."""
+def bounded(prediction: Array, target: Array) -> Mistakes:
+    """Yield the differences where a prediction is bounded before it is compared with its target."""
     ways = {
         "cut off at ± 1": prediction.clip(-1, 1),
         "cut off at 0": prediction.clip(0),
@@ -121,7 +121,12 @@ def bounded(prediction: Array, target: Array, plus: float = 0.0) -> Mistakes:
     }
     for way, value in ways.items():
         hint = f"the prediction is {way} first: compare what the network gives, as it is."
-        yield Mistake(plus + np.square(value - target).mean(), hint)
+        yield Mistake(value - target, hint)
+
+
+def mean_squares(differences: Mistakes, plus: float = 0.0) -> Mistakes:
+    """Yield the mean squares of mistaken differences. plus: what else a loss adds to them."""
+    return (Mistake(plus + np.square(m.value).mean(), m.hint) for m in differences)
 
 
 def imitation_mistakes(
@@ -143,7 +148,7 @@ def imitation_mistakes(
     executed = {"executed": "only the executed", "first": "only the first action_horizon"}
     more = {key: f"{which} {compare}" for key, which in executed.items()}
     yield from squared_error(error, {**hints, **more}, plus)
-    yield from bounded(prediction, naction, plus)
+    yield from mean_squares(bounded(prediction, naction), plus)
     hint = "the observations are flattened in the wrong order:"
     in_order = "time step by time step, without a transpose."
     yield Mistake(loss_of(nobs.transpose(1, 2)), f"{hint} {in_order}")

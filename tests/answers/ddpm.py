@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from answers import table, unanswered
+from answers import bounded, table, unanswered
 
 not_answered = unanswered("Q3.1")
 
@@ -1484,6 +1484,12 @@ RIGHT_INFERENCES = table(
     ),
 )
 
+WRONG_LOSSES += bounded(
+    lambda bound: loss_with(loss=lambda guess, noise, a, a_k: F.mse_loss(bound(guess), noise))
+)
+WRONG_DDPMS += table(
+    ("mean clipped", ddpm(mean=lambda self, e, k, a: DDPM.mean(self, e, k, a).clamp(-1, 1)), "Hint")
+)
 WRONG = {
     "Q3.1": WRONG_SCHEDULES,
     "Q3.2": WRONG_DDPMS,

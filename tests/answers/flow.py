@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from answers import table
+from answers import bounded, table
 from pusht import BasePolicy, evaluate_policy
 
 
@@ -1623,9 +1623,56 @@ RIGHT_EULER = table(
 )
 
 
+# What a network cannot say: the slips of a loop over layers.
+
+
+def net_of(change):
+    """The classes of both policies, whose network has other layers: those of change(layers)."""
+
+    def changed_net(*widths):
+        return nn.Sequential(*change(list(mlp(*widths))))
+
+    class OfFlow(Flow):
+        def __init__(self, state_dim, action_dim, chunk_size, hidden_dims=(256, 256, 256)):
+            super().__init__(state_dim, action_dim, chunk_size, hidden_dims)
+            width = chunk_size * action_dim
+            self.net = changed_net(state_dim + width + 1, *hidden_dims, width)
+
+    return mse(net=lambda s, a, k, h: changed_net(s, *h, a * k)), OfFlow
+
+
+BOUNDED = (
+    ("ReLU behind the last layer", lambda layers: [*layers, nn.ReLU()], "a ReLU or the like"),
+    ("GELU behind the last layer", lambda layers: [*layers, nn.GELU()], "a ReLU or the like"),
+    ("tanh behind the last layer", lambda layers: [*layers, nn.Tanh()], "tanh, clamp"),
+    ("clamp behind the last layer", lambda layers: [*layers, nn.Hardtanh()], "tanh, clamp"),
+    ("sigmoid behind the last layer", lambda layers: [*layers, nn.Sigmoid()], "sigmoid or softmax"),
+    (
+        "softmax behind the last layer",
+        lambda layers: [*layers, nn.Softmax(dim=-1)],
+        "sigmoid or softmax",
+    ),
+    ("no activations", lambda layers: layers[::2], "they come to one layer"),
+    (
+        "an activation before the first layer",
+        lambda layers: [nn.ReLU(), *layers],
+        "network's input",
+    ),
+)
+WRONG_MSE += table(
+    *((name, net_of(change)[0], phrase) for name, change, phrase in BOUNDED),
+    (
+        "chunks clamped",
+        mse(sample=lambda self, state: MSE.sample_actions(self, state).clamp(-1, 1)),
+        "tanh, clamp",
+    ),
+)
 WRONG_FLOW += table(
-    ("tau read in two ways", ColumnInThousands, "reads in another way than a tau (B,)")
+    *((name, net_of(change)[1], phrase) for name, change, phrase in BOUNDED),
+    ("tau read in two ways", ColumnInThousands, "reads in another way than a tau (B,)"),
 )
 WRONG_EULER += table(("tau read in two ways", ColumnInThousands, "in another way than a tau (B,)"))
+WRONG_MSE += bounded(lambda bound: on_chunks(lambda p, a: F.mse_loss(bound(p), a)))
+WRONG_FLOW += bounded(lambda bound: changed(loss=lambda v, t: F.mse_loss(bound(v), t)))
 WRONG = {"Q4.1": WRONG_MSE, "Q4.2": WRONG_TRAIN, "Q4.3": WRONG_FLOW, "Q4.4": WRONG_EULER}
 RIGHT = {"Q4.1": RIGHT_MSE, "Q4.2": RIGHT_TRAIN, "Q4.3": RIGHT_FLOW, "Q4.4": RIGHT_EULER}

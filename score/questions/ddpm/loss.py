@@ -66,7 +66,7 @@ class DDPMLoss(NumberQuestion):
 
         hints = mistakes.mean_squared_error_hints("coordinates", "the coordinates")
         yield from mistakes.squared_error(prediction - noise, hints)
-        yield from mistakes.bounded(prediction, noise)
+        yield from mistakes.mean_squares(mistakes.bounded(prediction, noise))
         compares, predicts = (
             "this compares the prediction with the",
             "the network predicts the noise.",

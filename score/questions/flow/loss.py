@@ -17,7 +17,7 @@ from score.questions.flow.policies import (
     StudentPolicy,
     uniform,
 )
-from score.questions.mistakes import Mistake, first_hint, flow_noise_hint
+from score.questions.mistakes import Mistake, bounded, first_hint, flow_noise_hint
 
 
 class FlowLoss(policies.PolicyQuestion):
@@ -217,3 +217,4 @@ def _mistakes(call: Arrays, chunk: Array, noise: Array) -> Iterator[Mistake]:
     yield Mistake(velocity - a_tau, f"the target is a_tau here: {right}.")
     yield Mistake(velocity, "the target is left out: compare the velocity with A - A0.")
     yield Mistake(chunk - noise, "the velocity is left out: compare it with A - A0.")
+    yield from bounded(velocity, chunk - noise)

@@ -9,7 +9,7 @@ import torch
 from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, require
 from score.questions.flow import policies
 from score.questions.flow.policies import FELT, StudentPolicy, chunk_shape, squared_errors, uniform
-from score.questions.mistakes import Mistake
+from score.questions.mistakes import Mistake, bounded
 
 # So far uphill and downhill is the loss compared with what its gradient promises.
 _STRIDE = 1e-2
@@ -113,3 +113,4 @@ def _mistakes(prediction: Array, chunk: Array) -> Iterator[Mistake]:
     yield Mistake(prediction, hint)
     hint = "the prediction is left out: compare the network's output with action_chunk."
     yield Mistake(chunk, hint)
+    yield from bounded(prediction, chunk)

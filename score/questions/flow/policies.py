@@ -294,13 +294,13 @@ def judge_network(network: Arrays, what: str) -> None:
     network: as `StudentPolicy.network` returned it. what: whose output it is.
     """
     least, most = map(base.number_sent, network["ends"])
-    last = "leave what the last nn.Linear gives as it is."
-    hint = first_hint(
-        (least < -_WITHIN and most < _WITHIN, f"nothing may turn the last layer's signs: {last}"),
-        (least < -1e-6, f"tanh, clamp or the like stands behind the last layer: {last}"),
-        (most > _WITHIN, f"a ReLU stands behind the last layer too: {last}"),
-        (True, f"a sigmoid or softmax stands behind the last layer: {last}"),
+    behind = first_hint(
+        (most > _WITHIN, "a ReLU or the like"),
+        (least < -_WITHIN, "something that lets no positive number through"),
+        (least < -1e-6, "tanh, clamp or the like"),
+        (True, "a sigmoid or softmax"),
     )
+    hint = f"{behind} stands behind the last layer: leave what the last nn.Linear gives as it is."
     numbers = f"Whatever its weights, {what} gives numbers from {least:.2g} to {most:.2g} only"
     said = f"{numbers}, and demonstrated chunks go beyond on both sides."
     require(least < -_WITHIN and most > _WITHIN, said, hint)
