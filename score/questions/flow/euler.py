@@ -1,6 +1,7 @@
 """Part IV, flow matching: Q4.4 Euler integration, judged by the calls of `velocity` on the way."""
 
 from collections.abc import Callable, Iterator
+from itertools import combinations, starmap
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,8 @@ class EulerIntegration(policies.PolicyQuestion):
                 policies.judge_call(inputs, call, inputs["state"][:batch])
             judge_start_and_taus(run["calls"], batch)
             judge_steps(run["calls"], run["chunk"])
-        first, *others = [run["calls"][0]["a_tau"] for run in runs[:3]]
-        same = any(np.allclose(first, start) for start in others)
+        starts = [run["calls"][0]["a_tau"] for run in runs[:3]]
+        same = any(starmap(np.allclose, combinations(starts, 2)))
         said = "Each call of sample_actions starts from the same noise."
         require(not same, said, "draw it anew, with no seed set.")
         if outputs["fails"]:

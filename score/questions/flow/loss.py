@@ -4,6 +4,7 @@ A is a chunk, A0 noise, a_tau = tau A + (1 - tau) A0 what lies between them, A -
 """
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 
@@ -57,10 +58,10 @@ class FlowLoss(policies.PolicyQuestion):
             "felt": dict(zip(("state", "a_tau", "tau"), felt, strict=True)),
             "few": few,
             "alone": alone,
-            "draws": [draw(), draw()],
+            "draws": [draw(), draw(), draw()],
             "unreached": policy.unreached(lambda: infer(*sample)),
         }
-        calls = outputs["draws"][1]["calls"]
+        calls = outputs["draws"][-1]["calls"]
         if len(calls) == 1:
             a_tau, tau = (calls[0][name].astype(np.float32) for name in ("a_tau", "tau"))
             if tau.size == MANY and a_tau.shape == inputs["chunk"].shape:
@@ -71,12 +72,13 @@ class FlowLoss(policies.PolicyQuestion):
         judge_velocity(inputs, outputs)
         for draw in outputs["draws"]:
             judge_draw(inputs, draw)
-        one, other = (draw["calls"][0] for draw in outputs["draws"])
-        same = any(np.allclose(one[name].flat, other[name].flat) for name in ("tau", "a_tau"))
+        calls = [draw["calls"][0] for draw in outputs["draws"]]
+        drawn = [[call[name].ravel() for call in calls] for name in ("tau", "a_tau")]
+        same = any(np.allclose(*pair) for each in drawn for pair in combinations(each, 2))
         said = "Two calls of compute_loss draw the same noise or the same tau."
         require(not same, said, "draw both anew in each call, with no seed set.")
-        by_vector = as_sent(outputs["by_vector"], *other["velocity"].shape)
-        same = np.allclose(other["velocity"], by_vector, rtol=1e-3, atol=1e-4)
+        by_vector = as_sent(outputs["by_vector"], *calls[-1]["velocity"].shape)
+        same = np.allclose(calls[-1]["velocity"], by_vector, rtol=1e-3, atol=1e-4)
         said = "compute_loss hands velocity a tau that it reads in another way than a tau (B,)."
         require(same, said, TAU_HINT)
         policies.judge_unreached(outputs["unreached"], "the network's input")
