@@ -9,9 +9,9 @@ from itertools import combinations
 import numpy as np
 
 from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, plain, require, wrong
-from score.questions.flow import policies
+from score.questions.flow import network, policies
+from score.questions.flow.network import FELT
 from score.questions.flow.policies import (
-    FELT,
     MANY,
     QUESTION_WRONG,
     TAU_HINT,
@@ -53,7 +53,7 @@ class FlowLoss(policies.PolicyQuestion):
             return {"loss": loss, "calls": calls}
 
         sample = [inputs[f"few_{name}"] for name in ("states", "chunks", "tau")]
-        felt, few, alone = policies.sensitivity(infer, *sample)
+        felt, few, alone = network.sensitivity(infer, *sample)
         outputs: Arrays = {
             "felt": dict(zip(("state", "a_tau", "tau"), felt, strict=True)),
             "few": few,
@@ -66,7 +66,7 @@ class FlowLoss(policies.PolicyQuestion):
             a_tau, tau = (calls[0][name].astype(np.float32) for name in ("a_tau", "tau"))
             if tau.size == MANY and a_tau.shape == inputs["chunk"].shape:
                 outputs["by_vector"] = infer(inputs["state"], a_tau, tau.reshape(-1))
-        return {**outputs, "network": policy.network(infer, *sample)}
+        return {**outputs, "network": network.said_by(policy.module, infer, *sample)}
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         judge_velocity(inputs, outputs)
@@ -82,7 +82,7 @@ class FlowLoss(policies.PolicyQuestion):
         said = "compute_loss hands velocity a tau that it reads in another way than a tau (B,)."
         require(same, said, TAU_HINT)
         policies.judge_unreached(outputs["unreached"], "the network's input")
-        policies.judge_network(outputs["network"], "velocity")
+        network.judge_network(outputs["network"], "velocity")
 
 
 # In the grader.

@@ -23,10 +23,6 @@ from score.verdict import AnswerError, call_answer
 
 NOTEBOOK = {"state_dim": 5, "action_dim": 2, "chunk_size": 8}
 MANY = 2048  # samples of a batch whose noise is judged by its distribution
-FELT = 1e-5  # a smaller share of an output than this is rounding
-_DRAWS = 16  # of weights, by which to see what a network can say
-_WITHIN = 1.5  # demonstrated chunks go beyond this on both sides; tanh, sigmoid, clamp do not
-_STRAIGHT = 1e-4  # a network that bends less between two inputs is linear
 TAU_HINT = (
     "tau comes as (B,): tau[:, None] is the column that joins the flattened a_tau and the state, "
     "tau[:, None, None] what multiplies chunks."
@@ -183,28 +179,10 @@ class StudentPolicy:
                 kept = parameter.detach().clone()
                 with torch.no_grad():
                     parameter.add_(torch.randn_like(parameter))
-                    if not np.allclose(function(), before, rtol=FELT, atol=FELT):
+                    if not np.allclose(function(), before, rtol=1e-5, atol=1e-5):
                         names.append(name)
                     parameter.copy_(kept)
         return names
-
-    def network(self, function: Callable[..., Array], *inputs: Array) -> Arrays:
-        """Return how far down and up the output of function(*inputs) goes with other weights, and
-        how far from half-way it is half-way between two inputs, as a share of its size.
-        """
-        before, said = [p.detach().clone() for p in self.module.parameters()], [function(*inputs)]
-        ahead = [np.roll(x, 1, axis=0) for x in inputs]
-        middle = function(*((x + y) / 2 for x, y in zip(inputs, ahead, strict=True)))
-        bend = np.abs(said[0] + function(*ahead) - 2 * middle).max()
-        share = bend / (np.abs(said[0]).max() + 1e-9)
-        with torch.no_grad():
-            for _ in range(_DRAWS):
-                for parameter, kept in zip(self.module.parameters(), before, strict=True):
-                    parameter.copy_(kept + torch.randn_like(kept))
-                with contextlib.suppress(AnswerError):  # a very deep network's are not finite
-                    said.append(function(*inputs))
-        ends = float(np.min(said)), float(np.max(said))
-        return {"ends": ends, "bend": float(share)}
 
     def record_velocity(self, velocity: Callable[..., Any]) -> list[Arrays]:
         """Let the policy's `velocity` be this one from now on, and return the record of its calls:
@@ -239,22 +217,6 @@ class PolicyQuestion(base.Question):
         raise NotImplementedError
 
 
-def sensitivity(function: Callable[..., Array], *inputs: Array) -> tuple[list[Array], Array, Array]:
-    """Return how much the output (rows, K, A) changes, as a share of its size, when one number of
-    the inputs moves: at least so much in three rows of four, as an array for each input (rows, …).
-    Besides: the output, and that for the first row alone.
-    """
-    rows, ends = len(inputs[0]), np.cumsum([x[0].size for x in inputs])
-    flat = np.concatenate([x.reshape(rows, -1) for x in inputs], axis=1)
-    moves = np.float32(0.15) * np.eye(ends[-1] + 1, ends[-1], k=-1, dtype=np.float32)
-    parts = np.split((flat + moves[:, None]).reshape(-1, ends[-1]), ends[:-1], axis=1)
-    output = function(*(p.reshape(-1, *x.shape[1:]) for p, x in zip(parts, inputs, strict=True)))
-    output = output.reshape(-1, rows, *output.shape[1:])
-    by_row = np.sort(np.abs(output[1:] - output[0]).max(axis=(2, 3)), axis=1)
-    change = by_row[:, rows // 4] / (np.abs(output[0]).max() + 1e-9)
-    return np.split(change, ends[:-1]), output[0], function(*(x[:1] for x in inputs))
-
-
 # For `judge`, in the grader.
 
 
@@ -286,27 +248,6 @@ def judge_unreached(names: list[str], start: str) -> None:
     """Raise AnswerError where no gradient reached parameters on the way from start to loss."""
     hint = f"nothing on the way from {start} to the loss may be detached."
     require(not names, f"No gradient reaches {', '.join(names[:3])}.", hint)
-
-
-def judge_network(network: Arrays, what: str) -> None:
-    """Raise AnswerError where a network is linear, or cannot say what demonstrated chunks say.
-
-    network: as `StudentPolicy.network` returned it. what: whose output it is.
-    """
-    least, most = map(base.number_sent, network["ends"])
-    behind = first_hint(
-        (most > _WITHIN, "a ReLU or the like"),
-        (least < -_WITHIN, "something that lets no positive number through"),
-        (least < -1e-6, "tanh, clamp or the like"),
-        (True, "a sigmoid or softmax"),
-    )
-    hint = f"{behind} stands behind the last layer: leave what the last nn.Linear gives as it is."
-    numbers = f"Whatever its weights, {what} gives numbers from {least:.2g} to {most:.2g} only"
-    said = f"{numbers}, and demonstrated chunks go beyond on both sides."
-    require(least < -_WITHIN and most > _WITHIN, said, hint)
-    hint = "put an activation between each two layers: without, they come to one layer."
-    straight = base.number_sent(network["bend"]) < _STRAIGHT
-    require(not straight, f"The network behind {what} is linear.", hint)
 
 
 def judge_call(inputs: Arrays, call: Arrays, states: Array) -> None:
