@@ -499,7 +499,7 @@ def by_closure(policy, loader, normalizer, logger, config):
         adam.step(closure)
         step = next(counted)
         if not step % config.log_interval:
-            logger.log({"train/loss": float(closure.loss)}, step)
+            logger.log({"train/loss": closure.loss.item()}, step)
         if step in due:
             evaluated(policy, normalizer, logger, config, step)
     logger.dump_for_grading()

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import itertools
+from collections import Counter
 from typing import NamedTuple
 
 
@@ -64,15 +65,20 @@ _BEHIND = "nn.ReLU()", "nn.Tanh()", "nn.Sigmoid()", "nn.Softmax(dim=-1)", "nn.GE
 
 
 def mutants(source, regions):
-    """Yield the mutants of a cell's source. regions: ranges of the solution's lines."""
+    """Yield the mutants of a cell's source, each with another name.
+
+    regions: ranges of the solution's lines.
+    """
     tree = ast.parse(source)
-    before, known = ast.unparse(tree), set()
+    before, known, names = ast.unparse(tree), set(), Counter()
     for place in list(_places(tree, regions)):
         for new, also in _changes(place, tree):
             after = place.changed(tree, new, also)
             if after not in {before, *known}:
                 known.add(after)
-                yield Mutant(_name(before, after), after)
+                name = _name(before, after)
+                names[name] += 1
+                yield Mutant(name + (f" ({names[name]})" if names[name] > 1 else ""), after)
 
 
 def _name(before, after):

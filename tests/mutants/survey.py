@@ -4,6 +4,7 @@ import sys
 import time
 
 import torch
+
 from mutants.judging import judged_apart, mutants_of, solutions
 
 
