@@ -7,6 +7,7 @@ is not N(0, 1).
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations, starmap
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,11 @@ def alike(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-4) -> bool:
     """Whether two numbers, arrays or tensors have the same shape and nearly the same values."""
     one, other = np.asarray(one), np.asarray(other)
     return one.shape == other.shape and np.allclose(one, other, rtol=rtol, atol=atol)
+
+
+def all_differ(draws: list[Array]) -> bool:
+    """Whether no two of several draws are the same."""
+    return not any(starmap(alike, combinations(draws, 2)))
 
 
 def squared_error(error: np.ndarray, hints: Mapping[str, str], plus: float = 0.0) -> Mistakes:

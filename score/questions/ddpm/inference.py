@@ -7,14 +7,8 @@ import torch
 from torch import nn
 
 from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
-from score.questions.ddpm.networks import (
-    all_differ,
-    calls_of,
-    judge_condition,
-    network_inputs,
-    stand_ins,
-)
-from score.questions.mistakes import alike, diffusion_noise_hint
+from score.questions.ddpm.networks import calls_of, judge_condition, network_inputs, stand_ins
+from score.questions.mistakes import alike, all_differ, diffusion_noise_hint
 from score.verdict import AnswerError
 
 _SIZES = ("num_diffusion_iters", "pred_horizon", "action_dim")

@@ -8,16 +8,10 @@ from torch import nn
 
 from score.questions import mistakes
 from score.questions.base import Array, Arrays, Rng, as_sent, require, wrong
-from score.questions.ddpm.networks import (
-    _Scheduler,
-    all_differ,
-    calls_of,
-    judge_condition,
-    network_inputs,
-)
+from score.questions.ddpm.networks import _Scheduler, calls_of, judge_condition, network_inputs
 from score.questions.ddpm.schedule import STEPS
 from score.questions.kinds import NumberQuestion
-from score.questions.mistakes import Mistake, Mistakes, diffusion_noise_hint
+from score.questions.mistakes import Mistake, Mistakes, all_differ, diffusion_noise_hint
 
 _ENOUGH = 1000  # samples, to judge how their steps and noise are distributed
 

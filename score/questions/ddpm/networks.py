@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from itertools import combinations, starmap
 from typing import Any
 
 import numpy as np
@@ -142,11 +141,6 @@ def calls_of(
             with torch.enable_grad():
                 value = call_with_hints(what, function, model, scheduler)
             yield model, scheduler, value
-
-
-def all_differ(samples: list[Array]) -> bool:
-    """Whether no two calls have drawn the same."""
-    return not any(starmap(np.array_equal, combinations(samples, 2)))
 
 
 def network_inputs(rng: Rng, batch: int, horizon: int, dims: int) -> Arrays:

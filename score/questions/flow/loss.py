@@ -4,21 +4,14 @@ A is a chunk, A0 noise, a_tau = tau A + (1 - tau) A0 what lies between them, A -
 """
 
 from collections.abc import Iterator
-from itertools import combinations
 
 import numpy as np
 
 from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, plain, require, wrong
 from score.questions.flow import network, policies
 from score.questions.flow.network import FELT
-from score.questions.flow.policies import (
-    MANY,
-    QUESTION_WRONG,
-    TAU_HINT,
-    StudentPolicy,
-    uniform,
-)
-from score.questions.mistakes import Mistake, bounded, first_hint, flow_noise_hint
+from score.questions.flow.policies import MANY, QUESTION_WRONG, TAU_HINT, StudentPolicy, uniform
+from score.questions.mistakes import Mistake, all_differ, bounded, first_hint, flow_noise_hint
 
 
 class FlowLoss(policies.PolicyQuestion):
@@ -74,9 +67,9 @@ class FlowLoss(policies.PolicyQuestion):
             judge_draw(inputs, draw)
         calls = [draw["calls"][0] for draw in outputs["draws"]]
         drawn = [[call[name].ravel() for call in calls] for name in ("tau", "a_tau")]
-        same = any(np.allclose(*pair) for each in drawn for pair in combinations(each, 2))
         said = "Two calls of compute_loss draw the same noise or the same tau."
-        require(not same, said, "draw both anew in each call, with no seed set.")
+        hint = "draw both anew in each call, with no seed set."
+        require(all(map(all_differ, drawn)), said, hint)
         by_vector = as_sent(outputs["by_vector"], *calls[-1]["velocity"].shape)
         same = np.allclose(calls[-1]["velocity"], by_vector, rtol=1e-3, atol=1e-4)
         said = "compute_loss hands velocity a tau that it reads in another way than a tau (B,)."
