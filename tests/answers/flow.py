@@ -1252,6 +1252,11 @@ WRONG_FLOW = table(
         "No gradient reaches the velocity",
     ),
     ("seed set", of_self(draw=seeded_draw), "draw the same noise"),
+    (
+        "seed set behind the draws",
+        changed(loss=lambda v, t: (F.mse_loss(v, t), torch.manual_seed(0))[0]),
+        "draw the same noise",
+    ),
     ("state zero", of_self(compute_loss=state_zero), "hand state on"),
     ("asked twice", of_self(compute_loss=asks_twice), "calls velocity 2 times"),
     ("velocity not asked", of_self(compute_loss=by_net), "calls velocity 0 times"),
@@ -1538,6 +1543,11 @@ WRONG_EULER = table(
         "called with chunks of shape",
     ),
     ("seed set", of_self(sample_actions=seeds_its_noise), "starts from the same noise"),
+    (
+        "seed set at the end",
+        euler(result=lambda a, v: (a, torch.manual_seed(0))[0]),
+        "starts from the same noise",
+    ),
     ("velocity returned", euler(result=lambda a, v: v), "last velocity"),
     ("result clipped", euler(result=lambda a, v: a.clamp(-1, 1)), "clipped to [-1, 1]"),
     ("clipped in each step", euler(change=lambda a: a.clamp(-1, 1)), "no clipping"),
