@@ -16,7 +16,7 @@ EQUIVALENT = {
     )["equivalent"]
     for name in entry["mutants"]
 }
-SAMPLE = 12  # mutants of each question, in `make test`
+SAMPLE = 8  # mutants of each question, in `make test`
 
 
 def verdicts(question, chosen):
