@@ -584,7 +584,7 @@ RIGHT = {
         ("through numpy", acts_through_numpy),
         ("clipped to [-1, 1]", acts_and_clips),
     ),
-    "E1.1": table(("complex numbers", angle_by_complex), ("filled in", angle_in_place)),
+    "E1.1": table(("complex numbers, stacked", angle_by_complex), ("filled in", angle_in_place)),
     "E1.2": table(
         ("softmax and einsum", ensemble_by_softmax),
         ("prediction by prediction", ensemble_by_steps),
