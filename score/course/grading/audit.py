@@ -23,6 +23,7 @@ from score.course.notebooks.solutions import run_solution
 from score.rollouts.evaluate import Score
 from score.rollouts.loss_curves import epoch_losses
 from score.rollouts.policies import inference_of
+from score.rollouts.stopping import Stop, points
 
 # By method, the answer that computes the loss of a batch.
 _LOSSES = {"mlp": "bc_loss", "cvae": "cvae_loss", "ddpm": "ddpm_loss"}
@@ -80,13 +81,17 @@ def flags_on_answers(
     return found
 
 
-def near_target(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
-    """Return the flag on a policy whose score's interval holds the target; none on any other."""
-    low, high = rollout.interval
-    if not low < policy.target(rollout.demonstrations) < high:
+def not_precise(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
+    """Return the flag on a policy whose episodes ended before its points were certain enough; none
+    on any other.
+    """
+    if rollout.stop not in (Stop.MOST, Stop.TIME):
         return []
-    near = f"the score's interval, {low:.2f} to {high:.2f}, holds the bar for all points"
-    return [f"{policy.title}: {near}: other episodes could decide otherwise."]
+    target = policy.target(rollout.demonstrations)
+    low, high = (points(policy, bound, target) for bound in rollout.interval)
+    why = "all that there was time for" if rollout.stop == Stop.TIME else "the most here"
+    episodes = f"{len(rollout.per_episode)} episodes, {why}"
+    return [f"{policy.title}: {episodes}, leave the points between {low:.2f} and {high:.2f}."]
 
 
 @functools.cache
