@@ -102,7 +102,7 @@ class Part:
     """One notebook: its questions, the policies that it trains, its extensions.
 
     grading_time: the time it takes to grade, relative to Part I. A class run begins with the part
-        that takes longest. On Gradescope, which shares out its time by this, that part is last.
+        that takes longest. On Gradescope that part is last.
     """
 
     name: str
