@@ -207,7 +207,7 @@ def rollouts_verdict(policy: rubric.Policy, demonstrations: str, score: Scored) 
     """
     mean, target = float(np.mean(score.per_episode)), policy.target(demonstrations)
     low, high = score.interval
-    worst, best = (stopping.points(policy, bound, target) for bound in (low, high))
+    worst, best = (stopping.rollout_points(policy, bound, target) for bound in (low, high))
     sentence = (
         f"Score {mean:.3f} over {len(score.per_episode)} episodes (95 % interval {low:.2f} to"
         f" {high:.2f}, in points {worst:.2f} to {best:.2f}); {target:.2f} earns all points,"
@@ -217,7 +217,7 @@ def rollouts_verdict(policy: rubric.Policy, demonstrations: str, score: Scored) 
         sentence += " " + score.stop.sentence(policy)
     if score.one_by_one:
         sentence += " The function was called with one observation at a time: it takes no batch."
-    earned = stopping.points(policy, mean, target)
+    earned = stopping.rollout_points(policy, mean, target)
     return Verdict(policy.rollouts_title, earned, float(policy.points), sentence)
 
 

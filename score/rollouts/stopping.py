@@ -82,7 +82,7 @@ def blocks(most: int) -> Iterator[range]:
         done += block
 
 
-def points(policy: rubric.Policy, mean: float, target: float) -> float:
+def rollout_points(policy: rubric.Policy, mean: float, target: float) -> float:
     """Return the points for a mean score; `target` earns all of them."""
     share = (mean - policy.baseline) / (target - policy.baseline)
     return float(np.clip(share, 0, 1) * policy.points)
@@ -90,7 +90,7 @@ def points(policy: rubric.Policy, mean: float, target: float) -> float:
 
 def enough(policy: rubric.Policy, target: float, bounds: tuple[float, float]) -> Stop | None:
     """Say why an interval of the mean decides a policy's points; None while it does not."""
-    low, high = (points(policy, bound, target) for bound in bounds)
+    low, high = (rollout_points(policy, bound, target) for bound in bounds)
     if low >= policy.points:
         return Stop.FULL
     if high <= 0:

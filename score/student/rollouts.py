@@ -20,7 +20,7 @@ from score.student.comparison import keep_score, practice_seeds
 from score.student.progress import keep_verdict
 from score.verdict import AnswerError, Verdict
 
-_PRACTICE = "This is practice: the grade uses other episodes, and as many as it takes."
+_PRACTICE = "The grade uses other episodes, and as many as it takes."
 
 
 def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = ".") -> Verdict:

@@ -23,7 +23,7 @@ from score.course.notebooks.solutions import run_solution
 from score.rollouts.evaluate import Score
 from score.rollouts.loss_curves import epoch_losses
 from score.rollouts.policies import inference_of
-from score.rollouts.stopping import Stop, points
+from score.rollouts.stopping import Stop, rollout_points
 
 # By method, the answer that computes the loss of a batch.
 _LOSSES = {"mlp": "bc_loss", "cvae": "cvae_loss", "ddpm": "ddpm_loss"}
@@ -88,7 +88,7 @@ def not_precise(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
     if rollout.stop not in (Stop.MOST, Stop.TIME):
         return []
     target = policy.target(rollout.demonstrations)
-    low, high = (points(policy, bound, target) for bound in rollout.interval)
+    low, high = (rollout_points(policy, bound, target) for bound in rollout.interval)
     why = "all that there was time for" if rollout.stop == Stop.TIME else "the most here"
     episodes = f"{len(rollout.per_episode)} episodes, {why}"
     return [f"{policy.title}: {episodes}, leave the points between {low:.2f} and {high:.2f}."]

@@ -56,7 +56,7 @@ def flags_of(
     return [flag for flag in flags if flag not in stopped and flag not in refused]
 
 
-def close_scores(graded: Graded) -> set[Remark]:
+def uncertain_points(graded: Graded) -> set[Remark]:
     """Return the flags on policies whose points are not certain enough."""
     return {
         (student, result.part, printable(flag))
