@@ -120,7 +120,10 @@ def _student(
 
 
 def _notes(result: PartResult, manual: ManualGrades, of_points: Collection[bool]) -> list[str]:
-    """Return the notes on a student's part. of_points: for each flag on it, whether it is on points that are not certain."""
+    """Return the notes on a student's part.
+
+    of_points: for each flag on it, whether it is on points that are not certain.
+    """
     notes = {
         "missing": result.missing and not result.failed,
         "the grader failed": result.failed,
