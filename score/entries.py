@@ -65,7 +65,7 @@ class Policy:
     baseline: float
     targets: Mapping[str, float]
     published: float | None = None
-    episode_seconds: float = 0.025
+    episode_seconds: float = 0.02
     loss_from: int = 5
     loss_block: int = 5
     loss_scales: tuple[int, ...] = (1,)

@@ -87,7 +87,7 @@ def flags(policy, infer, checkpoint=None, **options):
     record, score = asked(policy, infer, checkpoint, **options)
     # What it would score if it were as good as can be.
     return audit.flags_on_answers(
-        policy, checkpoint or reference(policy), replace(score, mean=0.9), record
+        policy, checkpoint or reference(policy), replace(score, per_episode=[0.9]), record
     )
 
 

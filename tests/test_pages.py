@@ -442,7 +442,7 @@ def test_the_report_says_once_what_to_look_at():
     ):
         assert text.count(sentence) == 1, sentence
     assert "1 out of memory" in text and "100 % alike" in text
-    assert near in text.partition("Scores close to the bar for all points")[2]
+    assert near in text.partition("Points that are not certain enough")[2]
     assert (
         "namespaces: 1 notebook " in text
         and "processes: 1 notebook " in text

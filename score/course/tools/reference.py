@@ -1,7 +1,7 @@
 """Train the reference solutions, which are taken from the notebooks' sources.
 
 python -m score.course.tools.reference part1_mlp --demos human --seed 1
-python -m score.course.tools.reference part1_mlp --demos human --score 1000
+python -m score.course.tools.reference part1_mlp --demos human --score 1000 --keep
 """
 
 import argparse
@@ -98,6 +98,32 @@ def _curves_path(known: str) -> Path:
     return REFERENCE / known / "losses.json"
 
 
+def keep_scores(name: str, known: str, seed: int, per_episode: Sequence[float]) -> Path:
+    """Keep the score of each held-out episode of a policy, from which tests/test_luck.py computes
+    how far grades hang on luck; return the path.
+
+    known: name of the demonstrations. seed: of the training.
+    """
+    path = _scores_path(known)
+    scores = seed_scores(known)
+    of_policy = scores.setdefault(name, {})
+    of_policy[str(seed)] = [round(float(score), 4) for score in per_episode]
+    write_whole(path, json.dumps(scores, sort_keys=True))
+    return path
+
+
+def seed_scores(known: str) -> dict[str, dict[str, list[float]]]:
+    """Return the kept scores on the "shipped" or "human" demonstrations, one an episode, by the
+    policy's name and then the training seed.
+    """
+    path = _scores_path(known)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _scores_path(known: str) -> Path:
+    return REFERENCE / known / "scores.json"
+
+
 def write_reference(policy: Policy, checkpoint_path: Path) -> Path | None:
     """Keep the weights of a finished run as the policy's reference, in half precision; return the
     path, or None when that one is not kept.
@@ -145,6 +171,9 @@ def main() -> None:
         type=int,
         metavar="EPISODES",
         help="train nothing: score what was trained with that seed",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="with --score: keep the episodes' scores"
     )
     parser.add_argument(
         "--folder",
@@ -210,6 +239,9 @@ def _print_scores(part: Part, folder: Path, options: argparse.Namespace) -> None
             f" {final:.3f}",
             flush=True,
         )
+        if options.keep:
+            kept = keep_scores(policy.name, options.demos, options.seed, score.per_episode)
+            print("wrote", kept.relative_to(ROOT))
 
 
 if __name__ == "__main__":
