@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from score import rubric
-from score.course.grading import amount
 from score.course.gradescope.build import MINUTES
 from score.course.gradescope.run import ORDER, counted_seconds
-from score.course.tools.demo import EPISODES
+from score.course.grading import amount
 from score.course.tools.reference import seed_scores
 from score.rollouts.stopping import blocks, enough, interval, rollout_points
 
@@ -21,14 +20,14 @@ POLICIES = list(rubric.POLICIES.values())
 UNTRAINED = 0.09  # score of an untrained network
 # What a right solution takes of a policy on Gradescope, with some to spare.
 USUAL = 150
-GRADINGS = ("class", "Gradescope", "demo")
+GRADINGS = ("class", "Gradescope")  # the demo grades as a class does
 
 
 def most(grading, policy):
     """The most episodes of a policy, where the policies before it took the usual number."""
-    if grading != "Gradescope":
-        most = EPISODES if grading == "demo" else rubric.GRADED_EPISODES
-        return amount.most_episodes(policy, most, rubric.GRADED_SECONDS, False)
+    if grading == "class":
+        seconds = rubric.GRADED_SECONDS
+        return amount.most_episodes(policy, rubric.GRADED_EPISODES, seconds, False)
     part = rubric.part_of(policy).name
     place = ORDER.index(part)
     before = [one for name in ORDER[:place] for one in rubric.PARTS[name].policies]

@@ -2,6 +2,7 @@
 stops where the points are settled.
 """
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_the_order_of_the_episodes_does_not_matter(scores, random):
 def test_the_interval_shrinks_as_fast_as_it_can():
     scores = np.random.default_rng(0).choice([0.1, 0.5, 1.0], 6400)
     widths = [np.diff(interval(scores[:n]))[0] for n in (100, 400, 1600, 6400)]
-    assert all(0.4 < later / earlier < 0.6 for earlier, later in zip(widths, widths[1:]))
+    assert all(0.4 < later / earlier < 0.6 for earlier, later in itertools.pairwise(widths))
     # Looking once, ± 1.96 standard deviations suffice.
     assert widths[-1] / 2 < 3.6 * scores.std() / np.sqrt(len(scores))
 
