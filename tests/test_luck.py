@@ -11,7 +11,7 @@ import pytest
 from score import rubric
 from score.course.gradescope.build import MINUTES
 from score.course.gradescope.run import ORDER, counted_seconds
-from score.course.grading import amount
+from score.course.grading.rollouts import most_episodes
 from score.course.tools.reference import seed_scores
 from score.rollouts.stopping import blocks, enough, interval, rollout_points
 
@@ -27,14 +27,14 @@ def most(grading, policy):
     """The most episodes of a policy, where the policies before it took the usual number."""
     if grading == "class":
         seconds = rubric.GRADED_SECONDS
-        return amount.most_episodes(policy, rubric.GRADED_EPISODES, seconds, False)
+        return most_episodes(policy, rubric.GRADED_EPISODES, seconds, False)
     part = rubric.part_of(policy).name
     place = ORDER.index(part)
     before = [one for name in ORDER[:place] for one in rubric.PARTS[name].policies]
     before += [one for one in rubric.PARTS[part].policies if one is not policy]
     spent = sum(USUAL * one.episode_seconds for one in before)
     counted = counted_seconds(MINUTES, {}, ORDER[place + 1 :]) - spent
-    return amount.most_episodes(policy, rubric.GRADED_EPISODES, counted, False)
+    return most_episodes(policy, rubric.GRADED_EPISODES, counted, False)
 
 
 def graded(policy, target, most, draw):

@@ -26,10 +26,11 @@ from pusht.files import write_whole
 from score import rubric
 from score.course.collect.collect import collect
 from score.course.collect.plan import plan
-from score.course.grading import amount, results
+from score.course.grading import results
 from score.course.grading.cache_keys import kit_version
 from score.course.grading.notebook import Task, grade_part
 from score.course.grading.results import PartResult, ungraded
+from score.course.grading.rollouts import kept_for, spent
 from score.course.nbgrader import configuration
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings, open_course
@@ -198,19 +199,19 @@ def _grade(folder: Path, student: str, part: str, record: Record) -> None:
 def counted_seconds(
     minutes: float, done: Mapping[str, PartResult], waiting: Collection[str]
 ) -> float:
-    """Return the seconds that the episodes of the next part may count, by `amount`.
+    """Return the seconds that the episodes of the next part may count, by the rubric's `episode_seconds`.
 
     done: the results so far, by part. waiting: the parts after it.
     """
     beside = _RESERVE + _COLLECTING + len(rubric.PARTS) * _NOTEBOOK
-    spent = sum(amount.spent(result.rollouts) for result in done.values())
+    spent = sum(spent(result.rollouts) for result in done.values())
     later = [policy for part in waiting for policy in rubric.PARTS[part].policies]
-    return (minutes * 60 - beside) * _CORE - spent - amount.kept_for(later)
+    return (minutes * 60 - beside) * _CORE - spent - kept_for(later)
 
 
 def _least_seconds(part: str) -> float:
     """Return the seconds by the clock that are kept for a part."""
-    return _NOTEBOOK + amount.kept_for(rubric.PARTS[part].policies) / _CORE
+    return _NOTEBOOK + kept_for(rubric.PARTS[part].policies) / _CORE
 
 
 def _run_settings(course: Course, seconds: int, megabytes: int) -> RunSettings:

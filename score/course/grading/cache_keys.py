@@ -34,7 +34,6 @@ ROLLOUT_CODE = (
     "score/protocol.py",
     "score/student/rollouts.py",
     *formats.SOURCES,
-    "score/course/grading/amount.py",
     "score/course/grading/company.py",
     "score/course/grading/question_server.py",
     "score/course/grading/rollouts.py",

@@ -1,8 +1,13 @@
-"""Rolls a policy out from the held-out seeds, and keeps what is graded, shown and flagged of it."""
+"""Rolls a policy out from the held-out seeds, and keeps what is graded, shown and flagged of it.
+
+How many episodes there is time for is counted by the rubric's `episode_seconds`, which are the same
+on every machine and in every run: by the clock, the same submission would get one grade today and
+another one tomorrow. The clock only ends what takes several times as long; that is told.
+"""
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +17,7 @@ import torch
 from pusht import video
 from pusht.checkpoint import Checkpoint
 from score import rubric
-from score.course.grading import amount, audit
+from score.course.grading import audit
 from score.course.grading.company import Company
 from score.course.grading.results import RolloutResult, film_name
 from score.course.settings import RunSettings
@@ -109,7 +114,7 @@ class Rollouts:
         """Return the score of a policy. Only its first episodes are kept, for the film."""
         part, started = rubric.part_of(policy), time.monotonic()
         later = [p for p in part.policies if p is not policy and p.name not in self.done]
-        counted = self.settings.seconds - amount.spent(self.done) - amount.kept_for(later)
+        counted = self.settings.seconds - spent(self.done) - kept_for(later)
 
         def in_time(share: float) -> bool:
             return (time.monotonic() - started) * (1 + share) < seconds
@@ -119,7 +124,7 @@ class Rollouts:
             infer,
             checkpoint,
             self.settings.episode_seeds,
-            partial(amount.most_episodes, policy, self.settings.episodes, counted),
+            partial(most_episodes, policy, self.settings.episodes, counted),
             kept=self.settings.filmed,
             around=around,
             in_time=in_time,
@@ -144,3 +149,34 @@ class Rollouts:
             film=film_file,
             flags=flags,
         )
+
+
+def most_episodes(policy: rubric.Policy, episodes: int, seconds: float, one_by_one: bool) -> int:
+    """Return the largest number of episodes in a grade: at most `episodes`, as many as there are
+    seconds for, and no fewer than a block.
+
+    one_by_one: whether its function takes no batch.
+    """
+    in_time = int(seconds / episode_seconds(policy, one_by_one))
+    return min(episodes, max(in_time, rubric.BLOCK))
+
+
+def episode_seconds(policy: rubric.Policy, one_by_one: bool) -> float:
+    """Return the seconds that an episode of a policy counts."""
+    return policy.episode_seconds * (rubric.ONE_BY_ONE if one_by_one else 1)
+
+
+def spent(rollouts: Mapping[str, RolloutResult]) -> float:
+    """Return the seconds that rollouts, by policy's name, count together."""
+    return sum(
+        len(result.per_episode) * episode_seconds(rubric.POLICIES[name], result.one_by_one)
+        for name, result in rollouts.items()
+    )
+
+
+def kept_for(policies: Iterable[rubric.Policy]) -> float:
+    """Return the seconds that are left to policies which are rolled out later."""
+    return sum(
+        max(rubric.KEPT_SECONDS, rubric.KEPT_EPISODES * policy.episode_seconds)
+        for policy in policies
+    )

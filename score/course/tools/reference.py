@@ -144,6 +144,22 @@ def write_reference(policy: Policy, checkpoint_path: Path) -> Path | None:
 
 def main() -> None:
     """Train or score the references that the command line names."""
+    options = _options()
+    use_demonstrations(options.demos)
+    for part in [rubric.PARTS[options.part]] if options.part else parts_with_source():
+        folder = Path(
+            options.folder
+            or ROOT / "build" / "reference" / options.demos / part.name / f"seed_{options.seed}"
+        )
+        if options.score:
+            _print_scores(part, folder, options)
+            continue
+        run_solution(part, folder, seed=options.seed)
+        if not options.folder:
+            _keep(part, folder, options.seed)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m score.course.tools.reference", description="Train reference solutions."
     )
@@ -180,19 +196,7 @@ def main() -> None:
         help="where the run goes; nothing is then written to losses/ and data/ (default:"
         " build/reference/DEMOS/PART/seed_SEED)",
     )
-    options = parser.parse_args()
-    use_demonstrations(options.demos)
-    for part in [rubric.PARTS[options.part]] if options.part else parts_with_source():
-        folder = Path(
-            options.folder
-            or ROOT / "build" / "reference" / options.demos / part.name / f"seed_{options.seed}"
-        )
-        if options.score:
-            _print_scores(part, folder, options)
-            continue
-        run_solution(part, folder, seed=options.seed)
-        if not options.folder:
-            _keep(part, folder, options.seed)
+    return parser.parse_args()
 
 
 def _keep(part: Part, folder: Path, seed: int) -> None:
