@@ -199,7 +199,7 @@ def _grade(folder: Path, student: str, part: str, record: Record) -> None:
 def counted_seconds(
     minutes: float, done: Mapping[str, PartResult], waiting: Collection[str]
 ) -> float:
-    """Return the seconds that the episodes of the next part may count, by the rubric's `episode_seconds`.
+    """Return the seconds that the episodes of the next part may count, as the rubric counts them.
 
     done: the results so far, by part. waiting: the parts after it.
     """
