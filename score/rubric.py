@@ -12,8 +12,10 @@ from score.entries import Policy as Policy
 from score.entries import Question as Question
 
 # Driving at the block's centre, which needs no learning, scores 0.226 ± 0.010 from the published
-# starts and 0.254 ± 0.009 from gym-pusht's. A target is missed by a hundred episodes of a right
-# solution, of any training seed in the README's table, at most twice in a thousand times.
+# starts and 0.254 ± 0.009 from gym-pusht's. Targets are so far below the scores of right solutions
+# of all training seeds in the README's table that these keep full points (tests/test_luck.py). The
+# MLP's is decided by its training seeds 4 and 5, the diffusion policy's by the few episodes that
+# Gradescope has time for: with 0.83 training seed 2 would lose points there in 1 of 100 grades.
 _BASELINE, _GYM_BASELINE = 0.25, 0.28
 
 # The script assignment's. Every twenty steps the loss is logged, as a mean or sum over the chunk.

@@ -112,6 +112,7 @@ def score_until_certain(
     seeds: Callable[[int], Sequence[int]],
     most: Callable[[bool], int],
     *,
+    least: int = 0,
     kept: int | None = None,
     around: Callable[[Chunks], Chunks] | None = None,
     in_time: Callable[[float], bool] = lambda share: True,
@@ -120,7 +121,7 @@ def score_until_certain(
 
     infer, around: as for `score_policy`; `around` is called for each block. seeds: returns the
         first so many seeds, which are the same for every policy. most: returns the largest number
-        of episodes, given whether the function takes no batch. kept: how many records are kept;
+        of episodes, given whether the function takes no batch. least: the smallest number. kept: how many records are kept;
         all when None. in_time: says whether there is time for a block of episodes as large as this
         share of those before it.
     AnswerError when it returns anything other than actions, OutOfTime in the first block.
@@ -149,7 +150,8 @@ def score_until_certain(
                 episodes.first(len(block) if kept is None else max(0, kept - block.start))
             )
             bounds = stopping.interval(scores)
-            if why := stopping.enough(policy, target, bounds):
+            why = stopping.enough(policy, target, bounds)
+            if why and len(scores) >= least:
                 stop = why
                 break
     return Score(policy.name, joined(records), batched.one_by_one, scores, bounds, stop)
@@ -189,13 +191,19 @@ def _rolled_out(
 def judge_policy(
     policy: rubric.Policy, checkpoint: Checkpoint, infer: Inference, seeds: Sequence[int]
 ) -> tuple[Verdict, Score]:
-    """Roll a policy out from these seeds, as many as it takes; return the `Verdict` and the
-    `Score`.
+    """Roll a policy out from all of these seeds by the rules of a grade; return the `Verdict` and
+    the `Score`.
 
     AnswerError as in `score_policy`.
     """
+    count = len(seeds)
     score = score_until_certain(
-        policy, infer, checkpoint, lambda count: seeds[:count], lambda one_by_one: len(seeds)
+        policy,
+        infer,
+        checkpoint,
+        lambda first: seeds[:first],
+        lambda one_by_one: count,
+        least=count,
     )
     return rollouts_verdict(policy, checkpoint.demonstrations, score), score
 
