@@ -121,9 +121,9 @@ def score_until_certain(
 
     infer, around: as for `score_policy`; `around` is called for each block. seeds: returns the
         first so many seeds, which are the same for every policy. most: returns the largest number
-        of episodes, given whether the function takes no batch. least: the smallest number. kept: how many records are kept;
-        all when None. in_time: says whether there is time for a block of episodes as large as this
-        share of those before it.
+        of episodes, given whether the function takes no batch. least: the smallest number. kept:
+        how many records are kept; all when None. in_time: says whether there is time for a block of
+        episodes as large as this share of those before it.
     AnswerError when it returns anything other than actions, OutOfTime in the first block.
     """
     batched, target = BatchedInference(policy, infer), policy.target(checkpoint.demonstrations)
