@@ -204,9 +204,9 @@ def counted_seconds(
     done: the results so far, by part. waiting: the parts after it.
     """
     beside = _RESERVE + _COLLECTING + len(rubric.PARTS) * _NOTEBOOK
-    spent = sum(spent(result.rollouts) for result in done.values())
+    used = sum(spent(result.rollouts) for result in done.values())
     later = [policy for part in waiting for policy in rubric.PARTS[part].policies]
-    return (minutes * 60 - beside) * _CORE - spent - kept_for(later)
+    return (minutes * 60 - beside) * _CORE - used - kept_for(later)
 
 
 def _least_seconds(part: str) -> float:
