@@ -20,6 +20,8 @@ from score.student.comparison import keep_score, practice_seeds
 from score.student.progress import keep_verdict
 from score.verdict import AnswerError, Verdict
 
+_PRACTICE = "The grade uses other episodes, and as many as it takes."
+
 
 def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = ".") -> Verdict:
     """Judge a policy, such as "part1_mlp", by its rollouts; show, save and return the `Verdict`.
@@ -58,7 +60,7 @@ def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = "."
         obs = score.episodes.states[0][:1].repeat(policy.obs_horizon, axis=0)
         nobs = normalize_data(obs, checkpoint.stats["obs"])
         keep_score(score, infer, torch.from_numpy(nobs).float()[None], folder)
-    return replace(verdict, sentence=f"{verdict.sentence} The grade uses other episodes.").show()
+    return replace(verdict, sentence=f"{verdict.sentence} {_PRACTICE}").show()
 
 
 def _serve_actions(
