@@ -64,6 +64,7 @@ class Record:
     stays: list[float]
     nerrors: list[float]
     of_own: bool
+    acted: list[tuple[np.ndarray, np.ndarray]]
     used: float
     reference: float
     rows: int
@@ -90,6 +91,7 @@ class Company:
         self._found, self._of_own = own or demos.open("shipped"), own is not None
         self._asked: list[Asked] = []
         self._errors: list[tuple[float, float, float]] = []
+        self._acted: list[tuple[np.ndarray, np.ndarray]] = []
         self._calls = self._rows = 0
         self._used_before = 0.0
         self._reference, self._row_seconds = _reference_policy(), list[float]()
@@ -117,6 +119,8 @@ class Company:
                 one.rows.append(int(places[at]))
                 one.sizes.append(len(answers))
                 one.calls.append(self._calls)
+            seen = unnormalize_data(nobs[:, -1].numpy(), self._stats["obs"])
+            self._acted.append((seen, actions[: len(nobs)]))
             of_played = actions[len(actions) - len(demonstrated) :]
             self._compare(demonstrated, of_played, played.actions())
             self._calls, self._rows = self._calls + 1, self._rows + len(answers)
@@ -134,6 +138,7 @@ class Company:
             list(stays),
             list(nerrors),
             self._of_own,
+            self._acted,
             self._processor_seconds() - self._used_before,
             row_seconds * self._rows,
             self._rows,
