@@ -129,7 +129,11 @@ def test_hostile_metadata_makes_a_cell_an_ordinary_one(metadata, released):
 def run(folder, *sources, **limits):
     """(the executed notebook, its `Execution`) of cells of which the last is Q1.1's test."""
     notebook = nbformat.v4.new_notebook()
-    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    given = "# [part1/code] given\n"  # which runs as it is
+    notebook.cells = [
+        nbformat.v4.new_code_cell(source if source.startswith("#") else given + source)
+        for source in sources
+    ]
     notebook.cells.append(cell_of(build.student_notebook(PART), "part1-q1_1"))
     settings = RunSettings(20_000, 2, limits=Limits(**limits))
     execution = execute(notebook, PART, folder, settings)

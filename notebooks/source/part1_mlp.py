@@ -221,6 +221,8 @@ def mlp_dims(
 
 # %%
 # [part1/q1_1] test
+import score
+
 score.check("Q1.1", mlp_dims).points
 
 # %%
@@ -279,6 +281,8 @@ def bc_loss(model: nn.Module, nobs: torch.Tensor, naction: torch.Tensor) -> torc
 
 # %%
 # [part1/q1_2] test
+import score
+
 score.check("Q1.2", bc_loss).points
 
 # %% [markdown]
@@ -358,6 +362,8 @@ def mlp_inference(
 
 # %%
 # [part1/q1_3] test
+import score
+
 score.check("Q1.3", mlp_inference).points
 
 # %% [markdown]
@@ -460,6 +466,8 @@ figures.player(result.episodes)
 
 # %%
 # [part1/rollouts] test
+import score
+
 score.grade_rollouts("part1_mlp").points
 
 # %% [markdown]

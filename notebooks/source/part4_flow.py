@@ -108,6 +108,8 @@ class MSEPolicy(BasePolicy):
 
 # %%
 # [part4/q4_1] test
+import score
+
 score.check("Q4.1", MSEPolicy).points
 
 # %% [markdown]
@@ -177,6 +179,8 @@ def train(
 
 # %%
 # [part4/q4_2] test
+import score
+
 score.check("Q4.2", train).points
 
 # %% [markdown]
@@ -312,10 +316,14 @@ class FlowMatchingPolicy(BasePolicy):
 
 # %%
 # [part4/q4_3] test
+import score
+
 score.check("Q4.3", FlowMatchingPolicy).points
 
 # %%
 # [part4/q4_4] test
+import score
+
 score.check("Q4.4", FlowMatchingPolicy).points
 
 # %%
@@ -358,11 +366,15 @@ figures.velocity(flow_policy, normalizer, figures.crossroads(demonstrations))
 
 # %%
 # [part4/rollouts_mse] test
-score.grade_rollouts("part4_mse", MSEPolicy(state_dim, action_dim, chunk_size)).points
+import score
+
+score.grade_rollouts("part4_mse", MSEPolicy(5, 2, 8)).points
 
 # %%
 # [part4/rollouts_flow] test
-score.grade_rollouts("part4_flow", FlowMatchingPolicy(state_dim, action_dim, chunk_size)).points
+import score
+
+score.grade_rollouts("part4_flow", FlowMatchingPolicy(5, 2, 8)).points
 
 # %% [markdown]
 # ## 5 · The report

@@ -13,11 +13,13 @@ from pusht.normalisation import Stats, normalize_data
 from score import rubric
 from score.graded import graded
 from score.protocol import converse
+from score.rerun.shell import explain
 from score.rollouts.evaluate import Score, film, judge_policy, no_rollouts, score_policy
 from score.rollouts.given import NETWORKS
 from score.rollouts.policies import Inference, guarded_inference, load_policy
 from score.student.comparison import keep_score, practice_seeds
 from score.student.progress import keep_verdict
+from score.student.surroundings import usual_surroundings
 from score.verdict import AnswerError, Verdict
 
 
@@ -37,7 +39,7 @@ def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = "."
         sentence = "The grader rolls the submitted weights out, outside this notebook."
         return Verdict(policy.rollouts_title, 0.0, float(policy.points), sentence).show()
     if graded():
-        with reproducible(0):
+        with reproducible(0), usual_surroundings():
             return converse(
                 {"rollouts": name},
                 _serve_actions(policy, answer, folder),
@@ -45,10 +47,11 @@ def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = "."
                 policy.points,
             )
     try:
-        checkpoint, infer = load_policy(policy, () if given else answer, folder)
-        guarded = guarded_inference(policy, infer)
-        seeds = practice_seeds(rubric.PRACTICE_SEEDS)
-        verdict, score = judge_policy(policy, checkpoint, guarded, seeds)
+        with usual_surroundings():
+            checkpoint, infer = load_policy(policy, () if given else answer, folder)
+            guarded = guarded_inference(policy, infer)
+            seeds = practice_seeds(rubric.PRACTICE_SEEDS)
+            verdict, score = judge_policy(policy, checkpoint, guarded, seeds)
     except AnswerError as error:
         verdict = no_rollouts(policy, error)
         keep_verdict(name, verdict, folder)
@@ -71,10 +74,13 @@ def _serve_actions(
 
     def reply(inputs: Any) -> Any:
         nonlocal infer
-        if infer is None:
-            infer = guarded_inference(policy, load_policy(policy, answer, folder)[1])
-            return True
-        return infer(torch.from_numpy(inputs["nobs"]), inputs["batch_size"]).numpy()
+        try:
+            if infer is None:
+                infer = guarded_inference(policy, load_policy(policy, answer, folder)[1])
+                return True
+            return infer(torch.from_numpy(inputs["nobs"]), inputs["batch_size"]).numpy()
+        except AnswerError as error:
+            raise AnswerError(f"{error}{explain(error)}") from error
 
     return reply
 
