@@ -165,9 +165,14 @@ def _add_submission(actions: "Commands") -> None:
     pack.add_argument(
         "--out", metavar="FILE", help="path of the zip (default: hand_in.zip in the folder)"
     )
-    text = "say what is missing; the exit code is 0 if nothing is missing, else 1"
+    text = (
+        "say what is missing, and run the notebooks as for the grade; the exit code is 0 if nothing"
+        " is missing and no check says anything else than in practice, else 1"
+    )
     check = _add(actions, "check", _check, text)
     check.add_argument("path", metavar="FILE", help="a zip or a folder")
+    text = "only read the files: for work that is not your own"
+    check.add_argument("--no-run", action="store_true", help=text)
     for command in (pack, check):
         command.add_argument(
             "--part",
@@ -267,10 +272,13 @@ def _pack(options: Namespace) -> int:
 
 def _check(options: Namespace) -> int:
     from score.submission.check import check
+    from score.submission.rehearsal import rehearse_parts
 
     report = check(options.path, options.part)
+    if not options.no_run:
+        rehearse_parts(report, Path(options.path), options.path)
     print(plain(report))
-    return 0 if report.complete else 1
+    return 1 if report.differs or not report.complete else 0
 
 
 def _build_autograder(options: Namespace) -> None:

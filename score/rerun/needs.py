@@ -66,7 +66,8 @@ def _sections(number: int, source: str, transform: Callable[[str], str]) -> Iter
         all_statements = statements(ast.parse(transform(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         all_statements = []
-    lines, starts = source.split("\n"), [(1, None)] if source.strip() else []
+    lines = source.split("\n")
+    starts: list[tuple[int, Marker | None]] = [(1, None)] if source.strip() else []
     for line, text in enumerate(lines, 1):
         marker = None if text[:1].isspace() else read_marker(text)
         if marker:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from score.rerun.needs import Section, kept, sections, where_bound, without_timing
+from score.verdict import Verdict
 
 EXPLAINED = (" It is defined in ", " No cell of the notebook ")  # begin an explanation
 SECONDS = 60  # for a cell that runs in part, and for an answer; then the notebook goes on
@@ -36,13 +37,13 @@ class Rerun:
     """A notebook that is run as when graded.
 
     kept: by section, the numbers of the statements that run. failures: by section and statement,
-    what was raised. seconds: of a cell that runs in part.
+    what was raised. seconds: verdicts: by question or policy, in a rehearsal.
     """
 
     notebook: list[Section]
     kept: list[set[int]]
     failures: dict[tuple[int, int], str] = field(default_factory=dict)
-    running: str | None = None  # the source of the cell that runs
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
     now: list[tuple[int, int]] = field(default_factory=list)  # its statements that are to run
     at: int = 0  # how many of them have run
 
@@ -83,6 +84,11 @@ def explain(error: BaseException | None) -> str:
         return ""
     name = getattr(error, "name", None)
     return _current.explain(name) if isinstance(name, str) else ""
+
+
+def note(name: str, verdict: Verdict) -> Verdict:
+    """Keep the first verdict of a rehearsal on a question or policy, and return it."""
+    return _current.verdicts.setdefault(name, verdict) if _current else verdict
 
 
 def install(sources: list[str], shell: Any = None) -> Rerun:

@@ -161,7 +161,8 @@ def load_policy(
     """Return the submitted checkpoint in `folder` and the inference of its network.
 
     The checkpoint's weights are loaded into the network. It acts in eval mode, and afterwards is in
-    the mode that it was in. answer: see `inference_of`. AnswerError when the checkpoint cannot be used or belongs to another network.
+    the mode that it was in. answer: see `inference_of`. AnswerError when the checkpoint cannot be
+    used or belongs to another network.
     """
     checkpoint = load_submission_checkpoint(policy, folder)
     model, infer = inference_of(policy, answer)

@@ -27,6 +27,7 @@ from score.submission.archive import MB, SubmissionError
 from score.submission.check import check
 from score.submission.gather import gather, write_zip
 from score.submission.notebooks import marked_cells, read_notebook
+from score.submission.rehearsal import rehearse_parts
 from score.submission.report import Report
 
 _COLAB_SECONDS = 60  # a notebook with films in it takes a while
@@ -63,7 +64,8 @@ def contents(path: Path) -> str:
 
 
 def submit(part: str | None = None, folder: str | os.PathLike[str] = ".") -> None:
-    """Pack the files to hand in, say what is missing and, in Colab, download the zip.
+    """Pack the files to hand in, say what is missing, rehearse the grading (see
+    `score.submission.rehearsal`) and, in Colab, download the zip.
 
     part: a name such as "part1_mlp". The default is the part whose notebook calls this. Files of
     other parts in `folder` are included too.
@@ -84,6 +86,9 @@ def submit(part: str | None = None, folder: str | os.PathLike[str] = ".") -> Non
             f"The code that you ran last in {changed} is not in the saved notebook: save it"
             " (Ctrl+S) and run this cell again."
         )
+    if part:
+        print("Rehearsing: your notebook is run as for the grade, which takes up to a minute.")
+        rehearse_parts(report, path, folder)
     print(f"{contents(path)}\n{report}")
     if colab:
         _download(path)

@@ -133,6 +133,7 @@ class SandboxedKernel(NotebookClient):
     def prepare(self, program: str) -> None:
         """Run code of the kit's own before the first cell; RuntimeError where that fails."""
         with self._stopping():
+            assert self.kc is not None, "a kernel that was started has a client"
             reply = self.wait_for_reply(self.kc.execute(program, silent=True))
             if not reply or reply["content"]["status"] != "ok":
                 raise RuntimeError(f"The kernel cannot be prepared: {reply and reply['content']}")
