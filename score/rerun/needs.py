@@ -64,7 +64,7 @@ def sections(sources: list[str], transform: Callable[[str], str]) -> list[Sectio
 def _sections(number: int, source: str, transform: Callable[[str], str]) -> Iterator[Section]:
     try:
         all_statements = statements(ast.parse(transform(source)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except Exception:  # IPython and the parser raise anything at what is not Python
         all_statements = []
     lines = source.split("\n")
     starts: list[tuple[int, Marker | None]] = [(1, None)] if source.strip() else []

@@ -166,9 +166,11 @@ class _Hooks:
         """Return the tree of a cell with the statements that run."""
         if self._cell is None:
             return tree
-        body = []
-        for index in self._cell:
-            section = self._rerun.notebook[index]
+        body, parts = [], [self._rerun.notebook[index] for index in self._cell]
+        known = len(tree.body) == sum(len(part.statements) for part in parts)
+        if not known and any(part.kind in WHOLE for part in parts):
+            return tree
+        for index, section in zip(self._cell, parts):
             for number in sorted(self._rerun.kept[index]):
                 if section.first + number < len(tree.body):
                     body.append(tree.body[section.first + number])

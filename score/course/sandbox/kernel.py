@@ -135,8 +135,8 @@ class SandboxedKernel(NotebookClient):
         with self._stopping():
             assert self.kc is not None, "a kernel that was started has a client"
             reply = self.wait_for_reply(self.kc.execute(program, silent=True))
-            if not reply or reply["content"]["status"] != "ok":
-                raise RuntimeError(f"The kernel cannot be prepared: {reply and reply['content']}")
+        if not self.stopped and (not reply or reply["content"]["status"] != "ok"):
+            raise RuntimeError(f"The kernel cannot be prepared: {reply and reply['content']}")
 
     def run(self, cell: NotebookNode, index: int) -> None:
         """Run the notebook's cell at an index, and put its outputs into it."""
