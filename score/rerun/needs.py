@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from score.cells import Marker, read_marker
-from score.rerun.statements import Statement, statements
+from score.rerun.statements import ALL, Statement, statements
 
 WHOLE = ("given", "answer", "test")  # kinds of cells that run as they are
 # IPython's lines above a cell that run the lines below them.
@@ -91,7 +91,7 @@ def kept(notebook: list[Section]) -> list[set[int]]:
         {*range(len(section.statements))} if section.kind in WHOLE else set()
         for section in notebook
     ]
-    needed = {name for section in notebook for name in _roots(section)}
+    needed = {ALL, *(name for section in notebook for name in _roots(section))}
     kept_objects = _objects(notebook)
     grown = True
     while grown:

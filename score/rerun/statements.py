@@ -6,6 +6,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+ALL = "*"  # the name that stands for all those that `from … import *` binds
 _LOADS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
 _STORES = {"STORE_NAME", "STORE_GLOBAL"}
 _IMPORTS = (ast.Import, ast.ImportFrom)
@@ -48,13 +49,17 @@ def _statement(node: ast.stmt) -> Statement:
     return Statement(
         line=min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))]),
         loads=frozenset(_names(code, _LOADS)),
-        binds=frozenset(_bound(code)),
+        binds=frozenset(_bound(code)) | ({ALL} if _is_star(node) else set()),
         stores=frozenset(filter(None, map(_stored, parts))),
         calls=frozenset(filter(None, map(_called, parts))),
         imports=isinstance(node, _IMPORTS),
         trains=isinstance(node, _COMPOUND) and any(_method(one) in _TRAINING for one in parts),
         shows=isinstance(node, (ast.Expr, ast.Assert)),
     )
+
+
+def _is_star(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and any(alias.name == ALL for alias in node.names)
 
 
 def _names(code: types.CodeType, operations: set[str]) -> Iterator[str]:
