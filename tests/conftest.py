@@ -1,6 +1,7 @@
 """Fixtures for all tests: the demonstrations, and an environment that is the same everywhere."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ _PUSHT_DEMOS = os.environ.get("PUSHT_DEMOS")
 
 # With one thread, sums are in the same order on every machine.
 torch.set_num_threads(1)
+
+# Shells start what runs in the background with Ctrl-C ignored, and every process that a test starts
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -70,7 +70,7 @@ def asked(policy, infer, checkpoint=None, processor_seconds=NO_TIME):
     trained, calls = checkpoint or reference(policy), iter(range(10_000))
     model, network = inference_of(policy, answer_of(audit.solution("part4_flow"), policy))
     reference(policy).restore(model)
-    company = Company(policy, trained, 20_000, processor_seconds)
+    company = Company(policy, trained, np.random.default_rng(0), processor_seconds)
 
     def counted(nobs, batch_size):
         return infer(lambda rows: network(rows, len(rows)), nobs, next(calls))

@@ -12,7 +12,7 @@ from score import rubric
 from score.course.grading.cache_keys import kit_version
 from score.course.grading.execution import execute
 from score.course.grading.notebook import Task, grade_part
-from score.course.grading.sanitise import check_id, empty_answers, read_notebook, sanitise
+from score.course.grading.sanitise.submitted import check_id, empty_answers, read_notebook, sanitise
 from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, Limits, RunSettings

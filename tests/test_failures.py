@@ -27,7 +27,7 @@ from score.course.collect.repair import RepairError, repair
 from score.course.collect.repair.pieces import MAX_ALL_CODE, MAX_LINES
 from score.course.grading.notebook import Graded
 from score.course.grading.results import ungraded
-from score.course.grading.sanitise import read_notebook
+from score.course.grading.sanitise.submitted import read_notebook
 from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.report import similarity

@@ -27,7 +27,7 @@ from score.course.collect.layouts import by_student
 from score.course.collect.repair import RepairError, repair
 from score.course.collect.stored import handed_in_at, parsed_time
 from score.course.grading.results import RolloutResult
-from score.course.grading.sanitise import empty_answers, read_notebook, sanitise
+from score.course.grading.sanitise.submitted import empty_answers, read_notebook, sanitise
 from score.course.notebooks import build
 from score.course.report import similarity
 from score.course.report.charts import loss_chart

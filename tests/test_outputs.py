@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_
 from nbgrader.server_extensions.formgrader.handlers import template_path
 from PIL import Image
 
-from score.course.grading.outputs import clean_outputs, clean_sources, plain_markdown
+from score.course.grading.sanitise.graded import clean_outputs, clean_sources, plain_markdown
 from score.course.notebooks import build
 from score.verdict import MIME
 

@@ -526,10 +526,10 @@ for count in (10, 5, 2):
     )
 
 # %% [markdown]
-# What we found with the reference weights (shipped demonstrations, one training seed, the first 100
-# held-out episodes): 0.86 with a hundred steps; 0.82 with ten DDIM steps (95 % interval 0.77 to
-# 0.88), in a tenth of the time; 0.67 with five (0.59 to 0.74) and 0.25 with two. With ten steps
-# that begin at 99 it was 0.09 over 60 episodes, no better than an untrained network.
+# What we found with the reference weights (shipped demonstrations, one training seed, held-out
+# episodes): 0.92 with a hundred steps (200 episodes); 0.87 with ten DDIM steps (100 episodes, 95 %
+# interval 0.82 to 0.91), in a tenth of the time; 0.64 with five (0.56 to 0.71) and 0.32 with two.
+# With ten steps that begin at 99 it was 0.09 over 60 episodes, no better than an untrained network.
 #
 # **To think about.** A DDIM chunk is determined by the initial noise alone. What does this make
 # possible that `denoise` does not?

@@ -19,7 +19,7 @@ import pusht
 from pusht import resources
 from score import rubric
 from score.cells import read_marker
-from score.course.grading.sanitise import read_notebook
+from score.course.grading.sanitise.submitted import read_notebook
 from score.course.settings import RunSettings
 from score.submission import formats
 
@@ -44,16 +44,16 @@ GRADING_CODE = (
     *ROLLOUT_CODE,
     "score/__init__.py",
     "score/graded.py",
+    "score/plain.py",
     "score/verdict.py",
     "score/questions/**/*.py",
     "score/rollouts/*.py",
     "score/student/*.py",
     "score/course/grading/audit.py",
     "score/course/grading/execution.py",
+    "score/course/grading/judge.py",
     "score/course/grading/notebook.py",
-    "score/course/grading/outputs.py",
-    "score/plain.py",
-    "score/course/grading/sanitise.py",
+    "score/course/grading/sanitise/*.py",
     "score/course/sandbox/*.py",
     "score/course/notebooks/build.py",
     "score/course/notebooks/solutions.py",

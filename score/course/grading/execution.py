@@ -16,10 +16,10 @@ from nbformat import NotebookNode
 from pusht.checkpoint import MAX_BYTES
 from score import rubric
 from score.course.grading import audit
-from score.course.grading.outputs import clean_outputs
 from score.course.grading.question_server import QuestionServer, checks
 from score.course.grading.results import RolloutResult
-from score.course.grading.sanitise import check_id
+from score.course.grading.sanitise.graded import clean_outputs
+from score.course.grading.sanitise.submitted import check_id
 from score.course.sandbox import levels
 from score.course.sandbox.kernel import SandboxedKernel, folder_for_sockets
 from score.course.settings import Limits, RunSettings

@@ -14,9 +14,9 @@ import nbformat
 from score import rubric
 from score.course.grading.cache_keys import kit_version
 from score.course.grading.execution import Execution, execute
-from score.course.grading.outputs import clean_sources
 from score.course.grading.results import PartResult, RolloutResult, ungraded
-from score.course.grading.sanitise import empty_answers, grade_id, read_notebook, sanitise
+from score.course.grading.sanitise.graded import clean_sources
+from score.course.grading.sanitise.submitted import empty_answers, grade_id, read_notebook, sanitise
 from score.course.settings import CourseError, RunSettings
 from score.verdict import Verdict
 

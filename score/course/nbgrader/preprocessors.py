@@ -14,10 +14,10 @@ from traitlets import Integer
 
 from score import rubric
 from score.course.grading.execution import Execution, execute, show_verdict
-from score.course.grading.outputs import clean_sources
 from score.course.grading.question_server import checks
 from score.course.grading.results import film_name
-from score.course.grading.sanitise import check_id, read_notebook
+from score.course.grading.sanitise.graded import clean_sources
+from score.course.grading.sanitise.submitted import check_id, read_notebook
 from score.course.nbgrader.gradebook import set_score
 from score.course.settings import Course, Limits, RunSettings, open_course
 from score.submission.files import TAKEN

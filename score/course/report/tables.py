@@ -17,8 +17,8 @@ from score.plain import plain_line
 from score.submission.failures import Failures
 from score.verdict import Verdict
 
-# By student, part and cell; None where the grader failed, so that the points are not known.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # begin one, some in Asian locales alone
+# By student, part and cell; None where the grader failed, so that the points are not known.
 ClassVerdicts = dict[tuple[str, str, str], Verdict | None]
 Remark = tuple[str, str, str]  # student, part, sentence
 

@@ -17,6 +17,7 @@ from score.course.settings import Limits
 
 _INTERVAL = 0.2  # seconds between two looks
 _BESIDE_RSS = re.compile(r"^Vm(?:PTE|Swap):\s*(\d+) kB", re.MULTILINE)
+_USUAL_SOCKETS = 32  # of a Jupyter kernel, which has about twenty
 # How the reasons begin for which a kernel is stopped.
 OUT_OF_TIME = "it took longer than"
 OUT_OF_MEMORY = "it took more memory than"
@@ -123,14 +124,14 @@ def memory_bytes(process: psutil.Process) -> int:
     """Return how much memory a process has; 0 if it is gone.
 
     On Linux also what is not counted as its own there: tables of pages, pages swapped out, and what
-    its sockets may hold of data that nobody reads.
+    its sockets, where it has more than kernels do, may hold of data that nobody reads.
     """
     try:
         total = process.memory_info().rss
         if psutil.LINUX:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             total += sum(int(size) << 10 for size in _BESIDE_RSS.findall(status))
-            total += _sockets(process.pid) * _socket_bytes()
+            total += max(0, _sockets(process.pid) - _USUAL_SOCKETS) * _socket_bytes()
     except (psutil.Error, OSError):
         return 0
     return total

@@ -15,7 +15,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from score.course.grading.sanitise import check_id
+from score.course.grading.sanitise.submitted import check_id
 from score.plain import plain, plain_line
 from score.verdict import MIME
 
