@@ -107,8 +107,9 @@ class Checkpoint:
         ]
         if wrong:
             raise CheckpointError(
-                f"The checkpoint belongs to another architecture than the"
-                f" {describe(model)['model']} of the notebook: {len(wrong)} of its arrays do not fit, {min(wrong)!r} among them."
+                "The checkpoint belongs to another architecture than the"
+                f" {describe(model)['model']} of the notebook: {len(wrong)} of its arrays do not"
+                f" fit, {min(wrong)!r} among them."
             )
         load_weights(model, given)
 

@@ -31,7 +31,7 @@ from pusht.run_mode import RunMode, set_run_mode
 from score import rubric
 from score.cells import read_marker
 from score.course.grading.execution import execute
-from score.course.grading.sanitise import sanitise
+from score.course.grading.sanitise.submitted import sanitise
 from score.course.notebooks import build
 from score.course.notebooks.solutions import reference_path
 from score.course.settings import Limits, RunSettings

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from score.rerun.needs import Section, kept, sections, where_bound, without_timing
+from score.rerun.needs import WHOLE, Section, kept, sections, where_bound, without_timing
 from score.verdict import Verdict
 
 EXPLAINED = (" It is defined in ", " No cell of the notebook ")  # begin an explanation
