@@ -8,7 +8,6 @@ top to bottom, but for those that only show something; the weights are the kit's
 from a training of one epoch.
 """
 
-import contextlib
 import json
 import os
 import sys
@@ -112,7 +111,8 @@ def practice(habit: Habit, folder: Path) -> dict[str, tuple[float, str]]:
         marker = read_marker(cell.source) if cell.cell_type == "code" else None
         own = cell.cell_type == "code" and marker is None
         shown = marker and marker.kind == "practice" and not _is_run(marker.id)
-        if own and not habit.waits or marker and not shown and marker.kind != "extension":
+        whole = marker and not shown and marker.kind != "extension"
+        if whole or (own and not habit.waits):
             result = shell.run_cell(cell.source, store_history=True)
             if not result.success and not own:
                 raise AssertionError(

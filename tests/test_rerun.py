@@ -1,4 +1,4 @@
-"""What a graded notebook runs of the cells that are not graded, and what it says where that fails."""
+"""What a graded notebook runs of the cells that are not graded, and what it says if that fails."""
 
 import json
 

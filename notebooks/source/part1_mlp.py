@@ -21,6 +21,10 @@
 # - `practice` cells show or train something and are not graded. Change them where the text says
 #   how, or experiment.
 # - `given` cells prepare what the others need. Leave these and the `test` cells as they are.
+#
+# You may add cells of your own. When the notebook is graded, nothing is trained, and of `practice`
+# cells and your own cells only those lines run that your answers need: imports, definitions and
+# assignments. Section 8 rehearses this before you hand in.
 
 # %%
 # [part1/setup] given: downloads the kit if it is missing; you can run it again
@@ -487,9 +491,12 @@ score.show_standing()
 # %% [markdown]
 # The next cell packs everything that you hand in into `hand_in_part1_mlp.zip` and tells you if
 # something is missing. The trained weights are included, because nothing is trained when the
-# notebook is graded. In Colab your browser saves the zip. Elsewhere, save the notebook first
-# (Ctrl+S); the zip is then written to the notebook's folder. After this you are done; the rest of
-# the notebook is optional.
+# notebook is graded. The cell also rehearses the grading: it runs your notebook as it is run for
+# the grade, in a new process and with the packed files alone, and lists every check that now says
+# something else than before. This takes about half a minute and changes nothing.
+#
+# In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S); the zip is then
+# written to the notebook's folder. After this you are done; the rest of the notebook is optional.
 
 # %%
 # [part1/hand_in] practice
