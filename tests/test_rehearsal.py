@@ -65,6 +65,7 @@ def test_what_grading_will_say_otherwise_is_told_by_the_name_of_the_cell(tmp_pat
     assert "3 of 4 checks right" in str(report)
 
 
+@pytest.mark.long
 def test_a_package_that_the_grader_may_not_have_is_told(tmp_path):
     uses = lambda source: source.replace("Q1.2\n", "Q1.2\nimport pytest\n").replace(  # noqa: E731
         "    prediction =", "    pytest.skip\n    prediction ="
@@ -73,6 +74,7 @@ def test_a_package_that_the_grader_may_not_have_is_told(tmp_path):
     assert "ModuleNotFoundError: No module named 'pytest'" in report.parts[0].differences[0]
 
 
+@pytest.mark.long
 def test_what_was_never_right_is_no_difference(tmp_path):
     wrong = lambda source: source.replace("mse_loss", "l1_loss")  # noqa: E731
     folder = hand_in(tmp_path, loss_with(wrong), right=["Q1.1", "Q1.3", "part1_mlp"])
@@ -95,6 +97,7 @@ def test_a_check_that_was_not_reached_and_one_that_is_gone_are_told(tmp_path):
     assert "The check stopped with NameError: name 'bc_loss' is not defined" in said[1]
 
 
+@pytest.mark.long
 def test_a_test_cell_that_was_changed_is_run_as_released(tmp_path):
     notebook = loss_with(lambda source: source.replace("mse_loss", "l1_loss"))
     cell = next(cell for cell in notebook.cells if cell.id == "part1-q1_2")
@@ -112,6 +115,7 @@ def test_a_process_that_ends_or_does_not_end_is_told(tmp_path, monkeypatch):
         rehearse("part1_mlp", files)
 
 
+@pytest.mark.long
 def test_the_command_rehearses_unless_it_is_to_read_only(tmp_path):
     wrong = loss_with(lambda source: source.replace("mse_loss", "l1_loss"))
     path, _ = pack(hand_in(tmp_path, wrong), None, ["part1_mlp"])
@@ -130,6 +134,7 @@ def test_the_command_rehearses_unless_it_is_to_read_only(tmp_path):
     assert check(path).complete
 
 
+@pytest.mark.long
 def test_a_rehearsal_leaves_nothing_in_the_students_folder(tmp_path):
     folder = hand_in(tmp_path, build.answered_notebook(PART))
     path, report = pack(folder, None, ["part1_mlp"])
@@ -151,13 +156,15 @@ def test_nbgraders_validate_says_of_a_notebook_what_practice_says(habit, tmp_pat
         cell
         for cell in notebook.cells
         if cell.cell_type != "code"
-        or ("nbgrader" in cell.metadata
-        and (
-            cell.metadata.nbgrader.get("grade")
-            or cell.metadata.nbgrader.get("locked")
-            or cell.metadata.nbgrader.get("solution")
+        or (
+            "nbgrader" in cell.metadata
+            and (
+                cell.metadata.nbgrader.get("grade")
+                or cell.metadata.nbgrader.get("locked")
+                or cell.metadata.nbgrader.get("solution")
+            )
+            and " practice" not in cell.source[:60]
         )
-        and " practice" not in cell.source[:60])
     ]
     hand_in(tmp_path, notebook, right=[])
     found = Validator().validate(str(tmp_path / "part1_mlp.ipynb"))

@@ -50,6 +50,10 @@ class Report:
         missing = [sentence for part in self.parts for sentence in part.missing]
         state = f"NOT complete: {_counted(missing)}" if missing else "complete"
         notes = [f"Note: {sentence}" for sentence in self.notes]
+        others = sum(len(part.differences) for part in self.parts)
+        if others:
+            state += f". {'1 check differs' if others == 1 else f'{others} checks differ'} in the"
+            state += " rehearsal, so the grade will not be what practice said"
         return "\n".join([*map(str, self.parts), *notes, f"{self.path} is {state}."])
 
 
