@@ -67,6 +67,15 @@ def test_what_students_cannot_change_is_as_nbgraders_own_steps_leave_it(tmp_path
         assert [mine.get(name) for name in names] == [other.get(name) for name in names]
 
 
+def test_what_a_student_changed_in_a_practice_cell_stays(released):
+    notebook = nbformat.from_dict(released)
+    cell_of(notebook, "part1-train").source += "\ncriterion = nn.MSELoss()"
+    cell_of(notebook, "part1-q1_1").source = "# [part1/q1_1] practice"
+    sanitise(notebook, released)
+    assert cell_of(notebook, "part1-train").source.endswith("criterion = nn.MSELoss()")
+    assert cell_of(notebook, "part1-q1_1").source == cell_of(released, "part1-q1_1").source
+
+
 def test_of_two_cells_with_an_id_the_last_counts_and_an_unknown_one_is_ordinary(released):
     notebook = nbformat.from_dict(released)
     test = cell_of(notebook, "part1-q1_1")
