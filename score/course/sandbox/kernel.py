@@ -134,7 +134,10 @@ class SandboxedKernel(NotebookClient):
         """Run code of the kit's own before the first cell; RuntimeError where that fails."""
         with self._stopping():
             assert self.kc is not None, "a kernel that was started has a client"
+            # Not in a cell's time: the watchdog ends it with the notebook's.
+            seconds, self.timeout = self.timeout, None
             reply = self.wait_for_reply(self.kc.execute(program, silent=True))
+            self.timeout = seconds
         if not self.stopped and (not reply or reply["content"]["status"] != "ok"):
             raise RuntimeError(f"The kernel cannot be prepared: {reply and reply['content']}")
 
