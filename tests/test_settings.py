@@ -211,7 +211,7 @@ def test_a_kernel_reads_nothing_of_a_course_that_a_command_line_names(reachable,
 
     def looked():
         notebook = build.student_notebook(rubric.PARTS["part1_mlp"])
-        notebook.cells = [nbformat.v4.new_code_cell(_LOOKS)]
+        notebook.cells = [nbformat.v4.new_code_cell(f"# [part1/looks] given\n{_LOOKS}")]
         execute(notebook, rubric.PARTS["part1_mlp"], work, RunSettings(SECRET, 1), level=level)
         ((output,),) = [cell.outputs for cell in notebook.cells]
         assert "LOOKED" in output.get("text", ""), output

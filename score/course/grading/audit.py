@@ -48,9 +48,7 @@ _FEWEST = 24  # answers on either side, for a share
 # is; twenty-four random pushes, tried out, by one and a half. With other demonstrations than its
 # own a policy is further off.
 _LARGEST_ERROR, _LARGEST_ERROR_ELSEWHERE = 1.0, 1.25
-# Half of a network's answers are off by more than seven pixels; what is looked up among the
-# demonstrations is off by none.
-_SMALLEST_MEDIAN = 2.0  # px
+_SMALLEST_MEDIAN = 2.0  # px; of a network it is seven and more, of what is looked up none
 # Where they act, the answers of networks that have learned something and those of the kit's own,
 # trained on the same demonstrations, are apart by nine tenths at most of what staying in place is
 # apart from these; pushes that were tried out by 1.2 and more.

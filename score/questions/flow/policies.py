@@ -132,6 +132,8 @@ class StudentPolicy:
         trainable = any(p.requires_grad for p in policy.parameters())
         require(trainable, "The policy has no parameters to train.", hint)
         self.inputs, self.module = inputs, policy.to("cpu").eval()
+        if any(map(nn.parameter.is_lazy, policy.parameters())):  # made by a first call
+            self.chunks("sample_actions", self.module.sample_actions, inputs["state"])
         with torch.no_grad():  # last layers that begin at zero are no mistake
             for parameter in policy.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
