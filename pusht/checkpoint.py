@@ -7,6 +7,7 @@ Reading it executes no code, so a checkpoint from a stranger can be opened safel
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ MAX_BYTES = 64 * 2**20  # the largest network of the kit takes 12 MB
 _MAX_HEADER = 8 * 2**20  # bytes; thousands of epochs take less than one
 _MAX_DIMENSIONS = 8  # of a weight
 _MAX_NUMBER = 2**64  # of epochs, and of a seed
+_COMPILED, _PARALLEL = "_orig_mod.", "module."  # in names of weights, see `unwrapped`
 _KEY = "pusht_checkpoint"
 _SIZES = {"obs": 5, "action": 2}
 _DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.bool}
@@ -85,25 +87,64 @@ class Checkpoint:
             what: {name: np.asarray(values).tolist() for name, values in stats.items()}
             for what, stats in self.stats.items()
         }
-        weights = {name: w.detach().cpu().contiguous() for name, w in self.weights.items()}
-        write_whole(path, safetensors.torch.save(weights, metadata={_KEY: json.dumps(header)}))
+        # Copies: modules that share a weight each keep it, as safetensors holds no shared memory.
+        weights = {
+            name: weight.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, weight in unwrapped(self.weights).items()
+        }
+        text = json.dumps(as_plain(header))
+        write_whole(path, safetensors.torch.save(weights, metadata={_KEY: text}))
 
     def restore(self, model: nn.Module) -> None:
         """Load the weights into `model`; CheckpointError if its architecture differs."""
-        own = model.state_dict()
+        own, given = unwrapped(model.state_dict()), unwrapped(self.weights)
         wrong = [
             name
-            for name in own.keys() | self.weights.keys()
+            for name in own.keys() | given.keys()
             if name not in own
-            or name not in self.weights
-            or own[name].shape != self.weights[name].shape
+            or name not in given
+            or not (is_lazy(own[name]) or own[name].shape == given[name].shape)
         ]
         if wrong:
             raise CheckpointError(
-                f"The checkpoint belongs to another architecture than the {type(model).__name__} of"
-                f" the notebook: {len(wrong)} of its arrays do not fit, {min(wrong)!r} among them."
+                "The checkpoint belongs to another architecture than the"
+                f" {describe(model)['model']} of the notebook: {len(wrong)} of its arrays do not"
+                f" fit, {min(wrong)!r} among them."
             )
-        model.load_state_dict(self.weights)
+        load_weights(model, given)
+
+
+def unwrapped(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what has these names of weights by the names that it has in the network itself:
+    without those that `torch.compile` and `nn.DataParallel` add, in the same order.
+    """
+    plain = {name.replace(_COMPILED, ""): weight for name, weight in weights.items()}
+    if plain and all(name.startswith(_PARALLEL) for name in plain):
+        plain = {name.removeprefix(_PARALLEL): weight for name, weight in plain.items()}
+    return plain
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Load weights into a network, whether or not either of them was compiled (see `unwrapped`)."""
+    names = [*model.state_dict()]
+    own = dict(zip(unwrapped(dict.fromkeys(names)), names))
+    model.load_state_dict({own.get(name, name): w for name, w in unwrapped(weights).items()})
+
+
+def is_lazy(weight: torch.Tensor) -> bool:
+    """Return whether a weight has no shape yet, as in `nn.LazyLinear` before its first call."""
+    return nn.parameter.is_lazy(weight)
+
+
+def as_plain(value: Any) -> Any:
+    """Return a value with Python's own numbers in place of numpy's, also inside dicts and lists."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {as_plain(name): as_plain(each) for name, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(as_plain(each) for each in value)
+    return value
 
 
 def new_run_id() -> str:
@@ -117,11 +158,14 @@ def now() -> str:
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
-    """Return the description of a network for a checkpoint: its class and parameter count."""
-    return {
-        "model": type(model).__name__,
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
+    """Return the description of a network for a checkpoint: its class and, where its weights have
+    their shapes, its parameter count.
+    """
+    model = getattr(model, "_orig_mod", model)  # the module that torch.compile wrapped
+    name, parameters = {"model": type(model).__name__}, [*model.parameters()]
+    if any(map(is_lazy, parameters)):
+        return name
+    return {**name, "parameters": sum(p.numel() for p in parameters)}
 
 
 def load_checkpoint(

@@ -178,7 +178,6 @@ def evaluate_policy(
 def _checkpoint(
     model: nn.Module, normalizer: Normalizer, chunk_size: int, step: int, logger: "Logger"
 ) -> Checkpoint:
-    model = getattr(model, "_orig_mod", model)  # the module that torch.compile wrapped
     loss_steps, losses = logger.losses()
     config = {
         **logger.config,

@@ -4,6 +4,7 @@ A window starts at every step of every episode. Where it reaches beyond the firs
 of its episode, that step is repeated, as if the robot stood still before and after the episode.
 """
 
+import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -95,12 +96,12 @@ class WindowLoader:
         drop_last: bool = False,
     ) -> None:
         self.dataset = dataset
-        self.batch_size = batch_size
-        self.generator = torch.Generator().manual_seed(seed)
+        self.batch_size = operator.index(batch_size)  # numpy's are no batch sizes for torch
+        self.generator = torch.Generator().manual_seed(operator.index(seed))
         self.windows = _map_tensors(dataset[:], lambda windows: windows.to(device))
         self._indices: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
             range(len(dataset)),  # type: ignore[arg-type]
-            batch_size,
+            self.batch_size,
             shuffle=True,
             generator=self.generator,
             drop_last=drop_last,

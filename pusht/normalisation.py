@@ -20,9 +20,14 @@ Data = TypeVar("Data", np.ndarray, torch.Tensor)
 
 
 def get_data_stats(data: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the range {"min": (D,), "max": (D,)} of each feature of data (…, D), in float32."""
+    """Return the range {"min": (D,), "max": (D,)} of each feature of data (…, D), in float32.
+
+    A feature that never changes gets a range of 1 to both sides, so it becomes 0 when normalised.
+    """
     data = np.asarray(data, dtype=np.float32).reshape(-1, np.shape(data)[-1])
-    return {"min": data.min(axis=0), "max": data.max(axis=0)}
+    low, high = data.min(axis=0), data.max(axis=0)
+    beside = (low == high).astype(np.float32)
+    return {"min": low - beside, "max": high + beside}
 
 
 def get_data_moments(data: np.ndarray) -> dict[str, np.ndarray]:

@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-from pusht.checkpoint import SUFFIX, Checkpoint, new_run_id, now
+from pusht.checkpoint import SUFFIX, Checkpoint, as_plain, new_run_id, now
 from pusht.demos import Demonstrations
 from pusht.files import write_whole
 from pusht.loss_view import LossCurve, LossView
@@ -242,7 +242,7 @@ def _plain(config: Any) -> dict[str, Any]:
     """Return the config as a dict of JSON values."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         config = dataclasses.asdict(config)
-    return json.loads(json.dumps(dict(config or {}), default=str))
+    return json.loads(json.dumps(as_plain(dict(config or {})), default=str))
 
 
 def _json(values: Mapping[str, Any]) -> str:

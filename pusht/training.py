@@ -11,6 +11,7 @@ The loop itself is in the notebook:
 """
 
 import math
+import operator
 import os
 import pickle
 import time
@@ -28,8 +29,10 @@ from pusht.checkpoint import (
     SUFFIX,
     Checkpoint,
     CheckpointError,
+    as_plain,
     describe,
     load_checkpoint,
+    load_weights,
     new_run_id,
     now,
 )
@@ -86,7 +89,7 @@ class TrainingRun:
     ) -> None:
         self.name, self.model, self.loader, self.optimizer = name, model, loader, optimizer
         self.lr_scheduler, self.ema, self.reference = lr_scheduler, ema, reference
-        self.num_epochs, self.seed = num_epochs, seed
+        self.num_epochs, self.seed = operator.index(num_epochs), operator.index(seed)
         self.path = Path(folder) / (name + SUFFIX)
         self.resume_path = Path(resume_folder or folder) / f"{name}.resume.pt"
         self.losses: list[float] = []
@@ -197,8 +200,9 @@ class TrainingRun:
     def _weights(self) -> dict[str, torch.Tensor]:
         weights = dict(self.model.state_dict())
         if self.ema:
-            names = (name for name, _ in self.model.named_parameters())
-            weights.update(zip(names, self.ema.averages, strict=True))
+            averages = dict(zip(self.model.parameters(), self.ema.averages, strict=True))
+            named = self.model.named_parameters(remove_duplicate=False)
+            weights |= {name: averages[weight] for name, weight in named}
         return weights
 
     def _settings(self) -> dict[str, Any]:
@@ -210,7 +214,7 @@ class TrainingRun:
         }
         return {
             **describe(self.model),
-            "optimizer": {"name": type(self.optimizer).__name__, **plain},
+            "optimizer": {"name": type(self.optimizer).__name__, **as_plain(plain)},
             "seed": self.seed,
             "schedule": type(self.lr_scheduler).__name__,
             "num_epochs": self.num_epochs,
@@ -236,7 +240,8 @@ class TrainingRun:
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all(),
             "loader": self.loader.generator.get_state(),
-            **{name: part.state_dict() for name, part in self._parts().items()},
+            # Settings may be numpy's numbers, which `_read_state` would not take back.
+            **{name: as_plain(part.state_dict()) for name, part in self._parts().items()},
         }
         with replacing(self.resume_path) as beside:
             torch.save(state, beside)
@@ -244,16 +249,19 @@ class TrainingRun:
     def _restore_state(self) -> None:
         state = self._read_state()
         was, current = state["settings"], self._settings()
-        if was != current:
+        changed = [name for name in current if was.get(name) != current[name]]
+        if changed:
             if not state["losses"]:  # the other run has no finished epoch, so nothing is lost
                 return
-            changed = ", ".join(name for name in current if was.get(name) != current[name])
             raise RuntimeError(
-                f"{self.resume_path} belongs to another run (changed: {changed}): pass resume=False"
-                " to TrainingRun to start over, or name another folder."
+                f"{self.resume_path} belongs to another run (changed: {', '.join(changed)}): pass"
+                " resume=False to TrainingRun to start over, or name another folder."
             )
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            if part is self.model:
+                load_weights(self.model, state[name])
+            else:
+                part.load_state_dict(state[name])
         self.losses = state["losses"]
         self.run_id = state.get("run_id", self.run_id)  # older states have none
         self.trained_at = state.get("trained_at", "")

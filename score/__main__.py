@@ -91,7 +91,7 @@ def _add_course(actions: "Commands") -> None:
     create.add_argument(
         "--first-seed", type=int, help="first of the held-out seeds (default: drawn)"
     )
-    create.add_argument("--episodes", type=int, help="number of held-out episodes (default: 100)")
+    create.add_argument("--episodes", type=int, help="most episodes of a policy (default: 8000)")
     release = _add(
         actions,
         "release",
@@ -111,20 +111,13 @@ def _add_collect(actions: "Commands") -> None:
         "take submissions out of an LMS export, a zip or a folder, and repair their notebooks",
     )
     collect.add_argument("folder")
-    collect.add_argument(
-        "export",
-        help=(
-            "zip or folder: Moodle, Canvas, Gradescope, folders or zips by student,"
-            " STUDENT_part1_mlp.ipynb"
-        ),
+    text = (
+        "zip or folder: Moodle, Canvas, Gradescope, folders or zips by student,"
+        " STUDENT_part1_mlp.ipynb"
     )
-    collect.add_argument(
-        "--pattern",
-        help=(
-            "regular expression with a group `student`, matched from the start of each path in the"
-            " export"
-        ),
-    )
+    collect.add_argument("export", help=text)
+    text = "regular expression with a group `student`, matched from the start of each path"
+    collect.add_argument("--pattern", help=text)
     collect.add_argument(
         "--preview", action="store_true", help="list what would be collected, and write nothing"
     )
@@ -165,9 +158,10 @@ def _add_submission(actions: "Commands") -> None:
     pack.add_argument(
         "--out", metavar="FILE", help="path of the zip (default: hand_in.zip in the folder)"
     )
-    text = "say what is missing; the exit code is 0 if nothing is missing, else 1"
+    text = "say what is missing and, run as for the grade, different; exit code 0 if nothing is"
     check = _add(actions, "check", _check, text)
     check.add_argument("path", metavar="FILE", help="a zip or a folder")
+    check.add_argument("--no-run", action="store_true", help="only read: for work of others")
     for command in (pack, check):
         command.add_argument(
             "--part",
@@ -186,7 +180,7 @@ def _add_gradescope(actions: "Commands") -> None:
         help="path of the zip (default: gradescope.zip in the course's folder)",
     )
     for name, default, text in (
-        ("--episodes", 10, "held-out episodes per policy (default: 10)"),
+        ("--episodes", 8000, "most episodes of a policy (default: 8000)"),
         ("--minutes", 10, "time limit of a submission on Gradescope (default: 10)"),
         ("--megabytes", 768, "memory of the container on Gradescope (default: 768)"),
     ):
@@ -267,10 +261,13 @@ def _pack(options: Namespace) -> int:
 
 def _check(options: Namespace) -> int:
     from score.submission.check import check
+    from score.submission.pack import rehearse_parts
 
     report = check(options.path, options.part)
+    if not options.no_run:
+        rehearse_parts(report, Path(options.path), options.path)
     print(plain(report))
-    return 0 if report.complete else 1
+    return 1 if report.differs or not report.complete else 0
 
 
 def _build_autograder(options: Namespace) -> None:

@@ -4,7 +4,7 @@ The first line of a code cell is its marker. It stays in the notebook, so that a
 identified from its text even if an editor has changed its metadata:
 
     # [part1/setup] given             runs unchanged, also when graded
-    # [part1/train] practice          shows or trains something; skipped when graded
+    # [part1/train] practice          shows or trains something; what graded cells need is run
     # [part1/bc_loss] answer Q1.2     is written by the student; releases have no solution in it
     # [part1/q1_2] test               checks the answer before it; its points come from the rubric
     # [part1/encode] extension E1.1   is written by the student, for no points; skipped when graded

@@ -539,7 +539,7 @@ def run(source, level, *, checkpoint=None, seconds=40, course="/nowhere", port=9
     """The `Outcome` of a notebook whose answers are this source, graded at an isolation level."""
     notebook = build.student_notebook(PART)
     source = (
-        f"ROOT, COURSE, PORT = {str(ROOT)!r}, {str(course)!r},"
+        f"# [part1/attack] given\nROOT, COURSE, PORT = {str(ROOT)!r}, {str(course)!r},"
         f" {port}\n{_WRONG}{source() if callable(source) else source}"
     )
     cells = [

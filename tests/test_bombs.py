@@ -36,7 +36,9 @@ each_level = pytest.mark.parametrize("level", levels.LEVELS, ids=lambda level: l
 def printed(level, *sources, memory_bytes=2**30):
     """(what cells printed, why the notebook was stopped)."""
     notebook = nbformat.v4.new_notebook()
-    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    notebook.cells = [
+        nbformat.v4.new_code_cell("# [part1/code] given\n" + source) for source in sources
+    ]
     limits = Limits(cell_seconds=60, notebook_seconds=90, memory_bytes=memory_bytes)
     with tempfile.TemporaryDirectory() as folder:
         settings = RunSettings(20_000, 2, limits=limits)

@@ -67,6 +67,15 @@ def test_what_students_cannot_change_is_as_nbgraders_own_steps_leave_it(tmp_path
         assert [mine.get(name) for name in names] == [other.get(name) for name in names]
 
 
+def test_what_a_student_changed_in_a_practice_cell_stays(released):
+    notebook = nbformat.from_dict(released)
+    cell_of(notebook, "part1-train").source += "\ncriterion = nn.MSELoss()"
+    cell_of(notebook, "part1-q1_1").source = "# [part1/q1_1] practice"
+    sanitise(notebook, released)
+    assert cell_of(notebook, "part1-train").source.endswith("criterion = nn.MSELoss()")
+    assert cell_of(notebook, "part1-q1_1").source == cell_of(released, "part1-q1_1").source
+
+
 def test_of_two_cells_with_an_id_the_last_counts_and_an_unknown_one_is_ordinary(released):
     notebook = nbformat.from_dict(released)
     test = cell_of(notebook, "part1-q1_1")
@@ -129,7 +138,11 @@ def test_hostile_metadata_makes_a_cell_an_ordinary_one(metadata, released):
 def run(folder, *sources, **limits):
     """(the executed notebook, its `Execution`) of cells of which the last is Q1.1's test."""
     notebook = nbformat.v4.new_notebook()
-    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    given = "# [part1/code] given\n"  # which runs as it is
+    notebook.cells = [
+        nbformat.v4.new_code_cell(source if source.startswith("#") else given + source)
+        for source in sources
+    ]
     notebook.cells.append(cell_of(build.student_notebook(PART), "part1-q1_1"))
     settings = RunSettings(20_000, 2, limits=Limits(**limits))
     execution = execute(notebook, PART, folder, settings)

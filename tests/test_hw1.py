@@ -470,7 +470,9 @@ def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(
 def outcome(files, level=LEVEL, episodes=2, seconds=120):
     """The verdicts on the rollouts of such a hand-in, by method."""
     notebook = substitute(build.student_notebook(rubric.PARTS["part4_flow"]), FORMAT)
-    imports = nbformat.v4.new_code_cell("import score\nstate_dim, action_dim, chunk_size = 5, 2, 8")
+    imports = nbformat.v4.new_code_cell(
+        "# [part4/imports] given\nimport score\nstate_dim, action_dim, chunk_size = 5, 2, 8"
+    )
     needed = ("part4-script", "part4-rollouts_mse", "part4-rollouts_flow")
     notebook.cells = [imports, *(cell for cell in notebook.cells if cell.id in needed)]
     with tempfile.TemporaryDirectory() as folder:
@@ -513,7 +515,7 @@ try: done += [pathlib.Path({path!r}).touch()]
 except OSError: pass
 try: done += [socket.create_connection(("127.0.0.1", {port}), 2)]
 except OSError: pass
-score.rollouts.evaluate.rollout_points = lambda *given: 4.0
+score.rollouts.stopping.rollout_points = lambda *given: 4.0
 raise ValueError(f"it ran, and did {{len(done)}} things")
 """
 

@@ -46,10 +46,11 @@ def telling():
     notebook = build.answered_notebook(PART)
     late = [notebook.cells.pop(index_of(notebook, f"part4-{q}")) for q in ("q4_4", "q4_3")]
     at = index_of(notebook, "part4-train")
-    notebook.cells.insert(at, nbformat.v4.new_code_cell(_TELLS))
+    notebook.cells.insert(at, nbformat.v4.new_code_cell(f"# [part4/tells] given\n{_TELLS}"))
     at = index_of(notebook, "part4-rollouts_mse")
-    notebook.cells.insert(at, nbformat.v4.new_code_cell(_LATER))
+    notebook.cells.insert(at, nbformat.v4.new_code_cell(f"# [part4/later] given\n{_LATER}"))
     raises = nbformat.v4.new_code_cell(
+        "# [part4/raises] given\n"
         "score.check = lambda *a: (_ for _ in ()).throw(ValueError(f'TELLS {seen[0]}'))"
     )
     at = index_of(notebook, "part4-rollouts_flow")

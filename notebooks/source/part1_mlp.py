@@ -21,6 +21,10 @@
 # - `practice` cells show or train something and are not graded. Change them where the text says
 #   how, or experiment.
 # - `given` cells prepare what the others need. Leave these and the `test` cells as they are.
+#
+# You may add cells of your own. When the notebook is graded, nothing is trained, and of `practice`
+# cells and your own cells only those lines run that your answers need: imports, definitions and
+# assignments. Section 8 rehearses this before you hand in.
 
 # %%
 # [part1/setup] given: downloads the kit if it is missing; you can run it again
@@ -221,6 +225,8 @@ def mlp_dims(
 
 # %%
 # [part1/q1_1] test
+import score
+
 score.check("Q1.1", mlp_dims).points
 
 # %%
@@ -279,6 +285,8 @@ def bc_loss(model: nn.Module, nobs: torch.Tensor, naction: torch.Tensor) -> torc
 
 # %%
 # [part1/q1_2] test
+import score
+
 score.check("Q1.2", bc_loss).points
 
 # %% [markdown]
@@ -358,6 +366,8 @@ def mlp_inference(
 
 # %%
 # [part1/q1_3] test
+import score
+
 score.check("Q1.3", mlp_inference).points
 
 # %% [markdown]
@@ -460,6 +470,8 @@ figures.player(result.episodes)
 
 # %%
 # [part1/rollouts] test
+import score
+
 score.grade_rollouts("part1_mlp").points
 
 # %% [markdown]
@@ -479,9 +491,12 @@ score.show_standing()
 # %% [markdown]
 # The next cell packs everything that you hand in into `hand_in_part1_mlp.zip` and tells you if
 # something is missing. The trained weights are included, because nothing is trained when the
-# notebook is graded. In Colab your browser saves the zip. Elsewhere, save the notebook first
-# (Ctrl+S); the zip is then written to the notebook's folder. After this you are done; the rest of
-# the notebook is optional.
+# notebook is graded. The cell also rehearses the grading: it runs your notebook as it is run for
+# the grade, in a new process and with the packed files alone, and lists every check that now says
+# something else than before. This takes about half a minute and changes nothing.
+#
+# In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S); the zip is then
+# written to the notebook's folder. After this you are done; the rest of the notebook is optional.
 
 # %%
 # [part1/hand_in] practice

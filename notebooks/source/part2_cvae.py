@@ -171,6 +171,8 @@ class CVAEAgent(nn.Module):
 
 # %%
 # [part2/q2_1] test
+import score
+
 score.check("Q2.1", CVAEAgent).points
 
 # %%
@@ -219,6 +221,8 @@ def kl_divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
 
 # %%
 # [part2/q2_2] test
+import score
+
 score.check("Q2.2", kl_divergence).points
 
 # %% [markdown]
@@ -263,6 +267,8 @@ def cvae_loss(
 
 # %%
 # [part2/q2_3] test
+import score
+
 score.check("Q2.3", cvae_loss).points
 
 # %%
@@ -362,6 +368,8 @@ def cvae_inference(
 
 # %%
 # [part2/q2_4] test
+import score
+
 score.check("Q2.4", cvae_inference).points
 
 # %% [markdown]
@@ -397,6 +405,8 @@ figures.player(result.episodes)
 
 # %%
 # [part2/rollouts] test
+import score
+
 score.grade_rollouts("part2_cvae").points
 
 # %% [markdown]
@@ -409,10 +419,10 @@ score.grade_rollouts("part2_cvae").points
 score.show_standing()
 
 # %% [markdown]
-# The next cell packs everything that you hand in into `hand_in_part2_cvae.zip` and tells you if
-# something is missing. In Colab your browser saves the zip. Elsewhere, save the notebook first
-# (Ctrl+S); the zip is then written to the notebook's folder. After this you are done; the rest of
-# the notebook is optional.
+# The next cell packs everything that you hand in into `hand_in_part2_cvae.zip`, tells you if
+# something is missing, and rehearses the grading as in Part I. In Colab your browser saves the zip.
+# Elsewhere, save the notebook first (Ctrl+S); the zip is then written to the notebook's folder.
+# After this you are done; the rest of the notebook is optional.
 
 # %%
 # [part2/hand_in] practice

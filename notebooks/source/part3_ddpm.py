@@ -93,6 +93,8 @@ def cosine_beta_schedule(
 
 # %%
 # [part3/q3_1] test
+import score
+
 score.check("Q3.1", cosine_beta_schedule).points
 
 # %%
@@ -179,6 +181,8 @@ class DDPM(nn.Module):
 
 # %%
 # [part3/q3_2] test
+import score
+
 score.check("Q3.2", DDPM).points
 
 # %% [markdown]
@@ -259,6 +263,8 @@ def ddpm_loss(
 
 # %%
 # [part3/q3_3] test
+import score
+
 score.check("Q3.3", ddpm_loss).points
 
 # %% [markdown]
@@ -345,6 +351,8 @@ def ddpm_inference(
 
 # %%
 # [part3/q3_4] test
+import score
+
 score.check("Q3.4", ddpm_inference).points
 
 # %% [markdown]
@@ -391,6 +399,8 @@ figures.player(result.episodes)
 
 # %%
 # [part3/rollouts] test
+import score
+
 score.grade_rollouts("part3_ddpm").points
 
 # %% [markdown]
@@ -407,10 +417,10 @@ score.grade_rollouts("part3_ddpm").points
 score.show_standing()
 
 # %% [markdown]
-# The next cell packs everything that you hand in into `hand_in_part3_ddpm.zip` and tells you if
-# something is missing. In Colab your browser saves the zip. Elsewhere, save the notebook first
-# (Ctrl+S); the zip is then written to the notebook's folder. After this you are done; the rest of
-# the notebook is optional.
+# The next cell packs everything that you hand in into `hand_in_part3_ddpm.zip`, tells you if
+# something is missing, and rehearses the grading as in Part I. In Colab your browser saves the zip.
+# Elsewhere, save the notebook first (Ctrl+S); the zip is then written to the notebook's folder.
+# After this you are done; the rest of the notebook is optional.
 
 # %%
 # [part3/hand_in] practice

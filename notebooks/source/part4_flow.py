@@ -68,10 +68,14 @@ figures.chunk_policies(state_dim, chunk_size, action_dim)
 # ### Q4.1 · The MSE policy (20 min, easy)
 #
 # 1. `__init__`: an MLP from a state to a flattened chunk, with hidden layers as wide as
-#    `hidden_dims` says and ReLU between the layers.
+#    `hidden_dims` says and ReLU between the layers. Nothing comes after the last layer: a ReLU or
+#    tanh there would bound the actions.
 # 2. `sample_actions`: states in, chunks out (`num_steps` is for the next policy: accept the
 #    argument, but do not use it).
 # 3. `compute_loss`.
+#
+# You may choose another architecture, even one that does not use `hidden_dims`: other activations,
+# normalisation and residual connections are accepted. The reference curves are those of this MLP.
 
 
 # %%
@@ -108,6 +112,8 @@ class MSEPolicy(BasePolicy):
 
 # %%
 # [part4/q4_1] test
+import score
+
 score.check("Q4.1", MSEPolicy).points
 
 # %% [markdown]
@@ -177,6 +183,8 @@ def train(
 
 # %%
 # [part4/q4_2] test
+import score
+
 score.check("Q4.2", train).points
 
 # %% [markdown]
@@ -312,10 +320,14 @@ class FlowMatchingPolicy(BasePolicy):
 
 # %%
 # [part4/q4_3] test
+import score
+
 score.check("Q4.3", FlowMatchingPolicy).points
 
 # %%
 # [part4/q4_4] test
+import score
+
 score.check("Q4.4", FlowMatchingPolicy).points
 
 # %%
@@ -358,11 +370,15 @@ figures.velocity(flow_policy, normalizer, figures.crossroads(demonstrations))
 
 # %%
 # [part4/rollouts_mse] test
-score.grade_rollouts("part4_mse", MSEPolicy(state_dim, action_dim, chunk_size)).points
+import score
+
+score.grade_rollouts("part4_mse", MSEPolicy(5, 2, 8)).points
 
 # %%
 # [part4/rollouts_flow] test
-score.grade_rollouts("part4_flow", FlowMatchingPolicy(state_dim, action_dim, chunk_size)).points
+import score
+
+score.grade_rollouts("part4_flow", FlowMatchingPolicy(5, 2, 8)).points
 
 # %% [markdown]
 # ## 5 · The report
@@ -443,10 +459,10 @@ show_video(score.film_policies("four_policies.mp4"), width=640)
 score.show_standing()
 
 # %% [markdown]
-# The next cell packs everything that you hand in into `hand_in_part4_flow.zip` and tells you if
-# something is missing. In Colab your browser saves the zip. Elsewhere, save the notebook first
-# (Ctrl+S); the zip is then written to the notebook's folder. After this you are done; the rest of
-# the notebook is optional.
+# The next cell packs everything that you hand in into `hand_in_part4_flow.zip`, tells you if
+# something is missing, and rehearses the grading as in Part I. In Colab your browser saves the zip.
+# Elsewhere, save the notebook first (Ctrl+S); the zip is then written to the notebook's folder.
+# After this you are done; the rest of the notebook is optional.
 
 # %%
 # [part4/hand_in] practice

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
+from pusht.episodes import inference
 from score import rubric
 from score.rollouts import given
 from score.verdict import AnswerError, call_answer
@@ -159,8 +160,9 @@ def load_policy(
 ) -> tuple[Checkpoint, Inference]:
     """Return the submitted checkpoint in `folder` and the inference of its network.
 
-    The checkpoint's weights are loaded into the network, which then acts in eval mode. answer: see
-    `inference_of`. AnswerError when the checkpoint cannot be used or belongs to another network.
+    The checkpoint's weights are loaded into the network. It acts in eval mode, and afterwards is in
+    the mode that it was in. answer: see `inference_of`. AnswerError when the checkpoint cannot be
+    used or belongs to another network.
     """
     checkpoint = load_submission_checkpoint(policy, folder)
     model, infer = inference_of(policy, answer)
@@ -173,5 +175,9 @@ def load_policy(
         checkpoint.restore(model)
     except CheckpointError as error:
         raise AnswerError(str(error)) from None
-    call_answer(policy.function, model.eval)  # as `evaluate_policy` calls it
-    return checkpoint, infer
+
+    def act(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
+        with inference(model):  # as `evaluate_policy` calls it
+            return infer(nobs, batch_size)
+
+    return checkpoint, act

@@ -1,15 +1,19 @@
 """`score.check` judges an answer in a notebook, in practice and when the notebook is graded."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from score import rubric
-from score.graded import graded
+from score.graded import graded, rehearsed, validated
 from score.protocol import converse
 from score.questions import EXTENSIONS, QUESTIONS, judged
+from score.questions.base import Arrays
+from score.rerun.shell import explain, note
 from score.student.progress import keep_verdict
-from score.verdict import Verdict
+from score.student.surroundings import usual_surroundings
+from score.verdict import AnswerError, Verdict
 
 
 def check(name: str, answer: Any) -> Verdict:
@@ -23,11 +27,14 @@ def check(name: str, answer: Any) -> Verdict:
     if name in EXTENSIONS:
         return _check_extension(name, answer)
     _, entry = rubric.question(name)
-    call = QUESTIONS[name].caller(answer)
-    if graded():
+    call = _called(QUESTIONS[name].caller(answer))
+    if rehearsed():
+        return note(name, judged(name, call, np.random.default_rng(1)))
+    if graded() and not validated():
         return converse({"question": name}, call, name, entry.points)
     verdict = judged(name, call, np.random.default_rng(0))
-    keep_verdict(name, verdict)
+    if not validated():
+        keep_verdict(name, verdict)
     return verdict.show()
 
 
@@ -35,9 +42,22 @@ def _check_extension(name: str, answer: Any) -> Verdict:
     if graded():
         return Verdict(name, 0.0, 0.0, "Extensions are not judged when graded.", right=False)
     question = EXTENSIONS[name]
-    mistake = question.find_mistake(question.caller(answer), np.random.default_rng(0))
+    mistake = question.find_mistake(_called(question.caller(answer)), np.random.default_rng(0))
     keep_verdict(name, Verdict(name, float(not mistake), 1.0, mistake or "Right."))
     return Verdict(name, 0.0, 0.0, mistake or "Right.", right=not mistake).show()
+
+
+def _called(call: Callable[[Arrays], Arrays]) -> Callable[[Arrays], Arrays]:
+    """Return what calls an answer in the usual surroundings, and explains a name that it misses."""
+
+    def called(inputs: Arrays) -> Arrays:
+        try:
+            with usual_surroundings():
+                return call(inputs)
+        except AnswerError as error:
+            raise AnswerError(f"{error}{explain(error)}") from error
+
+    return called
 
 
 check.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it

@@ -150,7 +150,7 @@ def own_part() -> str | None:
 
 def read_progress(folder: Folder, parts: Iterable[str]) -> Progress:
     """Return the `Progress` in a folder, for the parts with these names."""
-    kept, progress = _kept_verdicts(folder), Progress()
+    kept, progress = kept_verdicts(folder), Progress()
     for part in (rubric.PARTS[name] for name in parts):
         for question in part.questions:
             title = f"{question.name} {question.title}"
@@ -171,13 +171,15 @@ def read_progress(folder: Folder, parts: Iterable[str]) -> Progress:
     return progress
 
 
-class _KeptVerdict(NamedTuple):
+class KeptVerdict(NamedTuple):
+    """What is kept of the last verdict on a question or policy."""
+
     points: float
     sentence: str
     when: str
 
 
-def _row(title: str, max_points: float, kept: _KeptVerdict | None) -> Row:
+def _row(title: str, max_points: float, kept: KeptVerdict | None) -> Row:
     if kept is None:
         return Row(title, "not tried", 0.0, max_points, "Not tried yet: run its check.")
     full, some = kept.points >= max_points, kept.points > 0
@@ -238,13 +240,13 @@ def _read(path: Path) -> dict[str, Any]:
         return {}  # missing or damaged; later verdicts will be saved
 
 
-def _kept_verdicts(folder: Folder) -> dict[str, _KeptVerdict]:
+def kept_verdicts(folder: Folder) -> dict[str, KeptVerdict]:
     """Return the kept verdicts that can be read, by question or policy."""
     found = {}
     for key, kept in _read(Path(folder) / KEPT).items():
         try:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(kept["time"])))
-            found[key] = _KeptVerdict(float(kept["points"]), str(kept["sentence"]), when)
+            found[key] = KeptVerdict(float(kept["points"]), str(kept["sentence"]), when)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             continue
     return found

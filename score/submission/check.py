@@ -2,7 +2,8 @@
 
     python -m score submission check FILE
 
-Checking runs and unpickles nothing: notebooks are read as JSON, checkpoints as safetensors.
+`check` runs and unpickles nothing: notebooks are read as JSON, checkpoints as safetensors. The
+command also runs the notebooks, unless it is told --no-run (see `score.submission.pack`).
 """
 
 import contextlib

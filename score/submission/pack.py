@@ -12,6 +12,8 @@ which name people and machines; and manifest.json with the checksums of all file
 import json
 import os
 import sys
+import tempfile
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,14 +24,18 @@ from pusht.progress import in_notebook
 from score import rubric
 from score.cells import split_cells
 from score.graded import graded
-from score.student.progress import own_part
-from score.submission.archive import MB, SubmissionError
+from score.rerun.rehearsal import NoRehearsal, rehearse
+from score.student.progress import KeptVerdict, kept_verdicts, own_part
+from score.submission.archive import MB, Archive, RejectedFile, SubmissionError
 from score.submission.check import check
+from score.submission.files import TAKEN, cap, ranked
 from score.submission.gather import gather, write_zip
 from score.submission.notebooks import marked_cells, read_notebook
-from score.submission.report import Report
+from score.submission.report import PartReport, Report
+from score.verdict import Verdict
 
 _COLAB_SECONDS = 60  # a notebook with films in it takes a while
+_NO_TEST = "its test cell is missing, so nothing was checked."
 
 
 def pack(
@@ -63,7 +69,8 @@ def contents(path: Path) -> str:
 
 
 def submit(part: str | None = None, folder: str | os.PathLike[str] = ".") -> None:
-    """Pack the files to hand in, say what is missing and, in Colab, download the zip.
+    """Pack the files to hand in, say what is missing, rehearse the grading (see
+    `rehearse_parts`) and, in Colab, download the zip.
 
     part: a name such as "part1_mlp". The default is the part whose notebook calls this. Files of
     other parts in `folder` are included too.
@@ -84,6 +91,9 @@ def submit(part: str | None = None, folder: str | os.PathLike[str] = ".") -> Non
             f"The code that you ran last in {changed} is not in the saved notebook: save it"
             " (Ctrl+S) and run this cell again."
         )
+    if part:
+        print("Rehearsing: your notebook is run as for the grade, which takes up to a minute.")
+        rehearse_parts(report, path, folder)
     print(f"{contents(path)}\n{report}")
     if colab:
         _download(path)
@@ -152,3 +162,80 @@ def _unsaved(part: str, path: Path) -> str:
         return ""
     saved = {(marker.id, body.rstrip()) for marker, body in marked_cells(notebook)}
     return ", ".join(f"[{key}]" for key, body in ran.items() if (key, body.rstrip()) not in saved)
+
+
+# The rehearsal.
+
+
+def rehearse_parts(report: Report, path: Path, folder: str | os.PathLike[str]) -> None:
+    """Rehearse the parts of a submission that have a notebook: run it as for the grade, and add to
+    the report what differs from practice.
+
+    It runs in a fresh process, without training, with the files of the submission alone. The
+    questions get other inputs than in practice, and each policy acts in the beginning of a few
+    episodes.
+
+    path: the zip or the folder. folder: where practice kept the last verdicts; a zip has none.
+    """
+    files, kept = _files(path, [part.name for part in report.parts]), kept_verdicts(folder)
+    for part in report.parts:
+        own = {name: content for name, content in files.items() if TAKEN.get(name) == part.name}
+        if f"{part.name}.ipynb" in own:
+            _rehearse(part, own, kept)
+
+
+def _rehearse(report: PartReport, files: dict[str, bytes], kept: dict[str, KeptVerdict]) -> None:
+    started = time.monotonic()
+    try:
+        said = rehearse(report.name, files)
+    except NoRehearsal as error:
+        report.rehearsal = "This did not work."
+        report.differences.append(str(error))
+        return
+    part = rubric.PARTS[report.name]
+    entries: list[rubric.Question | rubric.Policy] = [*part.questions, *part.policies]
+    report.differences += filter(
+        None, [_difference(entry, said.get(entry.name), kept.get(entry.name)) for entry in entries]
+    )
+    right = sum(1 for one in said.values() if one.points == one.max_points)
+    outcome = f"{right} of {len(entries)} checks right, {time.monotonic() - started:.0f} s."
+    report.rehearsal = f"run as for the grade, {outcome}" + (
+        " Different from practice:" if report.differences else " Nothing differs from practice."
+    )
+
+
+def _difference(
+    entry: rubric.Question | rubric.Policy, said: Verdict | None, kept: KeptVerdict | None
+) -> str:
+    """Return a sentence on what a rehearsal says otherwise than practice; "" for nothing."""
+    title = entry.rollouts_title if isinstance(entry, rubric.Policy) else entry.name
+    sentence = said.sentence if said else _NO_TEST
+    right = said is not None and said.points == said.max_points
+    if kept is None:
+        return "" if right else f"{title}: {sentence}"
+    was_right = kept.points >= entry.points or (
+        isinstance(entry, rubric.Policy) and kept.points > 0
+    )
+    if right == was_right:
+        return ""
+    before = "right" if was_right else f"“{kept.sentence}”"
+    return f"{title}: in practice {before}; run as for the grade: {sentence}"
+
+
+def _files(path: Path, parts: list[str]) -> dict[str, bytes]:
+    """Return the files of a submission that are graded, by name."""
+    if path.is_dir():
+        with tempfile.TemporaryDirectory() as private:
+            packed = Path(private, "hand_in.zip")
+            write_zip(gather(path, parts), packed)
+            return _files(packed, parts)
+    found = {}
+    with Archive(path, one_student=True) as archive:
+        for name, candidates in ranked(archive.members).items():
+            for member in candidates:
+                if name not in found and not member.rejection:
+                    try:
+                        found[name] = archive.read(member, cap(name))
+                    except RejectedFile:
+                        continue
+    return found

@@ -24,9 +24,14 @@ from score.course.notebooks.solutions import answer_of, reference_path, run_solu
 from score.rollouts.evaluate import Score
 from score.rollouts.loss_curves import epoch_losses
 from score.rollouts.policies import inference_of
+from score.rollouts.stopping import Stop, rollout_points
 
-# By method, the answer that computes the loss of a batch.
-_LOSSES = {"mlp": "bc_loss", "cvae": "cvae_loss", "ddpm": "ddpm_loss"}
+# By method, the notebook's network and the answer that computes the loss of a batch.
+_LOSSES = {
+    "mlp": ("mlp_agent", "bc_loss"),
+    "cvae": ("cvae_agent", "cvae_loss"),
+    "ddpm": ("noise_pred_net", "ddpm_loss"),
+}
 _BATCHES, _BATCH = 8, 256  # as in training: the CVAE's loss depends on the size of its batches
 # The loss over part of the windows, with averaged weights, is between half and twice that of the
 # last epoch.
@@ -43,9 +48,7 @@ _FEWEST = 24  # answers on either side, for a share
 # is; twenty-four random pushes, tried out, by one and a half. With other demonstrations than its
 # own a policy is further off.
 _LARGEST_ERROR, _LARGEST_ERROR_ELSEWHERE = 1.0, 1.25
-# Half of a network's answers are off by more than seven pixels; what is looked up among the
-# demonstrations is off by none.
-_SMALLEST_MEDIAN = 2.0  # px
+_SMALLEST_MEDIAN = 2.0  # px; of a network it is seven and more, of what is looked up none
 # Where they act, the answers of networks that have learned something and those of the kit's own,
 # trained on the same demonstrations, are apart by nine tenths at most of what staying in place is
 # apart from these; pushes that were tried out by 1.2 and more.
@@ -66,9 +69,10 @@ def flags_on_weights(policy: rubric.Policy, checkpoint: Checkpoint) -> list[str]
     found = _own_demonstrations(checkpoint)
     if found is None or policy.method not in _LOSSES:
         return []
-    model, _ = inference_of(policy, ())
+    names = solution(rubric.part_of(policy).name)
+    model = names[_LOSSES[policy.method][0]]
     checkpoint.restore(model)
-    loss = _batch_loss(found, policy, solution(rubric.part_of(policy).name), model)
+    loss = _batch_loss(found, policy, names, model)
     return list(_unlikely_loss(policy, checkpoint, loss))
 
 
@@ -89,13 +93,17 @@ def flags_on_answers(
     return found
 
 
-def near_target(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
-    """Return the flag on a policy whose score's interval holds the target; none on any other."""
-    low, high = rollout.interval
-    if not low < policy.target(rollout.demonstrations) < high:
+def not_precise(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
+    """Return the flag on a policy whose episodes ended before its points were certain enough; none
+    on any other.
+    """
+    if rollout.stop not in (Stop.MOST, Stop.TIME):
         return []
-    near = f"the score's interval, {low:.2f} to {high:.2f}, holds the bar for all points"
-    return [f"{policy.title}: {near}: other episodes could decide otherwise."]
+    target = policy.target(rollout.demonstrations)
+    low, high = (rollout_points(policy, bound, target) for bound in rollout.interval)
+    why = "all that there was time for" if rollout.stop == Stop.TIME else "the most here"
+    episodes = f"{len(rollout.per_episode)} episodes, {why}"
+    return [f"{policy.title}: {episodes}, leave the points between {low:.2f} and {high:.2f}."]
 
 
 @functools.cache
@@ -135,7 +143,7 @@ def _batch_loss(
         action_horizon=policy.action_horizon,
     )
     first = (model, names["noise_scheduler"]) if policy.method == "ddpm" else (model,)
-    loss_of = names[_LOSSES[policy.method]]
+    loss_of = names[_LOSSES[policy.method][1]]
     picked = np.random.default_rng(0).choice(len(dataset), _BATCHES * _BATCH, replace=False)
     with torch.no_grad(), reproducible(0):
         losses = [

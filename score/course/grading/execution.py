@@ -15,7 +15,6 @@ from nbformat import NotebookNode
 
 from pusht.checkpoint import MAX_BYTES
 from score import rubric
-from score.cells import read_marker
 from score.course.grading import audit
 from score.course.grading.question_server import QuestionServer, checks
 from score.course.grading.results import RolloutResult
@@ -25,9 +24,13 @@ from score.course.sandbox import levels
 from score.course.sandbox.kernel import SandboxedKernel, folder_for_sockets
 from score.course.settings import Limits, RunSettings
 from score.protocol import one_line
+from score.rerun.shell import EXPLAINED
 from score.submission.formats import graded_files, needs_sandbox
 from score.verdict import MIME, Verdict
 
+_EARLIER = " An earlier cell failed or is missing."
+# Run in the kernel before the first cell, without a name of its own there.
+_PREPARE = "__import__('score.rerun.shell', fromlist=['install']).install({})"
 NOT_REACHED = "The notebook was stopped before this check"  # begins the sentence of a verdict
 
 
@@ -70,8 +73,10 @@ def execute(
         kernel = SandboxedKernel(notebook, private, level, _left(settings.limits, server.seconds))
         server.processor_seconds = kernel.processor_seconds
         with server, kernel.started():
+            code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+            kernel.prepare(_PREPARE.format(repr([cell.source for cell in code])))
             for index, cell in enumerate(notebook.cells):
-                if kernel.stopped or not is_run(cell):
+                if kernel.stopped or cell.cell_type != "code":
                     continue
                 with server.expecting(check_id(cell)):
                     kernel.run(cell, index)
@@ -93,12 +98,6 @@ def _left(limits: Limits, seconds: dict[str, float]) -> Limits:
     """Return the limits of the kernel: the notebook's time without what rollouts have taken."""
     spent = int(sum(seconds.values()))
     return replace(limits, notebook_seconds=max(1, limits.notebook_seconds - spent))
-
-
-def is_run(cell: NotebookNode) -> bool:
-    """Say whether a cell is run when graded: not what is for the student alone."""
-    marker = read_marker(cell.source)
-    return marker is None or marker.kind not in ("practice", "extension")
 
 
 def usable_files(folder: Path, part: rubric.Part) -> list[Path]:
@@ -165,8 +164,9 @@ def _why_not_judged(cell: NotebookNode, stopped: str, discreet: bool) -> str:
     for output in cell.outputs:
         if output.output_type == "error":
             said = f"{one_line(output.ename)}: {one_line(output.evalue)}"
-            error = "an error" if discreet else said
-            return f"The check stopped with {error}. An earlier cell failed or is missing."
+            error = "an error" if discreet else said.rstrip(".")
+            told = "" if any(each in error for each in EXPLAINED) else _EARLIER
+            return f"The check stopped with {error}.{told}"
     return "The check did not call the grader."
 
 

@@ -17,7 +17,7 @@ from score.course.grading.execution import Execution, execute, show_verdict
 from score.course.grading.question_server import checks
 from score.course.grading.results import film_name
 from score.course.grading.sanitise.graded import clean_sources
-from score.course.grading.sanitise.submitted import check_id, read_notebook
+from score.course.grading.sanitise.submitted import check_id, may_change, read_notebook
 from score.course.nbgrader.gradebook import set_score
 from score.course.settings import Course, Limits, RunSettings, open_course
 from score.submission.files import TAKEN
@@ -64,6 +64,19 @@ class Execute(stock.NbGraderPreprocessor):
         resources["pusht"] = execution
         _remove_other_files(Path(resources["metadata"]["path"]), course)
         return nb, resources
+
+
+class OverwriteCells(stock.OverwriteCells):
+    """Restores what students are not to change, as nbgrader does, but for practice cells."""
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: dict[str, Any], cell_index: int
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        written = cell.source
+        cell, resources = super().preprocess_cell(cell, resources, cell_index)
+        if check_id(cell) is None and "nbgrader" in cell.metadata and may_change(cell):
+            cell.source = written
+        return cell, resources
 
 
 class SaveAutoGrades(stock.SaveAutoGrades):

@@ -8,6 +8,7 @@ setup.py, {{bundle}} and {{badge}} for the course's address.
 """
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Collection
@@ -26,6 +27,7 @@ from score import rubric
 from score.cells import Marker, clear_solutions, has_solution, keep_solutions, read_marker
 from score.rubric import Part
 
+FIXED = resources.path("score/rerun/fixed_cells.json")
 SOURCES = resources.path("notebooks/source")
 _SETUP = SOURCES / "setup.py"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -124,6 +126,18 @@ def student_notebook(part: Part, bundle: str = "") -> NotebookNode:
     return notebook
 
 
+def fixed_cells(notebook: NotebookNode) -> dict[str, str]:
+    """Return the sources of the cells that are as released when a notebook is graded, by the ids in
+    their markers: a rehearsal runs them as grading does. The setup cell is each course's own.
+    """
+    marked = {cell.source: read_marker(cell.source) for cell in notebook.cells}
+    return {
+        marker.id: source
+        for source, marker in marked.items()
+        if marker and marker.kind in ("given", "test") and not marker.id.endswith("/setup")
+    }
+
+
 def answered_notebook(part: Part, only: Collection[str] | None = None) -> NotebookNode:
     """Return the students' notebook with the solutions filled in, as a student would do it.
 
@@ -173,16 +187,22 @@ def main() -> None:
         action="store_true",
         help="only say whether the built notebooks are those of the sources",
     )
-    stale = []
+    stale, fixed = [], {}
     options = parser.parse_args()
     for part in parts_with_source():
         path = ROOT / "notebooks" / f"{part.name}.ipynb"
         notebook = student_notebook(part)
+        fixed[part.name] = fixed_cells(notebook)
         if not options.check:
             write(notebook, path)
             print(f"built {path.relative_to(ROOT)}")
         elif not path.exists() or path.read_text(encoding="utf-8") != notebook_text(notebook):
             stale.append(path.relative_to(ROOT))
+    text = json.dumps(fixed, indent=1, ensure_ascii=False) + "\n"
+    if not options.check:
+        write_whole(FIXED, text)
+    elif not FIXED.exists() or FIXED.read_text(encoding="utf-8") != text:
+        stale.append(FIXED.relative_to(ROOT))
     if stale:
         sys.exit(
             f"Not what the sources give: {', '.join(map(str, stale))}. Run `make notebooks` and"

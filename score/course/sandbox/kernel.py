@@ -130,10 +130,27 @@ class SandboxedKernel(NotebookClient):
             self._watchdog.end_processes()
         self.set_widgets_metadata()
 
+    def prepare(self, program: str) -> None:
+        """Run code of the kit's own before the first cell; RuntimeError where that fails."""
+        with self._stopping():
+            assert self.kc is not None, "a kernel that was started has a client"
+            # Not in a cell's time: the watchdog ends it with the notebook's.
+            seconds, self.timeout = self.timeout, None
+            reply = self.wait_for_reply(self.kc.execute(program, silent=True))
+            self.timeout = seconds
+        if not self.stopped and (not reply or reply["content"]["status"] != "ok"):
+            raise RuntimeError(f"The kernel cannot be prepared: {reply and reply['content']}")
+
     def run(self, cell: NotebookNode, index: int) -> None:
         """Run the notebook's cell at an index, and put its outputs into it."""
-        try:
+        with self._stopping():
             run_sync(self._execute)(cell, index)
+
+    @contextlib.contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """Stop the notebook where its kernel does not do what the body asks of it."""
+        try:
+            yield
         except DeadKernelError:
             self._watchdog.stop(watchdog.DIED)
         except CellTimeoutError:

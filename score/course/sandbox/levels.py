@@ -26,6 +26,7 @@ from score.protocol import SOCKET
 _KIT, _WORK, _LAUNCHER_INSIDE = "/kit", "/home/student", "/launch.py"
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _STUDENTS_PART = ("pusht", "score", "losses")  # of the kit; but not score/course
+_DEMONSTRATIONS = "data/demonstrations.zarr.zip"  # what lies beside them is the grader's
 # Of the system, what an interpreter needs; of /etc nothing that tells of people or machines.
 _SYSTEM = [
     *(f"/{name}" for name in ["usr", "lib", "lib32", "lib64", "bin", "sbin"]),
@@ -47,8 +48,6 @@ _LIMITS = {
 _MEMORY_BYTES = 4 * 2**30  # of a kernel, where nothing else is said
 _BESIDE_MEMORY = 2 * 2**30  # by how much a kernel's memory may be larger than what it uses
 _UID = 61_184  # with the 4,000 above it, of users that no system gives out
-
-
 _OPEN_TO_ALL = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue")
 # As the user itself, whose files may be links to others.
 _END = """
@@ -171,6 +170,8 @@ def _copy_for_all(to: Path) -> None:
     for name in _STUDENTS_PART:
         ignored = shutil.ignore_patterns("course")
         shutil.copytree(resources.path(name), to / name, ignore=ignored)
+    (to / _DEMONSTRATIONS).parent.mkdir()
+    shutil.copyfile(resources.path(_DEMONSTRATIONS), to / _DEMONSTRATIONS)
     physics.replace_in(to)
     for path in [to, *to.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -278,7 +279,7 @@ def _walls(private: Path, level: Level) -> list[str]:
         for path in {os.path.realpath(prefix) for prefix in used}
         if not path.startswith("/usr")
     )
-    bound = [*prefixes, f"{_KIT}/x", _WORK, str(private / "s")]
+    bound = [*prefixes, f"{_KIT}/{_DEMONSTRATIONS}", _WORK, str(private / "s")]
     for path in sorted({str(parent) for name in bound for parent in Path(name).parents}):
         options += ["--perms", "0755", "--dir", path]
     for path in [*_SYSTEM, *prefixes]:
@@ -286,7 +287,7 @@ def _walls(private: Path, level: Level) -> list[str]:
     if resources.ROOT != resources.PACKAGES:  # installed from a wheel, inside one of the prefixes
         for path in (str(resources.ROOT), str(resources.path("score/course"))):
             options += ["--tmpfs", path, "--remount-ro", path]
-    for name in _STUDENTS_PART:
+    for name in (*_STUDENTS_PART, _DEMONSTRATIONS):
         options += ["--ro-bind", str(resources.path(name)), f"{_KIT}/{name}"]
     options += physics.hidden(private / "physics", _KIT)
     options += f"--tmpfs {_KIT}/score/course --remount-ro {_KIT}/score/course".split()

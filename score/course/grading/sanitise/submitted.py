@@ -9,6 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.warnings import MissingIDFieldWarning
 
+from score.cells import read_marker
 from score.submission.failures import is_of_machine
 
 
@@ -57,11 +58,18 @@ def sanitise(notebook: NotebookNode, released: NotebookNode) -> None:
         else:
             cell.metadata["nbgrader"] = copy.deepcopy(original.metadata.nbgrader)
             cell.cell_type = original.cell_type
-            if not original.metadata.nbgrader.get("solution"):
+            if not may_change(original):
                 cell.source = original.source
         _clear_outputs(cell)
     if "kernelspec" in released.metadata:
         notebook.metadata["kernelspec"] = copy.deepcopy(released.metadata.kernelspec)
+
+
+def may_change(released: NotebookNode) -> bool:
+    """Say whether students may change a released cell: an answer, or a practice cell."""
+    marker = read_marker(released.source)
+    practice = marker is not None and marker.kind == "practice"
+    return practice or bool(released.metadata.nbgrader.get("solution"))
 
 
 def _clear_outputs(cell: NotebookNode) -> None:
