@@ -1,7 +1,7 @@
 # You need python3 (3.11 or later, with venv), make, and access to PyPI. Everything else goes into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo lint format test test-all bench bench-class bench-training notebooks notebooks-check docs wheel \
+.PHONY: help setup demo lint format test test-all bench bench-class bench-flags bench-training notebooks notebooks-check docs wheel \
 	reference demonstrations check-wheels lock clean
 
 PYTHON ?= python3
@@ -42,6 +42,9 @@ bench: .venv/.kit .venv-peer/.peer  ## measure the speed, and gym-pusht's in the
 
 bench-class: .venv/.kit  ## measure how fast a class is graded, and the cost beyond the rollouts (half an hour)
 	$(RUN) -m benchmarks.grading
+
+bench-flags: .venv/.kit  ## count the flags on honest policies of Part IV
+	$(RUN) -m benchmarks.flags
 
 bench-training: .venv/.kit  ## measure how much faster networks train than with the notebooks' steps alone
 	$(RUN) -m benchmarks.training

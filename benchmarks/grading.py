@@ -36,7 +36,7 @@ from score.course.nbgrader.release import create
 from score.course.notebooks.solutions import answer_of, reference_path
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course
-from score.rollouts.evaluate import score_policy
+from score.rollouts.evaluate import score_until_certain
 from score.rollouts.policies import guarded_inference, inference_of
 
 _SIZES = (10, 20, 40, 60)
@@ -345,7 +345,7 @@ def one_submission(folder: Path, episodes: list[int]) -> None:
 def _bare(task: tuple[str, int]) -> tuple[float, list[float]]:
     """Roll out a policy's episodes and nothing else; return the seconds and the largest rewards.
 
-    task: the policy's name, and how many episodes.
+    task: the policy's name, and the most episodes.
     """
     name, count = task
     policy = rubric.POLICIES[name]
@@ -355,11 +355,14 @@ def _bare(task: tuple[str, int]) -> tuple[float, list[float]]:
     checkpoint.restore(model)
     with reproducible(0):
         started = time.monotonic()
-        score = score_policy(
+        first = rubric.GRADED_FIRST_SEED
+        score = score_until_certain(
             policy,
             guarded_inference(policy, infer),
-            checkpoint.stats,
-            range(rubric.GRADED_FIRST_SEED, rubric.GRADED_FIRST_SEED + count),
+            checkpoint,
+            lambda seeds: range(first, first + seeds),
+            lambda one_by_one: count,
+            kept=0,
         )
         return time.monotonic() - started, score.per_episode
 

@@ -54,6 +54,12 @@ class Episodes:
         return self.max_rewards >= 1
 
 
+def joined(several: Sequence[Episodes]) -> Episodes:
+    """Return the episodes of several records as one."""
+    fields = ("seeds", "states", "actions", "rewards")
+    return Episodes(*([one for each in several for one in getattr(each, name)] for name in fields))
+
+
 def rollout(
     policy: Policy,
     seeds: Sequence[int],

@@ -91,7 +91,7 @@ def _add_course(actions: "Commands") -> None:
     create.add_argument(
         "--first-seed", type=int, help="first of the held-out seeds (default: drawn)"
     )
-    create.add_argument("--episodes", type=int, help="number of held-out episodes (default: 100)")
+    create.add_argument("--episodes", type=int, help="most episodes of a policy (default: 8000)")
     release = _add(
         actions,
         "release",
@@ -180,7 +180,7 @@ def _add_gradescope(actions: "Commands") -> None:
         help="path of the zip (default: gradescope.zip in the course's folder)",
     )
     for name, default, text in (
-        ("--episodes", 10, "held-out episodes per policy (default: 10)"),
+        ("--episodes", 8000, "most episodes of a policy (default: 8000)"),
         ("--minutes", 10, "time limit of a submission on Gradescope (default: 10)"),
         ("--megabytes", 768, "memory of the container on Gradescope (default: 768)"),
     ):

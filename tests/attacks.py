@@ -8,6 +8,7 @@ lines that begin with LEAK.
 
 import contextlib
 import functools
+import json
 import os
 import socket
 import subprocess
@@ -16,10 +17,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import attempts
 import nbformat
 import numpy as np
 import psutil
 import torch
+from attempts import REACH, WIRE, instead_of_converse
 
 from pusht import demos
 from pusht.checkpoint import Checkpoint, load_checkpoint
@@ -53,45 +56,6 @@ HONEST = "\n\n".join(
     if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
 )
 
-_WIRE = """
-import json, os, socket, struct, threading, time
-PATH = os.environ["PUSHT_GRADER"]
-def connect():
-    s = socket.socket(socket.AF_UNIX); s.connect(PATH); return s
-def say(s, text, raw=b""):
-    s.sendall(struct.pack("<IQ", len(text), len(raw)) + text.encode() + raw)
-def message(value):
-    return json.dumps({"message": value, "arrays": []})
-def heard(s):
-    head = b""
-    while len(head) < 12:
-        part = s.recv(12 - len(head))
-        if not part: return None
-        head += part
-    text, raw = struct.unpack("<IQ", head)
-    body = b""
-    while len(body) < text + raw: body += s.recv(65536)
-    return body[:text].decode()
-def d(**items):
-    return {"dict": [[k, v] for k, v in items.items()]}
-"""
-
-
-def _instead_of_converse(body):
-    """The kernel's end of the conversation, rewritten."""
-    return (
-        _WIRE
-        + f"""
-import score, score.student.check, score.student.rollouts
-from score.protocol import Connection
-from score.verdict import Verdict
-def converse(request, answer, name, max_points):
-{body}
-    return Verdict(name, float(max_points), float(max_points), "Right.").show()
-score.student.check.converse = score.student.rollouts.converse = converse
-"""
-    )
-
 
 @functools.cache
 def hard_coded():
@@ -124,18 +88,6 @@ def mlp_inference(model, batch_size, nobs, pred_horizon, action_dim):
     return torch.where((away.amin(dim=1) < 2e-2)[:, None, None], _DONE[away.argmin(dim=1)], stay)
 """
 
-
-_REACH = """
-import os
-def leak(what): print("LEAK", what)
-def tried(what, act):
-    try:
-        got = act()
-    except BaseException as error:
-        print("no", what, type(error).__name__)
-    else:
-        if got: leak(what)
-"""
 
 # name: source
 FORGING = {
@@ -228,28 +180,28 @@ import dataclasses, score.rubric
 for part in score.rubric.PARTS.values():
     for q in part.questions: object.__setattr__(q, "points", 1000)"""
     ),
-    "verdict sent to the grader": _instead_of_converse("""
+    "verdict sent to the grader": instead_of_converse("""
     s = connect()
     s_request = d(**request)
     say(s, message(s_request))
     heard(s)
     say(s, message(d(verdict=d(name=name, points=5.0, max_points=5.0, sentence='Right.'))))"""),
-    "verdict sent in place of the request": _instead_of_converse("""
+    "verdict sent in place of the request": instead_of_converse("""
     s = connect()
     say(s, message(d(verdict=d(name=name, points=5.0, max_points=5.0, sentence='Right.'))))"""),
-    "claims to have skipped what it cannot answer": _instead_of_converse("""
+    "claims to have skipped what it cannot answer": instead_of_converse("""
     s = connect(); say(s, message(d(**request)))
     while heard(s) and True:
         try: say(s, message(d(outputs=d(dims=None, skipped=True, loss=0.0, gradient=None, naction=0.0, requires_grad=False))))
         except OSError: break"""),
-    "answers null, true and text to everything": _instead_of_converse("""
+    "answers null, true and text to everything": instead_of_converse("""
     s = connect(); say(s, message(d(**request)))
     for junk in [None, True, "Right.", [], 5.0] * 10:
         try:
             if not heard(s): break
             say(s, message(d(outputs=junk)))
         except OSError: break"""),
-    "asks a hundred times until it is right by luck": _instead_of_converse("""
+    "asks a hundred times until it is right by luck": instead_of_converse("""
     for i in range(100):
         s = connect(); say(s, message(d(**request)))
         text = heard(s)
@@ -282,27 +234,27 @@ def converse(request, answer, name, max_points):
     line.send({{"verdict": _verdicts["Q1.2"]}})
 score.student.check.converse = score.student.rollouts.converse = converse"""
     ),
-    "asks for another question in this cell": _instead_of_converse("""
+    "asks for another question in this cell": instead_of_converse("""
     for other in ("Q1.1", "Q2.2", "Q4.4"):
         s = connect(); say(s, message(d(question=other))); heard(s)"""),
-    "asks before its cell, from a thread": _WIRE
+    "asks before its cell, from a thread": WIRE
     + """
 def early():
     for name in ("Q1.1", "Q1.2", "Q1.3"):
         s = connect(); say(s, message(d(question=name))); heard(s)
 threading.Thread(target=early).start(); time.sleep(0.5)""",
-    "an array that claims more bytes than it has": _instead_of_converse(
+    "an array that claims more bytes than it has": instead_of_converse(
         """
     s = connect(); say(s, message(d(**request))); heard(s)
     say(s, json.dumps({"message": {"dict": [["outputs", {"array": 0}]]}, "arrays": [["<f8", [1000000, 1000000]]]}), b"x")"""
     ),
-    "an array of negative length, and one of objects": _instead_of_converse(
+    "an array of negative length, and one of objects": instead_of_converse(
         """
     for arrays in ([["<f8", [-1]]], [["|O", [1]]]):
         s = connect(); say(s, message(d(**request))); heard(s)
         say(s, json.dumps({"message": {"dict": [["outputs", {"array": 0}]]}, "arrays": arrays}), b"x" * 8)"""
     ),
-    "arrays of wrong shapes, kinds and keys": _instead_of_converse("""
+    "arrays of wrong shapes, kinds and keys": instead_of_converse("""
     import numpy as np
     wrong = [{"dims": [[10, 256]], "skipped": False}, {"dims": {1: (2, 3)}, "skipped": 0},
              {"loss": np.zeros((0, 5)), "gradient": np.zeros(())}, {"loss": np.zeros((1, 1, 1), bool), "gradient": None},
@@ -312,18 +264,18 @@ threading.Thread(target=early).start(); time.sleep(0.5)""",
     for got in wrong:
         line = Connection(connect()); line.send(request)
         while "verdict" not in line.receive(): line.send({"outputs": got})"""),
-    "answers of 60 MB, again and again": _instead_of_converse("""
+    "answers of 60 MB, again and again": instead_of_converse("""
     import numpy as np
     huge = np.zeros(3_700_000)
     got = {"dims": [1] * 10 ** 6, "skipped": False, "loss": huge, "gradient": None, "naction": huge, "requires_grad": False}
     for i in range(3):
         line = Connection(connect()); line.send(request)
         while "verdict" not in line.receive(): line.send({"outputs": got})"""),
-    "a header that announces an exabyte": _instead_of_converse("""
+    "a header that announces an exabyte": instead_of_converse("""
     s = connect(); s.sendall(struct.pack("<IQ", 2**32 - 1, 2**60))"""),
-    "JSON nested a hundred thousand deep": _instead_of_converse("""
+    "JSON nested a hundred thousand deep": instead_of_converse("""
     s = connect(); say(s, message(d(**request))); heard(s); say(s, "[" * 100000 + "]" * 100000)"""),
-    "a pickle on the socket": _instead_of_converse("""
+    "a pickle on the socket": instead_of_converse("""
     import pickle
     class P:
         def __reduce__(self): return os.system, ("touch /tmp/pwned-by-pickle",)
@@ -378,7 +330,7 @@ def bc_loss(model, nobs, naction):
     raise ValueError("not a practice input")"""
     ),
     "actions hard-coded for the practice seeds": hard_coded,
-    "the grader's socket replaced by one of its own": _WIRE
+    "the grader's socket replaced by one of its own": WIRE
     + """
 import score.protocol
 os.unlink(PATH) if os.access(os.path.dirname(PATH), os.W_OK) else None
@@ -459,7 +411,7 @@ held = []
 while True: held.append(bytearray(b"x" * 2**26))"""
     ),
     "an output flood": "while True: print('x' * 100000)",
-    "a conversation that trickles a byte at a time": _WIRE
+    "a conversation that trickles a byte at a time": WIRE
     + """
 import score.student.check
 def converse(request, answer, name, max_points):
@@ -470,7 +422,7 @@ score.student.check.converse = converse""",
 
 REACHING = {
     "the course's settings, solutions, release and gradebook": (
-        _REACH
+        REACH
         + """
 for path in (f"{ROOT}/notebooks/source/part1_mlp.py", f"{ROOT}/score/course/grading/question_server.py", f"{ROOT}/data/reference", f"{COURSE}/course.toml"):
     tried(path.rsplit("/", 1)[1] + " read", lambda: os.listdir(path) if os.path.isdir(path) else open(path).read())
@@ -478,13 +430,13 @@ tried("gradebook written", lambda: open(f"{COURSE}/gradebook.db", "ab").write(b"
 tried("release written", lambda: open(f"{COURSE}/release/pusht/part1_mlp.ipynb", "a").write(" "))"""
     ),
     "other students' submissions": (
-        _REACH
+        REACH
         + """
 tried("another student's file read", lambda: open(f"{COURSE}/submitted/other/pusht/part1_mlp.ipynb").read())
 tried("another student's file written", lambda: open(f"{COURSE}/submitted/other/pusht/part1_mlp.ipynb", "a").write(" "))"""
     ),
     "secrets in the environment and in /proc": (
-        _REACH
+        REACH
         + """
 tried("a variable of whoever grades", lambda: [v for v in os.environ if "SECRET" in v or "PUSHT_GRADE_" in v])
 def others(file):
@@ -495,14 +447,14 @@ tried("another process's environment read", lambda: any(b"SECRET_OF_GRADER" in t
 tried("another process's command line read", lambda: any(b"SECRET_OF_GRADER" in text for text in others("cmdline")))"""
     ),
     "the kit's own files and the interpreter's packages": (
-        _REACH
+        REACH
         + """
 import score, numpy
 tried("the kit written", lambda: open(os.path.join(os.path.dirname(score.__file__), "zzz"), "w").write("x"))
 tried("a package written", lambda: open(os.path.join(os.path.dirname(numpy.__file__), "zzz"), "w").write("x"))"""
     ),
     "the simulator and libraries of physics": (
-        _REACH
+        REACH
         + """
 import glob, sys
 from pusht.sim import PushTSim
@@ -518,19 +470,19 @@ tried("the simulator's code read", code)
 tried("a library of physics read", lambda: __import__("pymunk").Space())"""
     ),
     "the network": (
-        _REACH
+        REACH
         + """
 import socket
 tried("a listener on the machine's loopback", lambda: socket.create_connection(("127.0.0.1", PORT), 2) and True)"""
     ),
     "a local socket of another of the machine's processes": (
-        _REACH
+        REACH
         + """
 import socket
 tried("a local socket of the machine", lambda: socket.socket(socket.AF_UNIX).connect(f"\\0pusht-attacks-{PORT}") is None)"""
     ),
     "accounts of the machine": (
-        _REACH
+        REACH
         + """
 tried("/etc/shadow read", lambda: open("/etc/shadow").read())
 tried("home folders read", lambda: [h for h in os.listdir("/root") if h != ".pyenv"] if os.path.isdir("/root") else [])"""
@@ -545,6 +497,10 @@ if os.fork() == 0:
     ),
 }
 
+FORGING |= attempts.FORGING
+STOPPING |= attempts.STOPPING
+REACHING |= attempts.REACHING
+
 CHECKPOINTS = {
     "a pickle under the checkpoint's name": lambda path: torch.save({"weights": [1.0]}, path),
     "a checkpoint cut short": lambda path: path.write_bytes(_checkpoint_bytes()[:5000]),
@@ -553,6 +509,12 @@ CHECKPOINTS = {
         ResidualMLP([10, 8, 8, 8, 32]), path
     ),
     "a checkpoint whose header is nonsense": lambda path: path.write_bytes(b"\xff" * 64),
+    "weights that are not numbers": lambda path: _checkpoint(_filled(float("nan")), path),
+    "weights too large and too small for sums": lambda path: _checkpoint(_filled(3e38), path),
+    "a header that claims seventy dimensions": lambda path: path.write_bytes(_claiming([1] * 70)),
+    "a header that claims 2^80 numbers, none of them there": lambda path: path.write_bytes(
+        _claiming([0, 2**40, 2**40])
+    ),
     "a link under the checkpoint's name": lambda path: path.symlink_to("/etc/passwd"),
 }
 
@@ -644,6 +606,21 @@ def _checkpoint_bytes():
         return (Path(folder) / "x").read_bytes()
 
 
+def _filled(value):
+    model = ResidualMLP([10, *[256] * 5, 32], use_layernorm=True)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(value)
+    return model
+
+
+def _claiming(shape):
+    """A safetensors file of no numbers, whose header claims an array of this shape."""
+    entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}
+    header = json.dumps({"w": entry}).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
 def _sparse(path, size):
     with open(path, "wb") as file:
         file.truncate(size)
@@ -651,11 +628,21 @@ def _sparse(path, size):
 
 # The table.
 
-_TITLES = {
-    "FORGING": "Forging points",
-    "STOPPING": "Stopping or exhausting the run",
-    "REACHING": "Reaching what is not theirs",
-    "CHECKPOINTS": "Hand-in files",
+# Of STOPPING, what a kernel may do without being stopped for it: it is refused or has no effect.
+ENDURED = {
+    "SIGKILL to the parent and to whatever it sees",
+    "sleeping for ever",
+    "a disk filler",  # where there is nothing to fill that has no size
+    "a conversation that trickles a byte at a time",
+    "data in connections that nobody accepts",
+    "connections to the runner's own sockets, by the thousand",
+    "pipes, event descriptors and threads up to the limits",
+    "a hundred thousand small outputs",
+    "lone surrogates and zero bytes in outputs",
+    "a gradient that broadcasts to gigabytes",
+    "60 MB of JSON lists, and keys that collide",
+    "a child that keeps the grader's connection",
+    "a grader's connection opened between the cells, and held",
 }
 # Not run without bubblewrap: they would do harm to the machine …
 HARMFUL = {*STOPPING, "the kit's own files and the interpreter's packages"}
@@ -734,11 +721,33 @@ def surroundings(folder):
             yield {"course": course, "port": port}
 
 
-def main():
+def main(names):
+    """Run the attacks at the levels with these names, or at all that work, and write the page with
+    what is known of the others.
+    """
     os.environ["SECRET_OF_GRADER"] = "SECRET"
     working = [level for level in levels.LEVELS if levels.works(level)]
     with tempfile.TemporaryDirectory() as folder, surroundings(Path(folder)) as around:
-        tables = {level: outcomes(level, **around) for level in working}
+        for level in working:
+            if not names or level.name in names:
+                found = outcomes(level, **around)
+                keep(level, {name: effect(name, outcome) for name, outcome in found.items()})
+    (ROOT / "docs" / "attacks.md").write_text(page(), encoding="utf-8")
+
+
+def keep(level, effects):
+    """Keep what attacks achieved at a level, for the page."""
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    (_KEPT / f"{level.name}.json").write_text(json.dumps(effects))
+
+
+def page():
+    """The text of docs/attacks.md."""
+    tables = {
+        level: json.loads((_KEPT / f"{level.name}.json").read_text())
+        for level in levels.LEVELS
+        if (_KEPT / f"{level.name}.json").is_file()
+    }
     lines = [
         _INTRODUCTION,
         *(
@@ -746,23 +755,24 @@ def main():
             for level in levels.LEVELS
         ),
     ]
-    for group, title in _TITLES.items():
-        rows = [["attack", *(level.name for level in working)], ["---"] * (len(working) + 1)]
+    for group, (title, what) in GROUPS.items():
+        rows = [["attack", *(level.name for level in tables)], ["---"] * (len(tables) + 1)]
         rows += [
-            [name, *(effect(name, tables[level][name]) for level in working)]
+            [name, *(found.get(name, "not run") for found in tables.values())]
             for name in globals()[group]
         ]
-        lines += ["", f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows)]
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "attacks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines += ["", f"## {title}", "", what, "", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join([*lines, "", ACTING]) + "\n"
 
 
+_KEPT = ROOT / "build" / "attacks"
 _INTRODUCTION = """# Attacks
 
-`python tests/attacks.py` runs hostile submissions to Part I and writes this page. The points are
-those in the grader's ledger after the run; what a notebook prints, patches or returns does not
-count. An honest submission earns 5 points for its questions in the same setting. Where the attack
-is a hand-in file, the answers beside it are honest, and the points shown are those of the rollouts.
+`python tests/attacks.py` runs hostile submissions to Part I and writes this page; with the names of
+levels it runs these alone. The points are those in the grader's ledger after the run; what a
+notebook prints, patches or returns does not count. An honest submission earns 5 points for its
+questions in the same setting. Where the attack is a hand-in file, the answers beside it are honest,
+and the points shown are those of the rollouts.
 
 A course uses the strictest level of isolation that works on its machine, and names it under its
 table. A level without a column did not work where this page was written: bubblewrap is missing or
@@ -773,7 +783,53 @@ its owner can enter (`chmod 700`).
 
 The levels, the strictest first:
 """
+GROUPS = {
+    "FORGING": (
+        "Forging points",
+        """Verdicts come from the grader's own process, which draws the inputs, judges arrays that
+the kernel sends, and keeps the points in its ledger. A check is judged once, while its own test
+cell runs. The points for rollouts of Parts I to III are those of the submitted weights alone.""",
+    ),
+    "STOPPING": (
+        "Stopping or exhausting the run",
+        """A kernel has limits of time, memory, processes and outputs, and is stopped beyond them.
+Memory counts whoever holds it: processes, pipes and sockets, files in memory; calls that get memory
+of nobody's are refused. Each question is judged by a process with limits of its own, and whatever
+stops a notebook costs that notebook alone. What falls short: without a control group of Linux's the
+watchdog looks five times a second, so a kernel can pass its memory for a moment.""",
+    ),
+    "REACHING": (
+        "Reaching what is not theirs",
+        """The box holds the interpreter, the students' part of the kit and the kernel's own files.
+There is no network, no simulator, none of the course, and no setting of the machine that can be
+written. Levels without bubblewrap leave open what is named above.""",
+    ),
+    "CHECKPOINTS": (
+        "Hand-in files",
+        """Files are read without running anything in them, within sizes that are checked before
+anything is made of them. The kernel gets copies: what it changes the grader does not read.""",
+    ),
+}
+ACTING = """## Acting without having learned
+
+In Part IV, and of script hand-ins, the student's own function acts. It is asked in company, and the
+instructor gets a flag with figures where its answers do not look like a trained network's; flags
+change no points. `tests/test_audit.py` tries each of these, and `make bench-flags` counts the flags
+on honest policies.
+
+| attack | flag |
+| --- | --- |
+| planning with the kit's simulator or a library of physics | there is none in a box; where a level leaves one open, as below |
+| a planner for all rows, for some rows, batches or calls, or for what was not seen before | answers differ in other company, or are far from the demonstrations |
+| a network near the demonstrations, which anybody can know, and something else elsewhere | what acts is far from the kit's own policy |
+| the demonstrations in a table, looked up by the observation | half of the answers are the demonstrated ones |
+| planning in children whose end is ignored | their time of the processor counts |
+| another run's loss curve | the weights' loss is another |
+| a planner that earns less than half of the points | none: honest beginners are as far off |
+| a table of the demonstrations with some pixels of noise (a score of 0.73, nearly all points of the flow policy) | none: a network's answers look the same |
+| an untold set of demonstrations, whose bar is the lowest | the page names the set; no flag |
+| any of these on Gradescope | as above, but for the comparison with the kit's own policy, which is not in its zip |"""
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -75,6 +75,23 @@ def act():
     os.mkdir(f"{SOCKETS}/d")
     return fill(open(f"{SOCKETS}/d/x", "wb", 0).write)
 got("nested", act)""",
+    "data in connections that nobody accepts": """
+def act():
+    def wait(listener, name):
+        while True:
+            one = socket.socket(socket.AF_UNIX); one.setblocking(False); one.connect(name)
+            total = 0
+            try:
+                while True: total += one.send(BLOCK[:2**15])
+            except BlockingIOError: pass
+            one.close()
+            yield total
+    name, listener, total = os.path.expanduser("~/x"), socket.socket(socket.AF_UNIX), 0
+    listener.bind(name); listener.listen(4096)
+    for count in wait(listener, name):
+        total += count
+        if total >= MOST: return total
+got("connections", act)""",
     "/dev/shm": """
 got("/dev/shm", lambda: fill(open("/dev/shm/x", "wb", 0).write))""",
     "files in every folder that can be written to": """
@@ -104,6 +121,12 @@ for _ in range(40):
     part = mmap.mmap(-1, 2**36, flags=alone, prot=mmap.PROT_READ)
     for at in range(0, 2**36, 2**21): part[at]
     held.append(part); time.sleep(0.1)
+time.sleep(5)""",
+    "empty files": """
+import time
+try:
+    for i in range(2_000_000): os.close(os.open(os.path.expanduser(f"~/{i}"), os.O_CREAT))
+except OSError as error: print("no", error)
 time.sleep(5)""",
     "data that waits in sockets": """
 import time

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 HERE = Path(__file__).with_name("unchanged")
-PARTS = ("mlp", "cvae", "ddpm", "flow", "extensions")
+PARTS = ("mlp", "cvae", "ddpm", "flow", "extensions", "otherwise")
 PRACTICE, SEEDS = "practice", ("10000", "20007", "987654321")  # seeds of three courses
 # Rows whose numbers differ from run to run; of them the words alone are compared.
 IRREPRODUCIBLE = frozenset()

@@ -10,6 +10,7 @@ import torch
 
 from pusht import demos
 from pusht.checkpoint import CheckpointError, load_checkpoint
+from pusht.normalisation import normalize_data
 from score import rubric
 from score.course.grading import audit
 from score.course.grading.company import Company
@@ -30,7 +31,9 @@ def reference(policy):
 
 
 def test_a_run_of_the_notebook_raises_no_question():
-    assert audit.flags_on_weights(MLP, reference(MLP)) == []
+    for name in ("part1_mlp", "part2_cvae", "part3_ddpm"):
+        policy = rubric.POLICIES[name]
+        assert audit.flags_on_weights(policy, reference(policy)) == []
 
 
 @pytest.mark.parametrize("factor", [0.2, 5])
@@ -87,7 +90,7 @@ def flags(policy, infer, checkpoint=None, **options):
     record, score = asked(policy, infer, checkpoint, **options)
     # What it would score if it were as good as can be.
     return audit.flags_on_answers(
-        policy, checkpoint or reference(policy), replace(score, mean=0.9), record
+        policy, checkpoint or reference(policy), replace(score, per_episode=[0.9]), record
     )
 
 
@@ -198,6 +201,39 @@ PLANNERS = {
 def test_planners_with_blind_spots_are_flagged(policy, name):
     found = flags(policy, some(PLANNERS[name] or newly_seen()))
     assert any("something else than" in flag for flag in found), found
+
+
+def looked_up(network, nobs, call):
+    """What was demonstrated where it was most like it, from a table."""
+    found, own = demos.open("shipped"), reference(FLOW).stats
+    ends = np.asarray(found.episode_ends)
+    starts = np.append(0, ends[:-1])
+    steps = np.concatenate([np.arange(a, b - 7) for a, b in zip(starts, ends)])
+    seen = torch.from_numpy(normalize_data(found.states[steps], own["obs"])).float()
+    done = normalize_data(found.actions[steps[:, None] + np.arange(8)], own["action"])
+    return torch.from_numpy(done).float()[torch.cdist(nobs[:, -1], seen).argmin(dim=1)]
+
+
+@pytest.mark.parametrize("policy", [MSE, FLOW], ids=["mse", "flow"])
+def test_demonstrations_that_are_looked_up_are_flagged(policy):
+    found = flags(policy, looked_up)
+    assert any("the demonstrations may be stored" in flag for flag in found), found
+
+
+@pytest.mark.parametrize("policy", [MSE, FLOW], ids=["mse", "flow"])
+def test_who_knows_the_demonstrations_and_acts_otherwise_elsewhere_is_flagged(policy):
+    seen = None
+
+    def infer(network, nobs, call):
+        nonlocal seen
+        if seen is None:
+            states = normalize_data(demos.open("shipped").states, reference(policy).stats["obs"])
+            seen = torch.from_numpy(states).float()
+        away = torch.cdist(nobs[:, -1], seen).amin(dim=1) > 0.05
+        return torch.where(away[:, None, None], elsewhere(nobs), network(nobs))
+
+    found = flags(policy, infer)
+    assert any("of a policy trained on the same demonstrations" in flag for flag in found), found
 
 
 @pytest.mark.parametrize("factor, flagged", [(1, False), (16, False), (5, True), (0.2, True)])

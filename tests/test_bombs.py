@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -64,11 +65,60 @@ def test_no_memory_is_had_that_belongs_to_no_process(level):
 
 
 @pytest.mark.parametrize(
-    "name", ["data that waits in sockets", pytest.param("tables of pages", marks=pytest.mark.long)]
+    "name",
+    [
+        "data that waits in sockets",
+        pytest.param("tables of pages", marks=pytest.mark.long),
+        pytest.param("empty files", marks=pytest.mark.long),
+    ],
 )
 def test_memory_that_is_not_resident_is_counted_too(name):
-    _, stopped = printed(levels.strictest(), bombs.source(name))
+    level = levels.strictest()
+    if name == "empty files" and not level.bubblewrap:
+        pytest.skip("files are on the disk")
+    _, stopped = printed(level, bombs.source(name))
     assert stopped == "it took more memory than 1024 MB"
+
+
+@each_level
+def test_the_time_of_children_counts_though_their_end_is_ignored(level):
+    skip_unless_it_works(level)
+    source = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in range(2):
+    if not os.fork():
+        while time.process_time() < 1: pass
+        os._exit(0)
+for _ in range(2): os.wait()
+print("done", flush=True)
+input()"""
+    with tempfile.TemporaryDirectory() as folder:
+        private = levels.prepare(folder, level)
+        command = levels.sandboxed([sys.executable, "-S", "-c", source], private, level)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"done\n"
+            used = watchdog.Watchdog(Limits(), lambda: process.pid).processor_seconds()
+            process.stdin.close()
+    assert used > 1.8
+
+
+@each_level
+def test_who_sets_the_machine_is_not_in_the_box(level):
+    skip_unless_it_works(level)
+    if not level.bubblewrap and not level.own_user:
+        pytest.skip("there the machine is the grader's own")
+    # What is there is written again.
+    text, _ = printed(
+        level,
+        """
+for name in ("kernel/core_pattern", "vm/overcommit_memory", "fs/pipe-max-size"):
+    try:
+        value = open(f"/proc/sys/{name}").read()
+        open(f"/proc/sys/{name}", "w").write(value); print("GOT", name)
+    except OSError as error: print("no", error)""",
+    )
+    assert "GOT" not in text and text.count("no [") == 3
 
 
 @each_level

@@ -85,6 +85,7 @@ def test_each_pattern_names_files_and_one_that_names_none_is_an_error():
 def test_what_grading_a_notebook_loads_is_in_the_key_and_nbgrader_is_not_loaded():
     # Those that hold values which are in the key by themselves, and what only packs submissions.
     apart = {
+        "score/entries.py",
         "score/rubric.py",
         "score/course/__init__.py",
         "score/course/settings.py",

@@ -16,8 +16,9 @@ from pusht import PushTEnv
 from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.rollouts import evaluate
-from score.rollouts.evaluate import Score, bootstrap_interval, rollout_points, score_policy
+from score.rollouts.evaluate import Score, bootstrap_interval, score_policy
 from score.rollouts.policies import guarded_inference
+from score.rollouts.stopping import rollout_points
 from score.student import rollouts
 from score.verdict import AnswerError
 

@@ -67,7 +67,7 @@ def test_practice_and_grade_say_the_same(submission, monkeypatch):
     monkeypatch.setattr(rubric, "PRACTICE_SEEDS", range(500, 503))
     practice = score.grade_rollouts("part1_mlp", folder=submission)
     settings = RunSettings(500, 3, filmed=0)
-    rollouts = Rollouts(submission, settings, lambda stage: contextlib.nullcontext())
+    rollouts = Rollouts(submission, settings, lambda stage: contextlib.nullcontext(), {})
     _, graded = rollouts.of_given_network(MLP)
     assert f"Score {graded.score:.3f} over 3 episodes" in practice.sentence
 
@@ -98,6 +98,6 @@ def test_weights_that_predict_no_numbers_are_told(tmp_path):
 
 def test_episodes_that_take_longer_than_there_is_time_are_no_fault_of_the_students(submission):
     settings = RunSettings(500, 3, filmed=0, limits=Limits(notebook_seconds=0))
-    rollouts = Rollouts(submission, settings, lambda stage: contextlib.nullcontext())
+    rollouts = Rollouts(submission, settings, lambda stage: contextlib.nullcontext(), {})
     with pytest.raises(AnswerError, match="not your fault"):
         rollouts.of_given_network(MLP)

@@ -515,7 +515,7 @@ try: done += [pathlib.Path({path!r}).touch()]
 except OSError: pass
 try: done += [socket.create_connection(("127.0.0.1", {port}), 2)]
 except OSError: pass
-score.rollouts.evaluate.rollout_points = lambda *given: 4.0
+score.rollouts.stopping.rollout_points = lambda *given: 4.0
 raise ValueError(f"it ran, and did {{len(done)}} things")
 """
 

@@ -18,6 +18,7 @@ from score.course.report.class_page import class_page
 from score.course.report.feedback import feedback as feedback_page
 from score.course.report.points import part_points
 from score.rollouts.loss_curves import load_losses, loss_path
+from score.rollouts.stopping import Stop
 from score.verdict import Verdict
 
 HOSTILE = (
@@ -61,6 +62,7 @@ def graded(part, student="ada", sentence="Right.", points=1.0, losses=None, film
             demos.SHIPPED_FINGERPRINT,
             film,
             ["the curve may be another run's"],
+            Stop.MOST,
         )
     result = PartResult(
         student=student,
@@ -392,10 +394,7 @@ def test_mistakes_that_differ_only_in_numbers_count_as_one():
 
 
 def test_the_report_says_once_what_to_look_at():
-    near = (
-        "Part I: the score's interval, 0.20 to 0.60, holds the bar for all points: other episodes"
-        " could decide otherwise."
-    )
+    near = "Part I: 10 episodes, the most here, leave the points between 0.00 and 5.00."
     stopped = graded(
         "part1_mlp",
         stopped="it took more memory than 4096 MB",
@@ -443,7 +442,7 @@ def test_the_report_says_once_what_to_look_at():
     ):
         assert text.count(sentence) == 1, sentence
     assert "1 out of memory" in text and "100 % alike" in text
-    assert near in text.partition("Scores close to the bar for all points")[2]
+    assert near in text.partition("Points that are not certain enough")[2]
     assert (
         "namespaces: 1 notebook " in text
         and "processes: 1 notebook " in text
@@ -454,14 +453,16 @@ def test_the_report_says_once_what_to_look_at():
     ]
 
 
-@pytest.mark.parametrize("interval, close", [((0.2, 0.6), True), ((0.41, 0.5), False)])
-def test_a_score_is_close_where_its_interval_holds_the_target(interval, close):
+@pytest.mark.parametrize("stop", [*Stop, None])
+def test_points_are_flagged_where_episodes_ended_before_they_were_certain(stop):
     result = graded("part1_mlp", flags=[])
-    rollout = replace(result.rollouts["part1_mlp"], interval=interval, flags=[])
-    flags = audit.near_target(rubric.POLICIES["part1_mlp"], rollout)
+    rollout = replace(result.rollouts["part1_mlp"], stop=stop, flags=[])
+    flags = audit.not_precise(rubric.POLICIES["part1_mlp"], rollout)
     result = replace(result, flags=flags, rollouts={"part1_mlp": rollout})
     text, _ = shown(report({"ada": {"part1_mlp": result}}))
-    assert bool(flags) == ("Scores close to the bar" in text) == ("near the bar" in text) == close
+    flagged = stop in (Stop.MOST, Stop.TIME)
+    assert bool(flags) == ("Points that are not certain enough" in text) == flagged
+    assert ("points not certain" in text) == flagged
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_kept_policies_play_the_same_episodes(tmp_path):
             [7, 8, 9][:count], states, actions, [np.linspace(0, 1, len(each)) for each in actions]
         )
         keep_score(
-            Score(name, episodes, False, 0.5, (0.4, 0.6)),
+            Score(name, episodes, False, [0.4, 0.6], (0.4, 0.6)),
             lambda nobs, batch_size: None,
             torch.zeros(1, 2, 5),
             tmp_path,

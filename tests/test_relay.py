@@ -1,15 +1,15 @@
 """What a kernel sends reaches the notebook's runner as it is, and no more of it than is allowed."""
 
+import contextlib
 import socket
 import threading
-from contextlib import contextmanager
 
 import pytest
 
 from score.course.sandbox.relay import Relay
 
 
-@contextmanager
+@contextlib.contextmanager
 def relayed(folder, most_bytes):
     """(the runner's end, the kernel's end, an event that tells that there was too much)."""
     too_many = threading.Event()
@@ -57,3 +57,14 @@ def test_it_ends_while_both_ends_are_open_and_one_does_not_read(tmp_path):
         with pytest.raises(TimeoutError):
             while True:
                 kernel.send(b"x" * 2**16)
+
+
+def test_connections_are_few(tmp_path):
+    with Relay(2**20, lambda: None) as relay:
+        relay.listen(tmp_path / "runner", tmp_path / "nobody")
+        with contextlib.ExitStack() as stack, pytest.raises(OSError):
+            for _ in range(1000):
+                one = stack.enter_context(socket.socket(socket.AF_UNIX))
+                one.settimeout(20)
+                one.connect(str(tmp_path / "runner"))
+                assert one.recv(1) == b""

@@ -10,7 +10,7 @@ from pusht import demos
 from score import rubric
 from score.cells import split_cells
 from score.questions import EXTENSIONS, QUESTIONS
-from score.rollouts.evaluate import rollout_points
+from score.rollouts.stopping import rollout_points
 
 SOURCES = Path(__file__).resolve().parent.parent / "notebooks" / "source"
 DEMONSTRATED = range(206)

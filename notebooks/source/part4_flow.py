@@ -68,10 +68,14 @@ figures.chunk_policies(state_dim, chunk_size, action_dim)
 # ### Q4.1 · The MSE policy (20 min, easy)
 #
 # 1. `__init__`: an MLP from a state to a flattened chunk, with hidden layers as wide as
-#    `hidden_dims` says and ReLU between the layers.
+#    `hidden_dims` says and ReLU between the layers. Nothing comes after the last layer: a ReLU or
+#    tanh there would bound the actions.
 # 2. `sample_actions`: states in, chunks out (`num_steps` is for the next policy: accept the
 #    argument, but do not use it).
 # 3. `compute_loss`.
+#
+# You may choose another architecture, even one that does not use `hidden_dims`: other activations,
+# normalisation and residual connections are accepted. The reference curves are those of this MLP.
 
 
 # %%
@@ -455,8 +459,8 @@ show_video(score.film_policies("four_policies.mp4"), width=640)
 score.show_standing()
 
 # %% [markdown]
-# The next cell packs everything that you hand in into `hand_in_part4_flow.zip`, tells you if something
-# is missing, and rehearses the grading as in Part I. In Colab your browser saves the zip.
+# The next cell packs everything that you hand in into `hand_in_part4_flow.zip`, tells you if
+# something is missing, and rehearses the grading as in Part I. In Colab your browser saves the zip.
 # Elsewhere, save the notebook first (Ctrl+S); the zip is then written to the notebook's folder.
 # After this you are done; the rest of the notebook is optional.
 

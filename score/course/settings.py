@@ -75,7 +75,7 @@ class Limits:
     processes together, bytes of outputs.
     """
 
-    cell_seconds: int = 1800  # the slowest policy's hundred episodes take minutes
+    cell_seconds: int = 1800
     notebook_seconds: int = 3600
     memory_bytes: int = 4 * 2**30
     output_bytes: int = 10 * 2**20
@@ -86,27 +86,30 @@ class RunSettings:
     """How a course has notebooks graded: the held-out episodes, how many of each policy's are
     filmed, and the limits.
 
-    seed: a course's secret, in hexadecimal digits, or the first of consecutive seeds. at_once:
-    whether students read the verdicts while they can still hand in again.
+    seed: a course's secret, in hexadecimal digits, or the first of consecutive seeds. episodes: the
+    most of a policy. seconds: of the policies of a part together, by the rubric's `episode_seconds`
+    and not by the clock. at_once: whether students read the verdicts while they can still hand in
+    again.
     """
 
     seed: int | str
     episodes: int
+    seconds: float = rubric.GRADED_SECONDS
     filmed: int = 10
     limits: Limits = field(default_factory=Limits)
     at_once: bool = False
 
-    def episode_seeds(self) -> list[int]:
-        """Return the seeds of the held-out episodes.
+    def episode_seeds(self, count: int) -> list[int]:
+        """Return the seeds of the first so many held-out episodes.
 
         From a secret each is drawn by a keyed hash (HMAC) of its number: who knows some of them
-        can compute neither the secret nor another one. With more episodes the first stay the same.
+        can compute neither the secret nor another one. With a larger count the first stay the same.
         """
         if isinstance(self.seed, int):
-            return list(range(self.seed, self.seed + self.episodes))
+            return list(range(self.seed, self.seed + count))
         found: dict[int, None] = {}
         for number in itertools.count():
-            if len(found) == self.episodes:
+            if len(found) == count:
                 break
             drawn = int.from_bytes(_keyed(self.seed, f"episode {number}"))
             found[rubric.GRADED_FIRST_SEED + drawn % _SEEDS] = None

@@ -65,7 +65,8 @@ def _inside(value: Any, name: str) -> Any:
 
 def _fits(moments: Mapping[str, Any], size: int) -> bool:
     try:
-        mean, std = (np.asarray(moments[name], dtype=np.float32) for name in MOMENTS)
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite
+            mean, std = (np.asarray(moments[name], dtype=np.float32) for name in MOMENTS)
     except (TypeError, ValueError, RuntimeError):
         return False
     return (

@@ -7,6 +7,7 @@ is not N(0, 1).
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations, starmap
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,11 @@ def alike(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-4) -> bool:
     return one.shape == other.shape and np.allclose(one, other, rtol=rtol, atol=atol)
 
 
+def all_differ(draws: list[Array]) -> bool:
+    """Whether no two of several draws are the same."""
+    return not any(starmap(alike, combinations(draws, 2)))
+
+
 def squared_error(error: np.ndarray, hints: Mapping[str, str], plus: float = 0.0) -> Mistakes:
     """Yield the mistakes that `hints` has words for, of the mean squared error of chunks.
 
@@ -111,18 +117,44 @@ def mean_squared_error_hints(coordinates: str, the_coordinates: str) -> dict[str
     }
 
 
+def bounded(prediction: Array, target: Array) -> Mistakes:
+    """Yield the differences where a prediction is bounded before it is compared with its target."""
+    ways = {
+        "cut off at ± 1": prediction.clip(-1, 1),
+        "cut off at 0": prediction.clip(0),
+        "squashed by tanh": np.tanh(prediction),
+        "squashed by a sigmoid": 1 / (1 + np.exp(-prediction)),
+    }
+    for way, value in ways.items():
+        hint = f"the prediction is {way} first: compare what the network gives, as it is."
+        yield Mistake(value - target, hint)
+
+
+def mean_squares(differences: Mistakes, plus: float = 0.0) -> Mistakes:
+    """Yield the mean squares of mistaken differences. plus: what else a loss adds to them."""
+    return (Mistake(plus + np.square(m.value).mean(), m.hint) for m in differences)
+
+
 def imitation_mistakes(
-    error: Any, hints: Mapping[str, str], loss_of: Callable[[Any], Any], nobs: Any, plus: float = 0
+    prediction: Array,
+    naction: Array,
+    hints: Mapping[str, str],
+    loss_of: Callable[[Any], Any],
+    nobs: Any,
+    plus: float = 0,
 ) -> Mistakes:
-    """Yield the mistakes of `squared_error`, and those of losses that compare predicted chunks with
-    demonstrated ones: of a part of a chunk, of observations that are flattened in a wrong order.
+    """Yield the mistakes of `squared_error` and `bounded`, and those of losses that compare
+    predicted chunks with demonstrated ones: of a part of a chunk, of observations that are
+    flattened in a wrong order.
 
     loss_of: the loss for observations like nobs (B, To, obs_dim).
     """
+    error = prediction - naction
     compare = "actions count here: compare all pred_horizon of them."
     executed = {"executed": "only the executed", "first": "only the first action_horizon"}
     more = {key: f"{which} {compare}" for key, which in executed.items()}
     yield from squared_error(error, {**hints, **more}, plus)
+    yield from mean_squares(bounded(prediction, naction), plus)
     hint = "the observations are flattened in the wrong order:"
     in_order = "time step by time step, without a transpose."
     yield Mistake(loss_of(nobs.transpose(1, 2)), f"{hint} {in_order}")

@@ -110,9 +110,12 @@ class BCLoss(NumberQuestion):
     gradient_atol = 1e-6
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """Errors lie on both sides of 1, where a smooth L1 loss changes its kind."""
+        """Errors lie on both sides of 1, where a smooth L1 loss changes its kind, and predictions
+        beyond ± 1, where some cut them off.
+        """
         inputs = network_inputs(rng, trial)
-        return {**inputs, "naction": 3 * inputs["naction"]}
+        larger = {name: 3 * inputs[name] for name in ("weight", "naction")}
+        return {**inputs, **larger, "nobs": 2 * inputs["nobs"]}
 
     def arguments(self, inputs: Arrays, dtype: torch.dtype) -> tuple[Arrays, list[Tensor]]:
         model = linear(inputs).to(dtype)
@@ -124,10 +127,10 @@ class BCLoss(NumberQuestion):
 
     def mistakes(self, model: nn.Module, nobs: Tensor, naction: Tensor) -> Mistakes:
         flat = model(nobs.flatten(1))
-        error = flat.view(-1, 16, 2) - naction
+        chunks = flat.view(-1, 16, 2)
         hints = mean_squared_error_hints("dimensions", "the two coordinates")
         loss_of = partial(self.expected, model, naction=naction)
-        yield from imitation_mistakes(error.numpy(), hints, loss_of, nobs)
+        yield from imitation_mistakes(chunks.numpy(), naction.numpy(), hints, loss_of, nobs)
         transposed = flat.view(-1, 2, 16).transpose(1, 2)
         view = "(B, pred_horizon, action_dim), not (B, action_dim, pred_horizon) transposed."
         hint = f"the output is reshaped in the wrong order: view it as {view}"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pusht import render, video
-from pusht.episodes import Episodes, reproducible, rollout
+from pusht.episodes import Episodes, joined, reproducible, rollout
 from pusht.files import write_whole
 from pusht.rules import PUBLISHED, Rules
 from pusht.sim import PushTSim
@@ -69,7 +69,7 @@ def try_out(
     options: dict[str, Any] = {"obs_horizon": obs_horizon, "max_steps": max_steps, "rules": rules}
     if remembers:
         single = [rollout(policy(), [seed], torch_seed=seed, **options) for seed in seeds]
-        episodes = _joined(single)
+        episodes = joined(single)
     else:
         episodes = rollout(policy, seeds, **options)
     scores = episodes.max_rewards
@@ -102,11 +102,6 @@ def _print_line(
         f"{label:<24} {mean:.3f} (95 % interval {low:.2f} to {high:.2f}), solved {success:.0%},"
         f" {milliseconds:.1f} ms per call"
     )
-
-
-def _joined(single: list[Episodes]) -> Episodes:
-    fields = ("seeds", "states", "actions", "rewards")
-    return Episodes(*([one for each in single for one in getattr(each, name)] for name in fields))
 
 
 def _call_milliseconds(

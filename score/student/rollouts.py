@@ -22,6 +22,7 @@ from score.student.progress import keep_verdict
 from score.student.surroundings import usual_surroundings
 from score.verdict import AnswerError, Verdict
 
+_PRACTICE = "The grade uses other episodes, and as many as it takes."
 _REHEARSED_EPISODES, _REHEARSED_STEPS = 4, 40
 
 
@@ -68,7 +69,7 @@ def grade_rollouts(name: str, *answer: Any, folder: str | os.PathLike[str] = "."
         obs = score.episodes.states[0][:1].repeat(policy.obs_horizon, axis=0)
         nobs = normalize_data(obs, checkpoint.stats["obs"])
         keep_score(score, infer, torch.from_numpy(nobs).float()[None], folder)
-    return replace(verdict, sentence=f"{verdict.sentence} The grade uses other episodes.").show()
+    return replace(verdict, sentence=f"{verdict.sentence} {_PRACTICE}").show()
 
 
 def _rehearsal(

@@ -39,6 +39,25 @@ def params(*rows):
     return [pytest.param(*values, id=name) for name, *values in rows]
 
 
+# What is done to a prediction before it is compared, which bounds it; and a phrase of the hint.
+BOUNDS = {
+    "clamped to [-1, 1]": (lambda p: p.clamp(-1, 1), "cut off at ± 1"),
+    "clamped at 0": (lambda p: p.relu(), "cut off at 0"),
+    "through tanh": (lambda p: p.tanh(), "squashed by tanh"),
+    "through a sigmoid": (lambda p: p.sigmoid(), "squashed by a sigmoid"),
+}
+
+
+def bounded(answer_of):
+    """A table of wrong answers: answer_of(function that bounds a prediction) for each of BOUNDS."""
+    return table(
+        *(
+            (f"prediction {way} in the loss", answer_of(bound), phrase)
+            for way, (bound, phrase) in BOUNDS.items()
+        )
+    )
+
+
 def unanswered(name):
     """What the notebook's own cell defines until the question is answered."""
 

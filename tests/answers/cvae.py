@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn import functional as F
 
-from answers import table, unanswered
+from answers import bounded, table, unanswered
 from pusht.networks import MLP
 
 not_answered = unanswered("Q2.1")
@@ -1514,5 +1514,6 @@ RIGHT_INFERENCES = table(
     ("observations cleared afterwards", clears_the_observations),
 )
 
+WRONG_LOSSES += bounded(lambda bound: with_error(lambda p, a: F.mse_loss(bound(p), a)))
 WRONG = {"Q2.1": WRONG_AGENTS, "Q2.2": WRONG_KLS, "Q2.3": WRONG_LOSSES, "Q2.4": WRONG_INFERENCES}
 RIGHT = {"Q2.1": RIGHT_AGENTS, "Q2.2": RIGHT_KLS, "Q2.3": RIGHT_LOSSES, "Q2.4": RIGHT_INFERENCES}

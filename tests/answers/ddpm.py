@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from answers import table, unanswered
+from answers import bounded, table, unanswered
 
 not_answered = unanswered("Q3.1")
 
@@ -1067,6 +1067,11 @@ WRONG_LOSSES = table(
     ("nothing returned", lambda *args: None, "returned a NoneType"),
     ("not finite", lambda *args: ddpm_loss(*args) / 0, "is right"),
     ("seeded inside", seeds_the_loss, "seed nothing in here"),
+    (
+        "seeded behind the draws",
+        loss_with(loss=lambda g, n, a, a_k: (F.mse_loss(g, n), torch.manual_seed(0))[0]),
+        "seed nothing in here",
+    ),
     ("arguments cleared in place", clears_its_arguments, "Hint"),
     ("not answered", not_answered, "ot answered yet"),
     ("other arguments", lambda model, batch: None, "leave the function's name and arguments"),
@@ -1277,6 +1282,11 @@ WRONG_INFERENCES = table(
     ),
     ("same start every call", inference_with(start=fixed_start), "seed nothing in here"),
     (
+        "seeded behind the draw",
+        inference_with(end=lambda a, e: (a, torch.manual_seed(0))[0]),
+        "seed nothing in here",
+    ),
+    (
         "start of one",
         inference_with(start=lambda b, t, d: torch.randn(1, t, d)),
         "serve a whole batch",
@@ -1484,6 +1494,12 @@ RIGHT_INFERENCES = table(
     ),
 )
 
+WRONG_LOSSES += bounded(
+    lambda bound: loss_with(loss=lambda guess, noise, a, a_k: F.mse_loss(bound(guess), noise))
+)
+WRONG_DDPMS += table(
+    ("mean clipped", ddpm(mean=lambda self, e, k, a: DDPM.mean(self, e, k, a).clamp(-1, 1)), "Hint")
+)
 WRONG = {
     "Q3.1": WRONG_SCHEDULES,
     "Q3.2": WRONG_DDPMS,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from answers import table
+from answers import bounded, table
 from pusht import BasePolicy, evaluate_policy
 
 
@@ -1252,6 +1252,11 @@ WRONG_FLOW = table(
         "No gradient reaches the velocity",
     ),
     ("seed set", of_self(draw=seeded_draw), "draw the same noise"),
+    (
+        "seed set behind the draws",
+        changed(loss=lambda v, t: (F.mse_loss(v, t), torch.manual_seed(0))[0]),
+        "draw the same noise",
+    ),
     ("state zero", of_self(compute_loss=state_zero), "hand state on"),
     ("asked twice", of_self(compute_loss=asks_twice), "calls velocity 2 times"),
     ("velocity not asked", of_self(compute_loss=by_net), "calls velocity 0 times"),
@@ -1538,6 +1543,11 @@ WRONG_EULER = table(
         "called with chunks of shape",
     ),
     ("seed set", of_self(sample_actions=seeds_its_noise), "starts from the same noise"),
+    (
+        "seed set at the end",
+        euler(result=lambda a, v: (a, torch.manual_seed(0))[0]),
+        "starts from the same noise",
+    ),
     ("velocity returned", euler(result=lambda a, v: v), "last velocity"),
     ("result clipped", euler(result=lambda a, v: a.clamp(-1, 1)), "clipped to [-1, 1]"),
     ("clipped in each step", euler(change=lambda a: a.clamp(-1, 1)), "no clipping"),
@@ -1623,9 +1633,56 @@ RIGHT_EULER = table(
 )
 
 
+# What a network cannot say: the slips of a loop over layers.
+
+
+def net_of(change):
+    """The classes of both policies, whose network has other layers: those of change(layers)."""
+
+    def changed_net(*widths):
+        return nn.Sequential(*change(list(mlp(*widths))))
+
+    class OfFlow(Flow):
+        def __init__(self, state_dim, action_dim, chunk_size, hidden_dims=(256, 256, 256)):
+            super().__init__(state_dim, action_dim, chunk_size, hidden_dims)
+            width = chunk_size * action_dim
+            self.net = changed_net(state_dim + width + 1, *hidden_dims, width)
+
+    return mse(net=lambda s, a, k, h: changed_net(s, *h, a * k)), OfFlow
+
+
+BOUNDED = (
+    ("ReLU behind the last layer", lambda layers: [*layers, nn.ReLU()], "a ReLU or the like"),
+    ("GELU behind the last layer", lambda layers: [*layers, nn.GELU()], "a ReLU or the like"),
+    ("tanh behind the last layer", lambda layers: [*layers, nn.Tanh()], "tanh, clamp"),
+    ("clamp behind the last layer", lambda layers: [*layers, nn.Hardtanh()], "tanh, clamp"),
+    ("sigmoid behind the last layer", lambda layers: [*layers, nn.Sigmoid()], "sigmoid or softmax"),
+    (
+        "softmax behind the last layer",
+        lambda layers: [*layers, nn.Softmax(dim=-1)],
+        "sigmoid or softmax",
+    ),
+    ("no activations", lambda layers: layers[::2], "they come to one layer"),
+    (
+        "an activation before the first layer",
+        lambda layers: [nn.ReLU(), *layers],
+        "network's input",
+    ),
+)
+WRONG_MSE += table(
+    *((name, net_of(change)[0], phrase) for name, change, phrase in BOUNDED),
+    (
+        "chunks clamped",
+        mse(sample=lambda self, state: MSE.sample_actions(self, state).clamp(-1, 1)),
+        "tanh, clamp",
+    ),
+)
 WRONG_FLOW += table(
-    ("tau read in two ways", ColumnInThousands, "reads in another way than a tau (B,)")
+    *((name, net_of(change)[1], phrase) for name, change, phrase in BOUNDED),
+    ("tau read in two ways", ColumnInThousands, "reads in another way than a tau (B,)"),
 )
 WRONG_EULER += table(("tau read in two ways", ColumnInThousands, "in another way than a tau (B,)"))
+WRONG_MSE += bounded(lambda bound: on_chunks(lambda p, a: F.mse_loss(bound(p), a)))
+WRONG_FLOW += bounded(lambda bound: changed(loss=lambda v, t: F.mse_loss(bound(v), t)))
 WRONG = {"Q4.1": WRONG_MSE, "Q4.2": WRONG_TRAIN, "Q4.3": WRONG_FLOW, "Q4.4": WRONG_EULER}
 RIGHT = {"Q4.1": RIGHT_MSE, "Q4.2": RIGHT_TRAIN, "Q4.3": RIGHT_FLOW, "Q4.4": RIGHT_EULER}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from answers import table, unanswered
+from answers import bounded, table, unanswered
 
 not_answered = unanswered("Q1.1")
 
@@ -539,5 +539,6 @@ RIGHT_INFERENCES = table(
     ("observations cleared afterwards", clears_afterwards),
 )
 
+WRONG_LOSSES += bounded(lambda bound: on_prediction(lambda p, a: F.mse_loss(bound(p), a)))
 WRONG = {"Q1.1": WRONG_DIMS, "Q1.2": WRONG_LOSSES, "Q1.3": WRONG_INFERENCES}
 RIGHT = {"Q1.1": RIGHT_DIMS, "Q1.2": RIGHT_LOSSES, "Q1.3": RIGHT_INFERENCES}

@@ -11,11 +11,11 @@ from pathlib import Path
 from pusht import resources
 from pusht.files import write_whole, zip_bytes
 from score import rubric
-from score.course.gradescope.run import SETTINGS, SHARES
+from score.course.gradescope.run import ORDER, SETTINGS
 from score.course.settings import ASSIGNMENT, Course, CourseError, other_secret, with_secret
 
 # Minutes and megabytes are Gradescope's own defaults.
-EPISODES, MINUTES, MEGABYTES = 10, 10, 768
+MINUTES, MEGABYTES = 10, 768
 _SCRIPTS = ("setup.sh", "run_autograder")
 _KIT = (
     "pusht/**/*.py",
@@ -37,7 +37,7 @@ def build(
     course: Course,
     path: str | os.PathLike[str] | None = None,
     *,
-    episodes: int = EPISODES,
+    episodes: int = rubric.GRADED_EPISODES,
     minutes: int = MINUTES,
     megabytes: int = MEGABYTES,
 ) -> Path:
@@ -45,8 +45,9 @@ def build(
 
     The same course and kit give the same bytes.
 
-    episodes: held-out episodes of each policy, others than the class's. minutes, megabytes: what
-        the assignment's settings on Gradescope allow a submission.
+    episodes: the most held-out episodes of a policy, which are others than the class's; there are
+        no more than the minutes allow. minutes, megabytes: what the assignment's settings on
+        Gradescope allow a submission.
     CourseError where the course has no release.
     """
     path = Path(path or course.folder / "gradescope.zip")
@@ -57,7 +58,7 @@ def build(
 
 
 def _scripts() -> dict[str, bytes]:
-    parts = " ".join(SHARES).encode()
+    parts = " ".join(ORDER).encode()
     return {
         name: (_TEMPLATES / name).read_bytes().replace(b"{{parts}}", parts) for name in _SCRIPTS
     }

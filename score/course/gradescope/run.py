@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 import traceback
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from score.course.grading import results
 from score.course.grading.cache_keys import kit_version
 from score.course.grading.notebook import Task, grade_part
 from score.course.grading.results import PartResult, ungraded
+from score.course.grading.rollouts import kept_for, spent
 from score.course.nbgrader import configuration
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings, open_course
@@ -36,16 +38,18 @@ from score.submission.failures import Failures
 from score.submission.formats import graded_files
 from score.verdict import Verdict
 
-# The parts in run_autograder's order, with their shares of the time that is left.
-SHARES = {
-    part.name: part.grading_time
-    for part in sorted(rubric.PARTS.values(), key=lambda part: part.grading_time)
-}
+# The parts in run_autograder's order: the one whose episodes take longest is last.
+ORDER = sorted(rubric.PARTS, key=lambda name: rubric.PARTS[name].grading_time)
 SETTINGS = "gradescope.json"
 _RECORD = "report.json"
 # Seconds that are kept back: a stopped notebook comes to its end, the steps after it begin, and
 # Gradescope has work of its own.
 _RESERVE = 60
+# What collecting and each notebook take beside the episodes [s], and how much of one core there is
+# for these: of Gradescope's half, a tenth is kept back. What is left of the time, as its settings
+# give it and not as the clock tells, decides the number of episodes: the clock would give the same
+# submission one grade today and another one tomorrow.
+_COLLECTING, _NOTEBOOK, _CORE = 20, 40, 0.45
 _GROWTH = 64 * 2**20  # bytes by which this process grows while it grades a notebook
 _WAITS = (
     "Not graded yet. Where this stays, the time or the memory that Gradescope allows did not"
@@ -53,6 +57,10 @@ _WAITS = (
 )
 _NO_TIME = "There was no time left to grade it: tell your instructor."
 _FAILED = "The grader failed, through no fault of yours: tell your instructor."
+_EPISODES = (
+    "Each policy is rolled out in held-out episodes until its points are certain enough, or until"
+    " it has had its share of the time."
+)
 _BY_A_PERSON = (
     "Answered in words, for a person to read. What it is worth, {:g}, is not among the autograder's"
     " points."
@@ -137,7 +145,7 @@ def _collect(folder: Path, submission: Path, record: Record) -> None:
         return
     collected = [found for _, found in written]
     record.public = [
-        f"Each policy is rolled out for {course.episodes} held-out episodes.",
+        _EPISODES,
         *(remark for upload in uploads for remark in upload.remarks),
     ]
     for part in rubric.PARTS:
@@ -148,15 +156,15 @@ def _collect(folder: Path, submission: Path, record: Record) -> None:
         if found["refused"]:
             results.save(ungraded(student, part, found["refused"]), folder / "results")
     done = results.load(folder / "results", student)
-    record.waiting = [part for part in SHARES if part not in done]
+    record.waiting = [part for part in ORDER if part not in done]
 
 
 def _grade(folder: Path, student: str, part: str, record: Record) -> None:
-    """Grade a part within its share of the time that is left, and keep the result."""
+    """Grade a part within the time that the parts after it can spare, and keep the result."""
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    left = settings["minutes"] * 60 - _RESERVE - (time.time() - record.started)
-    seconds = int(left * SHARES[part] / sum(SHARES[other] for other in record.waiting))
     record.waiting.remove(part)
+    left = settings["minutes"] * 60 - _RESERVE - (time.time() - record.started)
+    seconds = int(left - sum(map(_least_seconds, record.waiting)))
     if seconds < 1:
         results.save(ungraded(student, part, _NO_TIME), folder / "results")
         return
@@ -167,7 +175,11 @@ def _grade(folder: Path, student: str, part: str, record: Record) -> None:
             f" {sys.executable}?"
         )
     course = open_course(folder)
-    run_settings = _run_settings(course, seconds, settings["megabytes"])
+    done = results.load(folder / "results", student)
+    run_settings = replace(
+        _run_settings(course, seconds, settings["megabytes"]),
+        seconds=counted_seconds(settings["minutes"], done, record.waiting),
+    )
     found = folder / "submitted" / student / ASSIGNMENT
     files = {
         name: (found / name).read_bytes()
@@ -182,6 +194,24 @@ def _grade(folder: Path, student: str, part: str, record: Record) -> None:
         results.save(graded.result, folder / "results")
     finally:
         levels.end_what_was_left(level)  # the next part's process gives its kernel another user
+
+
+def counted_seconds(
+    minutes: float, done: Mapping[str, PartResult], waiting: Collection[str]
+) -> float:
+    """Return the seconds that the episodes of the next part may count, as the rubric counts them.
+
+    done: the results so far, by part. waiting: the parts after it.
+    """
+    beside = _RESERVE + _COLLECTING + len(rubric.PARTS) * _NOTEBOOK
+    used = sum(spent(result.rollouts) for result in done.values())
+    later = [policy for part in waiting for policy in rubric.PARTS[part].policies]
+    return (minutes * 60 - beside) * _CORE - used - kept_for(later)
+
+
+def _least_seconds(part: str) -> float:
+    """Return the seconds by the clock that are kept for a part."""
+    return _NOTEBOOK + kept_for(rubric.PARTS[part].policies) / _CORE
 
 
 def _run_settings(course: Course, seconds: int, megabytes: int) -> RunSettings:

@@ -13,19 +13,25 @@ import numpy as np
 import torch
 
 from pusht import PushTStateDataset, demos
-from pusht.checkpoint import Checkpoint
+from pusht.checkpoint import Checkpoint, load_checkpoint
 from pusht.demos import Demonstrations
 from pusht.episodes import reproducible
+from pusht.normalisation import normalize_data, unnormalize_data
 from score import rubric
 from score.course.grading.company import Asked, Record
 from score.course.grading.results import RolloutResult
-from score.course.notebooks.solutions import run_solution
+from score.course.notebooks.solutions import answer_of, reference_path, run_solution
 from score.rollouts.evaluate import Score
 from score.rollouts.loss_curves import epoch_losses
 from score.rollouts.policies import inference_of
+from score.rollouts.stopping import Stop, rollout_points
 
-# By method, the answer that computes the loss of a batch.
-_LOSSES = {"mlp": "bc_loss", "cvae": "cvae_loss", "ddpm": "ddpm_loss"}
+# By method, the notebook's network and the answer that computes the loss of a batch.
+_LOSSES = {
+    "mlp": ("mlp_agent", "bc_loss"),
+    "cvae": ("cvae_agent", "cvae_loss"),
+    "ddpm": ("noise_pred_net", "ddpm_loss"),
+}
 _BATCHES, _BATCH = 8, 256  # as in training: the CVAE's loss depends on the size of its batches
 # The loss over part of the windows, with averaged weights, is between half and twice that of the
 # last epoch.
@@ -42,6 +48,11 @@ _FEWEST = 24  # answers on either side, for a share
 # is; twenty-four random pushes, tried out, by one and a half. With other demonstrations than its
 # own a policy is further off.
 _LARGEST_ERROR, _LARGEST_ERROR_ELSEWHERE = 1.0, 1.25
+_SMALLEST_MEDIAN = 2.0  # px; of a network it is seven and more, of what is looked up none
+# Where they act, the answers of networks that have learned something and those of the kit's own,
+# trained on the same demonstrations, are apart by nine tenths at most of what staying in place is
+# apart from these; pushes that were tried out by 1.2 and more.
+_LARGEST_APART = 1.1
 _FEWEST_DEMONSTRATED = 100
 # Of the reference policy's time for one row at a time, times one more than the submitted weights
 # are of its own: a network in batches takes a hundredth, a small transformer one row at a time five
@@ -58,9 +69,10 @@ def flags_on_weights(policy: rubric.Policy, checkpoint: Checkpoint) -> list[str]
     found = _own_demonstrations(checkpoint)
     if found is None or policy.method not in _LOSSES:
         return []
-    model, _ = inference_of(policy, ())
+    names = solution(rubric.part_of(policy).name)
+    model = names[_LOSSES[policy.method][0]]
     checkpoint.restore(model)
-    loss = _batch_loss(found, policy, solution(rubric.part_of(policy).name), model)
+    loss = _batch_loss(found, policy, names, model)
     return list(_unlikely_loss(policy, checkpoint, loss))
 
 
@@ -74,19 +86,24 @@ def flags_on_answers(
     found = [*_other_answers(policy, record), *_slow(policy, checkpoint, record)]
     if policy.method in ("mse", "flow"):  # the thresholds are those of chunks
         found += _unlike_demonstrations(policy, score, record, checkpoint)
+        found += _unlike_reference(policy, score, record, checkpoint)
     enough = len(record.nerrors) >= _FEWEST_DEMONSTRATED
     if policy.method == "mse" and record.of_own and checkpoint.losses and enough:
         found += _unlikely_loss(policy, checkpoint, float(np.mean(record.nerrors)))
     return found
 
 
-def near_target(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
-    """Return the flag on a policy whose score's interval holds the target; none on any other."""
-    low, high = rollout.interval
-    if not low < policy.target(rollout.demonstrations) < high:
+def not_precise(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
+    """Return the flag on a policy whose episodes ended before its points were certain enough; none
+    on any other.
+    """
+    if rollout.stop not in (Stop.MOST, Stop.TIME):
         return []
-    near = f"the score's interval, {low:.2f} to {high:.2f}, holds the bar for all points"
-    return [f"{policy.title}: {near}: other episodes could decide otherwise."]
+    target = policy.target(rollout.demonstrations)
+    low, high = (rollout_points(policy, bound, target) for bound in rollout.interval)
+    why = "all that there was time for" if rollout.stop == Stop.TIME else "the most here"
+    episodes = f"{len(rollout.per_episode)} episodes, {why}"
+    return [f"{policy.title}: {episodes}, leave the points between {low:.2f} and {high:.2f}."]
 
 
 @functools.cache
@@ -126,7 +143,7 @@ def _batch_loss(
         action_horizon=policy.action_horizon,
     )
     first = (model, names["noise_scheduler"]) if policy.method == "ddpm" else (model,)
-    loss_of = names[_LOSSES[policy.method]]
+    loss_of = names[_LOSSES[policy.method][1]]
     picked = np.random.default_rng(0).choice(len(dataset), _BATCHES * _BATCH, replace=False)
     with torch.no_grad(), reproducible(0):
         losses = [
@@ -205,8 +222,7 @@ def _unlike_demonstrations(
     """Compare answers to demonstrated observations with the demonstrated actions, where the score
     is that of a policy that has learned something.
     """
-    middle = (policy.baseline + policy.target(checkpoint.demonstrations)) / 2
-    if len(record.errors) < _FEWEST_DEMONSTRATED or score.mean < middle:
+    if len(record.errors) < _FEWEST_DEMONSTRATED or score.mean < _middle(policy, checkpoint):
         return
     error, stay = (float(np.sqrt(np.mean(squares))) for squares in (record.errors, record.stays))
     if error > stay * (_LARGEST_ERROR if record.of_own else _LARGEST_ERROR_ELSEWHERE):
@@ -216,6 +232,57 @@ def _unlike_demonstrations(
             f" {error:.0f} px, where staying in place is off by {stay:.0f}: something else than"
             " what was learned from them may be acting."
         )
+    median = float(np.sqrt(np.median(record.errors)))
+    if median < _SMALLEST_MEDIAN:
+        yield (
+            f"{policy.title}: on half of {len(record.errors)} chunks of the demonstrations its"
+            f" actions are off by {median:.1f} px at most, as no network's are (7 px and more): the"
+            " demonstrations may be stored, and something else than a network may be acting."
+        )
+
+
+def _unlike_reference(
+    policy: rubric.Policy, score: Score, record: Record, checkpoint: Checkpoint
+) -> Iterator[str]:
+    """Compare what acted in the rollouts with what the kit's own MSE policy answers there: these
+    observations nobody can know beforehand, as the demonstrations can be.
+    """
+    known = demos.name_of(checkpoint.demonstrations)
+    ratio = apart(record, known) if known and record.acted else None
+    if ratio is not None and score.mean >= _middle(policy, checkpoint) and ratio > _LARGEST_APART:
+        yield (
+            f"{policy.title}: it scores {score.mean:.2f}, but its actions are {ratio:.1f} times as"
+            " far from those of a policy trained on the same demonstrations as staying in place"
+            " is: something else than what was learned from them may be acting."
+        )
+
+
+def apart(record: Record, known: str) -> float | None:
+    """Return how far actions are from those of the kit's own MSE policy, by how far staying in
+    place is; None where this machine does not have that policy.
+
+    known: the name of the demonstrations that it was trained on.
+    """
+    policy = rubric.POLICIES["part4_mse"]
+    path = reference_path(policy, known)
+    if not path.is_file():
+        return None
+    own = load_checkpoint(path, policy.normalisation)
+    answer = answer_of(solution(rubric.part_of(policy).name), policy)
+    model, infer = inference_of(policy, answer)
+    own.restore(model)
+    states, actions = (np.concatenate(arrays) for arrays in zip(*record.acted, strict=True))
+    nobs = torch.from_numpy(normalize_data(states, own.stats["obs"])).to(torch.float32)
+    with torch.no_grad():
+        nactions = infer(nobs[:, None], len(nobs))
+    theirs = unnormalize_data(nactions.numpy(), own.stats["action"])
+    stay = np.square(states[:, None, :2] - theirs).mean()
+    return float(np.sqrt(np.square(actions - theirs).mean() / stay))
+
+
+def _middle(policy: rubric.Policy, checkpoint: Checkpoint) -> float:
+    """Return the score from which on a policy has learned something, or pretends to."""
+    return (policy.baseline + policy.target(checkpoint.demonstrations)) / 2
 
 
 def _slow(policy: rubric.Policy, checkpoint: Checkpoint, record: Record) -> Iterator[str]:

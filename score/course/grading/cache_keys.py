@@ -29,6 +29,7 @@ ROLLOUT_CODE = (
     "score/rollouts/given.py",
     "score/rollouts/policies.py",
     "score/rollouts/evaluate.py",
+    "score/rollouts/stopping.py",
     "score/questions/ddpm/schedule.py",
     "score/cells.py",
     "score/protocol.py",
@@ -61,6 +62,12 @@ GRADING_CODE = (
 )
 _HORIZONS = ("obs_horizon", "pred_horizon", "action_horizon")
 _SHAPES = ("name", "max_steps", "rules", *_HORIZONS, "normalisation")
+_SCALE = ("baseline", "targets", "episode_seconds")  # they decide the number of episodes
+# The rubric's other numbers on which rollouts depend.
+_NUMBERS = (
+    *("DIFFUSION_STEPS", "FLOW_STEPS"),
+    *("BLOCK", "GROWTH", "LEVEL", "PRECISION", "KEPT_EPISODES", "KEPT_SECONDS", "ONE_BY_ONE"),
+)
 _WORDS = ("points", "title", "label")  # of the rubric's entries: no result depends on them
 # Kinds of the released notebook's cells that a result depends on. An empty answer in words is known
 # by the released text.
@@ -93,9 +100,9 @@ def rollout_key(
     }
     return _digest(
         _code_of_kit(ROLLOUT_CODE),
-        repr([getattr(policy, name) for name in _SHAPES]).encode(),
-        repr((rubric.DIFFUSION_STEPS, rubric.FLOW_STEPS)).encode(),
-        f"{settings.seed} {settings.episodes}".encode(),
+        repr([getattr(policy, name) for name in (*_SHAPES, *_SCALE)]).encode(),
+        repr([getattr(rubric, name) for name in _NUMBERS]).encode(),
+        f"{settings.seed} {settings.episodes} {settings.seconds}".encode(),
         *_named(code),
     )
 
@@ -166,7 +173,7 @@ def _rules(part: str) -> str:
         for entry in rubric.PARTS[part].graded()
     ]
     target = syntax(inspect.getsource(rubric.Policy))
-    return repr((entries, target, rubric.DIFFUSION_STEPS, rubric.FLOW_STEPS))
+    return repr((entries, target, [getattr(rubric, name) for name in _NUMBERS]))
 
 
 def _released_code(released: bytes) -> bytes:

@@ -64,6 +64,7 @@ class Record:
     stays: list[float]
     nerrors: list[float]
     of_own: bool
+    acted: list[tuple[np.ndarray, np.ndarray]]
     used: float
     reference: float
     rows: int
@@ -87,22 +88,27 @@ class Company:
         self._processor_seconds = processor_seconds
         known = demos.name_of(checkpoint.demonstrations)
         own = demos.at_hand(known) if known else None
-        self._played = _Played(policy, own or demos.open("shipped"), self._rng)
-        self._of_own = own is not None
+        self._found, self._of_own = own or demos.open("shipped"), own is not None
         self._asked: list[Asked] = []
         self._errors: list[tuple[float, float, float]] = []
+        self._acted: list[tuple[np.ndarray, np.ndarray]] = []
         self._calls = self._rows = 0
         self._used_before = 0.0
         self._reference, self._row_seconds = _reference_policy(), list[float]()
 
     def around(self, batched: Chunks) -> Chunks:
-        """Return a function that asks `batched` in company and answers for the episodes alone."""
+        """Return a function that asks `batched` in company and answers for the episodes alone.
+
+        There is one for each block of episodes: other demonstrations are played beside it, and the
+        record goes on.
+        """
+        played, before = _Played(self._policy, self._found, self._rng), self._calls
 
         def chunks(nobs: torch.Tensor) -> torch.Tensor:
             if not self._calls:
                 self._used_before = self._processor_seconds()
             new, again = self._to_ask(nobs)
-            demonstrated = self._played.observations(self._calls)
+            demonstrated = played.observations(self._calls - before)
             rows = [nobs, *(one.nobs[None] for one in again)]
             if len(demonstrated):
                 rows.append(self._normalised(demonstrated))
@@ -113,7 +119,10 @@ class Company:
                 one.rows.append(int(places[at]))
                 one.sizes.append(len(answers))
                 one.calls.append(self._calls)
-            self._compare(demonstrated, actions[len(actions) - len(demonstrated) :])
+            seen = unnormalize_data(nobs[:, -1].numpy(), self._stats["obs"])
+            self._acted.append((seen, actions[: len(nobs)]))
+            of_played = actions[len(actions) - len(demonstrated) :]
+            self._compare(demonstrated, of_played, played.actions())
             self._calls, self._rows = self._calls + 1, self._rows + len(answers)
             return answers[: len(nobs)]
 
@@ -129,6 +138,7 @@ class Company:
             list(stays),
             list(nerrors),
             self._of_own,
+            self._acted,
             self._processor_seconds() - self._used_before,
             row_seconds * self._rows,
             self._rows,
@@ -167,9 +177,11 @@ class Company:
         executed = chunks[:, first : first + self._policy.action_horizon]
         return np.stack([self._policy.rules.actions(chunk) for chunk in executed])
 
-    def _compare(self, obs: np.ndarray, actions: np.ndarray) -> None:
+    def _compare(
+        self, obs: np.ndarray, actions: np.ndarray, demonstrated: list[np.ndarray]
+    ) -> None:
         """Note how far the answers to demonstrated observations are from what was done there."""
-        for seen, answer, right in zip(obs, actions, self._played.actions(), strict=True):
+        for seen, answer, right in zip(obs, actions, demonstrated, strict=True):
             stay = np.square(seen[-1, :2] - right).mean()
             apart = (answer - right) / _unit(self._stats["action"])
             self._errors.append(

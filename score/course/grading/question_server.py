@@ -21,7 +21,7 @@ from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.course.grading import audit, judge
 from score.course.grading.results import RolloutResult, entries_by_cell, without_figures
-from score.course.grading.rollouts import Rollouts
+from score.course.grading.rollouts import CHECK_SECONDS, Rollouts
 from score.course.sandbox import levels
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError
@@ -30,7 +30,7 @@ from score.rollouts.given import NETWORKS
 from score.rollouts.policies import load_policy, load_submission_checkpoint
 from score.verdict import AnswerError, Verdict
 
-QUESTION_SECONDS, ROLLOUT_SECONDS = 120, 1800
+QUESTION_SECONDS = 120
 STAGES = ("questions", "rollouts", "audit", "film")
 _ONCE = "When graded, a check is judged once, in its own cell."
 _UNSAID = (
@@ -39,7 +39,7 @@ _UNSAID = (
 )
 _NOTHING = Verdict("", 0.0, 0.0, _ONCE)  # for a kernel that asks between the test cells
 _REQUEST_BYTES = 2**12  # of the message that begins a conversation
-_ACTIONS_BYTES = 2**20  # of a message with actions; a hundred episodes' take a hundredth of it
+_ACTIONS_BYTES = 2**20  # of a message with actions; those of the largest block take a twentieth
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def checks(part: rubric.Part) -> dict[str, Check]:
             found[cell] = Check("question", entry.name, entry.name, points, QUESTION_SECONDS)
         elif isinstance(entry, rubric.Policy):
             title = entry.rollouts_title
-            found[cell] = Check("rollouts", entry.name, title, points, ROLLOUT_SECONDS)
+            found[cell] = Check("rollouts", entry.name, title, points, CHECK_SECONDS)
     return found
 
 
@@ -108,7 +108,7 @@ class QuestionServer:
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.processor_seconds: Callable[[], float] = lambda: 0.0
         self._path, self._folder, self._settings, self._known = socket_path, folder, settings, known
-        self._rollouts = Rollouts(folder, settings, self._timed)
+        self._rollouts = Rollouts(folder, settings, self._timed, self.rollouts)
         self._checks = checks(part)
         self._cell: str | None = None
         # Whether students read the verdicts at once, and the kernel has seen graded episodes: it
@@ -241,8 +241,8 @@ class QuestionServer:
             return no_rollouts(policy, error)
         self.rollouts[policy.name] = result
         flags += result.flags
-        flags += audit.near_target(policy, result)
-        return rollouts_verdict(policy, checkpoint, result.per_episode, result.one_by_one)
+        flags += audit.not_precise(policy, result)
+        return rollouts_verdict(policy, checkpoint.demonstrations, result)
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

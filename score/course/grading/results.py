@@ -12,6 +12,7 @@ from typing import Any
 from pusht.files import write_whole
 from score import rubric
 from score.course.grading.cache_keys import kit_version
+from score.rollouts.stopping import Stop
 from score.verdict import Verdict
 
 # Of names with digits, such as Q4.3 or float32, nothing is left out.
@@ -27,7 +28,8 @@ class RolloutResult:
     key: of everything that the episodes depend on; while it stays the same they are not rolled out
     again. per_episode: the largest reward of each. interval: 95 %, of their mean. losses: one an
     epoch. demonstrations: their fingerprint, as the hand-in file states it. film: file name beside
-    the graded notebook, "" for none. flags: for the instructor alone.
+    the graded notebook, "" for none. flags: for the instructor alone. stop: why there were no more
+    episodes, None in a result of an earlier version.
     """
 
     key: str
@@ -38,6 +40,7 @@ class RolloutResult:
     demonstrations: str
     film: str
     flags: list[str]
+    stop: Stop | None = None
 
     @property
     def score(self) -> float:
@@ -173,13 +176,16 @@ def _read(text: str) -> PartResult | None:
             for cell, fields in values["cells"].items()
             if cell in worth
         }
-        rollouts = {
-            name: RolloutResult(**fields | {"interval": tuple(fields["interval"])})
-            for name, fields in values["rollouts"].items()
-        }
+        rollouts = {name: _rollout(fields) for name, fields in values["rollouts"].items()}
         return PartResult(**values | {"cells": cells, "rollouts": rollouts})
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _rollout(fields: dict[str, Any]) -> RolloutResult:
+    stop = fields.get("stop")
+    interval = tuple(fields["interval"])
+    return RolloutResult(**fields | {"interval": interval, "stop": Stop(stop) if stop else None})
 
 
 def _from_first_format(values: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ bundle = "{bundle}"
 # hidden inputs of the questions follow from it.
 secret = "{secret}"
 {first_seed}
-# How many held-out episodes each policy is graded by.
+# The most held-out episodes of a policy. It is rolled out until its points are certain enough: that
+# takes a right solution some hundred episodes, and one that is half-way some thousand.
 episodes = {episodes}
 """
 _FIRST_SEED = """

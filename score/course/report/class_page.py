@@ -19,10 +19,10 @@ from score.course.grading.results import ManualGrades, PartResult
 from score.course.report.charts import Dot, class_chart
 from score.course.report.flags import (
     Graded,
-    close_scores,
     flags_of,
     not_run,
     repairs_and_refusals,
+    uncertain_points,
 )
 from score.course.report.page import MARKS, render
 from score.course.report.points import Row, part_points, part_rows
@@ -52,9 +52,9 @@ def class_page(
     graded = [(student, result) for student in results for result in results[student].values()]
     used = _used_parts(graded, manual)
     repaired, refused = repairs_and_refusals(repairs)
-    flags, close = flags_of(graded, remarks, refused), close_scores(graded)
+    flags, uncertain = flags_of(graded, remarks, refused), uncertain_points(graded)
     students = [
-        _student(student, results[student], manual[student], used, flags, close)
+        _student(student, results[student], manual[student], used, flags, uncertain)
         for student in results
     ]
     rows = [
@@ -67,8 +67,8 @@ def class_page(
         used=used,
         graded=sum(not result.missing for _, result in graded),
         waiting=sum(row.mark == "waits" for _, row in rows),
-        near=[flag for flag in flags if flag in close],
-        flags=[flag for flag in flags if flag not in close],
+        uncertain=[flag for flag in flags if flag in uncertain],
+        flags=[flag for flag in flags if flag not in uncertain],
         repairs=repaired,
         refused=refused,
         similar=similar,
@@ -97,11 +97,11 @@ def _student(
     manual: ManualGrades,
     used: Sequence[rubric.Part],
     flags: Iterable[Remark],
-    close: Collection[Remark],
+    uncertain: Collection[Remark],
 ) -> dict[str, Any]:
     cells = []
     for part in used:
-        about = [flag in close for flag in flags if flag[:2] == (student, part.name)]
+        about = [flag in uncertain for flag in flags if flag[:2] == (student, part.name)]
         result = results.get(part.name)
         cells.append(
             {
@@ -119,15 +119,18 @@ def _student(
     }
 
 
-def _notes(result: PartResult, manual: ManualGrades, are_close: Collection[bool]) -> list[str]:
-    """Return the notes on a student's part. are_close: whether, for each flag on it."""
+def _notes(result: PartResult, manual: ManualGrades, of_points: Collection[bool]) -> list[str]:
+    """Return the notes on a student's part.
+
+    of_points: for each flag on it, whether it is on points that are not certain.
+    """
     notes = {
         "missing": result.missing and not result.failed,
         "the grader failed": result.failed,
         "stopped": result.stopped,
         "late": result.late_penalty,
-        "flagged": not all(are_close),
-        "near the bar": any(are_close),
+        "flagged": not all(of_points),
+        "points not certain": any(of_points),
         "to be read": any(row.mark == "waits" for row in part_rows(result, manual)),
     }
     return [note for note, holds in notes.items() if holds]

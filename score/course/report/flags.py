@@ -56,13 +56,13 @@ def flags_of(
     return [flag for flag in flags if flag not in stopped and flag not in refused]
 
 
-def close_scores(graded: Graded) -> set[Remark]:
-    """Return the flags on policies whose scores are close to the target."""
+def uncertain_points(graded: Graded) -> set[Remark]:
+    """Return the flags on policies whose points are not certain enough."""
     return {
         (student, result.part, printable(flag))
         for student, result in graded
         for name, rollout in result.rollouts.items()
-        for flag in audit.near_target(rubric.POLICIES[name], rollout)
+        for flag in audit.not_precise(rubric.POLICIES[name], rollout)
     }
 
 

@@ -102,7 +102,7 @@ class SandboxedKernel(NotebookClient):
             on_cell_executed=_add_missing_error,
         )
         self._private, self._level, self._limits = private, level, limits
-        self._watchdog = watchdog.Watchdog(limits, self._pid)
+        self._watchdog = watchdog.Watchdog(limits, self._pid, levels.scratch(level))
         self._relay = Relay(_SENT * limits.output_bytes, self._watchdog.stop_output)
 
     @property

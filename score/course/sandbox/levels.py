@@ -28,20 +28,13 @@ _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _STUDENTS_PART = ("pusht", "score", "losses")  # of the kit; but not score/course
 _DEMONSTRATIONS = "data/demonstrations.zarr.zip"  # what lies beside them is the grader's
 # Of the system, what an interpreter needs; of /etc nothing that tells of people or machines.
-_SYSTEM = (
-    "/usr",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/bin",
-    "/sbin",
-    "/etc/alternatives",
-    "/etc/fonts",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/localtime",
-)
+_SYSTEM = [
+    *(f"/{name}" for name in ["usr", "lib", "lib32", "lib64", "bin", "sbin"]),
+    *(f"/etc/{name}" for name in ["alternatives", "fonts", "localtime"]),
+    *(f"/etc/ld.so.{name}" for name in ["cache", "conf", "conf.d"]),
+]
+# Of /proc, what sets the machine: who has root's number, if no rights of root's, may write to some.
+_OF_THE_MACHINE = ("sys", "irq", "bus", "fs", "acpi", "sysrq-trigger")
 _SCRATCH_BYTES = 256 * 2**20
 PROCESSES = 256  # of a kernel, threads counted
 # rlimits of a kernel. RLIMIT_AS would stop torch; what all processes hold together, the watchdog
@@ -235,6 +228,11 @@ def sandboxed(
     return [env, "-i", bwrap, *_walls(private, level), *launcher, *command]
 
 
+def scratch(level: Level) -> tuple[str, ...]:
+    """Return a kernel's folders that are kept in memory, by their names for the kernel."""
+    return ("/tmp", _WORK) if level.bubblewrap else ()
+
+
 def _home(private: Path, level: Level) -> str:
     """Return the folder that a kernel runs in, by its name for the kernel."""
     return _WORK if level.bubblewrap else str(private / "work")
@@ -266,6 +264,8 @@ def _walls(private: Path, level: Level) -> list[str]:
     """
     scratch = f"--perms 1777 --size {_SCRATCH_BYTES} --tmpfs"
     options = ["--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
+    for name in _OF_THE_MACHINE:
+        options += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     options += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     options += ["--hostname", "sandbox", *f"{scratch} /tmp".split()]
     if not level.own_user:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 _AT_A_TIME = 2**16
+_MOST_CONNECTIONS = 64  # the runner needs five: others are the kernel's, to itself
 
 
 class Relay:
@@ -25,6 +26,7 @@ class Relay:
         self._left, self._too_many = most_bytes, too_many
         self._servers: list[asyncio.Server] = []
         self._open: list[asyncio.StreamWriter] = []
+        self._connections = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -47,13 +49,19 @@ class Relay:
         """Let the runner connect to a path, and carry to and from the kernel's socket there."""
 
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._connections += 1
+            if self._connections > _MOST_CONNECTIONS:
+                writer.close()
+                for server in self._servers:
+                    server.close()
+                return
             with contextlib.suppress(OSError):  # either end may close, or the kernel be gone
                 from_kernel, to_kernel = await asyncio.open_unix_connection(kernel)
                 self._open += [writer, to_kernel]
                 carried = (self._carry(reader, to_kernel), self._carry(from_kernel, writer, True))
                 await asyncio.gather(*carried, return_exceptions=True)
 
-        starting = asyncio.start_unix_server(accepted, path)
+        starting = asyncio.start_unix_server(accepted, path, backlog=8)
         server = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
         self._servers.append(server)
 

@@ -16,6 +16,8 @@ from score.course.sandbox.group import Group
 from score.course.settings import Limits
 
 _INTERVAL = 0.2  # seconds between two looks
+_FILE_BYTES = 2**10  # of a file in memory, beside what is in it
+_PIPE_BYTES = 2**12  # of either end of a pipe; a user's first thousand pipes hold more
 _BESIDE_RSS = re.compile(r"^Vm(?:PTE|Swap):\s*(\d+) kB", re.MULTILINE)
 _USUAL_SOCKETS = 32  # of a Jupyter kernel, which has about twenty
 # How the reasons begin for which a kernel is stopped.
@@ -31,13 +33,16 @@ DIED = "the kernel died"
 class Watchdog:
     """A thread that stops a kernel for its time or its memory.
 
-    limits: `Limits`. pid: returns the kernel's process id, None while there is none. group: the
-    `Group` that the kernel is in. stopped: why the kernel was stopped, "" while it was not.
+    limits: `Limits`. pid: returns the kernel's process id, None while there is none. scratch: the
+    kernel's folders in memory, by their names for it. group: the `Group` that the kernel is in.
+    stopped: why the kernel was stopped, "" while it was not.
     """
 
-    def __init__(self, limits: Limits, pid: Callable[[], int | None]) -> None:
+    def __init__(
+        self, limits: Limits, pid: Callable[[], int | None], scratch: tuple[str, ...] = ()
+    ) -> None:
         self.stopped, self.group = "", Group(None)
-        self._limits, self._pid = limits, pid
+        self._limits, self._pid, self._scratch = limits, pid, scratch
         self._output_bytes = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -100,7 +105,8 @@ class Watchdog:
         # row count.
         too_large = 0
         while not self._done.wait(_INTERVAL):
-            memory = sum(map(memory_bytes, self._processes()))
+            processes = self._processes()
+            memory = sum(map(memory_bytes, processes)) + scratch_bytes(processes, self._scratch)
             too_large = too_large + 1 if memory > self._limits.memory_bytes else 0
             if time.monotonic() > self._deadline:
                 self.stop(f"{OUT_OF_TIME} {self._limits.notebook_seconds} s")
@@ -124,27 +130,50 @@ def memory_bytes(process: psutil.Process) -> int:
     """Return how much memory a process has; 0 if it is gone.
 
     On Linux also what is not counted as its own there: tables of pages, pages swapped out, and what
-    its sockets, where it has more than kernels do, may hold of data that nobody reads.
+    its sockets, where it has more than kernels do, and its pipes may hold of data that nobody
+    reads.
     """
     try:
         total = process.memory_info().rss
         if psutil.LINUX:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             total += sum(int(size) << 10 for size in _BESIDE_RSS.findall(status))
-            total += max(0, _sockets(process.pid) - _USUAL_SOCKETS) * _socket_bytes()
+            sockets, pipes = _open_files(process.pid)
+            total += max(0, sockets - _USUAL_SOCKETS) * _socket_bytes() + pipes * _PIPE_BYTES
     except (psutil.Error, OSError):
         return 0
     return total
 
 
-def _sockets(pid: int) -> int:
-    """Return how many sockets a process has; 0 where the system does not tell."""
-    count, folder = 0, f"/proc/{pid}/fd"
+def scratch_bytes(processes: list[psutil.Process], folders: tuple[str, ...]) -> int:
+    """Return how much memory a kernel's folders in memory take, with a KiB for each file: a file
+    system has room for millions of empty ones.
+
+    folders: by their names for the kernel, one of these processes.
+    """
+    for process in processes:
+        root = f"/proc/{process.pid}/root"
+        with contextlib.suppress(OSError):  # it is gone, or not yet where it has these folders
+            if not os.path.samefile(root, "/"):
+                found = [os.statvfs(root + folder) for folder in folders]
+                return sum(
+                    (one.f_blocks - one.f_bfree) * one.f_frsize
+                    + (one.f_files - one.f_ffree) * _FILE_BYTES
+                    for one in found
+                )
+    return 0
+
+
+def _open_files(pid: int) -> tuple[int, int]:
+    """Return how many sockets, and ends of pipes, a process has; 0 where the system does not
+    tell.
+    """
+    kinds, folder = [], f"/proc/{pid}/fd"
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             with contextlib.suppress(OSError):  # closed since it was listed
-                count += os.readlink(f"{folder}/{name}").startswith("socket:")
-    return count
+                kinds.append(os.readlink(f"{folder}/{name}").partition(":")[0])
+    return kinds.count("socket"), kinds.count("pipe")
 
 
 @functools.cache

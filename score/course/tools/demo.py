@@ -29,7 +29,6 @@ from score.course.sandbox.levels import strictest
 from score.course.settings import ASSIGNMENT
 from score.rubric import Part
 
-_EPISODES = 10
 _HALF = ["part4-mse_policy", "part4-train"]  # the answered cells of the half-answered Part IV
 # What a student who wants the points without the work wrote in place of Part I's answers.
 _FORGERY = """
@@ -61,7 +60,7 @@ def demo(folder: str | os.PathLike[str]) -> None:
 
     for leftover in ("course", "export"):
         shutil.rmtree(folder / leftover, ignore_errors=True)
-    course = create(folder / "course", first_seed=rubric.GRADED_FIRST_SEED, episodes=_EPISODES)
+    course = create(folder / "course", first_seed=rubric.GRADED_FIRST_SEED)
     _lay_out(folder / "export")
     export = str(folder / "export")
     run_collect(course.folder, shutil.make_archive(export, "zip", export))
@@ -77,9 +76,7 @@ def demo(folder: str | os.PathLike[str]) -> None:
     for student, notebook, sentence in remarks(course):
         print(f"Look at {student}, {notebook}: {sentence}")
     print(f"Isolation: {strictest()}.")
-    print(
-        f"Graded in {time.monotonic() - grading:.0f} s, {course.episodes} episodes for each policy."
-    )
+    print(f"Graded in {time.monotonic() - grading:.0f} s.")
     for student in course.students():
         print(f"{student}: {course.folder / 'feedback' / student / ASSIGNMENT / 'feedback.html'}")
     print(f"The class: {course.folder / 'report.html'}, {course.folder / 'grades.csv'}")
@@ -98,18 +95,15 @@ def _lay_out(export: Path) -> None:
     untouched = {part.name: student_notebook(part) for part in parts}
     part1, part3, part4 = (rubric.PARTS[n] for n in ("part1_mlp", "part3_ddpm", "part4_flow"))
     wrong = answered | {part3.name: _wrong_notebook(part3)}
-    half = answered | {part4.name: answered_notebook(part4, only=_HALF)}
+    half = {part4.name: answered_notebook(part4, only=_HALF)}
+    first_two = {name: answered[name] for name in ("part1_mlp", "part2_cvae")}
     _hand_in(export, "all_answered", answered, policies)
     _hand_in(export, "untouched", untouched, [])
     _hand_in(export, "part3_wrong", wrong, policies)
-    _hand_in(export, "part2_no_checkpoint", answered, _without("part2_cvae", policies))
-    _hand_in(export, "part4_half", half, _without("part4_flow", policies))
+    _hand_in(export, "part2_no_checkpoint", first_two, ["part1_mlp"])
+    _hand_in(export, "part4_half", half, ["part4_mse"])
     _hand_in(export, "part1_forged", {part1.name: _forged_notebook(part1)}, [])
     _as_colab_leaves_it(export / "all_answered", part3.name)
-
-
-def _without(name: str, policies: list[str]) -> list[str]:
-    return [policy for policy in policies if policy != name]
 
 
 def _hand_in(

@@ -1,7 +1,7 @@
 """Train the reference solutions, which are taken from the notebooks' sources.
 
 python -m score.course.tools.reference part1_mlp --demos human --seed 1
-python -m score.course.tools.reference part1_mlp --demos human --score 1000
+python -m score.course.tools.reference part1_mlp --demos human --score 1000 --keep
 """
 
 import argparse
@@ -98,6 +98,32 @@ def _curves_path(known: str) -> Path:
     return REFERENCE / known / "losses.json"
 
 
+def keep_scores(name: str, known: str, seed: int, per_episode: Sequence[float]) -> Path:
+    """Keep the score of each held-out episode of a policy, from which tests/test_luck.py computes
+    how far grades hang on luck; return the path.
+
+    known: name of the demonstrations. seed: of the training.
+    """
+    path = _scores_path(known)
+    scores = seed_scores(known)
+    of_policy = scores.setdefault(name, {})
+    of_policy[str(seed)] = [round(float(score), 4) for score in per_episode]
+    write_whole(path, json.dumps(scores, sort_keys=True))
+    return path
+
+
+def seed_scores(known: str) -> dict[str, dict[str, list[float]]]:
+    """Return the kept scores on the "shipped" or "human" demonstrations, one an episode, by the
+    policy's name and then the training seed.
+    """
+    path = _scores_path(known)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _scores_path(known: str) -> Path:
+    return REFERENCE / known / "scores.json"
+
+
 def write_reference(policy: Policy, checkpoint_path: Path) -> Path | None:
     """Keep the weights of a finished run as the policy's reference, in half precision; return the
     path, or None when that one is not kept.
@@ -118,6 +144,22 @@ def write_reference(policy: Policy, checkpoint_path: Path) -> Path | None:
 
 def main() -> None:
     """Train or score the references that the command line names."""
+    options = _options()
+    use_demonstrations(options.demos)
+    for part in [rubric.PARTS[options.part]] if options.part else parts_with_source():
+        folder = Path(
+            options.folder
+            or ROOT / "build" / "reference" / options.demos / part.name / f"seed_{options.seed}"
+        )
+        if options.score:
+            _print_scores(part, folder, options)
+            continue
+        run_solution(part, folder, seed=options.seed)
+        if not options.folder:
+            _keep(part, folder, options.seed)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m score.course.tools.reference", description="Train reference solutions."
     )
@@ -147,23 +189,14 @@ def main() -> None:
         help="train nothing: score what was trained with that seed",
     )
     parser.add_argument(
+        "--keep", action="store_true", help="with --score: keep the episodes' scores"
+    )
+    parser.add_argument(
         "--folder",
         help="where the run goes; nothing is then written to losses/ and data/ (default:"
         " build/reference/DEMOS/PART/seed_SEED)",
     )
-    options = parser.parse_args()
-    use_demonstrations(options.demos)
-    for part in [rubric.PARTS[options.part]] if options.part else parts_with_source():
-        folder = Path(
-            options.folder
-            or ROOT / "build" / "reference" / options.demos / part.name / f"seed_{options.seed}"
-        )
-        if options.score:
-            _print_scores(part, folder, options)
-            continue
-        run_solution(part, folder, seed=options.seed)
-        if not options.folder:
-            _keep(part, folder, options.seed)
+    return parser.parse_args()
 
 
 def _keep(part: Part, folder: Path, seed: int) -> None:
@@ -210,6 +243,9 @@ def _print_scores(part: Part, folder: Path, options: argparse.Namespace) -> None
             f" {final:.3f}",
             flush=True,
         )
+        if options.keep:
+            kept = keep_scores(policy.name, options.demos, options.seed, score.per_episode)
+            print("wrote", kept.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -126,12 +126,15 @@ class CVAELoss(NumberQuestion):
     )
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """Part I's errors on both sides of 1, beside a KL term that does not drown them. In the
-        first, the notebook's own, mu is as wide as the actions: taking one for the other shows.
+        """Part I's errors and predictions on both sides of 1, as a mu and a logvar are, beside a KL
+        term that does not drown them. In the first, the notebook's own, mu is as wide as the
+        actions: taking one for the other shows.
         """
         batch, latent = ((5, 32), (16, 3), (1, 8))[trial]
         weights = random_weights(rng, 32 + 2 * latent, 42)
+        weights["weight"][:32] *= 3
         weights["weight"][32:] *= 0.3
+        weights["bias"][32::latent] = 1.5  # of one mu and one logvar
         nobs, naction = small(rng, batch, 2, 5), 3 * small(rng, batch, 16, 2)
         beta = (None, float(rng.uniform(0.3, 0.8)), float(rng.uniform(1.5, 4)))[trial]
         return {**weights, "nobs": nobs, "naction": naction, "beta": beta}
@@ -168,8 +171,8 @@ class CVAELoss(NumberQuestion):
         mse, kl = mse_loss(chunks, naction), _KL.expected(mu, logvar)
         yield from _terms_mistaken(mse, kl, beta, mu)
         loss_of = partial(self.expected, agent, naction=naction, beta=beta)
-        error, plus = (chunks - naction).numpy(), beta * kl.item()
-        yield from imitation_mistakes(error, _SQUARED_ERROR, loss_of, nobs, plus)
+        both, plus = (chunks.numpy(), naction.numpy()), beta * kl.item()
+        yield from imitation_mistakes(*both, _SQUARED_ERROR, loss_of, nobs, plus)
         transposed = chunks.reshape(-1, 2, 16).transpose(1, 2)
         view = "view it as (B, pred_horizon, action_dim), without a transpose."
         hint = f"the output is reshaped in the wrong order: {view}"

@@ -35,14 +35,19 @@ class DDPM(Question):
     name = "Q3.2"
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """All that a right answer computes without noise of its own lies within (-1, 1)."""
+        """Clean chunks lie within (-1, 1), also as they are guessed on the way, and may be cut off
+        there; noisy ones go beyond, and so do means, but at k = 0.
+        """
         steps = (STEPS, int(rng.integers(20, 60)), int(rng.integers(120, 160)))[trial]
         chunk = ((16, 2), (5, 3), (64, 4))[trial]
         bar = np.cumprod(1 - cosine_schedule(steps))
         side, batch = (5, 4, 3)[trial], (512, 1024, 64)[trial]
         back = {}
         for k in (0, 1, 2, steps // 2, steps - 1):
-            clean, noise = small(rng, batch, *chunk), small(rng, batch, *chunk, most=0.3)
+            clean, noise = (
+                small(rng, batch, *chunk),
+                small(rng, batch, *chunk, most=2 if k else 0.3),
+            )
             a_k = np.sqrt(bar[k]) * clean + np.sqrt(1 - bar[k]) * noise
             back[str(k)] = {"a_k": a_k.astype(np.float32), "epsilon": noise}
 

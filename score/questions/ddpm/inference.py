@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
-from score.questions.ddpm.networks import call_twice, judge_condition, network_inputs, stand_ins
-from score.questions.mistakes import alike, diffusion_noise_hint
+from score.questions.ddpm.networks import calls_of, judge_condition, network_inputs, stand_ins
+from score.questions.mistakes import alike, all_differ, diffusion_noise_hint
 from score.verdict import AnswerError
 
 _SIZES = ("num_diffusion_iters", "pred_horizon", "action_dim")
@@ -34,14 +34,14 @@ class DDPMInference(Question):
             return answer(**called, batch_size=batch, **arrays, **sizes)
 
         what = f"ddpm_inference with batch_size {batch}"
-        calls = call_twice(what, chunks_of, inputs, sizes["num_diffusion_iters"])
-        (model, scheduler, naction), (other, _, _) = calls
+        calls = calls_of(what, chunks_of, inputs, sizes["num_diffusion_iters"])
+        (model, scheduler, naction), *others = calls
         return {
             "naction": as_array("ddpm_inference", naction, "return the tensor naction."),
             "shown": model.calls,
             "denoised": scheduler.denoised,
             "requires_grad": naction.requires_grad,
-            "again": [call["sample"] for call in other.calls[:1]],
+            "again": [call["sample"] for other, *_ in others for call in other.calls[:1]],
         }
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
@@ -62,9 +62,9 @@ class DDPMInference(Question):
         judge_steps([call["k"] for call in denoised], "denoise is called", steps, batch)
         if problem := diffusion_noise_hint(start):
             raise wrong("The noise to start from is wrong.", problem)
-        same = batch > 1 and outputs["again"] and np.array_equal(outputs["again"][0], start)
         hint = "draw it anew in every call, and seed nothing in here."
-        require(not same, "Two calls start from the same noise.", hint)
+        anew = batch == 1 or all_differ([start, *outputs["again"]])
+        require(anew, "Two calls start from the same noise.", hint)
         if (found := outputs["naction"].shape) != shape:
             raise AnswerError(f"The result has shape {found}; {needed}")
         judge_chain(inputs, shown, denoised, outputs["naction"])

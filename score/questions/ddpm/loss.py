@@ -8,10 +8,10 @@ from torch import nn
 
 from score.questions import mistakes
 from score.questions.base import Array, Arrays, Rng, as_sent, require, wrong
-from score.questions.ddpm.networks import _Scheduler, call_twice, judge_condition, network_inputs
+from score.questions.ddpm.networks import _Scheduler, calls_of, judge_condition, network_inputs
 from score.questions.ddpm.schedule import STEPS
 from score.questions.kinds import NumberQuestion
-from score.questions.mistakes import Mistake, Mistakes, diffusion_noise_hint
+from score.questions.mistakes import Mistake, Mistakes, all_differ, diffusion_noise_hint
 
 _ENOUGH = 1000  # samples, to judge how their steps and noise are distributed
 
@@ -35,26 +35,28 @@ class DDPMLoss(NumberQuestion):
         def loss_of(*stand_ins: nn.Module) -> Any:
             return answer(*stand_ins, *(torch.tensor(inputs[name]) for name in ("nobs", "naction")))
 
-        calls = call_twice("ddpm_loss", loss_of, inputs, STEPS)
-        (model, scheduler, loss), (other, _, _) = calls
+        calls = calls_of("ddpm_loss", loss_of, inputs, STEPS)
+        (model, scheduler, loss), *others = calls
         return {
             **self.outputs(loss, [model.weight]),
             "shown": _joined(model.calls),
             "diffused": [k.numpy() for k in scheduler.diffused],
-            "again": _joined(other.calls),
+            "again": [call["sample"] for other, *_ in others for call in other.calls[:1]],
         }
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
-        shown, again = outputs["shown"], outputs["again"]
+        shown = outputs["shown"]
         hint = "model(sample=…, timestep=…, global_cond=…) predicts the noise."
         require(shown, "The network is not called.", hint)
         naction = inputs["naction"].astype(np.float64)
         k = judge_shown(shown, naction)
         judge_condition(shown["condition"], inputs["nobs"])
         noise = judge_noise(shown["sample"], naction, k, outputs["diffused"])
-        anew = len(k) == 1 or not again or not np.array_equal(again["sample"], shown["sample"])
+        again = outputs["again"]
+        first = [shown["sample"][: len(sample)] for sample in again[:1]]
+        anew = all_differ([*first, *again])
         hint = "draw noise and steps anew in every call, and seed nothing in here."
-        require(anew, "Two calls add the same noise.", hint)
+        require(len(k) == 1 or anew, "Two calls add the same noise.", hint)
         error = as_sent(shown["prediction"], *naction.shape) - noise
         by_weight = (2 * error * shown["sample"]).sum(axis=(0, 1)) / error.size
         known = self.mistakes(shown["prediction"], noise, shown["sample"], naction)
@@ -66,6 +68,7 @@ class DDPMLoss(NumberQuestion):
 
         hints = mistakes.mean_squared_error_hints("coordinates", "the coordinates")
         yield from mistakes.squared_error(prediction - noise, hints)
+        yield from mistakes.mean_squares(mistakes.bounded(prediction, noise))
         compares, predicts = (
             "this compares the prediction with the",
             "the network predicts the noise.",

@@ -22,10 +22,10 @@ class MidpointStep(Question):
     def inputs(self, rng: Rng, trial: int) -> Arrays:
         batch, dims = ((4, 3), (1, 2), (9, 5))[trial]
         return {
-            "state": rng.uniform(-1, 1, (batch, 5)).astype(np.float32),
+            "state": rng.uniform(-2, 2, (batch, 5)).astype(np.float32),
             "a": rng.normal(size=(batch, 8, dims)).astype(np.float32),
             "weight": rng.uniform(-1, 1, (5, 8 * dims)).astype(np.float32),
-            "tau": np.full(batch, rng.uniform(0.1, 0.5), dtype=np.float32),
+            "tau": rng.uniform(0.1, 0.5, batch).astype(np.float32),
             "h": (0.25, 0.1, 0.05)[trial],
         }
 

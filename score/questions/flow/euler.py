@@ -10,7 +10,14 @@ from torch import Tensor
 from score.questions.base import Array, Arrays, Rng, as_sent, plain, require, wrong
 from score.questions.flow import policies
 from score.questions.flow.policies import MANY, TAU_HINT, StudentPolicy
-from score.questions.mistakes import Mistake, alike, first_hint, flow_noise_hint, require_close
+from score.questions.mistakes import (
+    Mistake,
+    alike,
+    all_differ,
+    first_hint,
+    flow_noise_hint,
+    require_close,
+)
 from score.verdict import AnswerError, call_answer
 
 _MISFIT = f"noise, velocity and chunk are all (B, chunk_size, action_dim); {TAU_HINT}"
@@ -45,10 +52,9 @@ class EulerIntegration(policies.PolicyQuestion):
                 policies.judge_call(inputs, call, inputs["state"][:batch])
             judge_start_and_taus(run["calls"], batch)
             judge_steps(run["calls"], run["chunk"])
-        first, *others = [run["calls"][0]["a_tau"] for run in runs[:3]]
-        same = any(np.allclose(first, start) for start in others)
+        starts = [run["calls"][0]["a_tau"] for run in runs[:3]]
         said = "Each call of sample_actions starts from the same noise."
-        require(not same, said, "draw it anew, with no seed set.")
+        require(all_differ(starts), said, "draw it anew, with no seed set.")
         if outputs["fails"]:
             raise AnswerError(outputs["fails"])
         same = all(alike(seen, right, rtol=1e-3, atol=1e-4) for seen, right in outputs["own"])

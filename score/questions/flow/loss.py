@@ -8,16 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, plain, require, wrong
-from score.questions.flow import policies
-from score.questions.flow.policies import (
-    FELT,
-    MANY,
-    QUESTION_WRONG,
-    TAU_HINT,
-    StudentPolicy,
-    uniform,
-)
-from score.questions.mistakes import Mistake, first_hint, flow_noise_hint
+from score.questions.flow import network, policies
+from score.questions.flow.network import FELT
+from score.questions.flow.policies import MANY, QUESTION_WRONG, TAU_HINT, StudentPolicy, uniform
+from score.questions.mistakes import Mistake, all_differ, bounded, first_hint, flow_noise_hint
 
 
 class FlowLoss(policies.PolicyQuestion):
@@ -52,34 +46,36 @@ class FlowLoss(policies.PolicyQuestion):
             return {"loss": loss, "calls": calls}
 
         sample = [inputs[f"few_{name}"] for name in ("states", "chunks", "tau")]
-        felt, few, alone = policies.sensitivity(infer, *sample)
+        felt, few, alone = network.sensitivity(infer, *sample)
         outputs: Arrays = {
             "felt": dict(zip(("state", "a_tau", "tau"), felt, strict=True)),
             "few": few,
             "alone": alone,
-            "draws": [draw(), draw()],
+            "draws": [draw(), draw(), draw()],
             "unreached": policy.unreached(lambda: infer(*sample)),
         }
-        calls = outputs["draws"][1]["calls"]
+        calls = outputs["draws"][-1]["calls"]
         if len(calls) == 1:
             a_tau, tau = (calls[0][name].astype(np.float32) for name in ("a_tau", "tau"))
             if tau.size == MANY and a_tau.shape == inputs["chunk"].shape:
                 outputs["by_vector"] = infer(inputs["state"], a_tau, tau.reshape(-1))
-        return outputs
+        return {**outputs, "network": network.said_by(policy.module, infer, *sample)}
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         judge_velocity(inputs, outputs)
         for draw in outputs["draws"]:
             judge_draw(inputs, draw)
-        one, other = (draw["calls"][0] for draw in outputs["draws"])
-        same = any(np.allclose(one[name].flat, other[name].flat) for name in ("tau", "a_tau"))
+        calls = [draw["calls"][0] for draw in outputs["draws"]]
+        drawn = [[call[name].ravel() for call in calls] for name in ("tau", "a_tau")]
         said = "Two calls of compute_loss draw the same noise or the same tau."
-        require(not same, said, "draw both anew in each call, with no seed set.")
-        by_vector = as_sent(outputs["by_vector"], *other["velocity"].shape)
-        same = np.allclose(other["velocity"], by_vector, rtol=1e-3, atol=1e-4)
+        hint = "draw both anew in each call, with no seed set."
+        require(all(map(all_differ, drawn)), said, hint)
+        by_vector = as_sent(outputs["by_vector"], *calls[-1]["velocity"].shape)
+        same = np.allclose(calls[-1]["velocity"], by_vector, rtol=1e-3, atol=1e-4)
         said = "compute_loss hands velocity a tau that it reads in another way than a tau (B,)."
         require(same, said, TAU_HINT)
         policies.judge_unreached(outputs["unreached"], "the network's input")
+        network.judge_network(outputs["network"], "velocity")
 
 
 # In the grader.
@@ -94,7 +90,7 @@ def judge_velocity(inputs: Arrays, outputs: Arrays) -> None:
         if what == "tau":
             hint += " Without it the network cannot tell noise from chunk: join it to its input."
         require((felt > FELT).any(), f"The velocity is the same whatever {what}.", hint)
-        hint = f"all of {what} is part of the network's input."
+        hint = f"all of {what} is part of the network's input, as it is."
         said = f"Some of the numbers of {what} leave the velocity as it is."
         require((felt > FELT).all(), said, hint)
     first, alone = (as_sent(one, 1, steps, dims) for one in (outputs["few"][:1], outputs["alone"]))
@@ -191,11 +187,13 @@ def _fits_gradient(loss: float, call: Arrays, chunk: Array, mixed: Array) -> boo
 def _judge_value(loss: float, call: Arrays, chunk: Array, noise: Array) -> None:
     """Raise AnswerError for a loss whose gradient is not that of the squared error."""
     error = call["velocity"] - (chunk - noise)
-    hint = policies.loss_hint(loss, error, _mistakes(call, chunk, noise), rtol=1e-3)
+    right = np.isclose(loss, policies.squared_errors(error), rtol=1e-3).any()
+    known = [] if right else _mistakes(call, chunk, noise)  # a right value is nobody's mistake
+    hint = policies.loss_hint(loss, error, known, rtol=1e-3)
     if not hint and call["gradient"] is None:
         hint = "no torch.no_grad and no .detach() between velocity and loss."
         raise wrong("No gradient reaches the velocity.", hint)
-    if not hint and np.isclose(loss, policies.squared_errors(error), rtol=1e-3).any():
+    if not hint and right:
         said = "The value is right, but its gradient is not that of the squared error."
         raise wrong(said, "nothing on the way from the velocity to the loss may be detached.")
     fallback = "it is the squared difference between the velocity and A - A0."
@@ -216,3 +214,4 @@ def _mistakes(call: Arrays, chunk: Array, noise: Array) -> Iterator[Mistake]:
     yield Mistake(velocity - a_tau, f"the target is a_tau here: {right}.")
     yield Mistake(velocity, "the target is left out: compare the velocity with A - A0.")
     yield Mistake(chunk - noise, "the velocity is left out: compare it with A - A0.")
+    yield from bounded(velocity, chunk - noise)

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, require
-from score.questions.flow import policies
-from score.questions.flow.policies import FELT, StudentPolicy, chunk_shape, squared_errors, uniform
-from score.questions.mistakes import Mistake
+from score.questions.flow import network, policies
+from score.questions.flow.network import FELT
+from score.questions.flow.policies import StudentPolicy, chunk_shape, squared_errors, uniform
+from score.questions.mistakes import Mistake, bounded
 
 # So far uphill and downhill is the loss compared with what its gradient promises.
 _STRIDE = 1e-2
@@ -37,7 +38,7 @@ class MSEPolicy(policies.PolicyQuestion):
 
         outputs: Arrays = {"chunks": sample(), "again": sample()}
         outputs["three_steps"] = sample(num_steps=3)
-        (outputs["felt"],), _, outputs["alone"] = policies.sensitivity(sample, inputs["state"])
+        (outputs["felt"],), _, outputs["alone"] = network.sensitivity(sample, inputs["state"])
         outputs["loss"] = policy.loss(_MEET)
         gradients = {p: p.grad for p in policy.module.parameters() if p.grad is not None}
         slope = sum(float(g.double().square().sum()) for g in gradients.values()) ** 0.5
@@ -47,6 +48,7 @@ class MSEPolicy(policies.PolicyQuestion):
                 for parameter, gradient in gradients.items():
                     parameter.add_(along * _STRIDE / slope * gradient)
                 outputs[name] = sample()
+        outputs["network"] = network.said_by(policy.module, sample, inputs["state"])
         return outputs
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
@@ -68,6 +70,7 @@ class MSEPolicy(policies.PolicyQuestion):
         said = "The value is right, but its gradient is not that of the squared error."
         hint = "nothing on the way from the network's output to the loss may be detached."
         require(np.isclose(rise, slope, rtol=0.15), said, hint)
+        network.judge_network(outputs["network"], "sample_actions")
 
 
 def judge_chunks(inputs: Arrays, outputs: Arrays) -> None:
@@ -85,7 +88,8 @@ def judge_chunks(inputs: Arrays, outputs: Arrays) -> None:
     hint = "the network's input is the state."
     require(felt.any(), "The chunks are the same whatever the state.", hint)
     said = f"Number {outputs['felt'].argmin()} of the state leaves the chunks as they are."
-    require(felt.all(), said, "the network's input is the whole state, all state_dim numbers.")
+    hint = "the network's input is the whole state, all state_dim numbers as they are."
+    require(felt.all(), said, hint)
     same = np.allclose(chunks[:1], alone, rtol=1e-4, atol=1e-5)
     hint = "each row of the batch is for itself: flatten or view from dimension 1 on."
     require(same, "The first state alone gets another chunk than in a batch.", hint)
@@ -110,3 +114,4 @@ def _mistakes(prediction: Array, chunk: Array) -> Iterator[Mistake]:
     yield Mistake(prediction, hint)
     hint = "the prediction is left out: compare the network's output with action_chunk."
     yield Mistake(chunk, hint)
+    yield from bounded(prediction, chunk)

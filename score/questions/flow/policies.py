@@ -23,7 +23,6 @@ from score.verdict import AnswerError, call_answer
 
 NOTEBOOK = {"state_dim": 5, "action_dim": 2, "chunk_size": 8}
 MANY = 2048  # samples of a batch whose noise is judged by its distribution
-FELT = 1e-5  # a smaller share of an output than this is rounding
 TAU_HINT = (
     "tau comes as (B,): tau[:, None] is the column that joins the flattened a_tau and the state, "
     "tau[:, None, None] what multiplies chunks."
@@ -182,7 +181,7 @@ class StudentPolicy:
                 kept = parameter.detach().clone()
                 with torch.no_grad():
                     parameter.add_(torch.randn_like(parameter))
-                    if not np.allclose(function(), before, rtol=FELT, atol=FELT):
+                    if not np.allclose(function(), before, rtol=1e-5, atol=1e-5):
                         names.append(name)
                     parameter.copy_(kept)
         return names
@@ -218,21 +217,6 @@ class PolicyQuestion(base.Question):
     def outputs(self, policy: StudentPolicy, inputs: Arrays) -> Arrays:
         """Return what the methods of a policy make of the inputs."""
         raise NotImplementedError
-
-
-def sensitivity(function: Callable[..., Array], *inputs: Array) -> tuple[list[Array], Array, Array]:
-    """Return how much the output (rows, K, A) changes, as a share of its size, when one number of
-    the inputs moves: an array for each input (rows, …). Besides: the output, and that for the
-    first row alone.
-    """
-    rows, ends = len(inputs[0]), np.cumsum([x[0].size for x in inputs])
-    flat = np.concatenate([x.reshape(rows, -1) for x in inputs], axis=1)
-    moves = np.float32(0.15) * np.eye(ends[-1] + 1, ends[-1], k=-1, dtype=np.float32)
-    parts = np.split((flat + moves[:, None]).reshape(-1, ends[-1]), ends[:-1], axis=1)
-    output = function(*(p.reshape(-1, *x.shape[1:]) for p, x in zip(parts, inputs, strict=True)))
-    output = output.reshape(-1, rows, *output.shape[1:])
-    change = np.abs(output[1:] - output[0]).max(axis=(1, 2, 3)) / (np.abs(output[0]).max() + 1e-9)
-    return np.split(change, ends[:-1]), output[0], function(*(x[:1] for x in inputs))
 
 
 # For `judge`, in the grader.
