@@ -117,7 +117,7 @@ def test_the_zip_has_what_grading_needs_and_nothing_else(course, zipped):
         name
         for name in names
         if re.search(
-            r"tests?/|reference/|\.safetensors|__pycache__|\.git|submitted|benchmarks|\.db", name
+            r"tests?/|reference/|\.safetensors|__pycache__|\.git|submitted/|benchmarks|\.db", name
         )
     ]
     # Other episodes than the class's, and nothing from which these would follow.

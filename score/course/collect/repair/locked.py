@@ -18,9 +18,10 @@ def rescue_from_locked(state: State) -> None:
         if key is None or key in release.answers or same(piece.body, release.body[key]):
             continue
         marker = read_marker(release.cells[key].source)
-        if not (marker and marker.kind == "practice"):  # those are there to be changed
+        practice = marker is not None and marker.kind == "practice"
+        if not practice:  # those are there to be changed
             changed.append(key)
-        found = added(piece.body, release.body[key])
+        found = added(piece.body, release.body[key], calls=practice)
         found = [(names, text) for names, text in found if not names & locked_names]
         own = _move_to_answers(piece, found, state)
         if own:

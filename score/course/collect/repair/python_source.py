@@ -86,15 +86,15 @@ def _bound(statement: ast.stmt) -> set[tuple[str, str]]:
     }
 
 
-def added(source: str, released: str) -> list[tuple[set[str], str]]:
+def added(source: str, released: str, calls: bool = False) -> list[tuple[set[str], str]]:
     """Return (names, text) of each import, definition and plain value in `source` that `released`
-    does not have.
+    does not have. calls: what assigns the result of a call too.
     """
     source, statements = parsed(source)
     lines, known, found = source.split("\n"), parsed(released)[1], []
     for statement in statements:
         names = {name for name, _ in _bound(statement)}
-        if not names or _calls(statement):
+        if not names or (_calls(statement) and not calls):
             continue
         if not any(_alike(statement, other) for other in known):
             decorators = getattr(statement, "decorator_list", ())
