@@ -250,9 +250,9 @@ def test_memory_is_that_of_a_process_with_its_tables_and_sockets():
 
     own = psutil.Process()
     with contextlib.ExitStack() as stack:
-        before = watchdog.memory_bytes(own)
+        before = watchdog.memory_bytes([own])
         for _ in range(50):
             for one in socket.socketpair():
                 stack.enter_context(one)
-        more = watchdog.memory_bytes(own) - before
+        more = watchdog.memory_bytes([own]) - before
     assert more > 50 * 2**16 or not psutil.LINUX

@@ -228,13 +228,19 @@ def test_what_has_not_changed_is_not_graded_again_and_what_has_is(course, thread
     assert (course.folder / "results/ann/part1_mlp.json").stat().st_mtime_ns == stamp
 
     before = rubric.POLICIES[PART.name]
-    policy = replace(before, targets={"shipped": 0.91, "human": 0.91})
-    monkeypatch.setitem(rubric.POLICIES, PART.name, policy)
-    monkeypatch.setitem(rubric.PARTS, PART.name, replace(PART, policies=(policy,)))
-    grade_course(course)
-    again = result(course)
+
+    def graded_again(policy):
+        monkeypatch.setitem(rubric.POLICIES, PART.name, policy)
+        monkeypatch.setitem(rubric.PARTS, PART.name, replace(PART, policies=(policy,)))
+        grade_course(course)
+        return result(course)
+
+    again = graded_again(replace(before, published=0.91))
     assert again.key != first.key
     assert again.seconds["rollouts"] == 0 and again.rollouts == first.rollouts
+    # The target decides how many episodes are rolled out.
+    again = graded_again(replace(before, targets={"shipped": 0.91, "human": 0.91}))
+    assert again.seconds["rollouts"] > 0
     assert "0.91 earns all points" in again.cells["part1-rollouts"].sentence
     monkeypatch.setitem(rubric.POLICIES, PART.name, before)
     monkeypatch.setitem(rubric.PARTS, PART.name, PART)

@@ -106,7 +106,7 @@ class Watchdog:
         too_large = 0
         while not self._done.wait(_INTERVAL):
             processes = self._processes()
-            memory = sum(map(memory_bytes, processes)) + scratch_bytes(processes, self._scratch)
+            memory = memory_bytes(processes) + scratch_bytes(processes, self._scratch)
             too_large = too_large + 1 if memory > self._limits.memory_bytes else 0
             if time.monotonic() > self._deadline:
                 self.stop(f"{OUT_OF_TIME} {self._limits.notebook_seconds} s")
@@ -126,23 +126,25 @@ class Watchdog:
             return []
 
 
-def memory_bytes(process: psutil.Process) -> int:
-    """Return how much memory a process has; 0 if it is gone.
+def memory_bytes(processes: list[psutil.Process]) -> int:
+    """Return how much memory processes have together; those that are gone have none.
 
-    On Linux also what is not counted as its own there: tables of pages, pages swapped out, and what
-    its sockets, where it has more than kernels do, and its pipes may hold of data that nobody
-    reads.
+    On Linux also what is not counted as theirs there: tables of pages, pages swapped out, and what
+    their sockets, where they have more than a kernel does, and their pipes may hold of data that
+    nobody reads.
     """
-    try:
-        total = process.memory_info().rss
-        if psutil.LINUX:
-            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
-            total += sum(int(size) << 10 for size in _BESIDE_RSS.findall(status))
-            sockets, pipes = _open_files(process.pid)
-            total += max(0, sockets - _USUAL_SOCKETS) * _socket_bytes() + pipes * _PIPE_BYTES
-    except (psutil.Error, OSError):
-        return 0
-    return total
+    total, sockets, pipes = 0, set[str](), set[str]()
+    for process in processes:
+        with contextlib.suppress(psutil.Error, OSError):
+            total += process.memory_info().rss
+            if psutil.LINUX:
+                status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+                total += sum(int(size) << 10 for size in _BESIDE_RSS.findall(status))
+                opened = _open_files(process.pid)
+                sockets |= {name for name in opened if name.startswith("socket:")}
+                pipes |= {name for name in opened if name.startswith("pipe:")}
+    waiting = max(0, len(sockets) - _USUAL_SOCKETS) * _socket_bytes()
+    return total + waiting + len(pipes) * _PIPE_BYTES
 
 
 def scratch_bytes(processes: list[psutil.Process], folders: tuple[str, ...]) -> int:
@@ -164,16 +166,14 @@ def scratch_bytes(processes: list[psutil.Process], folders: tuple[str, ...]) -> 
     return 0
 
 
-def _open_files(pid: int) -> tuple[int, int]:
-    """Return how many sockets, and ends of pipes, a process has; 0 where the system does not
-    tell.
-    """
-    kinds, folder = [], f"/proc/{pid}/fd"
+def _open_files(pid: int) -> set[str]:
+    """Return what a process has open, by the system's names; nothing where it does not tell."""
+    opened, folder = set(), f"/proc/{pid}/fd"
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             with contextlib.suppress(OSError):  # closed since it was listed
-                kinds.append(os.readlink(f"{folder}/{name}").partition(":")[0])
-    return kinds.count("socket"), kinds.count("pipe")
+                opened.add(os.readlink(f"{folder}/{name}"))
+    return opened
 
 
 @functools.cache
