@@ -17,7 +17,7 @@ from score.course.settings import Limits
 
 _INTERVAL = 0.2  # seconds between two looks
 _FILE_BYTES = 2**10  # of a file in memory, beside what is in it
-_PIPE_BYTES = 2**12  # of either end of a pipe; a user's first thousand pipes hold more
+_PIPE_BYTES = 2**13  # of a pipe; a user's first thousand hold more
 _BESIDE_RSS = re.compile(r"^Vm(?:PTE|Swap):\s*(\d+) kB", re.MULTILINE)
 _USUAL_SOCKETS = 32  # of a Jupyter kernel, which has about twenty
 # How the reasons begin for which a kernel is stopped.
