@@ -217,6 +217,16 @@ def test_what_ends_a_judge_costs_that_question_alone(judging, question_judged, l
         assert judges.judge("Q1.2", ours, 60) == _right("Q1.2", None, None)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="judges are processes on Linux alone")
+def test_a_judge_that_has_not_begun_is_ended(monkeypatch):
+    monkeypatch.setattr(judge, "_stand_ready", lambda line, draw: time.sleep(1000))
+    judges = judge.JudgeProcess(RunSettings(20_000, 2).generator)
+    ending = threading.Thread(target=judges.end, daemon=True)
+    ending.start()
+    ending.join(20)
+    assert not ending.is_alive()
+
+
 @pytest.mark.parametrize("said", ["nothing", "a request", "half of an answer"])
 def test_the_server_does_not_wait_for_who_keeps_a_connection(tmp_path, said):
     server = QuestionServer(tmp_path / "s", PART, tmp_path, RunSettings(20_000, 2), {})

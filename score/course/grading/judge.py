@@ -103,13 +103,15 @@ class JudgeProcess:
         self._draw, self._pid = draw, 0
         if sys.platform == "linux":
             self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with (
-                warnings.catch_warnings()
-            ):  # of threads: those of libraries, which copies never use
+            with warnings.catch_warnings():
+                # Of threads: those of libraries, which copies never use.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._pid = os.fork()
             if not self._pid:
                 _stand_ready(theirs, draw)
+            # Both sides make its group: `end` may come before the copy has done anything.
+            with contextlib.suppress(ProcessLookupError):
+                os.setpgid(self._pid, self._pid)
             theirs.close()
 
     def judge(self, name: str, accepted: socket.socket, seconds: float) -> Judged:
