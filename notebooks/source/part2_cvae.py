@@ -334,7 +334,7 @@ figures.divergence_weights()
 # bits). At 0.001 it carries two nats, and at 0.0003 five. A decoder that relies on $z$ imitates the
 # demonstrations better in training, where the encoder has seen the answer. But what the encoder
 # sends is not spread like $\mathcal{N}(0, I)$, so neither $z = 0$ nor a drawn $z$ is what the
-# decoder is used to when it acts.
+# decoder is used to when it acts: with two nats the score falls to 0.22, or 0.36 with a drawn $z$.
 #
 # A collapsed network plays better with $z$ drawn than with $z = 0$. In 32 dimensions nearly every
 # sample of $\mathcal{N}(0, I)$ is about $\sqrt{32} \approx 5.7$ long, so in training the decoder
