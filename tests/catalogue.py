@@ -43,11 +43,11 @@ class Habit:
     """Something that a student does around a right answer.
 
     own: code of a cell of the student's own, by the id of the course's cell that it stands before.
-    changed: by a cell's id, what is replaced in it and by what. whole: its
-    code below the marker. told: what the rehearsal says where
-    it cannot be graded as in practice, "" where it is. trains: whether practice trains, for one
-    epoch. waits: whether the own cells are not run in practice, because there a person waits.
-    network: the source of a class whose untrained weights are handed in as Part IV's MSE policy.
+    changed: by a cell's id, what is replaced in it and by what. whole: by a cell's id, all its code
+    below the marker. told: what the rehearsal says where it cannot be graded as in practice, ""
+    where it is. trains: whether practice trains, for one epoch. waits: whether the own cells are
+    not run in practice, because there a person waits. network: the source of a class whose
+    untrained weights are handed in as Part IV's MSE policy.
     """
 
     name: str

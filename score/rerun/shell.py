@@ -17,9 +17,9 @@ import signal
 import sys
 import types
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from score.rerun.memory import little_memory
 from score.rerun.needs import WHOLE, Section, kept, sections, where_bound, without_timing
 from score.verdict import Verdict
 
@@ -37,7 +37,7 @@ class Rerun:
     """A notebook that is run as when graded.
 
     kept: by section, the numbers of the statements that run. failures: by section and statement,
-    what was raised. seconds: verdicts: by question or policy, in a rehearsal.
+    what was raised. verdicts: by question or policy, in a rehearsal.
     """
 
     notebook: list[Section]
@@ -133,7 +133,7 @@ class _Hooks:
     """What a shell calls around a cell, on its tree, and for each of its statements."""
 
     def __init__(self, rerun: Rerun, sources: list[str], shell: Any) -> None:
-        self._rerun, self._shell = rerun, shell
+        self._rerun = rerun
         self._numbers: dict[str, list[int]] = {}  # by a cell's source, where it stands
         for number, source in enumerate(sources):
             self._numbers.setdefault(source, []).append(number)
@@ -209,30 +209,9 @@ def _limited() -> Any:
     if timed:
         signal.setitimer(signal.ITIMER_REAL, SECONDS, 1)
     try:
-        with _little_memory():
+        with little_memory(MEMORY):
             yield
     finally:
         if timed:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def _little_memory() -> Any:
-    status = Path("/proc/self/status")
-    if not status.exists():  # elsewhere than on Linux
-        yield
-        return
-    import resource
-
-    lines = status.read_text(encoding="utf-8").splitlines()
-    used = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData")), 0)
-    before, most = resource.getrlimit(resource.RLIMIT_DATA)
-    allowed = used + MEMORY
-    if before != resource.RLIM_INFINITY:
-        allowed = min(allowed, before)
-    resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, most))

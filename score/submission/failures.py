@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from score.protocol import one_line
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -100,5 +102,4 @@ def _described(error: BaseException) -> str:
         text = str(error)
     except Exception:  # an error of a forged object
         text = ""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return f"{type(error).__name__}: {line[:_LONGEST] or 'no message'}{where}"
+    return f"{type(error).__name__}: {one_line(text)[:_LONGEST] or 'no message'}{where}"

@@ -21,11 +21,8 @@ from pusht.normalisation import FeatureStats, normalize_data, unnormalize_data
 from score import rubric
 from score.rollouts.evaluate import Chunks
 
-_FIRST, _MORE, _MOST = (
-    12,
-    3,
-    60,
-)  # observations kept to ask again: of the first call, of others, all
+# Observations that are kept to ask again: of the first call, of each other one, and of all.
+_FIRST, _MORE, _MOST = 12, 3, 60
 _AGAIN = 8, 25  # how many are asked again in a call: at least, and fewer than
 _PLAYED = 24  # demonstrated episodes
 # Demonstrated observations are moved a little [px, px, px, px, rad], so that none is recognised.

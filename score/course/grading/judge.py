@@ -9,7 +9,6 @@ process cannot be copied (on anything else than Linux), questions are judged in 
 import contextlib
 import json
 import os
-import re
 import resource
 import signal
 import socket
@@ -28,6 +27,7 @@ import torch
 from score import rubric
 from score.protocol import Connection, ProtocolError, one_line
 from score.questions import judged
+from score.rerun.memory import little_memory
 from score.verdict import Verdict
 
 MEMORY_BYTES = 2**28  # beyond what the grader had; the largest right answer takes a quarter of it
@@ -177,22 +177,13 @@ def _judge(line: socket.socket, order: dict[str, Any], descriptor: int, draw: Dr
     status = 1
     try:
         seconds = order["seconds"]
-        _limit_memory()
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.alarm(int(seconds) + 5)
-        with socket.socket(fileno=descriptor) as accepted:
+        with little_memory(MEMORY_BYTES), socket.socket(fileno=descriptor) as accepted:
             connection = Connection(accepted, time.monotonic() + seconds)
             judgement = question_judged(order["name"], connection, draw(order["name"]))
             line.sendall(json.dumps(asdict(judgement)).encode())
         status = 0
     finally:
         os._exit(status)
-
-
-def _limit_memory() -> None:
-    """Let this process take `MEMORY_BYTES` more than it has."""
-    text = Path("/proc/self/status").read_text(encoding="utf-8")
-    if has := re.search(r"^VmData:\s*(\d+) kB", text, re.MULTILINE):
-        most = (int(has[1]) << 10) + MEMORY_BYTES
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))

@@ -9,7 +9,6 @@ import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 _AT_A_TIME = 2**16
 _MOST_CONNECTIONS = 64  # the runner needs five: others are the kernel's, to itself
@@ -34,12 +33,7 @@ class Relay:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
