@@ -203,6 +203,46 @@ NAMES = [
         },
     ),
     Habit(
+        "global that a function makes",
+        own={"bc_loss": "def setup():\n    global mse\n    mse = nn.MSELoss()\nsetup()"},
+        changed=_loss("return mse(prediction, naction)"),
+    ),
+    Habit(
+        "losses in a table that a decorator fills",
+        own={
+            "bc_loss": "losses = {}\ndef register(name):\n    def keep(f):\n        losses[name] = f\n        return f\n    return keep\n@register('mse')\ndef mse(a, b):\n    return ((a - b) ** 2).mean()"
+        },
+        changed=_loss("return losses['mse'](prediction, naction)"),
+    ),
+    Habit(
+        "object that a call changes",
+        own={"bc_loss": "scale = torch.zeros(())\nnn.init.ones_(scale)"},
+        changed=_loss("return scale * ((prediction - naction) ** 2).mean()"),
+    ),
+    Habit(
+        "method added to a class of torch",
+        own={"bc_loss": "def flat(x):\n    return x.flatten(1)\ntorch.Tensor.flat = flat"},
+        changed={"bc_loss": (_FLAT, "nobs.flat()")},
+    ),
+    Habit(
+        "environment variable that an answer reads",
+        own={"bc_loss": "import os\nos.environ['POWER'] = '2'"},
+        changed=_loss("return ((prediction - naction) ** int(os.environ['POWER'])).mean()"),
+    ),
+    Habit(
+        "annotations that are not evaluated",
+        own={"mlp_dims": "from __future__ import annotations"},
+        changed={"bc_loss": ("nobs: torch.Tensor", "nobs: Float[Tensor, 'b t d']")},
+    ),
+    Habit(
+        "import added to a given cell",
+        changed={
+            **_loss("return F.mse_loss(prediction, naction)"),
+            "imports": ("import torch\n", "import torch\nimport torch.nn.functional as F\n"),
+        },
+        told="name 'F' is not defined",
+    ),
+    Habit(
         "name from a cell with exec",
         own={"bc_loss": "exec('mse = nn.MSELoss()')"},
         changed=_loss("return mse(prediction, naction)"),

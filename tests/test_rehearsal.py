@@ -15,8 +15,10 @@ from score.course.notebooks import build
 from score.course.notebooks.solutions import reference_path
 from score.rerun import rehearsal
 from score.rerun.rehearsal import NoRehearsal, rehearse
+from score.student.progress import KeptVerdict
 from score.submission.check import check
-from score.submission.pack import pack, rehearse_parts
+from score.submission.pack import _difference, pack, rehearse_parts
+from score.verdict import Verdict
 
 PART = rubric.PARTS["part1_mlp"]
 QUESTIONS = [*(question.name for question in PART.questions), "part1_mlp"]
@@ -63,6 +65,25 @@ def test_what_grading_will_say_otherwise_is_told_by_the_name_of_the_cell(tmp_pat
     assert said.startswith("Q1.2: in practice right; run as for the grade: bc_loss raised NameErr")
     assert "the cell that begins with 'from mine import criterion'" in said
     assert "3 of 4 checks right" in str(report)
+
+
+def test_what_was_added_to_a_given_cell_is_told_with_the_cell(tmp_path):
+    notebook = loss_with(lambda source: source.replace("nn.functional.mse_loss", "F.mse_loss"))
+    given = next(cell for cell in notebook.cells if cell.id == "part1-imports")
+    given.source += "\nimport torch.nn.functional as F"
+    (said,) = rehearsed(hand_in(tmp_path, notebook)).parts[0].differences
+    assert "the cell [part1/imports], which runs as it was released" in said
+
+
+def test_a_policy_that_scores_nothing_is_no_difference():
+    policy = PART.policies[0]
+    acts = Verdict(policy.rollouts_title, 5.0, 5.0, "It acts.")
+    few = KeptVerdict(0.0, "Score 0.169 over 30 episodes.", "")
+    assert _difference(policy, acts, few) == ""
+    missing = KeptVerdict(0.0, "There is no part1_mlp.safetensors.", "")
+    assert "It acts." in _difference(policy, acts, missing)
+    gone = Verdict(policy.rollouts_title, 0.0, 5.0, "There is no part1_mlp.safetensors.")
+    assert "in practice it acted" in _difference(policy, gone, few)
 
 
 @pytest.mark.long

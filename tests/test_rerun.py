@@ -56,11 +56,32 @@ def test_a_solved_notebook_needs_nothing_of_its_practice_cells(part):
         ("f = lambda loss_of: loss_of", []),
         ("class A:\n    loss_of = 3", []),
         ("exit()\nwhile True: pass", []),
+        ("def make():\n    global loss_of\n    loss_of = len\nmake()", ["def make():", "make()"]),
+        ("loss_of = {}\ndef add(f):\n    loss_of[0] = f\n@add\ndef square(x):\n    return x", 3),
+        ("loss_of = {}\ndef a():\n    b()\ndef b():\n    loss_of[0] = 1\na()", 4),
+        ("loss_of = [1]\nrandom.shuffle(loss_of)\nprint(loss_of)", 2),
+        ("loss_of = []\ndef f():\n    loss_of.append(x.backward())\nf()", ["loss_of = []"]),
+        ("loss_of = 3\ndef f():\n    loss_of = {}\n    loss_of[0] = 1\nf()", ["loss_of = 3"]),
+        ("from __future__ import annotations", 1),
     ],
 )
 def test_what_an_answer_needs_is_run_and_nothing_else(own, run):
     found = lines_run(own, ANSWER.format("loss_of(a - b)"), TEST)
     assert (len(found) if isinstance(run, int) else found) == run
+
+
+@pytest.mark.parametrize(
+    "own, run",
+    [
+        ("torch.Tensor.flat = 3", 1),
+        ("os.environ['LOSS'] = 'mse'", 1),
+        ("os.environ.update(LOSS='mse')", 1),
+        ("torch.backends.cudnn.benchmark = True\nplt.rcParams['figure.dpi'] = 50", 0),
+        ("mine = 3\nmine.flat = 3", 0),
+    ],
+)
+def test_attributes_that_an_answer_reads_are_set(own, run):
+    assert len(lines_run(own, ANSWER.format("a.flat(os.environ['LOSS'])"), TEST)) == run
 
 
 def test_what_stands_below_the_last_check_is_not_run():

@@ -3,16 +3,18 @@
 Cells that the course gives, answers and checks run as they are. Of the practice cells and of a
 student's own cells only those statements run that these need: the imports, definitions and
 assignments of names that an answer, a given cell or a check uses, and of names that these use in
-turn. So a notebook is graded in seconds, and a graded function finds what it found in practice.
+turn; further statements that change such objects, or attributes of others that an answer reads, and
+calls of functions that do. So a notebook is graded in seconds, and a graded function finds what it
+found in practice.
 """
 
 import ast
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from score.cells import Marker, read_marker
-from score.rerun.statements import ALL, Statement, statements
+from score.rerun.statements import ALL, Statement, statements, with_effects
 
 WHOLE = ("given", "answer", "test")  # kinds of cells that run as they are
 # IPython's lines above a cell that run the lines below them.
@@ -55,10 +57,15 @@ def without_timing(source: str) -> str:
 
 def sections(sources: list[str], transform: Callable[[str], str]) -> list[Section]:
     """Return the sections of a notebook's code cells. transform: IPython's, into plain Python."""
-    found = []
+    found: list[Section] = []
     for number, source in enumerate(sources):
-        found += [*_sections(number, without_timing(source), transform)]
-    return found
+        found += _sections(number, without_timing(source), transform)
+    every = (one.inside for section in found for one in section.statements)
+    functions = {effects.name: effects for effects in every if effects}
+    return [
+        replace(section, statements=[with_effects(one, functions) for one in section.statements])
+        for section in found
+    ]
 
 
 def _sections(number: int, source: str, transform: Callable[[str], str]) -> Iterator[Section]:
@@ -92,15 +99,23 @@ def kept(notebook: list[Section]) -> list[set[int]]:
         for section in notebook
     ]
     needed = {ALL, *(name for section in notebook for name in _roots(section))}
+    read = {
+        name
+        for section in notebook
+        if section.kind == "answer"
+        for one in section.statements
+        for name in one.reads
+    }
     kept_objects = _objects(notebook)
     grown = True
     while grown:
         grown = False
         for section, numbers in zip(notebook[:last], chosen):
             for number, one in enumerate(section.statements):
-                if number not in numbers and _wanted(one, needed, kept_objects):
+                if number not in numbers and _wanted(one, needed, read, kept_objects):
                     numbers.add(number)
                     needed |= one.loads
+                    read |= one.reads
                     grown = True
     return chosen
 
@@ -131,12 +146,15 @@ def _objects(notebook: list[Section]) -> tuple[set[str], set[str]]:
 _DEFINED = re.compile(r"^\s*(?:async )?(?:def|class)\s+(\w+)", re.MULTILINE)
 
 
-def _wanted(one: Statement, needed: set[str], made: tuple[set[str], set[str]]) -> bool:
-    if one.trains:
-        return False
+def _wanted(
+    one: Statement, needed: set[str], read: set[str], made: tuple[set[str], set[str]]
+) -> bool:
+    if one.trains or one.always:
+        return one.always
     made_objects, plain_objects = made
     return bool(
         one.binds & needed
+        or any(name in read and root not in made_objects for root, name in one.sets)
         or one.stores & needed & made_objects
         or one.calls & needed & plain_objects
     )

@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import types
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,11 +38,13 @@ class Rerun:
     """A notebook that is run as when graded.
 
     kept: by section, the numbers of the statements that run. failures: by section and statement,
-    what was raised. verdicts: by question or policy, in a rehearsal.
+    what was raised. verdicts: by question or policy, in a rehearsal. as_changed: the sections as
+    the student left them, where they run as they were released.
     """
 
     notebook: list[Section]
     kept: list[set[int]]
+    as_changed: list[Section] = field(default_factory=list)
     failures: dict[tuple[int, int], str] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     now: list[tuple[int, int]] = field(default_factory=list)  # its statements that are to run
@@ -52,6 +55,9 @@ class Rerun:
         "" where nothing is known.
         """
         found = where_bound(self.notebook, name)
+        if not found and (changed := where_bound(self.as_changed, name)):
+            where = f" It is defined in {self.as_changed[changed[-1][0]].name}"
+            return f"{where}, which runs as it was released: define it in a cell of your own."
         if not found:
             return f" No cell of the notebook defines `{name}`."
         for index, statement in reversed(found):
@@ -60,10 +66,11 @@ class Rerun:
                 return f"{where}, which is not Python."
             if failure := self.failures.get((index, statement)):
                 return f"{where}, where this happened: {failure}."
-        index, statement = found[-1]
-        section, where = self.notebook[index], f" It is defined in {self.notebook[index].name}"
-        if statement in self.kept[index]:
+        not_run = [(index, one) for index, one in found if one not in self.kept[index]]
+        if not not_run:
             return ""
+        index, statement = not_run[-1]
+        section, where = self.notebook[index], f" It is defined in {self.notebook[index].name}"
         how = "which does not run as a whole when the notebook is graded"
         if section.statements[statement or 0].trains:
             how = "by a loop that trains, which is not run when the notebook is graded"
@@ -91,9 +98,11 @@ def note(name: str, verdict: Verdict) -> Verdict:
     return _current.verdicts.setdefault(name, verdict) if _current else verdict
 
 
-def install(sources: list[str], shell: Any = None) -> Rerun:
+def install(sources: list[str], shell: Any = None, as_changed: Collection[str] = ()) -> Rerun:
     """Let a shell, by default this process's own, run these code cells of a notebook as when
     graded.
+
+    as_changed: cells as the student left them, of which the notebook has the released ones.
     """
     global _current
     if shell is None:
@@ -101,7 +110,8 @@ def install(sources: list[str], shell: Any = None) -> Rerun:
 
         shell = get_ipython()
     notebook = sections(sources, shell.transform_cell)
-    rerun = _current = Rerun(notebook, kept(notebook))
+    changed = sections([*as_changed], shell.transform_cell)
+    rerun = _current = Rerun(notebook, kept(notebook), changed)
     hooks = _Hooks(rerun, sources, shell)
     shell.events.register("pre_run_cell", hooks.begin)
     shell.events.register("post_run_cell", hooks.end)

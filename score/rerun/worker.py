@@ -36,16 +36,16 @@ def run(notebook: Path, part: str, result: Path) -> None:
     """Run a part's notebook and write what its checks said."""
     document = json.loads(notebook.read_text(encoding="utf-8-sig"))
     fixed = json.loads(_FIXED.read_text(encoding="utf-8")).get(part, {})
-    sources = [
-        as_released("".join(cell["source"]), fixed)
-        for cell in document["cells"]
-        if cell.get("cell_type") == "code"
+    handed_in = [
+        "".join(cell["source"]) for cell in document["cells"] if cell.get("cell_type") == "code"
     ]
+    sources = [as_released(source, fixed) for source in handed_in]
     config = Config()
     config.HistoryManager.enabled = False
     shell = InteractiveShell.instance(config=config)
     shell.user_ns["__name__"] = "__main__"
-    rerun = install(sources, shell)
+    changed = [source for source in handed_in if as_released(source, fixed) != source]
+    rerun = install(sources, shell, changed)
     _without_other_packages()
     for source in sources:
         shell.run_cell(source, store_history=True)

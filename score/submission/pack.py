@@ -199,6 +199,8 @@ def _rehearse(report: PartReport, files: dict[str, bytes], kept: dict[str, KeptV
     )
     right = sum(1 for one in said.values() if one.points == one.max_points)
     outcome = f"{right} of {len(entries)} checks right, {time.monotonic() - started:.0f} s."
+    if part.policies:
+        outcome += " Of rollouts it only checks that the policy acts."
     report.rehearsal = f"run as for the grade, {outcome}" + (
         " Different from practice:" if report.differences else " Nothing differs from practice."
     )
@@ -213,12 +215,12 @@ def _difference(
     right = said is not None and said.points == said.max_points
     if kept is None:
         return "" if right else f"{title}: {sentence}"
-    was_right = kept.points >= entry.points or (
-        isinstance(entry, rubric.Policy) and kept.points > 0
-    )
+    # A rehearsal sees whether a policy acts, and not how well.
+    acted = isinstance(entry, rubric.Policy) and kept.sentence.startswith("Score ")
+    was_right = acted or kept.points >= entry.points
     if right == was_right:
         return ""
-    before = "right" if was_right else f"“{kept.sentence}”"
+    before = "it acted" if acted else "right" if was_right else f"“{kept.sentence}”"
     return f"{title}: in practice {before}; run as for the grade: {sentence}"
 
 
