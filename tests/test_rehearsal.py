@@ -164,6 +164,17 @@ def test_a_rehearsal_leaves_nothing_in_the_students_folder(tmp_path):
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
 
 
+def test_nbgraders_validate_lets_practice_cells_be_changed():
+    from nbgrader.validator import Validator
+
+    notebook = build.student_notebook(PART)
+    by_id = {cell.id: cell for cell in notebook.cells}
+    by_id["part1-train"].source += "\nprint(run.losses[-1])"
+    assert Validator()._get_changed_cells(notebook) == []
+    by_id["part1-agent"].source += "\nprint(mlp_agent)"
+    assert Validator()._get_changed_cells(notebook) == [by_id["part1-agent"]]
+
+
 @pytest.mark.parametrize("habit", ["right", "wrong"])
 def test_nbgraders_validate_says_of_a_notebook_what_practice_says(habit, tmp_path, monkeypatch):
     from nbgrader.validator import Validator

@@ -78,7 +78,7 @@ def with_effects(one: Statement, functions: Mapping[str, Effects]) -> Statement:
         if name in functions and name not in found:
             found[name] = functions[name]
             asked += functions[name].uses
-    if not found:
+    if not found or one.trains:
         return one
     effects = found.values()
     return replace(
@@ -86,7 +86,7 @@ def with_effects(one: Statement, functions: Mapping[str, Effects]) -> Statement:
         binds=one.binds.union(*(effect.binds for effect in effects)),
         stores=one.stores.union(*(effect.stores for effect in effects)),
         calls=one.calls.union(*(effect.calls for effect in effects)),
-        trains=one.trains or (one.shows and any(effect.trains for effect in effects)),
+        trains=one.shows and any(effect.trains for effect in effects),
     )
 
 

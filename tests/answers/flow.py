@@ -99,6 +99,12 @@ class PlainList(MSE):
         return state
 
 
+class HiddenInPlainList(PlainList):
+    def __init__(self, state_dim, action_dim, chunk_size, hidden_dims=(256,)):
+        super().__init__(state_dim, action_dim, chunk_size, hidden_dims)
+        self.out = self.layers[-1]
+
+
 class NotAPolicy:
     def __init__(self, state_dim, action_dim, chunk_size, hidden_dims=()):
         pass
@@ -306,6 +312,7 @@ WRONG_MSE = table(
     ("no num_steps", TakesNoNumSteps, "leave the function's name and arguments"),
     ("num_steps used", NumStepsMatter, "take it and leave it"),
     ("layers in a plain list", PlainList, "no parameters to train"),
+    ("hidden layers in a plain list", HiddenInPlainList, "nn.ModuleList or nn.Sequential"),
     (
         "frozen",
         mse(net=lambda s, a, k, h: mlp(s, *h, a * k).requires_grad_(False)),
@@ -1050,7 +1057,20 @@ def velocity_of(rows):
     return of_self(velocity=velocity)
 
 
+class HiddenFlowInPlainList(Flow):
+    def __init__(self, state_dim, action_dim, chunk_size, hidden_dims=(256,)):
+        super().__init__(state_dim, action_dim, chunk_size, hidden_dims)
+        self.layers = [*self._modules.pop("net")]
+        self.out = self.layers[-1]
+
+    def net(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
 WRONG_FLOW = table(
+    ("hidden layers in a plain list", HiddenFlowInPlainList, "nn.ModuleList or nn.Sequential"),
     ("tau reversed", changed(mix=lambda a, n, t: (1 - t) * a + t * n), "tau is reversed"),
     ("target A0 - A", changed(target=lambda a, n, x: n - a), "target is A0 - A"),
     (

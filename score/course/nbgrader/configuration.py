@@ -32,6 +32,7 @@ def configure(config: Config, path: str) -> None:
         "nbgrader.preprocessors.CheckCellMetadata",
         "nbgrader.preprocessors.ComputeChecksums",
         "nbgrader.preprocessors.SaveCells",
+        "score.course.notebooks.steps.DropChecksums",
     ]
     config.Autograde.sanitize_preprocessors = [
         "nbgrader.preprocessors.ClearOutput",

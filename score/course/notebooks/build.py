@@ -114,14 +114,14 @@ def student_notebook(part: Part, bundle: str = "") -> NotebookNode:
     # Imported here: grading runs the solutions, and needs no nbgrader for that.
     from nbgrader.preprocessors import ComputeChecksums
 
-    from score.course.notebooks.steps import LockCells
+    from score.course.notebooks.steps import DropChecksums, LockCells
 
     notebook = source_notebook(part, bundle)
     for cell in notebook.cells:
         cell.source = clear_solutions(cell.source)
         if "SOLUTION" in cell.source:
             raise ValueError(f"{part.name}: a solution of cell {cell.id} has a BEGIN or END only.")
-    for step in (LockCells, ComputeChecksums):
+    for step in (LockCells, ComputeChecksums, DropChecksums):
         notebook, _ = step().preprocess(notebook, {})
     return notebook
 

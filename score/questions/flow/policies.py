@@ -28,6 +28,10 @@ TAU_HINT = (
     "tau[:, None, None] what multiplies chunks."
 )
 QUESTION_WRONG = "The question to velocity is not right."
+_ATTRIBUTES = (
+    "make the layers in __init__ and keep them as attributes of self; a list of layers has to be an"
+    " nn.ModuleList or nn.Sequential."
+)
 _LOSS_HINTS = {  # the words for `squared_error`
     "sum": "this is the sum over the batch too: take the mean over the batch.",
     "sum over coordinates": "this is summed over the coordinates only: take the mean over"
@@ -125,12 +129,8 @@ class StudentPolicy:
         policy = call_method(inputs, name, answer, *sizes, hidden_dims=tuple(inputs["hidden_dims"]))
         hint = "hand over the class, which inherits from BasePolicy."
         require(isinstance(policy, BasePolicy), f"This makes a {type(policy).__name__}.", hint)
-        hint = (
-            "make the layers in __init__ and keep them as attributes of self; a list of layers has"
-            " to be an nn.ModuleList or nn.Sequential."
-        )
         trainable = any(p.requires_grad for p in policy.parameters())
-        require(trainable, "The policy has no parameters to train.", hint)
+        require(trainable, "The policy has no parameters to train.", _ATTRIBUTES)
         self.inputs, self.module = inputs, policy.to("cpu").eval()
         if any(map(nn.parameter.is_lazy, policy.parameters())):  # made by a first call
             self.chunks("sample_actions", self.module.sample_actions, inputs["state"])
@@ -169,6 +169,8 @@ class StudentPolicy:
         base.require_tensor(what, loss, hint)
         hint = "one number for the whole batch: take the mean."
         require(loss.numel() == 1, f"The loss has shape {tuple(loss.shape)}.", hint)
+        said = "Weights on the way to the loss are no parameters of the policy, so they are neither"
+        require(not _strange(loss, self.module), f"{said} trained nor saved.", _ATTRIBUTES)
         if loss.requires_grad:
             call_answer(f"The gradient of {what}", loss.sum().backward)
         return float(base.as_array(what, loss).reshape(()))
@@ -205,6 +207,22 @@ class StudentPolicy:
 
         self.module.__dict__["velocity"] = recorded  # before a method and a module of that name
         return calls
+
+
+def _strange(output: torch.Tensor, module: nn.Module) -> bool:
+    """Return whether weights that are no parameters of the module lead to its output."""
+    own = {id(parameter) for parameter in module.parameters()}
+    asked, seen = [output.grad_fn], set[Any]()
+    while asked:
+        node = asked.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        weights = getattr(node, "variable", None)
+        if isinstance(weights, nn.Parameter) and id(weights) not in own:
+            return True
+        asked += [before for before, _ in node.next_functions]
+    return False
 
 
 class PolicyQuestion(base.Question):
