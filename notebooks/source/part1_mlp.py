@@ -432,9 +432,9 @@ figures.chunk(
 # %% [markdown]
 # ## 7 · How well the policy pushes
 #
-# The published assignment scores ten episodes against a threshold of 0.60. Ten are few: with the
-# same policy, another ten can easily score 0.1 higher or lower, as the interval beside the score
-# shows.
+# The published assignment scores ten episodes against a threshold of 0.60, and so does the next
+# cell. The "grade" that it prints is that assignment's, not yours. Ten are few: with the same
+# policy, another ten can easily score 0.1 higher or lower, as the interval beside the score shows.
 
 # %%
 # [part1/practice_score] practice
@@ -461,12 +461,18 @@ show_video("mlp_combined_vis.mp4", width=640)
 figures.player(result.episodes)
 
 # %% [markdown]
-# The grade is based on many more episodes, from starts that nobody has seen before. An untrained
-# network earns 0. A correct solution earns full points, at a score below the published threshold;
-# the line under the cell gives that score. These points measure what your network has learned: the
-# kit itself acts with the weights that training saved in `part1_mlp.safetensors`, and calls none of
-# your functions, which Q1.1 to Q1.3 have checked. The next cell runs thirty practice episodes in
-# this way. If it scores much higher than the cell above, look at your `mlp_inference`.
+# The grade is based on episodes from starts that nobody has seen before. An untrained network earns
+# 0. A correct solution earns full points, at a score below the published threshold; the line under
+# the cell gives that score. These points measure what your network has learned: the kit itself acts
+# with the weights that training saved in `part1_mlp.safetensors`, and calls none of your functions,
+# which Q1.1 to Q1.3 have checked. The next cell runs thirty practice episodes in this way. If it
+# scores much higher than the cell above, look at your `mlp_inference`.
+#
+# The line under the cell gives the score, which is the mean of the episodes, and its 95 % interval.
+# From other starts the mean would be a little different. The mean over all possible starts is very
+# probably (95 %) within this interval; "in points" is the same interval, in points. More episodes
+# make it narrower. For the grade, episodes are run until the whole interval earns full points, or
+# none, or is so narrow that your points are known to ± 0.25.
 
 # %%
 # [part1/rollouts] test

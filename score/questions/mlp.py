@@ -30,7 +30,8 @@ class LayerWidths(Question):
         if trial == 0:
             return {**self.notebook, "hidden_dims": [256] * 5}
         sizes = rng.choice(np.arange(3, 24), size=4, replace=False).tolist()
-        hidden = rng.integers(30, 300, size=rng.choice([3, 4, 6, 7])).tolist()
+        layers = rng.choice([3, 4] if trial == 1 else [6, 7])  # fewer than five, and more
+        hidden = rng.integers(30, 300, size=layers).tolist()
         return {**dict(zip(self.sizes, sizes)), "hidden_dims": hidden}
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:

@@ -40,7 +40,7 @@ _REASONS = {
     Stop.FULL: "All of the interval earns full points, so no more episodes were run.",
     Stop.NONE: "All of the interval earns no points, so no more episodes were run.",
     Stop.PRECISE: "The points are known to ± {:.2g}, so no more episodes were run.",
-    Stop.MOST: "More episodes are not run here.",
+    Stop.MOST: "No more episodes are run here, so other starts could give other points.",
     Stop.TIME: "More episodes would have taken too long: tell your instructor.",
 }
 

@@ -22,7 +22,7 @@ from score.student.progress import keep_verdict
 from score.student.surroundings import usual_surroundings
 from score.verdict import AnswerError, Verdict
 
-_PRACTICE = "The grade uses other episodes, and as many as it takes."
+_PRACTICE = "The grade uses other starts, and runs episodes until its points are certain enough."
 _REHEARSED_EPISODES, _REHEARSED_STEPS = 4, 40
 
 

@@ -45,6 +45,10 @@ def repeats_first_hidden(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_
     return [obs_horizon * obs_dim, *[hidden_dims[0]] * len(hidden_dims), pred_horizon * action_dim]
 
 
+def takes_five_hidden(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
+    return [obs_horizon * obs_dim, *hidden_dims[:5], pred_horizon * action_dim]
+
+
 def hard_codes(obs_horizon, obs_dim, pred_horizon, action_dim, hidden_dims):
     return [10, 256, 256, 256, 256, 256, 32]
 
@@ -103,6 +107,7 @@ WRONG_DIMS = table(
     ("hidden missing", leaves_hidden_out, "all hidden widths stand between"),
     ("one hidden", takes_one_hidden, "all hidden widths stand between"),
     ("first hidden repeated", repeats_first_hidden, "all hidden widths stand between"),
+    ("five hidden at most", takes_five_hidden, "all hidden widths stand between"),
     ("hard-coded", hard_codes, "fixed numbers"),
     ("for the notebook's sizes only", answers_notebook_sizes_only, "NoneType"),
     ("a list of another network", [5, 256, 32], "all hidden widths stand between"),
