@@ -235,14 +235,6 @@ NAMES = [
         changed={"bc_loss": ("nobs: torch.Tensor", "nobs: Float[Tensor, 'b t d']")},
     ),
     Habit(
-        "import added to a given cell",
-        changed={
-            **_loss("return F.mse_loss(prediction, naction)"),
-            "imports": ("import torch\n", "import torch\nimport torch.nn.functional as F\n"),
-        },
-        told="name 'F' is not defined",
-    ),
-    Habit(
         "name from a cell with exec",
         own={"bc_loss": "exec('mse = nn.MSELoss()')"},
         changed=_loss("return mse(prediction, naction)"),

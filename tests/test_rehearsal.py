@@ -68,9 +68,9 @@ def test_what_grading_will_say_otherwise_is_told_by_the_name_of_the_cell(tmp_pat
 
 
 def test_what_was_added_to_a_given_cell_is_told_with_the_cell(tmp_path):
-    notebook = loss_with(lambda source: source.replace("nn.functional.mse_loss", "F.mse_loss"))
+    notebook = loss_with(lambda source: source.replace("nn.functional.mse_loss", "criterion"))
     given = next(cell for cell in notebook.cells if cell.id == "part1-imports")
-    given.source += "\nimport torch.nn.functional as F"
+    given.source += "\ncriterion = nn.MSELoss()"
     (said,) = rehearsed(hand_in(tmp_path, notebook)).parts[0].differences
     assert "the cell [part1/imports], which runs as it was released" in said
 

@@ -116,6 +116,16 @@ def test_a_cell_is_run_as_it_was_released():
     assert worker.as_released("score = 3", fixed) == "score = 3"
 
 
+def test_what_collecting_keeps_of_a_changed_cell_is_run_in_a_rehearsal():
+    given = "# [part1/imports] given\nimport math\nseed = 1"
+    fixed = {"part1/imports": given, "part1/q1_2": TEST}
+    more = "import os\nhalf = 0.5\ndef f(x):\n    return x\nseed = 2\nloss = g()"
+    kept = "import os\nhalf = 0.5\ndef f(x):\n    return x"
+    assert worker.added(f"{given}\n{more}", fixed) == ("", kept)
+    assert worker.added(f"{TEST}\nimport os", fixed) == ("import os", "")
+    assert worker.added(f"{given}\n(", fixed) == worker.added(more, fixed) == ("", "")
+
+
 def test_the_cells_that_a_rehearsal_takes_are_those_of_the_notebooks():
     kept = json.loads(build.FIXED.read_text())
     made = {p.name: build.fixed_cells(build.student_notebook(p)) for p in rubric.PARTS.values()}

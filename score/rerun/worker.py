@@ -7,7 +7,9 @@ It runs in a folder that holds what is handed in and nothing else. RESULT is a J
 verdicts by question and policy, see `score.rerun.rehearsal`.
 """
 
+import ast
 import builtins
+import contextlib
 import importlib.metadata
 import json
 import re
@@ -23,8 +25,9 @@ from traitlets.config import Config
 from pusht import resources
 from pusht.files import write_whole
 from score import rubric
-from score.cells import cut_at_markers
+from score.cells import cut_at_markers, read_marker
 from score.rerun.shell import Rerun, install
+from score.rerun.statements import statements
 from score.verdict import Verdict
 
 _KIT = "pusht-course-kit"
@@ -39,7 +42,10 @@ def run(notebook: Path, part: str, result: Path) -> None:
     handed_in = [
         "".join(cell["source"]) for cell in document["cells"] if cell.get("cell_type") == "code"
     ]
-    sources = [as_released(source, fixed) for source in handed_in]
+    sources = list[str]()
+    for source in handed_in:
+        before, after = added(source, fixed)
+        sources += [text for text in (before, as_released(source, fixed), after) if text]
     config = Config()
     config.HistoryManager.enabled = False
     shell = InteractiveShell.instance(config=config)
@@ -73,6 +79,34 @@ def as_released(source: str, fixed: dict[str, str]) -> str:
         return source
     texts = [fixed.get(one.id, "\n".join([one.line, *one.lines])) for one in sections]
     return "\n".join([*above, *texts])
+
+
+def added(source: str, fixed: dict[str, str]) -> tuple[str, str]:
+    """Return the imports, definitions and plain values that a student added to cells that run as
+    they were released, as `score.course.collect` keeps them: before test cells, and after others.
+    """
+    theirs = {
+        name for text in fixed.values() for one in statements(ast.parse(text)) for name in one.binds
+    }
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for section in cut_at_markers(source)[1]:
+        marker = read_marker(section.line)
+        if marker and section.id in fixed:
+            with contextlib.suppress(SyntaxError, ValueError):
+                body = ast.parse("\n".join(section.lines)).body
+                found[marker.kind == "test"] += [
+                    ast.unparse(node)
+                    for node in body
+                    if _is_kept(node) and not statements(ast.Module([node], []))[0].binds & theirs
+                ]
+    return "\n".join(found[True]), "\n".join(found[False])
+
+
+def _is_kept(node: ast.stmt) -> bool:
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return not any(isinstance(part, ast.Call) for part in ast.walk(node))
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return isinstance(node, kinds)
 
 
 def _without_other_packages() -> None:
