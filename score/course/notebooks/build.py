@@ -2,7 +2,8 @@
 solutions, which nbgrader releases from, and the students' one.
 
 `score.cells` says what the first line of a cell means. In every source {{setup}} stands for
-setup.py, {{bundle}} and {{badge}} for the course's address.
+setup.py, {{bundle}} and {{badge}} for the course's address, and {{horizons.score_8}} for what
+`score.course.tools.findings` found.
 
     python -m score.course.notebooks.build [--check]
 """
@@ -29,6 +30,7 @@ from score.rubric import Part
 
 FIXED = resources.path("score/rerun/fixed_cells.json")
 SOURCES = resources.path("notebooks/source")
+FINDINGS = SOURCES / "findings.json"
 _SETUP = SOURCES / "setup.py"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -46,7 +48,7 @@ def source_notebook(part: Part, bundle: str = "") -> NotebookNode:
     text = (SOURCES / f"{part.name}.py").read_text(encoding="utf-8")
     text = text.replace("{{setup}}\n", _SETUP.read_text(encoding="utf-8"))
     text = text.replace("{{bundle}}", bundle).replace("{{badge}}", colab_address(bundle, part.name))
-    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook = jupytext.reads(_with_findings(text, part), fmt="py:percent")
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
     )
@@ -61,6 +63,29 @@ def source_notebook(part: Part, bundle: str = "") -> NotebookNode:
             _mark(cell, marker, part)
             after, texts = cell.id, 0
     return notebook
+
+
+def read_findings() -> dict[str, dict[str, str]]:
+    """Return what was found, {finding: {name: value as it stands in a text}}."""
+    if not FINDINGS.exists():
+        return {}
+    found: dict[str, dict[str, str]] = json.loads(FINDINGS.read_text(encoding="utf-8"))
+    return found
+
+
+def _with_findings(text: str, part: Part) -> str:
+    found = read_findings()
+
+    def value(match: re.Match[str]) -> str:
+        try:
+            return found[match[1]][match[2]]
+        except KeyError:
+            raise ValueError(
+                f"{part.name}: {match[0]} is not in {FINDINGS.name}: correct it, or run"
+                f" `python -m score.course.tools.findings {match[1]}`."
+            ) from None
+
+    return re.sub(r"\{\{(\w+)\.(\w+)\}\}", value, text)
 
 
 def _marker_of(cell: NotebookNode, part: Part) -> Marker | None:
