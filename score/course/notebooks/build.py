@@ -27,6 +27,7 @@ from pusht.resources import ROOT
 from score import rubric
 from score.cells import Marker, clear_solutions, has_solution, keep_solutions, read_marker
 from score.rubric import Part
+from score.student.help import help_cell
 
 FIXED = resources.path("score/rerun/fixed_cells.json")
 SOURCES = resources.path("notebooks/source")
@@ -54,6 +55,7 @@ def source_notebook(part: Part, bundle: str = "") -> NotebookNode:
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     after, texts = part.name, 0
+    notebook.cells = [one for cell in notebook.cells for one in (*_help_before(cell), cell)]
     for cell in notebook.cells:
         marker = _marker_of(cell, part)
         if marker is None:
@@ -63,6 +65,14 @@ def source_notebook(part: Part, bundle: str = "") -> NotebookNode:
             _mark(cell, marker, part)
             after, texts = cell.id, 0
     return notebook
+
+
+def _help_before(cell: NotebookNode) -> list[NotebookNode]:
+    """Return the cell with help that stands before a check."""
+    checked = re.search(r'^score\.check\("(\w+\.\w+)"', cell.source, re.MULTILINE)
+    if cell.cell_type != "code" or not checked:
+        return []
+    return [nbformat.v4.new_markdown_cell(help_cell(checked[1]))]
 
 
 def read_findings() -> dict[str, dict[str, str]]:
