@@ -1,8 +1,8 @@
 """Help with a question for those who are stuck: the idea, then the line to write.
 
 A check that fails says what is wrong and names the mistake. When it fails for the second time in a
-row it adds the idea, and from the third time on the line. The notebooks show both in a fold before
-the check.
+row it adds the idea, and from the third time on the line. The notebooks show the idea in a fold
+before the check.
 """
 
 from typing import NamedTuple
@@ -156,13 +156,8 @@ def help_after(name: str, failures: int) -> str:
 
 
 def help_cell(name: str) -> str:
-    """Return the Markdown of the fold that stands before a question's check."""
-    found = HELP[name]
-    return (
-        f"<details><summary>Help with {name}: the idea</summary>\n\n{found.idea}\n\n"
-        f"<details><summary>The line to write</summary>\n\n```python\n{found.lines}\n```\n\n"
-        "</details>\n</details>"
-    )
+    """Return the Markdown of the fold that stands before a question's check: the idea alone."""
+    return f"<details><summary>Help with {name}</summary>\n\n{HELP[name].idea}\n\n</details>"
 
 
 def _indented(lines: str) -> str:
