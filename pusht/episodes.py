@@ -53,6 +53,11 @@ class Episodes:
         """Whether more than 95 % of the goal was covered in each episode, (N,) bool."""
         return self.max_rewards >= 1
 
+    @property
+    def final_rewards(self) -> np.ndarray:
+        """The reward at the end of each episode, (N,)."""
+        return np.array([r[-1] for r in self.rewards])
+
 
 def joined(several: Sequence[Episodes]) -> Episodes:
     """Return the episodes of several records as one."""

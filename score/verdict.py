@@ -12,6 +12,7 @@ from pusht.progress import in_notebook
 from score.cells import UNANSWERED
 
 MIME = "application/vnd.pusht.verdict+json"  # type of a verdict in a cell's outputs
+NOT_ANSWERED = "Not answered yet"
 HINT = " Hint: "  # stands between what is wrong and the hint, in the sentence of a verdict
 
 
@@ -84,7 +85,7 @@ def call_answer(what: str, function: Callable[..., Any], *args: Any, **kwargs: A
         first = text.splitlines()[0].rstrip(".")[:300] if text else ""
         # torch also raises NotImplementedError, for operations that it does not support.
         if isinstance(error, NotImplementedError) and (not first or first.startswith(UNANSWERED)):
-            raise AnswerError(f"Not answered yet{f' ({first})' if first else ''}.") from None
+            raise AnswerError(f"{NOT_ANSWERED}{f' ({first})' if first else ''}.") from None
         raise AnswerError(
             f"{what} raised {type(error).__name__}: {first or 'no message'}.{_hint(error, text)}"
         ) from error

@@ -151,6 +151,13 @@ def test_a_cell_without_a_marker_is_refused_by_its_first_line(part, tmp_path, mo
         build.source_notebook(part)
 
 
+def test_a_text_that_names_an_unknown_finding_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "part1_mlp.py").write_text("# %% [markdown]\n# It scores {{noise.scare}}.\n")
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
+    with pytest.raises(ValueError, match="noise.scare.*tools.findings noise"):
+        build.source_notebook(PARTS[0])
+
+
 @each_part
 def test_a_solution_that_does_not_end_is_refused(part, tmp_path, monkeypatch):
     (tmp_path / f"{part.name}.py").write_text(

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from pusht import BasePolicy, Normalizer, PushTStateDataset, figures
+from pusht import BasePolicy, Normalizer, PushTStateDataset, demos, figures
 from pusht.demos import Demonstrations
 from pusht.figures import modes, moving
 from pusht.networks import MLP, ConditionalUnet1D
@@ -186,7 +186,7 @@ def test_the_network_is_left_in_its_mode_and_without_gradients():
 
 
 def test_two_ways_are_found_where_they_part():
-    windows, second, reach = modes.find_crossroads(TWO)
+    windows, second, reach, _ = modes.find_crossroads(TWO)
     assert len(windows) == len(SIDES) and sorted(modes.episode_of_window(TWO)[windows]) == list(
         range(len(SIDES))
     )
@@ -236,12 +236,31 @@ def test_chunks_divide_into_their_ways():
     assert second.tolist() == [False] and clear < 0
 
 
+def test_chunks_have_a_second_way_only_where_there_is_a_gap():
+    rng = np.random.default_rng(0)
+    chunks = rng.normal(size=(40, 16, 2)) * 3 + rng.normal(size=(40, 1, 2)) * 20
+    assert not modes.second_way(chunks).any() and not modes.second_way(chunks[:1]).any()
+    chunks[:4, :, 0] += 150
+    second = modes.second_way(chunks)
+    assert (second == second[0]).tolist() == [True] * 4 + [False] * 36 and second.any()
+
+
+def test_places_where_ways_part_are_apart_from_each_other_and_the_clearest_comes_first():
+    dataset = PushTStateDataset(demos.open(), 16, 2, 8)
+    places = modes.many_crossroads(dataset, 5)
+    assert places[0].windows.tolist() == modes.find_crossroads(dataset).windows.tolist()
+    assert all(place.parted for place in places)
+    states = np.array([modes.in_pixels(dataset, place.windows[0])[0][-1] for place in places])
+    apart = np.linalg.norm(states[:, None, :4] - states[None, :, :4], axis=-1)
+    assert apart[~np.eye(len(places), dtype=bool)].min() > 5
+
+
 @pytest.mark.parametrize("name, farthest", [("human", 25), ("demonstrations", 15)])
 def test_demonstrators_went_two_ways(name, farthest, request):
     dataset = PushTStateDataset(
         request.getfixturevalue(name), pred_horizon=16, obs_horizon=2, action_horizon=8
     )
-    windows, second, reach = modes.find_crossroads(dataset)
+    windows, second, reach, _ = modes.find_crossroads(dataset)
     chunks = modes.in_pixels(dataset, windows)[1]
     _, clear = modes.two_clusters(chunks)
     assert len(set(modes.episode_of_window(dataset)[windows])) == len(windows) == 6

@@ -170,12 +170,15 @@ def test_the_line_of_a_checked_policy_is_recalled_and_said_to_be_missing_where_i
     assert capsys.readouterr().out.endswith(
         "part3_ddpm has not been scored here yet: run its last check first.\n"
     )
-    (folder / "part3_ddpm_score.json").write_text(
-        json.dumps({"mean": 0.8, "interval": [0.7, 0.9], "success": 0.5, "ms": 260})
-    )
+    path = folder / "part3_ddpm_score.json"
+    kept = {"mean": 0.8, "interval": [0.7, 0.9], "success": 0.5, "final": 0.7, "ms": 260}
+    path.write_text(json.dumps(kept))  # as an earlier version kept it, without episodes
+    recall("a hundred steps", "part3_ddpm")
+    assert "has not been scored here yet" in capsys.readouterr().out
+    path.write_text(json.dumps(kept | dict.fromkeys(("seeds", "states", "actions", "rewards"), [])))
     recall("a hundred steps", "part3_ddpm")
     out = capsys.readouterr().out
-    line = "0.800 (95 % interval 0.70 to 0.90), solved 50%, 260.0 ms per call"
+    line = "0.800 (95 % interval 0.70 to 0.90), solved 50%, final reward 0.70, 260.0 ms per call"
     assert out == f"a hundred steps          {line}\n"
 
 

@@ -3,10 +3,10 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
 #
-# A robot watches someone push a T-shaped block onto a goal, about two hundred times. Then it has to
-# push the block itself. In this part it learns this in the simplest way: a network maps what it
-# sees to what the demonstrator did next, and is trained by least squares. You write three small
-# pieces (the layer widths, the loss and the inference) and then watch your policy push.
+# A robot gets recordings of a T-shaped block being pushed onto a goal, a few hundred of them. Then
+# it has to push the block itself. In this part it learns this in the simplest way: a network maps
+# what it sees to what the demonstrator did next, and is trained by least squares. You write three
+# small pieces (the layer widths, the loss and the inference) and then watch your policy push.
 #
 # | | exercise | time |
 # |---|---|---|
@@ -74,7 +74,9 @@ figures.task()
 # success when the block covers more than 95 % of the goal, and is cut off after 500 steps. Its
 # *score* is the largest reward of the episode.
 #
-# The environment has the interface of [gym](https://www.gymlibrary.dev):
+# The environment has the interface that [gym](https://github.com/openai/gym) 0.26 and
+# [Gymnasium](https://gymnasium.farama.org), its successor, share. `env.seed`, from older versions
+# of gym, is there because the published course uses it:
 #
 # | call | what it does |
 # |---|---|
@@ -115,11 +117,12 @@ play.Table("my_demos.zarr.zip")
 # %% [markdown]
 # ## 2 · Looking two steps back, planning sixteen ahead
 #
-# A policy that predicts one action at a time jitters, because each prediction is made
-# independently. Ours sees the last $T_o = 2$ observations and predicts a *chunk* of $T_p = 16$
-# actions; it executes $T_a = 8$ of them before it observes again. This is *receding-horizon
-# control* (plan far ahead, execute a little, plan again), with the settings of [Diffusion
-# Policy](https://arxiv.org/abs/2303.04137) (Chi et al., 2023).
+# Our policy sees the last $T_o = 2$ observations and predicts a *chunk* of $T_p = 16$ actions; it
+# executes $T_a = 8$ of them before it observes again. This is *receding-horizon control* (plan far
+# ahead, execute a little, plan again), with the settings of [Diffusion
+# Policy](https://arxiv.org/abs/2303.04137) (Chi et al., 2023). A smaller $T_a$ reacts sooner, a
+# larger one keeps to its plan for longer. Section 7 shows which of the two helps this policy; the
+# answer may surprise you.
 
 # %%
 # [part1/horizons] given
@@ -138,11 +141,13 @@ figures.receding_horizon(obs_horizon, pred_horizon, action_horizon)
 # %% [markdown]
 # ## 3 · The demonstrations
 #
-# The kit includes about two hundred demonstrations. A policy trained on human demonstrations made
-# them, and only its best episodes were kept (`data/README.md` describes how). To use the 206 human
-# demonstrations published with [Diffusion Policy](https://arxiv.org/abs/2303.04137), write
-# `demos.open("human")` in place of `demos.open()` in the next cell; this downloads them. Your loss
-# is compared with the reference for the set you train on.
+# The kit includes 335 demonstrations. A program made them: it tries in the simulator what policies
+# trained on human demonstrations propose, and executes the best (`data/README.md` describes how).
+# To use the 206 human demonstrations published with [Diffusion
+# Policy](https://arxiv.org/abs/2303.04137), write `demos.open("human")` in place of `demos.open()`
+# in the next cell; this downloads them. (They begin at the starts of seeds 0 to 205, so a practice
+# episode from one of these seeds begins where a demonstration began.) Your loss is compared with
+# the reference for the set you train on.
 #
 # You can also train on the episodes that you kept above: `demos.open("my_demos.zarr.zip")` opens
 # yours alone, and `demos.joined(demos.open(), demos.open("my_demos.zarr.zip"))` joins the kit's and
@@ -202,8 +207,9 @@ show_video(write_video("demo_vis.mp4", frames))
 # The network is a multi-layer perceptron with residual connections: one linear layer in, two blocks
 # that each *add* something to their input, one linear layer out. The residual connections let
 # gradients reach the first layers unhindered ([He et al., 2016](https://arxiv.org/abs/1603.05027)).
-# Its code is in `pusht/networks/residual_mlp.py`; a picture of it follows once you have computed
-# its layer widths.
+# The published course took this network from *implicit behavioral cloning* ([Florence et al.,
+# 2021](https://arxiv.org/abs/2109.00137)). Its code is in `pusht/networks/residual_mlp.py`; a
+# picture of it follows once you have computed its layer widths.
 #
 # ### Q1.1 · Layer widths (5 min, easy)
 #
@@ -259,7 +265,7 @@ figures.residual_mlp(mlp_dim_list)
 # the mean squared error over the $B$ windows of a batch, their steps and the $d_a = 2$ coordinates.
 # [Pomerleau
 # (1988)](https://proceedings.neurips.cc/paper/1988/hash/812b4ba287f5ee0bc9d43bbf5bbe87fb-Abstract.html)
-# drove a car this way.
+# taught a network to steer a car in this way, from simulated pictures of the road.
 #
 # ### Q1.2 · The loss (15 min, easy)
 #
@@ -300,7 +306,10 @@ score.check("Q1.2", bc_loss).points
 # network, and pass `resume=False` to `TrainingRun` that one time.
 #
 # Your curve should stay inside the band. If it leaves the band early, something is wrong, and you
-# need not wait for the end. (The first five epochs do not count.)
+# need not wait for the end. (The first five epochs do not count.) The optimiser is AdamW, Adam
+# ([Kingma & Ba, 2015](https://arxiv.org/abs/1412.6980)) with weight decay, and the learning rate
+# falls along a cosine. As in the published course this cosine ends only after 1000 epochs
+# (`T_max`), so after 300 the learning rate is still 79 % of what it was.
 
 # %%
 # [part1/train] practice
@@ -481,9 +490,46 @@ import score
 score.grade_rollouts("part1_mlp").points
 
 # %% [markdown]
-# **To think about.** From most starts there are two good ways around the T. What does a network
-# trained by least squares do between them? Watch the film of the ten episodes again with this
-# question in mind. Parts II to IV are answers to it.
+# ### What stops this policy?
+#
+# The score is the *largest* reward of an episode, so it is kind: an episode that covers 0.9 of the
+# goal once counts 0.9, solved or not, and also if the block is pushed away afterwards. Look at the
+# share of solved episodes and at the final reward too. Here is what we found with the reference
+# weights over 200 held-out starts when $T_a$ of the sixteen actions are executed. *Roughness* is
+# the mean length of the actions' second difference (0 on a straight line at constant speed), and
+# *at a standstill* is the share of the failed episodes in which agent and block stay within 10 px
+# for the last ten seconds.
+#
+# | $T_a$ | score | solved | final reward | roughness | at a standstill |
+# |---|---|---|---|---|---|
+# | 1 | {{horizons.row_1}} |
+# | 4 | {{horizons.row_4}} |
+# | 8 | {{horizons.row_8}} |
+# | 12 | {{horizons.row_12}} |
+# | 15 | {{horizons.row_15}} |
+#
+# With $T_a = 1$ the policy does not tremble: its actions are the smoothest. (A policy that samples
+# does. The actions of Part IV's flow policy have a roughness of {{horizons.rough_flow_1}} px with
+# $T_a = 1$ and {{horizons.rough_flow_8}} px with 8.) It gets *stuck*. There are places where the
+# network's next action is to stay; a policy that calls the network at every step stays there for
+# ever, and one that executes eight or twelve actions of its plan is often carried past. Even chance
+# helps: when a random shift of {{noise.px}} px (standard deviation) is added to each chunk, the
+# same network scores {{noise.score}} with $T_a = 8$, and solves {{noise.solved}}.
+#
+# **To think about.** Where does the policy get stuck in your episodes, and what would a
+# demonstrator have done there? A network trained by least squares predicts the *mean* of what was
+# done in states that look alike to it. When is the mean of several good actions a bad one? Parts II
+# to IV are answers to this.
+#
+# <details><summary>One answer</summary>
+#
+# Mostly close to the block, where demonstrators moved on at once. When they moved on in different
+# directions, or one a little earlier than another, the mean of what they did is a short step or
+# none. Then the state does not change, and the network gives the same answer again. The mean is bad
+# whenever the good actions are not all near to each other: the mean of left and right around the T
+# is through the T, and the mean of going and waiting is going too little.
+#
+# </details>
 
 # %% [markdown]
 # ## 8 · Handing in
@@ -621,6 +667,14 @@ score.try_out("sine and cosine", lambda obs: encoded_policy(encode_angle(obs)))
 #
 # **To think about.** Something else limits this policy most. What is it, and why can no encoding
 # remove it?
+#
+# <details><summary>One answer</summary>
+#
+# It gets stuck (section 7). Sine and cosine tell the network nothing that the angle did not, so
+# states that asked for different actions before still do, and least squares still takes the mean of
+# them.
+#
+# </details>
 
 # %% [markdown]
 # ### E1.2 · Temporal ensembling (15 min, easy)
@@ -696,9 +750,22 @@ print(
 
 # %% [markdown]
 # What we found with the reference weights (shipped demonstrations, one training seed, 200 held-out
-# episodes, intervals of ± 0.05): chunks of eight scored 0.73, and ensembles 0.63, 0.59 and 0.48
-# with $m$ = 0.01, 0.1 and 0.5. The roughness fell from 4.2 px to 0.4, 0.5 and 1.2. The actions
-# become up to ten times as smooth, but the policy does not push better.
+# episodes): chunks of eight scored {{horizons.score_8}}, and ensembles {{ensembles.score_0_01}},
+# {{ensembles.score_0_1}} and {{ensembles.score_0_5}} with $m$ = 0.01, 0.1 and 0.5, each ±
+# {{ensembles.either_0_01}}. The roughness fell from {{horizons.rough_8}} px to
+# {{ensembles.rough_0_01}}, {{ensembles.rough_0_1}} and {{ensembles.rough_0_5}}. Does the mean make
+# the actions smooth? The control is to call the network at every step and to take no mean: this
+# scored {{horizons.score_1}} with a roughness of {{horizons.rough_1}} px (section 7). So it is
+# calling the network at every step that smooths the actions. The mean with older predictions makes
+# up for a part of what this costs, since it keeps the agent moving.
 #
 # **To think about.** A larger $m$ trusts older predictions more. Which of the fifteen predictions
 # would you trust, and when is the mean of two good plans a bad one?
+#
+# <details><summary>One answer</summary>
+#
+# The newest has seen most, and the oldest keeps the plan that the agent is following. Their mean is
+# good as long as the plans agree. If one plan goes around the T to the left and the other to the
+# right, the mean runs into the block.
+#
+# </details>

@@ -4,10 +4,10 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
 #
 # From some states the T can be pushed in two ways, and the demonstrations contain both. The MLP of
-# Part I has to give one answer, and least squares makes it the mean of the two, which is neither. A
-# *conditional variational autoencoder* (CVAE) gives the network a second input, a latent $z$ that
-# tells it which way to take. Whether this helps is a question for an experiment, and this part ends
-# with one.
+# Part I has to give one answer. If two such states look the same to it, least squares makes its
+# answer the mean of the two ways, which is neither. A *conditional variational autoencoder* (CVAE)
+# gives the network a second input, a latent $z$ that tells it which way to take. Whether this helps
+# is a question for an experiment, and this part ends with one.
 #
 # | | exercise | time |
 # |---|---|---|
@@ -51,12 +51,21 @@ print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episod
 # ## 1 · Two ways, and their mean
 #
 # What came next in the demonstrations when the table looked like this, and what would least squares
-# predict? (The picture shows one window, the five nearest to it from other episodes, and the mean
-# of all six.)
+# predict if it could not tell these six windows apart? (The picture shows one window, the five
+# nearest to it from other episodes, and the mean of all six.)
 
 # %%
 # [part2/two_ways] practice
 figures.two_ways(dataset)
+
+# %% [markdown]
+# How common is this? We compared {{demonstrations.windows}} windows of the shipped demonstrations,
+# each with the five nearest of other episodes. The chunks of {{demonstrations.parted}} of them form
+# two groups that are further apart than the windows themselves; these windows lie at
+# {{demonstrations.states}} places on the table, and the picture shows the clearest. So two ways are
+# rare in these demonstrations. And a few pixels of difference are enough for the network to choose:
+# the chunk of the reference MLP is nearer to the mean than to either way at {{ways.between_mlp}} of
+# the {{demonstrations.states}} places. Keep this in mind for what the CVAE can win here.
 
 # %% [markdown]
 # ## 2 · A latent that chooses
@@ -338,7 +347,8 @@ figures.divergence_weights()
 #
 # A collapsed network plays better with $z$ drawn than with $z = 0$. In 32 dimensions nearly every
 # sample of $\mathcal{N}(0, I)$ is about $\sqrt{32} \approx 5.7$ long, so in training the decoder
-# hardly ever saw a $z$ near 0; and a little noise frees an agent that stands still.
+# hardly ever saw a $z$ near 0. And noise of any kind frees an agent that stands still, as section 7
+# of Part I found for the MLP.
 
 # %% [markdown]
 # ## 6 · Acting
@@ -535,3 +545,12 @@ for name, agent in (("published weight", cvae_agent), (f"weight {weight}", weigh
 # %% [markdown]
 # **To think about.** What would you have to know to draw the right $z$? And what does the policy of
 # Part III draw in its place?
+#
+# <details><summary>One answer</summary>
+#
+# Which $z$ the encoder sends for the actions that are possible in this state: a distribution that
+# depends on the observations, and that nobody has learned. Part III draws noise from a normal
+# distribution too, but its network was trained with exactly this noise, so what it meets when it
+# acts is what it has learned from.
+#
+# </details>

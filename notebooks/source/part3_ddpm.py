@@ -3,11 +3,12 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
 #
-# The MLP gave one answer, and the CVAE's latent ended up carrying no information. *Diffusion*
-# learns the whole distribution of action chunks in an indirect way: it adds noise to demonstrated
-# chunks step by step and learns to remove it. A network that can remove noise can start from pure
-# noise and end at a chunk that a demonstrator might have executed: left or right around the T, but
-# never through the middle.
+# The MLP gave one answer, and the CVAE's latent ended up carrying no information. *Diffusion
+# policy* ([Chi et al., 2023](https://arxiv.org/abs/2303.04137)) learns the whole distribution of
+# action chunks in an indirect way: it adds noise to demonstrated chunks step by step and learns to
+# remove it. A network that can remove noise can start from pure noise and end at a chunk that a
+# demonstrator might have executed. Where demonstrators went two ways, it may end at either, and not
+# between them.
 #
 # | | exercise | time |
 # |---|---|---|
@@ -62,18 +63,18 @@ print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episod
 # ## 1 · The noise schedule
 #
 # Noise is added in $K = 100$ steps. Step $k$ keeps a share $\alpha_k = 1 - \beta_k$ of the variance
-# and adds noise of variance $\beta_k$. The share of the demonstration that is left, $\bar\alpha$,
-# is the product of these shares. The code counts steps from 0: `k = 0` has the least noise, and
-# `k = 99` is almost pure noise.
+# and adds noise of variance $\beta_k$. The share of the demonstration that is left after step $k$
+# is the product of these shares, $\bar\alpha_k = \alpha_0 \alpha_1 \cdots \alpha_k$. The code
+# counts steps from 0: `k = 0` has the least noise, and `k = 99` is almost pure noise.
 #
 # ### Q3.1 · The cosine schedule (15 min, medium)
 #
-# [Nichol & Dhariwal (2021)](https://openreview.net/forum?id=-NEXDKk8gZ) let $\bar\alpha$ fall along
-# a cosine, slowly at both ends, and compute the $\beta$ from it:
+# [Nichol & Dhariwal (2021)](https://openreview.net/forum?id=-NEXDKk8gZ) let the share that is left
+# fall along a squared cosine $f$, slowly at both ends. Before step $k$ it is $f(k) / f(0)$ and
+# after it $f(k + 1) / f(0)$, so
 #
 # $$f(k) = \cos^2\!\left(\frac{k/K + s}{1 + s} \cdot \frac{\pi}{2}\right), \qquad
-# \bar\alpha_k = \frac{f(k)}{f(0)}, \qquad
-# \beta_k = 1 - \frac{\bar\alpha_{k+1}}{\bar\alpha_k}, \quad k = 0, \dots, K - 1,$$
+# \beta_k = 1 - \frac{f(k + 1)}{f(k)}, \quad k = 0, \dots, K - 1,$$
 #
 # with $\beta_k$ clipped at 0.999; otherwise the last $\alpha$ is 0 and we divide by zero. For $K$
 # betas you need $f$ at $K + 1$ points.
@@ -97,6 +98,13 @@ import score
 
 score.check("Q3.1", cosine_beta_schedule).points
 
+# %% [markdown]
+# The published check compares your betas with a table of a hundred:
+
+# %%
+# [part3/published_schedule] practice
+score.test_cosine_beta_schedule(cosine_beta_schedule)
+
 # %%
 # [part3/schedule_picture] practice
 figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
@@ -119,10 +127,7 @@ figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
 # \sigma_k^2 = \frac{1 - \bar\alpha_{k-1}}{1 - \bar\alpha_k}\, \beta_k, \qquad
 # \bar\alpha_{-1} = 1.$$
 #
-# Mind the bars: the factor in front uses $\alpha_k$; the one inside uses $\bar\alpha_k$ (some
-# handouts wrongly put a bar on both). Mind the index too: here, as in the code, $\bar\alpha_k$ is
-# the share left *after* step $k$, the product of $\alpha_0, \dots, \alpha_k$; in Q3.1 it was the
-# share before it.
+# Mind the bars: the factor in front uses $\alpha_k$; the one inside uses $\bar\alpha_k$.
 #
 # ### Q3.2 · DDPM (30 min, hard)
 #
@@ -356,8 +361,10 @@ import score
 score.check("Q3.4", ddpm_inference).points
 
 # %% [markdown]
-# Watch how chunks form out of noise, drawn over their scene. Some go one way around the T, some the
-# other.
+# Watch how chunks form out of noise, in the state of Part II's first picture. Do yours go both
+# ways? At each of the {{demonstrations.states}} places where the demonstrations part we drew forty
+# chunks from the reference policy: at {{ways.both_ddpm}} of them more than four went each way. At
+# the others it had learned to tell from the exact state which way to take.
 
 # %%
 # [part3/denoising] practice
@@ -406,6 +413,14 @@ score.grade_rollouts("part3_ddpm").points
 # %% [markdown]
 # **To think about.** One chunk takes a hundred network calls: which of them are needed? (Part IV
 # gets by with ten.)
+#
+# <details><summary>One answer</summary>
+#
+# In the first steps the chunk is nearly all noise and every prediction is rough, so many of them
+# say the same. Larger steps there lose little, if each step is computed for its size: E3.1 takes
+# ten steps in place of a hundred.
+#
+# </details>
 
 # %% [markdown]
 # ## 6 · Handing in
@@ -533,3 +548,11 @@ for count in (10, 5, 2):
 #
 # **To think about.** A DDIM chunk is determined by the initial noise alone. What does this make
 # possible that `denoise` does not?
+#
+# <details><summary>One answer</summary>
+#
+# The same noise gives the same chunk. An agent can keep its noise from one call to the next and so
+# keep its plan; two networks can be compared on the same noise; one can find the noise that leads
+# to a demonstrated chunk, or go from one chunk to another by going from one noise to the other.
+#
+# </details>

@@ -5,9 +5,9 @@
 #
 # Diffusion reaches its chunk in a hundred random steps. *Flow matching* draws a straight line from
 # the noise to the chunk and learns the velocity along it; ten steps are enough. This part follows
-# the rules of another course: one observation, a chunk of $K = 8$ actions that are all executed, at
-# most 300 steps in an episode, and numbers scaled by mean and standard deviation. This time you
-# write the training loop as well.
+# the rules of homework 1 of UC Berkeley's CS 285 (spring 2026): one observation, a chunk of $K = 8$
+# actions that are all executed, at most 300 steps in an episode, and numbers scaled by mean and
+# standard deviation. This time you write the training loop as well.
 #
 # | | exercise | time |
 # |---|---|---|
@@ -124,8 +124,8 @@ score.check("Q4.1", MSEPolicy).points
 # `config` holds the settings (`config.lr`, `config.num_epochs`, …; `help(TrainConfig)` lists them).
 # Write the loop:
 #
-# 1. Use Adam with learning rate `config.lr`, and make `config.num_epochs` passes over `loader`,
-#    which yields `(state, chunk)` batches.
+# 1. Use Adam ([Kingma & Ba, 2015](https://arxiv.org/abs/1412.6980)) with learning rate `config.lr`,
+#    and make `config.num_epochs` passes over `loader`, which yields `(state, chunk)` batches.
 # 2. Take one step for every batch: compute the loss, reset the gradients, compute the gradients,
 #    update the weights. Count the steps.
 # 3. Every `config.log_interval` steps, call `logger.log({"train/loss": loss.item()}, step=step)`.
@@ -241,8 +241,9 @@ print(score.compare_losses("part4_mse", mse_logger.epoch_losses(len(loader)), de
 # - (\mathbf{A}^{(j)} - \mathbf{A}^{(j)}_0) \big\rVert_2^2.$$
 #
 # Many lines cross at each point, and least squares learns the mean of their velocities. Here this
-# does no harm: followed step by step, the mean velocity field carries the noise exactly onto the
-# distribution of the demonstrations.
+# does no harm: followed in small steps, the mean velocity field carries the noise exactly onto the
+# distribution of the demonstrations. Each line is straight, but the paths along the mean field
+# bend: that is why a single step is not enough.
 #
 # A demonstrated chunk and noise, with the line for each of its eight actions:
 
@@ -416,7 +417,7 @@ plt.show()
 # %% [markdown]
 # <!-- [part4/report_architecture] written Q4.5 -->
 # **b) Architecture.** How are your two networks built (how deep, how wide, what is between the
-# layers), and why?
+# layers)? Name one change that you would try next, and say what you expect of it.
 #
 # *Your answer:*
 
@@ -436,6 +437,10 @@ plt.show()
 # first four episodes of all of the policies, in a player and as a film. Pause at the moment when
 # the policies begin to differ. (Those of Parts I to III have 500 steps and share their starts;
 # those of this part have 300 steps, from gym-pusht's starts.)
+#
+# The table compares four or five *policies*, not the methods alone: they also differ in network,
+# number of parameters, observations, length of a chunk and training. To say that a method is better
+# one would change nothing else.
 
 # %%
 # [part4/compare] practice
@@ -555,3 +560,12 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
 #
 # **To think about.** At $\tau = 0$ the noise carries no information about the chunk yet. Which
 # chunk does a single Euler step make of it, and why does it score worse than ten steps?
+#
+# <details><summary>One answer</summary>
+#
+# The best prediction of $\mathbf{A} - \mathbf{A}_0$ from the state and the noise is the mean chunk
+# of this state minus the noise. A single step from $\mathbf{A}_0$ therefore ends at the mean chunk,
+# whatever the noise was: it is the answer of the MSE policy, with its faults. Smaller steps see
+# where the point has moved, and can still turn to one of the ways.
+#
+# </details>

@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 
 from pusht.dataset import PushTStateDataset
 from pusht.episodes import reproducible
-from pusht.figures.modes import find_crossroads, in_pixels, two_clusters
+from pusht.figures.modes import find_crossroads, in_pixels, second_way
 from pusht.figures.moving import Moving
 from pusht.figures.page import BLUE, GREY, ORANGE, SMALL, VERMILION, Page, Picture, write
 from pusht.figures.scenes import (
@@ -21,6 +20,7 @@ from pusht.figures.scenes import (
     marked_path,
     moment,
     outline,
+    pale,
     seeded,
     short,
 )
@@ -131,13 +131,14 @@ def denoising(model: Any, scheduler: Any, dataset: PushTStateDataset, samples: i
     window = find_crossroads(dataset).windows[0]
     state = in_pixels(dataset, window)[0][-1]
     chunks = _denoised(model, scheduler, dataset, window, samples)
-    second, _ = two_clusters(chunks[-1])
+    second = second_way(chunks[-1])
+    whole = _three(second)
     limits = around(chunks[-1].reshape(-1, 2), outline(state), margin=64)
     names = [*(f"k = {k}" for k in reversed(range(total))), "done"]
 
     def frame(i: int) -> Picture:
         page = Page(424)
-        _dots(page.scene(8, 8, 408, state, limits), chunks[i], second)
+        _paths(page.scene(8, 8, 408, state, limits), chunks[i], second, whole)
         page.heading(442, 34, names[i])
         lines = ["This step is undone next. With", "fewer steps left, there is less noise."]
         if i == total:
@@ -149,10 +150,10 @@ def denoising(model: Any, scheduler: Any, dataset: PushTStateDataset, samples: i
     shown = [total - 1 - k for k in _six_steps(scheduler)[:0:-1]] + [total]
     for place, i in enumerate(shown):
         scene, _, _ = moment(page, place, state, names[i], limits)
-        _dots(scene, chunks[i], second)
+        _paths(scene, chunks[i], second, whole)
     note = (
-        f"{samples} chunks for one state, from noise to actions. Lines join actions less"
-        " than 72 px apart."
+        f"{samples} chunks for one state, from noise to actions: {len(whole)} as paths, the others"
+        " as dots."
     )
     page.notes(8, 540, [note, counted(second)])
     image = page.image(
@@ -181,14 +182,18 @@ def _denoised(
     return unnormalize_data(torch.stack(recorded).cpu().numpy(), dataset.stats["action"])
 
 
-def _dots(scene: Axes, chunks: np.ndarray, second: np.ndarray) -> None:
-    for chunk, color in zip(chunks, colors(second), strict=True):
-        # Only actions that can follow each other are joined; all lines together would hide the
-        # scene.
-        near = np.hypot(*np.diff(chunk, axis=0).T) < 72
-        lines = np.stack([chunk[:-1], chunk[1:]], axis=1)[near]
-        scene.add_collection(LineCollection(list(lines), colors=color, lw=1, zorder=5))
-        scene.plot(*chunk.T, "o", color=color, ms=2.6, mew=0, zorder=5)
+def _three(second: np.ndarray) -> list[int]:
+    """Return which chunks are drawn as paths: three, of both ways where there are two."""
+    ways = [np.flatnonzero(second).tolist(), np.flatnonzero(~second).tolist()]
+    return [*ways[0][:1], *ways[1]][:3]
+
+
+def _paths(scene: Axes, chunks: np.ndarray, second: np.ndarray, whole: list[int]) -> None:
+    for i, (chunk, color) in enumerate(zip(chunks, colors(second), strict=True)):
+        if i in whole:
+            marked_path(scene, chunk, color)
+        else:  # all paths together would hide the scene
+            scene.plot(*chunk.T, ".", color=pale(color), ms=2, mew=0, zorder=4)
 
 
 def _six_steps(scheduler: Any) -> list[int]:

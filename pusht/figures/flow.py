@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 
 from pusht.demos import Demonstrations
 from pusht.episodes import reproducible
-from pusht.figures.modes import find_crossroads, in_pixels, two_clusters, windows_of
+from pusht.figures.modes import find_crossroads, in_pixels, second_way, windows_of
 from pusht.figures.moving import Moving
 from pusht.figures.page import GREY, VERMILION, Page, Picture
 from pusht.figures.scenes import (
@@ -23,6 +22,7 @@ from pusht.figures.scenes import (
     marked_path,
     moment,
     outline,
+    pale,
     seeded,
 )
 from pusht.normalisation import Normalizer
@@ -94,7 +94,7 @@ class _Flow:
     """One action of many chunks, moving from noise to its end, in pixels.
 
     taus: (steps + 1,). paths: (steps + 1, samples, 2), position of the action at each tau.
-    second: (samples,) bool, whether it ends in the second cluster.
+    second: (samples,) bool, whether its chunk goes a second way.
     grid: (_ARROWS ** 2, 2), positions of the arrows. field: (steps, _ARROWS ** 2, 2), the velocity
     there [px]. limits: the part of the table that is shown.
     """
@@ -109,6 +109,7 @@ class _Flow:
         steps: int,
     ) -> None:
         self.state, self.samples, self.action, self.steps = state, samples, action, steps
+        self.chunk_size = policy.chunk_size
         self.taus = np.arange(steps + 1) / steps
         device = next(policy.parameters()).device
 
@@ -127,7 +128,7 @@ class _Flow:
                 recorded.append(recorded[-1] + velocity_of(recorded[-1], tau) / steps)
             chunks = normalizer.denormalize_action(torch.stack(recorded).cpu().numpy())
             self.paths = chunks[:, :, action]
-            self.second, _ = two_clusters(chunks[-1])
+            self.second = second_way(chunks[-1])
             self.limits = around(self.paths[-1], outline(state), margin=64)
             x, y, side = self.limits
             ticks = (np.arange(_ARROWS) + 0.5) * side / _ARROWS
@@ -154,7 +155,8 @@ class _Flow:
             f"Action {self.action} of {self.samples} chunks, moved from noise (τ = 0) to actions"
             " (τ = 1) by the velocity (arrows)."
         )
-        page.notes(8, 540, [note, counted(self.second)])
+        plane = f"The arrows show a plane through a chunk's {2 * self.chunk_size} dimensions."
+        page.notes(8, 540, [note, f"{counted(self.second)} {plane}"])
         return page.image(
             f"Six pictures of one scene from tau = 0 to 1: action {self.action} of {self.samples}"
             " chunks, scattered at first, is carried along curved paths by a field of arrows."
@@ -171,6 +173,9 @@ class _Flow:
             "with their path since τ = 0.",
             "Arrows: the velocity at this τ;",
             "the longest ones are shortened.",
+            f"A chunk has {2 * self.chunk_size} numbers; the",
+            "plane shows two of them, and the",
+            "others as in the nearest chunk.",
         ]
         page.notes(442, 62, lines)
         return page.image(
@@ -183,9 +188,7 @@ class _Flow:
             self._draw_arrows(scene, self.field[i])
         ways = np.moveaxis(self.paths[: i + 1], 0, 1)
         for way, color in zip(ways, colors(self.second), strict=True):
-            red, green, blue = to_rgb(color)
-            pale = (1 + red) / 2, (1 + green) / 2, (1 + blue) / 2
-            scene.plot(*way.T, color=pale, lw=0.8, zorder=5)
+            scene.plot(*way.T, color=pale(color), lw=0.8, zorder=5)
             scene.plot(*way[-1], "o", ms=size, color=color, mew=0, zorder=6)
 
     def _draw_arrows(self, scene: Axes, field: np.ndarray) -> None:

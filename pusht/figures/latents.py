@@ -7,7 +7,7 @@ import torch
 from matplotlib.patches import Polygon
 
 from pusht.dataset import PushTStateDataset
-from pusht.figures.modes import find_crossroads, in_pixels, two_clusters
+from pusht.figures.modes import find_crossroads, in_pixels
 from pusht.figures.page import BLUE, GREY, INK, ORANGE, SMALL, Page, Picture, write
 from pusht.figures.scenes import around, colors, key, outline, path, seeded, short
 from pusht.normalisation import unnormalize_data
@@ -25,11 +25,11 @@ def two_ways(dataset: PushTStateDataset) -> Picture:
 
     Raises ValueError when there is only one episode.
     """
-    windows, second, reach = find_crossroads(dataset)
+    windows, second, reach, clarity = find_crossroads(dataset)
     if len(windows) < 2:
         raise ValueError("One episode shows only one way: two_ways needs several episodes.")
     obs, action = in_pixels(dataset, windows)
-    mean, parted = action.mean(axis=0), two_clusters(action)[1] > AGENT_RADIUS
+    mean, parted = action.mean(axis=0), clarity > AGENT_RADIUS
     page = Page(424)
     limits = around(action.reshape(-1, 2), outline(obs[0, -1]))
     scene = page.scene(8, 8, 408, obs[0, -1], limits)

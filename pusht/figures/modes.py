@@ -1,6 +1,7 @@
-"""Find the state from which demonstrators went two ways most clearly."""
+"""Find states from which demonstrators went two ways."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from pusht.dataset import PushTStateDataset
 from pusht.demos import Demonstrations
 from pusht.normalisation import unnormalize_data
+from pusht.sim import AGENT_RADIUS
 
 _LEVER = 60  # px by which a turn of one radian moves parts of the T, roughly
 _SAMPLES = 3000  # number of windows that are tried
+_ELSEWHERE = 40  # px between two states that are counted as two
 
 
 class Crossroads(NamedTuple):
@@ -20,11 +23,18 @@ class Crossroads(NamedTuple):
     windows: their indices in the dataset (N,); the others are near to the first one.
     second: (N,) bool, whether the demonstrator went the second way.
     reach: the distance of the farthest window [px].
+    clarity: how clearly the two ways are separated [px], see `two_clusters`.
     """
 
     windows: np.ndarray
     second: np.ndarray
     reach: float
+    clarity: float
+
+    @property
+    def parted(self) -> bool:
+        """Whether the ways differ by more than the states do, and by more than the agent's size."""
+        return self.clarity > max(self.reach, AGENT_RADIUS)
 
 
 def crossroads(demonstrations: Demonstrations) -> np.ndarray:
@@ -56,13 +66,35 @@ def find_crossroads(dataset: PushTStateDataset, count: int = 6) -> Crossroads:
     """Return the window from which demonstrations go two ways most clearly, and the nearest windows
     of other episodes: `count` in total, or fewer if there are fewer episodes.
     """
+    if not len(dataset):
+        raise ValueError("The dataset has no windows.")
+    return max(each_crossroads(dataset, count), key=lambda found: found.clarity - found.reach)
+
+
+def many_crossroads(dataset: PushTStateDataset, most: int) -> list[Crossroads]:
+    """Return up to `most` crossroads with ways that part, the clearest first; their states are at
+    least 40 px from each other (positions, and the angle as the path of the T's ends).
+    """
+    places, found = _places(dataset), list[Crossroads]()
+    for one in sorted(each_crossroads(dataset), key=lambda one: one.reach - one.clarity):
+        if one.parted and len(found) < most:
+            others = places[[other.windows[0] for other in found]]
+            apart = torch.linalg.vector_norm(others - places[one.windows[0]], dim=1)
+            if (apart > _ELSEWHERE).all():
+                found.append(one)
+    return found
+
+
+def each_crossroads(dataset: PushTStateDataset, count: int = 6) -> Iterator[Crossroads]:
+    """Yield, for some 3,000 windows spread over the dataset, the window with the nearest windows of
+    other episodes: `count` in total.
+    """
     action = in_pixels(dataset)[1]
     places = _places(dataset)
     episode = episode_of_window(dataset)
     names, starts = np.unique(episode, return_index=True)
     ends = [*starts[1:], len(episode)]
     others = min(count, len(names)) - 1
-    best_clarity, best = -math.inf, None
     for some in torch.arange(0, len(places), max(1, len(places) // _SAMPLES)).split(256):
         # The faster method, a matrix product, is too inexact for windows that are near.
         exact = "donot_use_mm_for_euclid_dist"
@@ -73,13 +105,8 @@ def find_crossroads(dataset: PushTStateDataset, count: int = 6) -> Crossroads:
             chosen = np.argsort(each, kind="stable")[:others]
             nearby = (starts[e] + row[starts[e] : ends[e]].argmin() for e in chosen)
             windows = np.array([i, *nearby])
-            reach = each[chosen].max(initial=0)
-            second, clear = two_clusters(action[windows])
-            if clear - reach > best_clarity or best is None:
-                best_clarity, best = clear - reach, Crossroads(windows, second, reach)
-    if best is None:
-        raise ValueError("The dataset has no windows.")
-    return best
+            second, clarity = two_clusters(action[windows])
+            yield Crossroads(windows, second, float(each[chosen].max(initial=0)), clarity)
 
 
 def _places(dataset: PushTStateDataset) -> torch.Tensor:
@@ -116,6 +143,20 @@ def two_clusters(chunks: np.ndarray) -> tuple[np.ndarray, float]:
     steps = flat.shape[1] // 2
     apart = np.sqrt(np.square(centred).sum(axis=1).min() / steps)
     return second, float(apart - np.sqrt(np.square(spread).sum(axis=1).mean() / steps))
+
+
+def second_way(chunks: np.ndarray) -> np.ndarray:
+    """Return whether each chunk (N, K, 2) goes a second way, (N,) bool: none does where the two
+    clusters have no gap that is wider than the agent's radius.
+    """
+    second, _ = two_clusters(chunks)
+    if not second.any():
+        return second
+    flat = np.asarray(chunks, np.float64).reshape(len(chunks), -1)
+    across = flat[second].mean(axis=0) - flat[~second].mean(axis=0)
+    along = flat @ across / np.linalg.norm(across)
+    gap = (along[second].min() - along[~second].max()) / math.sqrt(flat.shape[1] // 2)
+    return second & (gap > AGENT_RADIUS)
 
 
 def episode_of_window(dataset: PushTStateDataset) -> np.ndarray:

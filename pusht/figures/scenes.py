@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from torch import nn
 
@@ -79,9 +80,17 @@ def colors(second: np.ndarray) -> list[str]:
     return [ORANGE if other else BLUE for other in second]
 
 
+def pale(color: str) -> tuple[float, float, float]:
+    """Return a lighter colour."""
+    red, green, blue = to_rgb(color)
+    return (1 + red) / 2, (1 + green) / 2, (1 + blue) / 2
+
+
 def counted(second: np.ndarray) -> str:
     """Return a sentence on how many chunks have each colour."""
-    return f"Coloured by where they end: {np.sum(~second)} blue, {np.sum(second)} orange."
+    if not second.any():
+        return f"All {len(second)} go the same way."
+    return f"Coloured by their way: {np.sum(~second)} blue, {np.sum(second)} orange."
 
 
 def short(value: float) -> str:

@@ -11,7 +11,6 @@ from pusht.figures.page import (
     INK,
     ORANGE,
     PALE,
-    RIM,
     SKY,
     SMALL,
     VERMILION,
@@ -22,6 +21,10 @@ from pusht.figures.page import (
 
 _LEFT = 146  # x at which a timeline begins, shown pixels
 _ACTION = "#ffe3b0"
+
+
+# Behind a text: no line runs through it.
+_WHITE: dict[str, Any] = {"fc": "white", "ec": "none", "pad": 1.5}
 
 
 def receding_horizon(
@@ -55,7 +58,7 @@ def receding_horizon(
     part = f"chunk[{first}:{last}]  =  chunk[To − 1 : To − 1 + Ta]"
     for column, y, note, color in [(obs_horizon, 73, belongs, VERMILION), (last, 145, part, INK)]:
         x = _LEFT + column * cell + 14
-        page.text(x, y, note, ha="left", path_effects=RIM, color=color)
+        page.text(x, y, note, ha="left", color=color, bbox=_WHITE)
     legend = (
         f"observations To = {obs_horizon}     predicted Tp = {pred_horizon}     executed before the"
         f" next call Ta = {action_horizon}"

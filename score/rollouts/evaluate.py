@@ -216,10 +216,11 @@ def rollouts_verdict(policy: rubric.Policy, demonstrations: str, score: Scored) 
     mean, target = float(np.mean(score.per_episode)), policy.target(demonstrations)
     low, high = score.interval
     worst, best = (stopping.rollout_points(policy, bound, target) for bound in (low, high))
+    solved = float(np.mean([reward >= 1 for reward in score.per_episode]))
     sentence = (
         f"Score {mean:.3f} over {len(score.per_episode)} episodes (95 % interval {low:.2f} to"
-        f" {high:.2f}, in points {worst:.2f} to {best:.2f}); {target:.2f} earns all points,"
-        f" {policy.baseline:.2f} none."
+        f" {high:.2f}, in points {worst:.2f} to {best:.2f}), {solved:.0%} of them solved;"
+        f" {target:.2f} earns all points, {policy.baseline:.2f} none."
     )
     if score.stop:
         sentence += " " + score.stop.sentence(policy)

@@ -11,6 +11,7 @@ from score.protocol import converse
 from score.questions import EXTENSIONS, QUESTIONS, judged
 from score.questions.base import Arrays
 from score.rerun.shell import explain, note
+from score.student.help import help_after
 from score.student.progress import keep_verdict
 from score.student.surroundings import usual_surroundings
 from score.verdict import AnswerError, Verdict
@@ -33,9 +34,9 @@ def check(name: str, answer: Any) -> Verdict:
     if graded() and not validated():
         return converse({"question": name}, call, name, entry.points)
     verdict = judged(name, call, np.random.default_rng(0))
-    if not validated():
-        keep_verdict(name, verdict)
-    return verdict.show()
+    if validated():
+        return verdict.show()
+    return _shown(name, verdict, keep_verdict(name, verdict))
 
 
 def _check_extension(name: str, answer: Any) -> Verdict:
@@ -43,8 +44,17 @@ def _check_extension(name: str, answer: Any) -> Verdict:
         return Verdict(name, 0.0, 0.0, "Extensions are not judged when graded.", right=False)
     question = EXTENSIONS[name]
     mistake = question.find_mistake(_called(question.caller(answer)), np.random.default_rng(0))
-    keep_verdict(name, Verdict(name, float(not mistake), 1.0, mistake or "Right."))
-    return Verdict(name, 0.0, 0.0, mistake or "Right.", right=not mistake).show()
+    failures = keep_verdict(name, Verdict(name, float(not mistake), 1.0, mistake or "Right."))
+    verdict = Verdict(name, 0.0, 0.0, mistake or "Right.", right=not mistake)
+    return _shown(name, verdict, failures)
+
+
+def _shown(name: str, verdict: Verdict, failures: int) -> Verdict:
+    """Show a verdict, and help after some failures in a row; return the verdict."""
+    verdict.show()
+    if more := help_after(name, failures):
+        print(more)
+    return verdict
 
 
 def _called(call: Callable[[Arrays], Arrays]) -> Callable[[Arrays], Arrays]:

@@ -3,6 +3,7 @@
 No grade depends on them.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _FILMED = 4
 _TIMED = 5
+_KEPT = {"mean", "interval", "success", "final", "ms", "seeds", "states", "actions", "rewards"}
 _NO_SCORE = "No policy has been scored here yet: run the last check of a part first."
 
 Folder = str | os.PathLike[str]
@@ -56,8 +58,8 @@ def try_out(
     """Roll a policy out from the thirty practice starts, print one line of results and return the
     `Episodes`; None when graded.
 
-    The line has the mean score, its 95 % interval, the share of episodes solved, and the time of
-    one call of the policy.
+    The line has the mean score, its 95 % interval, the share of episodes solved, the mean reward at
+    their end, and the time of one call of the policy.
 
     policy: as for `pusht.rollout`.
     remembers: True for a policy that keeps a state between steps. `policy` is then a function that
@@ -78,6 +80,7 @@ def try_out(
         scores.mean(),
         bootstrap_interval(scores),
         episodes.successes.mean(),
+        episodes.final_rewards.mean(),
         _call_milliseconds(policy() if remembers else policy, seeds[0], rules, obs_horizon),
     )
     return episodes
@@ -91,16 +94,21 @@ def recall(label: str, name: str, folder: Folder = ".") -> None:
     if kept is None:
         print(f"{label:<24} {name} has not been scored here yet: run its last check first.")
     else:
-        _print_line(label, kept["mean"], kept["interval"], kept["success"], kept["ms"])
+        _print_line(label, *(kept[key] for key in ("mean", "interval", "success", "final", "ms")))
 
 
 def _print_line(
-    label: str, mean: float, interval: tuple[float, float], success: float, milliseconds: float
+    label: str,
+    mean: float,
+    interval: tuple[float, float],
+    success: float,
+    final: float,
+    milliseconds: float,
 ) -> None:
     low, high = interval
     print(
         f"{label:<24} {mean:.3f} (95 % interval {low:.2f} to {high:.2f}), solved {success:.0%},"
-        f" {milliseconds:.1f} ms per call"
+        f" final reward {final:.2f}, {milliseconds:.1f} ms per call"
     )
 
 
@@ -138,6 +146,7 @@ def keep_score(score: Score, infer: Inference, nobs: torch.Tensor, folder: Folde
         "mean": score.mean,
         "interval": list(score.interval),
         "success": float(score.episodes.successes.mean()),
+        "final": float(score.episodes.final_rewards.mean()),
         "ms": _milliseconds(lambda: infer(nobs, 1), 3),
         "seeds": [int(seed) for seed in episodes.seeds],
         "states": [np.round(states, 5).tolist() for states in episodes.states],
@@ -148,13 +157,17 @@ def keep_score(score: Score, infer: Inference, nobs: torch.Tensor, folder: Folde
 
 
 def kept_scores(folder: Folder) -> dict[str, dict[str, Any]]:
-    """Return the scores that `keep_score` wrote in this folder, by policy."""
-    paths = {name: Path(folder) / f"{name}_score.json" for name in rubric.POLICIES}
-    return {
-        name: json.loads(path.read_text(encoding="utf-8"))
-        for name, path in paths.items()
-        if path.exists()
-    }
+    """Return the scores that `keep_score` wrote in this folder, by policy; a file that is damaged,
+    or of an earlier version, is left out.
+    """
+    found = {}
+    for name in rubric.POLICIES:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            text = (Path(folder) / f"{name}_score.json").read_text(encoding="utf-8")
+            kept = json.loads(text)
+            if isinstance(kept, dict) and kept.keys() >= _KEPT:
+                found[name] = kept
+    return found
 
 
 def compare_policies(folder: Folder = ".") -> "Image | None":
@@ -171,7 +184,8 @@ def compare_policies(folder: Folder = ".") -> "Image | None":
         low, high = score["interval"]
         print(
             f"{rubric.POLICIES[name].label:<22} {score['mean']:.3f} (95 % interval {low:.2f} to"
-            f" {high:.2f}), solved {score['success']:.0%}, {score['ms']:.1f} ms per chunk"
+            f" {high:.2f}), solved {score['success']:.0%}, final reward {score['final']:.2f},"
+            f" {score['ms']:.1f} ms per chunk"
         )
     return figures.compare([_result(name, score) for name, score in kept.items()])
 

@@ -20,7 +20,7 @@ from score import rubric
 from score.cells import read_id
 from score.graded import graded
 from score.rollouts.loss_curves import compare_losses, epoch_losses
-from score.verdict import Verdict
+from score.verdict import NOT_ANSWERED, Verdict
 
 KEPT = "standing.json"
 _MARKS = {"passed": "✓", "in part": "◐", "failed": "✗", "not tried": "·", "a person": "…"}
@@ -211,25 +211,39 @@ def training_extent(checkpoint: Checkpoint) -> str:
     return f"{len(epoch_losses(checkpoint))} of {checkpoint.num_epochs} epochs"
 
 
-def keep_verdict(key: str, verdict: Verdict, folder: Folder = ".") -> None:
+def keep_verdict(key: str, verdict: Verdict, folder: Folder = ".") -> int:
     """Save a check's verdict on a question or a policy in standing.json, for `show_standing`.
 
-    It replaces the check's last verdict.
+    It replaces the check's last verdict. Returns how often the check has failed in a row, not
+    counting an answer that was not begun.
     """
     path = Path(folder) / KEPT
     record = {
         "points": verdict.points,
         "sentence": verdict.sentence[:1000],
         "time": time.time(),
+        "failures": 0,
     }
     try:
         # Two notebooks may run in one folder.
         with FileLock(path.with_name(f".{KEPT}.lock"), timeout=10):
-            write_whole(path, json.dumps(_read(path) | {key: record}, indent=1))
+            kept = _read(path)
+            record["failures"] = failures = _failures(kept.get(key), verdict)
+            write_whole(path, json.dumps(kept | {key: record}, indent=1))
     except (OSError, NotImplementedError):
         # The folder cannot be written to. The verdict is still shown, and the table of progress
         # says that the check was not tried.
-        return
+        return 0
+    return failures
+
+
+def _failures(last: Any, verdict: Verdict) -> int:
+    """Return how many checks have failed in a row with this one. last: the record before."""
+    if verdict.points >= verdict.max_points:
+        return 0
+    before = last.get("failures", 0) if isinstance(last, dict) else 0
+    before = before if isinstance(before, int) else 0
+    return before + (not verdict.sentence.startswith(NOT_ANSWERED))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -133,6 +133,10 @@ def practice_score(policy: rubric.Policy, infer: Inference, stats: Stats, video_
         " ten episodes are too few for a narrower one)"
     )
     print(
+        f"{score.episodes.successes.sum()} of {len(score.per_episode)} episodes solved; mean reward"
+        f" at the end: {score.episodes.final_rewards.mean():.4f}"
+    )
+    print(
         f"{policy.title} grade: {score.mean:.2f} / {policy.published:.2f} * {policy.points} = "
         f"{min(score.mean / policy.published, 1) * policy.points:.2f}"
     )

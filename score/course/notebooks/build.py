@@ -2,7 +2,8 @@
 solutions, which nbgrader releases from, and the students' one.
 
 `score.cells` says what the first line of a cell means. In every source {{setup}} stands for
-setup.py, {{bundle}} and {{badge}} for the course's address.
+setup.py, {{bundle}} and {{badge}} for the course's address, and {{horizons.score_8}} for what
+`score.course.tools.findings` found.
 
     python -m score.course.notebooks.build [--check]
 """
@@ -26,9 +27,11 @@ from pusht.resources import ROOT
 from score import rubric
 from score.cells import Marker, clear_solutions, has_solution, keep_solutions, read_marker
 from score.rubric import Part
+from score.student.help import help_cell
 
 FIXED = resources.path("score/rerun/fixed_cells.json")
 SOURCES = resources.path("notebooks/source")
+FINDINGS = SOURCES / "findings.json"
 _SETUP = SOURCES / "setup.py"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -46,12 +49,13 @@ def source_notebook(part: Part, bundle: str = "") -> NotebookNode:
     text = (SOURCES / f"{part.name}.py").read_text(encoding="utf-8")
     text = text.replace("{{setup}}\n", _SETUP.read_text(encoding="utf-8"))
     text = text.replace("{{bundle}}", bundle).replace("{{badge}}", colab_address(bundle, part.name))
-    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook = jupytext.reads(_with_findings(text, part), fmt="py:percent")
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     after, texts = part.name, 0
+    notebook.cells = [one for cell in notebook.cells for one in (*_help_before(cell), cell)]
     for cell in notebook.cells:
         marker = _marker_of(cell, part)
         if marker is None:
@@ -61,6 +65,37 @@ def source_notebook(part: Part, bundle: str = "") -> NotebookNode:
             _mark(cell, marker, part)
             after, texts = cell.id, 0
     return notebook
+
+
+def _help_before(cell: NotebookNode) -> list[NotebookNode]:
+    """Return the cell with help that stands before a check."""
+    checked = re.search(r'^score\.check\("(\w+\.\w+)"', cell.source, re.MULTILINE)
+    if cell.cell_type != "code" or not checked:
+        return []
+    return [nbformat.v4.new_markdown_cell(help_cell(checked[1]))]
+
+
+def read_findings() -> dict[str, dict[str, str]]:
+    """Return what was found, {finding: {name: value as it stands in a text}}."""
+    if not FINDINGS.exists():
+        return {}
+    found: dict[str, dict[str, str]] = json.loads(FINDINGS.read_text(encoding="utf-8"))
+    return found
+
+
+def _with_findings(text: str, part: Part) -> str:
+    found = read_findings()
+
+    def value(match: re.Match[str]) -> str:
+        try:
+            return found[match[1]][match[2]]
+        except KeyError:
+            raise ValueError(
+                f"{part.name}: {match[0]} is not in {FINDINGS.name}: correct it, or run"
+                f" `python -m score.course.tools.findings {match[1]}`."
+            ) from None
+
+    return re.sub(r"\{\{(\w+)\.(\w+)\}\}", value, text)
 
 
 def _marker_of(cell: NotebookNode, part: Part) -> Marker | None:

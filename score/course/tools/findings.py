@@ -1,0 +1,215 @@
+"""Compute what the notebooks say that we found, with the reference weights and the shipped
+demonstrations, and keep it in notebooks/source/findings.json.
+
+    python -m score.course.tools.findings            all, about half an hour
+    python -m score.course.tools.findings horizons   one of them
+
+In a notebook's source {{horizons.score_8}} stands for the value; the build fills it in.
+"""
+
+import argparse
+import functools
+import json
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from pusht import demos, receding_horizon, rollout
+from pusht.checkpoint import load_checkpoint
+from pusht.episodes import Episodes, Policy, joined
+from pusht.figures import modes
+from pusht.files import write_whole
+from pusht.normalisation import Stats, normalize_data, unnormalize_data
+from pusht.rules import GYM_PUSHT
+from score import rubric
+from score.course.notebooks.build import FINDINGS, read_findings
+from score.course.notebooks.solutions import reference_path, run_solution
+from score.rollouts import given
+
+Infer = Callable[[torch.Tensor], torch.Tensor]
+Found = dict[str, str]
+
+_SEEDS = range(50_000, 50_200)  # of episodes, far from those of grades
+_STILL = 10  # px: who stays within this in the last ten seconds stands still
+_NOISE = 12  # px, standard deviation
+
+
+def demonstrations() -> Found:
+    """How often the demonstrations part."""
+    found = demos.open()
+    dataset = modes.windows_of(found)
+    windows = list(modes.each_crossroads(dataset))
+    first = np.append(0, np.asarray(found.episode_ends)[:-1])
+    _, times = np.unique(np.asarray(found.states)[first].round(1), axis=0, return_counts=True)
+    return {
+        "windows": str(len(windows)),
+        "parted": str(sum(one.parted for one in windows)),
+        "states": str(len(modes.many_crossroads(dataset, len(windows)))),
+        "pairs": str((times > 1).sum()),
+    }
+
+
+def horizons() -> Found:
+    """Score, solved, roughness and standing still of the MLP and of the flow policy, by the number
+    of actions that are executed before the policy is called again.
+    """
+    found: Found = {}
+    infer, stats = _mlp()
+    for count in (1, 2, 4, 8, 12, 15):
+        policy = receding_horizon(infer, stats, action_horizon=count)
+        found |= _described(rollout(policy, _SEEDS), f"_{count}")
+    infer, stats = _chunks("part4_flow", "FlowMatchingPolicy")
+    for count in (1, 2, 4, 8):
+        policy = receding_horizon(infer, stats, obs_horizon=1, action_horizon=count)
+        played = rollout(policy, _SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
+        found |= _described(played, f"_flow_{count}")
+    return found
+
+
+def noise() -> Found:
+    """Score of the MLP when a random shift is added to each of its chunks."""
+    infer, stats = _mlp()
+    exact, drawn = receding_horizon(infer, stats), np.random.default_rng(0)
+
+    def policy(obs: np.ndarray) -> np.ndarray:
+        chunks = exact(obs)
+        return chunks + drawn.normal(size=(len(chunks), 1, 2)) * _NOISE
+
+    return _described(rollout(policy, _SEEDS), "") | {"px": str(_NOISE)}
+
+
+def ensembles() -> Found:
+    """Score and roughness of the MLP with temporal ensembling. Its control is `horizons` with 1."""
+    infer, stats = _mlp()
+    found: Found = {}
+    for m in (0.01, 0.1, 0.5):
+        played = [rollout(_ensembled(infer, stats, m), [seed], torch_seed=seed) for seed in _SEEDS]
+        found |= _described(joined(played), f"_{m:g}".replace(".", "_"))
+    return found
+
+
+def ways() -> Found:
+    """At how many of the states where demonstrations part each policy takes both ways."""
+    dataset = modes.windows_of(demos.open())
+    found: Found = {}
+    for name, (infer, stats) in {
+        "mlp": _mlp(),
+        "cvae": _given("part2_cvae"),
+        "ddpm": _given("part3_ddpm"),
+        "mse": _chunks("part4_mse", "MSEPolicy"),
+        "flow": _chunks("part4_flow", "FlowMatchingPolicy"),
+    }.items():
+        both = between = 0
+        for one in modes.many_crossroads(dataset, len(dataset)):
+            second, middle = _way_taken(dataset, one, infer, stats)
+            both += bool(0.1 < second.mean() < 0.9)
+            between += bool(middle.mean() > 0.5)
+        found |= {f"both_{name}": str(both), f"between_{name}": str(between)}
+    return found
+
+
+_ALL = {one.__name__: one for one in (demonstrations, horizons, noise, ensembles, ways)}
+
+
+def _given(name: str) -> tuple[Infer, Stats]:
+    """Return the reference policy of a part whose network the notebook gives."""
+    policy = rubric.POLICIES[name]
+    checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
+    network, infer = given.network_of(policy)
+    checkpoint.restore(network)
+    return torch.no_grad()(infer), checkpoint.stats
+
+
+_mlp = functools.partial(_given, "part1_mlp")
+
+
+def _chunks(name: str, answer: str) -> tuple[Infer, Stats]:
+    """Return the reference policy of Part IV whose class the solution calls `answer`."""
+    policy = rubric.POLICIES[name]
+    checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
+    with tempfile.TemporaryDirectory() as folder:
+        names = run_solution(rubric.PARTS["part4_flow"], folder, seed=1, train=False)
+    network: Any = names[answer](5, 2, 8)
+    checkpoint.restore(network)
+    return torch.no_grad()(lambda nobs: network.sample_actions(nobs[:, -1])), checkpoint.stats
+
+
+def _ensembled(infer: Infer, stats: Stats, m: float) -> Policy:
+    """Return the policy of Part I's E1.2, for one episode."""
+    chunks: list[torch.Tensor] = []
+
+    def policy(obs: np.ndarray) -> np.ndarray:
+        nobs = torch.from_numpy(normalize_data(obs, stats["obs"])).float()
+        chunks.append(infer(nobs)[0])
+        del chunks[:-15]
+        predictions = torch.stack([chunk[1 + age] for age, chunk in enumerate(reversed(chunks))])
+        weights = torch.exp(-m * torch.arange(len(predictions))).flip(0)
+        action = weights / weights.sum() @ predictions
+        return unnormalize_data(action.numpy(), stats["action"])[None, None]
+
+    return policy
+
+
+def _way_taken(
+    dataset: modes.PushTStateDataset, place: modes.Crossroads, infer: Infer, stats: Stats
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, of forty chunks for a state, which are nearer to the demonstrations' second way, and
+    which are nearest to the middle of the two, (40,) bool each.
+    """
+    obs, action = modes.in_pixels(dataset, place.windows)
+    nobs = torch.from_numpy(normalize_data(obs[0], stats["obs"])).float()
+    torch.manual_seed(0)
+    chunks = unnormalize_data(infer(nobs.expand(40, -1, -1)).numpy(), stats["action"])
+    # A chunk of sixteen begins one step earlier than one of eight.
+    chunks = chunks[:, -15:][:, :8] if chunks.shape[1] == 16 else chunks
+    first, second = (action[way, 1:9].mean(axis=0) for way in (~place.second, place.second))
+
+    def distance(way: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.square(chunks - way).sum(axis=(1, 2)))
+
+    middle = distance((first + second) / 2)
+    return (
+        distance(second) < distance(first),
+        (middle < distance(first)) & (middle < distance(second)),
+    )
+
+
+def _described(episodes: Episodes, after: str) -> Found:
+    """Return what is said of episodes, under names that end with `after`."""
+    scores = episodes.max_rewards
+    failed = [states for states, best in zip(episodes.states, scores, strict=True) if best < 1]
+    still = [np.linalg.norm(np.ptp(states[-100:, :4], axis=0)) < _STILL for states in failed]
+    bent = [np.diff(actions, n=2, axis=0) for actions in episodes.actions]
+    found = {
+        "score": f"{scores.mean():.2f}",
+        "either": f"{1.96 * scores.std(ddof=1) / len(scores) ** 0.5:.2f}",
+        "solved": f"{episodes.successes.mean():.0%}".replace("%", " %"),
+        "final": f"{np.mean([rewards[-1] for rewards in episodes.rewards]):.2f}",
+        "rough": f"{np.linalg.norm(np.concatenate(bent), axis=1).mean():.1f}",
+        "still": f"{np.mean(still):.0%}".replace("%", " %"),
+    }
+    row = "{score} ± {either} | {solved} | {final} | {rough} px | {still}"
+    return {f"{name}{after}": text for name, text in found.items()} | {
+        f"row{after}": row.format(**found)
+    }
+
+
+def main() -> None:
+    """Compute the finding that is named, or all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m score.course.tools.findings",
+        description="Compute what the notebooks say that we found.",
+    )
+    parser.add_argument("name", nargs="?", choices=_ALL, help="all when left out")
+    chosen = parser.parse_args().name
+    for name in [chosen] if chosen else _ALL:
+        found = read_findings() | {name: _ALL[name]()}
+        print(name, found[name])
+        write_whole(FINDINGS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
