@@ -37,9 +37,13 @@ class Stop(StrEnum):
 
 
 _REASONS = {
-    Stop.FULL: "All of the interval earns full points, so no more episodes were run.",
-    Stop.NONE: "All of the interval earns no points, so no more episodes were run.",
-    Stop.PRECISE: "The points are known to ± {:.2g}, so no more episodes were run.",
+    Stop.FULL: (
+        "Even the low end of the interval earns full points, so more episodes would change nothing."
+    ),
+    Stop.NONE: (
+        "Even the high end of the interval earns no points, so more episodes would change nothing."
+    ),
+    Stop.PRECISE: "More episodes would very probably change the points by no more than {:.2g}.",
     Stop.MOST: "No more episodes are run here, so other starts could give other points.",
     Stop.TIME: "More episodes would have taken too long: tell your instructor.",
 }
