@@ -14,7 +14,8 @@ Questions keep no state: both processes have an object of their own.
 """
 
 import abc
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from score.verdict import HINT, AnswerError, call_answer
 Array = np.ndarray
 Arrays = dict[str, Any]  # names -> arrays and plain data, as they cross between the processes
 Rng = np.random.Generator
+# The errors that a function may raise, a pattern of their words, and the hint for them.
+ErrorHint = tuple[type[BaseException] | tuple[type[BaseException], ...], str, str]
 TRIALS = 3
 
 
@@ -114,18 +117,28 @@ def number_sent(number: Any) -> float:
 # For `call`, in the student's process.
 
 
-def require_tensor(what: str, value: Any, hint: str) -> torch.Tensor:
-    """Return a student's value if it is a tensor; AnswerError with this hint if it is not."""
-    require(isinstance(value, torch.Tensor), f"{what} returned a {type(value).__name__}.", hint)
-    return value
+def call_with_hints(
+    what: str, function: Callable[..., Any], *args: Any, hints: Iterable[ErrorHint], **kwargs: Any
+) -> Any:
+    """Call the student's function as `call_answer` does, with hints for the errors it may raise."""
+    try:
+        with torch.enable_grad():  # an earlier call may have switched gradients off
+            return call_answer(what, function, *args, **kwargs)
+    except AnswerError as error:
+        cause = error.__cause__
+        if isinstance(cause, AnswerError):  # from what it was given, with a hint of its own
+            raise cause from None
+        for kinds, words, hint in hints:
+            if isinstance(cause, kinds) and re.search(words, str(error), re.IGNORECASE):
+                raise with_hint(error, hint) from error
+        raise
 
 
 def as_array(what: str, tensor: Any, hint: str = "") -> Array:
     """Return a student's tensor as a float64 array; AnswerError, with this hint, if it is none."""
-    if hint:
-        require_tensor(what, tensor, hint)
     if not isinstance(tensor, torch.Tensor):
-        raise AnswerError(f"{what} returned a {type(tensor).__name__} where a tensor is needed.")
+        said = f"{what} returned a {type(tensor).__name__}"
+        raise wrong(f"{said}.", hint) if hint else AnswerError(f"{said} where a tensor is needed.")
     if not tensor.is_floating_point():
         raise AnswerError(f"{what} returned {tensor.dtype} where floats are needed.")
     return call_answer(what, lambda: tensor.detach().to("cpu", torch.float64).numpy())

@@ -7,8 +7,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
-from score.questions.ddpm.networks import call_with_hints, draw_seeds, seeded
+from pusht.episodes import reproducible
+from score.questions.base import (
+    Array,
+    Arrays,
+    Question,
+    Rng,
+    as_array,
+    call_with_hints,
+    require,
+    wrong,
+)
+from score.questions.ddpm.networks import RAISED
 from score.questions.ddpm.schedule import STEPS, cosine_schedule, is_schedule
 from score.questions.ddpm.steps import Tables, judge_diffuse, judge_mean, judge_noise
 from score.questions.mistakes import Mistake, alike, hint_of
@@ -59,7 +69,7 @@ class DDPM(Question):
         # Every step; with the noise known, the clean chunk can be had back from each.
         every = forth(steps, *chunk) | {"k": rng.permutation(steps)}
         one = forth(1, *chunk) | {"k": rng.integers(steps, size=1)}
-        seeds = draw_seeds(rng)
+        seeds = rng.integers(2**31, size=2).tolist()
         return {"num_timesteps": steps, "forth": [cube, every, one], "back": back, "seeds": seeds}
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
@@ -80,7 +90,7 @@ class DDPM(Question):
         dtypes = set()
 
         def called(what: str, method: str, of: Any, *arguments: Any) -> np.ndarray:
-            tensor = call_with_hints(what, getattr(of, method), *arguments)
+            tensor = call_with_hints(what, getattr(of, method), *arguments, hints=RAISED)
             array = as_array(method, tensor)
             dtypes.add(f"{method} {str(tensor.dtype).removeprefix('torch.')}")
             return array
@@ -88,7 +98,7 @@ class DDPM(Question):
         def denoised(of: Any, k: Any, sign: int, seed: int) -> np.ndarray:
             case = inputs["back"][str(int(k))]
             epsilon, a_k = (torch.tensor(sign * case[name]) for name in ("epsilon", "a_k"))
-            with seeded(seed):
+            with reproducible(seed):
                 return called(f"denoise with k = {k!r}", "denoise", of, epsilon, k, a_k)
 
         for case in inputs["forth"]:

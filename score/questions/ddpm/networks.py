@@ -1,6 +1,5 @@
 """Part III: stand-ins for the student's DDPM and for the U-Net, and how answers are called."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,51 +7,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from score.questions.base import Array, Arrays, Rng, plain, require, with_hint, wrong
+from pusht.episodes import reproducible
+from score.questions.base import (
+    Array,
+    Arrays,
+    ErrorHint,
+    Rng,
+    call_with_hints,
+    plain,
+    require,
+    wrong,
+)
 from score.questions.ddpm.schedule import cosine_schedule
 from score.questions.mistakes import Mistake, nearest_hint
 from score.questions.networks import small
-from score.verdict import AnswerError, call_answer
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the generators that an answer may draw from; afterwards they are as they were."""
-    state = np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(state)
-
-
-def draw_seeds(rng: Rng) -> list[int]:
-    """Return two seeds, for two calls of an answer that draws noise."""
-    return [int(seed) for seed in rng.integers(2**31, size=2)]
-
 
 _COUNTED = "steps are counted from 0 to num_timesteps - 1"
 _DRAWN = "in a tensor that torch.randint(0, num_timesteps, (B,)) draws."
 _SHAPES = "noise and noisy chunk are (B, pred_horizon, action_dim), steps (B,)."
 _FIT = f"arrays of shapes that do not fit meet: {_SHAPES}"
-_RAISED: list[tuple[type, str, str]] = [  # an error's type and some of its words, and a hint
+RAISED: list[ErrorHint] = [  # what an answer may meet in Part III
     (IndexError, "out of bounds", f"{_COUNTED}, {_DRAWN}"),
     (IndexError, "indices must be", "steps are whole numbers: draw them with torch.randint."),
-    *((kind, w, _FIT) for kind in (RuntimeError, TypeError) for w in ("size of tensor", "expand")),
+    ((RuntimeError, TypeError), "size of tensor|expand", _FIT),
 ]
-
-
-def call_with_hints(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call the student's function as `call_answer` does, with Part III's hints for errors."""
-    try:
-        return call_answer(what, function, *args, **kwargs)
-    except AnswerError as error:
-        for kind, words, hint in _RAISED:
-            if isinstance(error.__cause__, kind) and words in str(error.__cause__):
-                raise with_hint(error, hint) from error
-        raise
 
 
 # The stand-ins. torch quotes the names of their classes where an answer asks for what they lack.
@@ -135,11 +113,10 @@ def calls_of(
 
     An answer that sets a seed behind its own draws is the same from the second on.
     """
-    with seeded(inputs["seeds"][0]):
+    with reproducible(inputs["seeds"][0]):
         for _ in range(3):
             model, scheduler = stand_ins(inputs, steps)
-            with torch.enable_grad():
-                value = call_with_hints(what, function, model, scheduler)
+            value = call_with_hints(what, function, model, scheduler, hints=RAISED)
             yield model, scheduler, value
 
 
@@ -150,7 +127,7 @@ def network_inputs(rng: Rng, batch: int, horizon: int, dims: int) -> Arrays:
         "of_condition": small(rng, 10, dims, most=0.5),
         "nobs": small(rng, batch, 2, 5),
         "naction": small(rng, batch, horizon, dims),
-        "seeds": draw_seeds(rng),
+        "seeds": rng.integers(2**31, size=2).tolist(),
         "chunk": (horizon, dims),
     }
 

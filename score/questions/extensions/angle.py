@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from score.questions.base import Array, Arrays, Question, Rng, require, with_hint
+from score.questions.base import Array, Arrays, Question, Rng, call_with_hints, require
 from score.questions.mistakes import Mistake, first_hint, require_close
-from score.verdict import AnswerError, call_answer
 
 
 class AngleEncoding(Question):
@@ -26,14 +25,13 @@ class AngleEncoding(Question):
         return {"obs": obs.astype(dtype)}
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
-        obs = inputs["obs"].copy()
-        try:
-            encoded = call_answer(f"encode_angle of an array {obs.shape}", answer, obs)
-        except AnswerError as error:
-            if not isinstance(error.__cause__, (IndexError, ValueError)):
-                raise
-            hint = "obs[..., 4] is the angle, however many dimensions there are."
-            raise with_hint(error, hint) from error
+        obs, hint = (
+            inputs["obs"].copy(),
+            "obs[..., 4] is the angle, however many dimensions there are.",
+        )
+        hints = [((IndexError, ValueError), "", hint)]
+        what = f"encode_angle of an array {obs.shape}"
+        encoded = call_with_hints(what, answer, obs, hints=hints)
         said = f"encode_angle returned a {type(encoded).__name__} where a numpy array is needed."
         require(isinstance(encoded, Array), said, "np.concatenate(…, axis=-1) makes one.")
         said = f"encode_angle returned {encoded.dtype} where floats are needed."

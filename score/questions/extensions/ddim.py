@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from pusht.episodes import reproducible
 from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
-from score.questions.ddpm.networks import draw_seeds, seeded
 from score.questions.ddpm.schedule import cosine_schedule
 from score.questions.mistakes import Mistake, hint_of
 from score.verdict import call_answer
@@ -35,7 +35,7 @@ class DDIMStep(Question):
         return {
             "alpha_bar": np.cumprod(1 - betas).astype(np.float32),
             "jumps": jumps,
-            "seeds": draw_seeds(rng),
+            "seeds": rng.integers(2**31, size=2).tolist(),
             "a_k": [rng.normal(size=shape).astype(np.float32) for _ in jumps],
             "epsilon": [rng.normal(size=shape).astype(np.float32) for _ in jumps],
         }
@@ -48,7 +48,7 @@ class DDIMStep(Question):
             for seed, steps in zip(inputs["seeds"], outputs.values(), strict=True):
                 guess, chunk, shares = tensors = [torch.tensor(array) for array in arrays]
                 what = f"ddim_step from k = {k} to k_prev = {k_prev}"
-                with seeded(seed):
+                with reproducible(seed):
                     a = call_answer(what, answer, guess, k, k_prev, chunk, shares)
                 steps.append(as_array("ddim_step", a))
                 unchanged = all(map(np.array_equal, (t.detach().numpy() for t in tensors), arrays))

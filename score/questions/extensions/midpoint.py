@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from score.questions.base import Array, Arrays, Question, Rng, as_array, require
+from score.questions.base import Array, Arrays, Question, Rng, as_array, call_with_hints, require
 from score.questions.mistakes import Mistake, require_close
-from score.verdict import AnswerError, call_answer
 
 Velocity = Callable[[Array, Array], Array]  # at chunks and times
 
@@ -39,7 +38,9 @@ class MidpointStep(Question):
             return _field(weight, state, a, tau)
 
         state, a, tau = (torch.tensor(inputs[name]) for name in ("state", "a", "tau"))
-        stepped = _call_step(answer, velocity, state, a, tau, inputs["h"])
+        stepped = call_with_hints(
+            "midpoint_step", answer, velocity, state, a, tau, inputs["h"], hints=()
+        )
         same = [torch.equal(x, torch.tensor(inputs[n])) for n, x in (("a", a), ("tau", tau))]
         hint = "a = a + … makes a new tensor, a += … changes the caller's."
         require(all(same), "What was handed to midpoint_step is changed.", hint)
@@ -91,15 +92,6 @@ def _require_shapes(inputs: Arrays, state: Any, a: Any, tau: Any) -> None:
     require(shapes == right, said, "velocity(state, a, tau), in this order.")
 
 
-def _call_step(answer: Any, velocity: Callable[..., Tensor], *arguments: Any) -> Any:
-    try:
-        return call_answer("midpoint_step", answer, velocity, *arguments)
-    except AnswerError as error:
-        if isinstance(error.__cause__, AnswerError):  # the sentence of `_require_shapes`
-            raise error.__cause__ from None
-        raise
-
-
 def _error_at_one(answer: Any, steps: int) -> float:
     """Return how far from the truth steps from tau = 0 to 1 end, where da/dtau = a cos(tau)."""
 
@@ -109,7 +101,7 @@ def _error_at_one(answer: Any, steps: int) -> float:
     a, state = torch.ones(1, 8, 2, dtype=torch.float64), torch.zeros(1, 5, dtype=torch.float64)
     for i in range(steps):
         tau = torch.full((1,), i / steps, dtype=torch.float64)
-        a = _call_step(answer, velocity, state, a, tau, 1 / steps)
+        a = call_with_hints("midpoint_step", answer, velocity, state, a, tau, 1 / steps, hints=())
     return float(np.abs(as_array("midpoint_step", a) - np.exp(np.sin(1.0))).max())
 
 

@@ -18,6 +18,7 @@ from score.questions.mistakes import (
     flow_noise_hint,
     require_close,
 )
+from score.questions.networks import small
 from score.verdict import AnswerError, call_answer
 
 _MISFIT = f"noise, velocity and chunk are all (B, chunk_size, action_dim); {TAU_HINT}"
@@ -33,7 +34,7 @@ class EulerIntegration(policies.PolicyQuestion):
         """runs: pairs of num_steps, None by default, and the number of states."""
         inputs = policies.sizes_and_states(rng, trial, MANY)
         width = inputs["chunk_size"] * inputs["action_dim"]
-        weight = policies.uniform(rng, 1, inputs["state_dim"], width)
+        weight = small(rng, inputs["state_dim"], width, most=1)
         runs = [(None, MANY), (1, MANY), (4, MANY), (int(rng.integers(5, 16)), 1)]
         return {**inputs, "weight": weight, "runs": runs}
 

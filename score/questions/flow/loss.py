@@ -10,8 +10,9 @@ import numpy as np
 from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, plain, require, wrong
 from score.questions.flow import network, policies
 from score.questions.flow.network import FELT
-from score.questions.flow.policies import MANY, QUESTION_WRONG, TAU_HINT, StudentPolicy, uniform
+from score.questions.flow.policies import MANY, QUESTION_WRONG, TAU_HINT, StudentPolicy
 from score.questions.mistakes import Mistake, all_differ, bounded, first_hint, flow_noise_hint
+from score.questions.networks import small
 
 
 class FlowLoss(policies.PolicyQuestion):
@@ -23,9 +24,9 @@ class FlowLoss(policies.PolicyQuestion):
         inputs = policies.sizes_and_states(rng, trial, MANY)
         return {
             **inputs,
-            "chunk": uniform(rng, 4, *policies.chunk_shape(inputs, MANY)),
-            "few_states": uniform(rng, 2, 6, inputs["state_dim"]),
-            "few_chunks": uniform(rng, 4, *policies.chunk_shape(inputs, 6)),
+            "chunk": small(rng, *policies.chunk_shape(inputs, MANY), most=4),
+            "few_states": small(rng, 6, inputs["state_dim"], most=2),
+            "few_chunks": small(rng, *policies.chunk_shape(inputs, 6), most=4),
             "few_tau": rng.uniform(0.05, 0.8, 6).astype(np.float32),
         }
 

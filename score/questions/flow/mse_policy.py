@@ -9,8 +9,9 @@ import torch
 from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, require
 from score.questions.flow import network, policies
 from score.questions.flow.network import FELT
-from score.questions.flow.policies import StudentPolicy, chunk_shape, squared_errors, uniform
+from score.questions.flow.policies import StudentPolicy, chunk_shape, squared_errors
 from score.questions.mistakes import Mistake, bounded
+from score.questions.networks import small
 
 # So far uphill and downhill is the loss compared with what its gradient promises.
 _STRIDE = 1e-2
@@ -29,7 +30,7 @@ class MSEPolicy(policies.PolicyQuestion):
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
         inputs = policies.sizes_and_states(rng, trial, batch := (9, 16, 5)[trial])
-        return {**inputs, "chunk": uniform(rng, 4, *chunk_shape(inputs, batch))}
+        return {**inputs, "chunk": small(rng, *chunk_shape(inputs, batch), most=4)}
 
     def outputs(self, policy: StudentPolicy, inputs: Arrays) -> Arrays:
         def sample(states: Array = inputs["state"], **options: Any) -> Array:
