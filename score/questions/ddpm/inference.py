@@ -8,7 +8,7 @@ from torch import nn
 
 from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
 from score.questions.ddpm.networks import calls_of, judge_condition, network_inputs, stand_ins
-from score.questions.mistakes import alike, all_differ, diffusion_noise_hint
+from score.questions.mistakes import alike, all_differ, diffusion_noise_hint, first_hint
 from score.verdict import AnswerError
 
 _SIZES = ("num_diffusion_iters", "pred_horizon", "action_dim")
@@ -126,10 +126,14 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
             require(alike(step[found], right), said, f"{gets} from, as they are.")
         last, a = call["sample"], scheduler.denoise(prediction, call["k"], a)
     hint = "return what the last denoise gave."
-    if alike(naction, prediction):
-        hint = f"this is the network's last prediction, that is noise: {hint}"
-    elif alike(naction, last):
-        hint = f"this is the chunk before the last step: {hint}"
+    hint = first_hint(
+        (
+            alike(naction, prediction),
+            f"this is the network's last prediction, that is noise: {hint}",
+        ),
+        (alike(naction, last), f"this is the chunk before the last step: {hint}"),
+        (True, hint),
+    )
     # A chunk cut off at the end is as right.
     right = alike(naction, a) or alike(naction, a.clamp(-1, 1))
     require(right, "The result is not where the steps end.", hint)
@@ -137,10 +141,10 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
 
 def _sample_hint(sample, right, start):
     hint = "feed the network what denoise gave the step before, as it is."
-    if alike(sample, start):
-        return f"the network is shown the first noise again: {hint}"
-    if len(sample) > 1 and diffusion_noise_hint(sample) is None:
-        return f"noise is drawn once, before the loop: then {hint}"
-    if alike(sample, right.clamp(-1, 1)):
-        return f"nothing is cut off between the steps: {hint}"
-    return hint
+    new = len(sample) > 1 and diffusion_noise_hint(sample) is None
+    return first_hint(
+        (alike(sample, start), f"the network is shown the first noise again: {hint}"),
+        (new, f"noise is drawn once, before the loop: then {hint}"),
+        (alike(sample, right.clamp(-1, 1)), f"nothing is cut off between the steps: {hint}"),
+        (True, hint),
+    )

@@ -64,7 +64,7 @@ class DDPMLoss(NumberQuestion):
 
     def mistakes(self, prediction: Array, noise: Array, sample: Array, naction: Array) -> Mistakes:
         def square(error: Array, hint: str) -> Mistake:
-            return Mistake(np.square(error).mean(), hint)
+            return np.square(error).mean(), hint
 
         hints = mistakes.mean_squared_error_hints("coordinates", "the coordinates")
         yield from mistakes.squared_error(prediction - noise, hints)

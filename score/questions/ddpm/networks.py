@@ -19,7 +19,7 @@ from score.questions.base import (
     wrong,
 )
 from score.questions.ddpm.schedule import cosine_schedule
-from score.questions.mistakes import Mistake, nearest_hint
+from score.questions.mistakes import nearest_hint
 from score.questions.networks import small
 
 _COUNTED = "steps are counted from 0 to num_timesteps - 1"
@@ -85,8 +85,7 @@ class _NoiseNetwork(nn.Module):
     def forward(self, sample: Tensor, timestep: Any, global_cond: Any = None) -> Tensor:
         if sample.shape[1:] != self.chunk:
             reads = f"the network reads (B, pred_horizon, action_dim) = {('B', *self.chunk)}"
-            shown = f"{reads} and was shown {tuple(sample.shape)}"
-            raise TypeError(shown.replace("'", ""))
+            raise TypeError(f"{reads} and was shown {tuple(sample.shape)}".replace("'", ""))
         k, condition = plain(timestep), None if global_cond is None else plain(global_cond)
         call = {"sample": plain(sample), "k": k, "condition": condition}
         self.calls.append(call | {"requires_grad": bool(sample.requires_grad)})
@@ -144,10 +143,10 @@ def judge_condition(condition: Array | None, nobs: Array) -> None:
     first, one = np.broadcast_to(flat[:1], flat.shape), "every sample has its own observations:"
     in_order = "it is flattened time step by time step, without a transpose."
     mistakes = [
-        Mistake(nobs.transpose(0, 2, 1).reshape(flat.shape), in_order),
-        Mistake(nobs[:, ::-1].reshape(flat.shape), "the oldest observation comes first."),
-        Mistake(first, f"{one} this is the first one's for all."),
-        Mistake(np.zeros(flat.shape), "it is empty: hand over the observations."),
+        (nobs.transpose(0, 2, 1).reshape(flat.shape), in_order),
+        (nobs[:, ::-1].reshape(flat.shape), "the oldest observation comes first."),
+        (first, f"{one} this is the first one's for all."),
+        (np.zeros(flat.shape), "it is empty: hand over the observations."),
     ]
     hint = nearest_hint(condition, mistakes) or "nobs.flatten(start_dim=1), as they are."
     same = np.allclose(condition, flat, atol=1e-6)

@@ -1,12 +1,11 @@
 """E1.1, an extension of Part I: sine and cosine in place of the angle."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from score.questions.base import Array, Arrays, Question, Rng, call_with_hints, require
-from score.questions.mistakes import Mistake, first_hint, require_close
+from score.questions.mistakes import Mistake, Mistakes, first_hint, require_close
 
 
 class AngleEncoding(Question):
@@ -72,11 +71,11 @@ def _shape_hint(shape: tuple[int, ...], obs_shape: tuple[int, ...]) -> str:
     )
 
 
-def _mistakes(obs: Array) -> Iterator[Mistake]:
+def _mistakes(obs: Array) -> Mistakes:
     angle, sin, cos = obs[..., 4], np.sin(obs[..., 4]), np.cos(obs[..., 4])
 
     def mistake(hint: str, *columns: Array) -> Mistake:
-        return Mistake(_encoded(obs, *columns), hint)
+        return _encoded(obs, *columns), hint
 
     def of(angle: Array, hint: str) -> Mistake:
         return mistake(hint, np.sin(angle), np.cos(angle))
@@ -85,7 +84,7 @@ def _mistakes(obs: Array) -> Iterator[Mistake]:
     yield of(np.deg2rad(angle), "the angle is in radians already: no degrees, no np.deg2rad.")
     yield of(np.rad2deg(angle), "np.sin takes radians, which the angle is in: no np.rad2deg.")
     last = np.roll(_encoded(obs, sin, cos), 2, axis=-1)
-    yield Mistake(last, "sine and cosine come last, behind the other four.")
+    yield last, "sine and cosine come last, behind the other four."
     yield mistake("both are the sine.", sin, sin)
     yield mistake("both are the cosine.", cos, cos)
     yield mistake("the angle itself is still there: sine, then cosine.", angle, sin)

@@ -1,6 +1,6 @@
 """E4.1, an extension of Part IV: a step of the midpoint rule."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from score.questions.base import Array, Arrays, Question, Rng, as_array, call_with_hints, require
-from score.questions.mistakes import Mistake, require_close
+from score.questions.mistakes import Mistake, Mistakes, require_close
 
 Velocity = Callable[[Array, Array], Array]  # at chunks and times
 
@@ -115,9 +115,9 @@ def _order(error: float, error_of_half: float) -> str:
     )
 
 
-def _mistakes(velocity: Velocity, a: Array, tau: Array, h: float) -> Iterator[Mistake]:
+def _mistakes(velocity: Velocity, a: Array, tau: Array, h: float) -> Mistakes:
     def step(velocity: Array, hint: str) -> Mistake:
-        return Mistake(a + h * velocity, hint)
+        return a + h * velocity, hint
 
     first, later = velocity(a, tau), tau + h / 2
     half, euler = a + h / 2 * first, a + h * first
@@ -149,11 +149,10 @@ def _mistakes(velocity: Velocity, a: Array, tau: Array, h: float) -> Iterator[Mi
         " takes the whole step from a."
     )
     yield step((first + middle) / 2, hint)
-    yield Mistake(half + h * middle, "the whole step starts at a, not in the middle.")
+    yield half + h * middle, "the whole step starts at a, not in the middle."
     yield step(middle / 2, "the last step is h, not h / 2.")
     yield step(middle / h, "h is left out in the last step.")
     yield step(velocity(a + first / 2, later), "h is left out on the way to the middle.")
     yield step(-middle, "the sign is wrong: add the velocity.")
-    hint = "this is the velocity in the middle: return the chunks that it leads to."
-    yield Mistake(middle, hint)
-    yield Mistake(h * middle, "this is the change alone: add it to a.")
+    yield middle, "this is the velocity in the middle: return the chunks that it leads to."
+    yield h * middle, "this is the change alone: add it to a."

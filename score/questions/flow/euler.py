@@ -1,6 +1,6 @@
 """Part IV, flow matching: Q4.4 Euler integration, judged by the calls of `velocity` on the way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from score.questions.base import Array, Arrays, Rng, as_sent, plain, require, wr
 from score.questions.flow import policies
 from score.questions.flow.policies import MANY, TAU_HINT, StudentPolicy
 from score.questions.mistakes import (
-    Mistake,
+    Mistakes,
     alike,
     all_differ,
     first_hint,
@@ -137,8 +137,7 @@ def judge_counts(counts: list[int], numbers: list[int]) -> None:
         (True, "once in each of the num_steps steps, for the whole batch."),
     )
     steps, times = (", ".join(map(str, these)) for these in (numbers, counts))
-    said = f"With num_steps {steps} velocity is called {times} times."
-    require(counts == numbers, said, hint)
+    require(counts == numbers, f"With num_steps {steps} velocity is called {times} times.", hint)
 
 
 def judge_start_and_taus(calls: list[Arrays], batch: int) -> None:
@@ -152,24 +151,20 @@ def judge_start_and_taus(calls: list[Arrays], batch: int) -> None:
     right = np.arange(number) / number
     figures = (policies.listed(f"{tau:.3g}" for tau in values) for values in (taus, right))
     said = f"In {number} steps tau is {' where '.join(figures)} is right."
-    fallback = "tau = i / num_steps, i from 0 to num_steps - 1."
-    require_close(taus, right, said, _mistaken_taus(taus), fallback)
-
-
-def _mistaken_taus(taus: Array) -> Iterator[Mistake]:
-    number, i = len(taus), np.arange(len(taus))
-    constant = np.full(number, taus[0])
-    yield Mistake(constant, "tau moves on by 1 / num_steps with each step.")
-    hint = "the velocity is taken at the START of the step: tau = i / num_steps, i from 0."
-    yield Mistake((i + 1) / number, hint)
-    up = "noise is at 0, the chunk at 1, so go up."
-    yield Mistake(1 - i / number, f"tau runs from 1 to 0: {up}")
-    yield Mistake((number - 1 - i) / number, f"tau runs down: {up}")
-    yield Mistake(i, "this is the number of the step: divide by num_steps.")
-    hint = "the middle of the step is for the midpoint method: Euler's takes the start."
-    yield Mistake((i + 0.5) / number, hint)
-    hint = "torch.linspace(0, 1, n) ends at 1 itself; the last step starts at (n - 1) / n."
-    yield Mistake(i / max(number - 1, 1), hint)
+    up, i = "noise is at 0, the chunk at 1, so go up.", np.arange(number)
+    start = "the velocity is taken at the START of the step: tau = i / num_steps, i from 0."
+    middle = "the middle of the step is for the midpoint method: Euler's takes the start."
+    end = "torch.linspace(0, 1, n) ends at 1 itself; the last step starts at (n - 1) / n."
+    known = [
+        (np.full(number, taus[0]), "tau moves on by 1 / num_steps with each step."),
+        ((i + 1) / number, start),
+        (1 - i / number, f"tau runs from 1 to 0: {up}"),
+        ((number - 1 - i) / number, f"tau runs down: {up}"),
+        (i, "this is the number of the step: divide by num_steps."),
+        ((i + 0.5) / number, middle),
+        (i / max(number - 1, 1), end),
+    ]
+    require_close(taus, right, said, known, "tau = i / num_steps, i from 0 to num_steps - 1.")
 
 
 def judge_steps(calls: list[Arrays], chunk: Array) -> None:
@@ -197,26 +192,25 @@ def judge_steps(calls: list[Arrays], chunk: Array) -> None:
     )
 
 
-def _mistaken_steps(velocities: Array, number: int) -> Iterator[Mistake]:
+def _mistaken_steps(velocities: Array, number: int) -> Mistakes:
     there_are = "there are num_steps steps: divide by num_steps, not by num_steps"
-    yield Mistake(velocities, "the velocity is not divided by num_steps.")
-    yield Mistake(-velocities / number, "the sign is wrong: add the velocity.")
-    yield Mistake(-velocities, "the sign is wrong, and the velocity is not divided by num_steps.")
-    yield Mistake(velocities / (number + 1), f"{there_are} + 1.")
-    yield Mistake(velocities / max(number - 1, 1), f"{there_are} - 1.")
-    yield Mistake(0.1 * velocities, "the step is 0.1 whatever num_steps: divide by num_steps.")
-    hint = "the step is 0: a = a + self.velocity(state, a, tau) / num_steps."
-    yield Mistake(0 * velocities, hint)
+    yield velocities, "the velocity is not divided by num_steps."
+    yield -velocities / number, "the sign is wrong: add the velocity."
+    yield -velocities, "the sign is wrong, and the velocity is not divided by num_steps."
+    yield velocities / (number + 1), f"{there_are} + 1."
+    yield velocities / max(number - 1, 1), f"{there_are} - 1."
+    yield 0.1 * velocities, "the step is 0.1 whatever num_steps: divide by num_steps."
+    yield 0 * velocities, "the step is 0: a = a + self.velocity(state, a, tau) / num_steps."
 
 
-def _mistaken_results(before: Array, velocity: Array, number: int) -> Iterator[Mistake]:
+def _mistaken_results(before: Array, velocity: Array, number: int) -> Mistakes:
     last = before + velocity / number
-    yield Mistake(velocity, "this is the last velocity: return the chunk that it leads to.")
-    yield Mistake(before, "the last step is not taken.")
+    yield velocity, "this is the last velocity: return the chunk that it leads to."
+    yield before, "the last step is not taken."
     hint = (
         "the chunk is clipped to [-1, 1]: it is scaled by mean and standard deviation and may go"
         " beyond."
     )
-    yield Mistake(last.clip(-1, 1), hint)
-    yield Mistake(before + velocity, "the velocity is not divided by num_steps.")
-    yield Mistake(2 * before - last, "the sign is wrong: add the velocity.")
+    yield last.clip(-1, 1), hint
+    yield before + velocity, "the velocity is not divided by num_steps."
+    yield 2 * before - last, "the sign is wrong: add the velocity."

@@ -17,7 +17,7 @@ from pusht.chunks import BasePolicy
 from pusht.episodes import reproducible
 from score.questions import base
 from score.questions.base import Array, Arrays, Rng, plain, require, wrong
-from score.questions.mistakes import Mistake, alike, first_hint, hint_of, squared_error
+from score.questions.mistakes import Mistakes, alike, first_hint, hint_of, hint_where, squared_error
 from score.questions.networks import small
 from score.verdict import AnswerError, call_answer
 
@@ -218,13 +218,17 @@ def squared_errors(error: Array) -> tuple[float, float]:
     return np.square(error).mean(), np.square(error).sum(axis=(1, 2)).mean()
 
 
-def loss_hint(loss: float, error: Array, mistakes: Iterable[Mistake], rtol: float) -> str | None:
+def loss_hint(loss: float, error: Array, mistakes: Mistakes, rtol: float) -> str | None:
     """Return the hint of the first mistake that a loss fits, or None.
 
     error: the right differences (B, K, A). mistakes: others, either squared error of which counts.
     """
-    fits = (m.hint for m in mistakes if np.isclose(loss, squared_errors(m.value), rtol=rtol).any())
-    return next(fits, None) or hint_of(loss, squared_error(error, _LOSS_HINTS), rtol=rtol)
+
+    def fits(mistaken: Array) -> bool:
+        return np.isclose(loss, squared_errors(mistaken), rtol=rtol).any()
+
+    known = squared_error(error, _LOSS_HINTS)
+    return hint_where(mistakes, fits) or hint_of(loss, known, rtol=rtol)
 
 
 def wrong_loss(loss: float, error: Array, hint: str) -> AnswerError:
