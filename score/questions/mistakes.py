@@ -17,7 +17,7 @@ Mistake = tuple[Any, str]  # the number, array or tensor that a mistake leads to
 Mistakes = Iterable[Mistake]
 
 
-def hint_where(mistakes: Mistakes, fits: Callable[[Any], bool]) -> str | None:
+def hint_where(mistakes: Mistakes, fits: Callable[[Any], Any]) -> str | None:
     """Return the hint of the first mistake whose value fits, or None."""
     return next((hint for value, hint in mistakes if fits(value)), None)
 

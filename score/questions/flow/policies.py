@@ -223,12 +223,8 @@ def loss_hint(loss: float, error: Array, mistakes: Mistakes, rtol: float) -> str
 
     error: the right differences (B, K, A). mistakes: others, either squared error of which counts.
     """
-
-    def fits(mistaken: Array) -> bool:
-        return np.isclose(loss, squared_errors(mistaken), rtol=rtol).any()
-
-    known = squared_error(error, _LOSS_HINTS)
-    return hint_where(mistakes, fits) or hint_of(loss, known, rtol=rtol)
+    either = hint_where(mistakes, lambda x: np.isclose(loss, squared_errors(x), rtol=rtol).any())
+    return either or hint_of(loss, squared_error(error, _LOSS_HINTS), rtol=rtol)
 
 
 def wrong_loss(loss: float, error: Array, hint: str) -> AnswerError:

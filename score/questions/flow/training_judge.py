@@ -36,7 +36,7 @@ def judge_weights(
             (True, "optimizer.step() after loss.backward(), and no zero_grad() between the two."),
         )
         raise wrong("After the training the policy's weights are those from before.", hint)
-    known = hint_where(mistakes, lambda end: _near(weight, [end], within))
+    known = hint_where(mistakes, lambda end: _near(weight, [end], within)) or ""
     short = next((i for i, right in enumerate(weights) if _near(weight, [right], within)), None)
     passes, taken = "config.num_epochs passes over", "batches were taken from the loader"
     served = events.count("batch")
