@@ -19,7 +19,14 @@ from score.questions.base import (
 )
 from score.questions.kinds import InferenceQuestion
 from score.questions.mistakes import hint_of, hint_where
-from score.questions.networks import NotCalled, Probe, linear_output, misfit, random_weights, small
+from score.questions.networks import (
+    NotCalled,
+    Probe,
+    linear_output,
+    random_weights,
+    require_rows,
+    small,
+)
 from score.verdict import call_answer
 
 _OUTPUTS = ("action", "mu", "logvar")
@@ -256,9 +263,7 @@ class Actor(NotCalled):
         self.encoder = NotCalled(f"the encoder was called. Hint: {hint}")
 
     def sample_action(self, obs: Tensor) -> Tensor:
-        if not isinstance(obs, Tensor) or obs.ndim != 2 or obs.shape[1] != 10:
-            shapes = {"obs": tuple(getattr(obs, "shape", ()))}
-            raise ValueError(misfit("method sample_action", {"obs": 10}, shapes))
+        require_rows("method sample_action", {"obs": 10}, {"obs": obs}, 1)
         return self.decoder(obs, obs.new_zeros(len(obs), self.latent_dim))
 
 
