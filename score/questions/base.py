@@ -26,8 +26,6 @@ from score.verdict import HINT, AnswerError, call_answer
 Array = np.ndarray
 Arrays = dict[str, Any]  # names -> arrays and plain data, as they cross between the processes
 Rng = np.random.Generator
-# The errors that a function may raise, a pattern of their words, and the hint for them.
-ErrorHint = tuple[type[BaseException] | tuple[type[BaseException], ...], str, str]
 TRIALS = 3
 
 
@@ -118,9 +116,12 @@ def number_sent(number: Any) -> float:
 
 
 def call_with_hints(
-    what: str, function: Callable[..., Any], *args: Any, hints: Iterable[ErrorHint], **kwargs: Any
+    what: str, function: Any, *args: Any, hints: Iterable[tuple[Any, str, str]], **kwargs: Any
 ) -> Any:
-    """Call the student's function as `call_answer` does, with hints for the errors it may raise."""
+    """Call the student's function as `call_answer` does, with hints for errors that it may raise.
+
+    hints: types of an error, a pattern of its words, and the hint.
+    """
     try:
         with torch.enable_grad():  # an earlier call may have switched gradients off
             return call_answer(what, function, *args, **kwargs)

@@ -8,16 +8,7 @@ import torch
 from torch import nn
 
 from pusht.episodes import reproducible
-from score.questions.base import (
-    Array,
-    Arrays,
-    Question,
-    Rng,
-    as_array,
-    call_with_hints,
-    require,
-    wrong,
-)
+from score.questions.base import Arrays, Question, Rng, as_array, call_with_hints, require, wrong
 from score.questions.ddpm.networks import RAISED
 from score.questions.ddpm.schedule import STEPS, cosine_schedule, is_schedule
 from score.questions.ddpm.steps import Tables, judge_diffuse, judge_mean, judge_noise
@@ -175,7 +166,7 @@ def _devices(answer, steps):
 
 
 # In the grader.
-def judge_tables(steps: int, beta: Array, alpha: Array, bar: Array) -> Tables:
+def judge_tables(steps: int, beta: np.ndarray, alpha: np.ndarray, bar: np.ndarray) -> Tables:
     """Return the three tables of a DDPM with this many steps; AnswerError where one is wrong.
 
     What is derived from a table is judged by that table, not by the right one.

@@ -8,16 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pusht.episodes import reproducible
-from score.questions.base import (
-    Array,
-    Arrays,
-    ErrorHint,
-    Rng,
-    call_with_hints,
-    plain,
-    require,
-    wrong,
-)
+from score.questions.base import Array, Arrays, Rng, call_with_hints, plain, require, wrong
 from score.questions.ddpm.schedule import cosine_schedule
 from score.questions.mistakes import nearest_hint
 from score.questions.networks import small
@@ -26,7 +17,7 @@ _COUNTED = "steps are counted from 0 to num_timesteps - 1"
 _DRAWN = "in a tensor that torch.randint(0, num_timesteps, (B,)) draws."
 _SHAPES = "noise and noisy chunk are (B, pred_horizon, action_dim), steps (B,)."
 _FIT = f"arrays of shapes that do not fit meet: {_SHAPES}"
-RAISED: list[ErrorHint] = [  # what an answer may meet in Part III
+RAISED = [  # what an answer may meet in Part III
     (IndexError, "out of bounds", f"{_COUNTED}, {_DRAWN}"),
     (IndexError, "indices must be", "steps are whole numbers: draw them with torch.randint."),
     ((RuntimeError, TypeError), "size of tensor|expand", _FIT),

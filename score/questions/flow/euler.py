@@ -10,14 +10,7 @@ from torch import Tensor
 from score.questions.base import Array, Arrays, Rng, as_sent, plain, require, wrong
 from score.questions.flow import policies
 from score.questions.flow.policies import MANY, TAU_HINT, StudentPolicy
-from score.questions.mistakes import (
-    Mistakes,
-    alike,
-    all_differ,
-    first_hint,
-    flow_noise_hint,
-    require_close,
-)
+from score.questions.mistakes import alike, all_differ, first_hint, flow_noise_hint, require_close
 from score.questions.networks import small
 from score.verdict import AnswerError, call_answer
 
@@ -174,43 +167,31 @@ def judge_steps(calls: list[Arrays], chunk: Array) -> None:
     # What is done to the result alone has hints of its own.
     inner = slice(None, max(number - 1, 1))
     steps, velocity = np.diff(path, axis=0)[inner], velocities[inner]
-    require_close(
-        steps,
-        velocity / number,
-        f"The step from one chunk to the next is not the velocity / {number}.",
-        _mistaken_steps(velocity, number),
-        "a = a + self.velocity(state, a, tau) / num_steps and nothing else: no noise, no clipping.",
-        atol=1e-4,
-    )
-    require_close(
-        chunk,
-        path[-2] + velocities[-1] / number,
-        f"What is returned is not the chunk after {number} steps.",
-        _mistaken_results(path[-2], velocities[-1], number),
-        "return the chunk as the last step leaves it, with nothing added.",
-        atol=1e-4,
-    )
-
-
-def _mistaken_steps(velocities: Array, number: int) -> Mistakes:
     there_are = "there are num_steps steps: divide by num_steps, not by num_steps"
-    yield velocities, "the velocity is not divided by num_steps."
-    yield -velocities / number, "the sign is wrong: add the velocity."
-    yield -velocities, "the sign is wrong, and the velocity is not divided by num_steps."
-    yield velocities / (number + 1), f"{there_are} + 1."
-    yield velocities / max(number - 1, 1), f"{there_are} - 1."
-    yield 0.1 * velocities, "the step is 0.1 whatever num_steps: divide by num_steps."
-    yield 0 * velocities, "the step is 0: a = a + self.velocity(state, a, tau) / num_steps."
-
-
-def _mistaken_results(before: Array, velocity: Array, number: int) -> Mistakes:
-    last = before + velocity / number
-    yield velocity, "this is the last velocity: return the chunk that it leads to."
-    yield before, "the last step is not taken."
-    hint = (
-        "the chunk is clipped to [-1, 1]: it is scaled by mean and standard deviation and may go"
-        " beyond."
-    )
-    yield last.clip(-1, 1), hint
-    yield before + velocity, "the velocity is not divided by num_steps."
-    yield 2 * before - last, "the sign is wrong: add the velocity."
+    sign, undivided = "the sign is wrong", "the velocity is not divided by num_steps."
+    known = [
+        (velocity, undivided),
+        (-velocity / number, f"{sign}: add the velocity."),
+        (-velocity, f"{sign}, and {undivided}"),
+        (velocity / (number + 1), f"{there_are} + 1."),
+        (velocity / max(number - 1, 1), f"{there_are} - 1."),
+        (0.1 * velocity, "the step is 0.1 whatever num_steps: divide by num_steps."),
+        (0 * velocity, "the step is 0: a = a + self.velocity(state, a, tau) / num_steps."),
+    ]
+    said = f"The step from one chunk to the next is not the velocity / {number}."
+    rule = "a = a + self.velocity(state, a, tau) / num_steps"
+    hint = f"{rule} and nothing else: no noise, no clipping."
+    require_close(steps, velocity / number, said, known, hint, atol=1e-4)
+    before, last = path[-2], velocities[-1]
+    right = before + last / number
+    scaled = "it is scaled by mean and standard deviation and may go beyond."
+    known = [
+        (last, "this is the last velocity: return the chunk that it leads to."),
+        (before, "the last step is not taken."),
+        (right.clip(-1, 1), f"the chunk is clipped to [-1, 1]: {scaled}"),
+        (before + last, undivided),
+        (2 * before - right, f"{sign}: add the velocity."),
+    ]
+    said = f"What is returned is not the chunk after {number} steps."
+    hint = "return the chunk as the last step leaves it, with nothing added."
+    require_close(chunk, right, said, known, hint, atol=1e-4)
