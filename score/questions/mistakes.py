@@ -33,17 +33,11 @@ def first_hint(*cases: tuple[Any, str]) -> str:
 
 
 def require_close(
-    found: Array,
-    right: Array,
-    sentence: str,
-    mistakes: Mistakes,
-    fallback: str,
-    rtol: float = 1e-4,
-    atol: float = 1e-5,
+    found: Array, right: Array, said: str, mistakes: Mistakes, fallback: str, atol: float = 1e-5
 ) -> None:
     """Raise AnswerError unless arrays are close, with the hint of a mistake or the fallback."""
-    if not np.allclose(found, right, rtol=rtol, atol=atol):
-        raise wrong(sentence, hint_of(found, mistakes, rtol, atol) or fallback)
+    if not np.allclose(found, right, rtol=1e-4, atol=atol):
+        raise wrong(said, hint_of(found, mistakes, 1e-4, atol) or fallback)
 
 
 def nearest_hint(value: np.ndarray, mistakes: Mistakes) -> str | None:

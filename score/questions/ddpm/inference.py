@@ -112,9 +112,7 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
     require(not swapped, "denoise is given the chunk for the prediction.", hint)
     network, scheduler = stand_ins(inputs, len(shown))
     network, a = network.double(), torch.tensor(start)
-    gets = (
-        "denoise(pred_epsilon, k, a_k) gets the network's prediction and the chunk that it was made"
-    )
+    gets = "denoise(pred_epsilon, k, a_k) gets the network's prediction and the chunk that it was"
     for call, step in zip(shown, denoised):
         at = f"At k = {call['k'].flat[0]:g}"
         if not alike(call["sample"], a):
@@ -123,7 +121,7 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
         prediction = network(a, call["k"], inputs["nobs"].reshape(len(start), -1)).detach()
         for what, found, right in (("prediction", "pred_epsilon", prediction), ("chunk", "a_k", a)):
             said = f"{at} denoise is given the wrong {what}."
-            require(alike(step[found], right), said, f"{gets} from, as they are.")
+            require(alike(step[found], right), said, f"{gets} made from, as they are.")
         last, a = call["sample"], scheduler.denoise(prediction, call["k"], a)
     hint = "return what the last denoise gave."
     hint = first_hint(

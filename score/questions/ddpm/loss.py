@@ -69,10 +69,8 @@ class DDPMLoss(NumberQuestion):
         hints = mistakes.mean_squared_error_hints("coordinates", "the coordinates")
         yield from mistakes.squared_error(prediction - noise, hints)
         yield from mistakes.mean_squares(mistakes.bounded(prediction, noise))
-        compares, predicts = (
-            "this compares the prediction with the",
-            "the network predicts the noise.",
-        )
+        predicts = "the network predicts the noise."
+        compares = "this compares the prediction with the"
         yield square(prediction - naction, f"{compares} clean chunk: {predicts}")
         yield square(prediction - sample, f"{compares} noisy chunk: {predicts}")
         hint = "this takes the noisy chunk minus the prediction for the clean chunk: compare the"

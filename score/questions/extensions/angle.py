@@ -24,12 +24,9 @@ class AngleEncoding(Question):
         return {"obs": obs.astype(dtype)}
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
-        obs, hint = (
-            inputs["obs"].copy(),
-            "obs[..., 4] is the angle, however many dimensions there are.",
-        )
+        obs, what = inputs["obs"].copy(), f"encode_angle of an array {inputs['obs'].shape}"
+        hint = "obs[..., 4] is the angle, however many dimensions there are."
         hints = [((IndexError, ValueError), "", hint)]
-        what = f"encode_angle of an array {obs.shape}"
         encoded = call_with_hints(what, answer, obs, hints=hints)
         said = f"encode_angle returned a {type(encoded).__name__} where a numpy array is needed."
         require(isinstance(encoded, Array), said, "np.concatenate(…, axis=-1) makes one.")
@@ -58,13 +55,11 @@ def _encoded(obs: Array, *columns: Array) -> Array:
 
 
 def _shape_hint(shape: tuple[int, ...], obs_shape: tuple[int, ...]) -> str:
-    stays = (
-        "sine and cosine stand in place of the angle, not behind it: obs[..., :4] is what stays."
-    )
+    stays = "sine and cosine stand in place of the angle, not behind it:"
     axis = "join along the last axis, axis=-1; obs[..., 4:] keeps that axis, obs[..., 4] does not."
     return first_hint(
         (shape == obs_shape, "two numbers take the place of the one angle."),
-        (shape == (*obs_shape[:-1], 7), stays),
+        (shape == (*obs_shape[:-1], 7), f"{stays} obs[..., :4] is what stays."),
         (shape == (*obs_shape[:-1], 2), "agent and block come before them: obs[..., :4]."),
         (shape[-1:] != (6,), axis),
         (True, "all dimensions but the last stay as they are."),
@@ -103,14 +98,12 @@ def _other_hint(encoded: Array, obs: Array) -> str:
     nearest = np.argsort(np.abs((angle.reshape(-1) + np.pi) % (2 * np.pi) - np.pi))[:2]
     jump = np.ptp(pairs.reshape(-1, 2)[nearest], axis=0).max()
     kept = np.allclose(encoded[..., :4], obs[..., :4], rtol=1e-4)
-    jumps = (
-        "they jump between an angle just below 2π and one just above 0: take sine and cosine of the"
-        " angle as it is."
-    )
+    jumps = "they jump between an angle just below 2π and one just above 0:"
+    as_it_is = "take sine and cosine of the angle as it is."
     circle = f"sine and cosine lie on the unit circle; these are up to {off.max():.2g} off it."
     return first_hint(
         (not kept, "the first four numbers are agent and block, as they are: obs[..., :4]."),
         (not np.allclose(off, 0, atol=1e-4), circle),
-        (angle.size > 2 and jump > 0.01, jumps),
+        (angle.size > 2 and jump > 0.01, f"{jumps} {as_it_is}"),
         (True, "np.sin(obs[..., 4]), then np.cos(obs[..., 4])."),
     )

@@ -64,10 +64,8 @@ class DDIMStep(Question):
             right = _ddim(a_k, epsilon, bar[k], _share(bar, k_prev))
             if np.allclose(a, right, rtol=1e-3, atol=2e-3):
                 continue
-            hint = (
-                "the clean chunk first, from a_k and the noise; then add that noise to it, to"
-                " k_prev."
-            )
+            clean = "the clean chunk first, from a_k and the noise;"
+            hint = f"{clean} then add that noise to it, to k_prev."
             if np.allclose(a, again, rtol=1e-3, atol=1e-3):
                 hint = hint_of(a, _mistakes(k, k_prev, a_k, epsilon, bar), rtol=5e-3) or hint
             else:
@@ -112,18 +110,12 @@ def _share_mistakes(k: int, k_prev: int, a_k: Array, epsilon: Array, bar: Array)
     now, then, alpha = bar[k], _share(bar, k_prev), bar / np.append(1, bar[:-1])
     before = _share(bar, k - 1)
     if k_prev < 0:
-        hint = (
-            "at k_prev = -1 no noise is left, the share is 1; alpha_bar[-1] is the last of the"
-            " array, nearly 0."
-        )
-        yield step(now, bar[-1], hint)
+        hint = "at k_prev = -1 no noise is left, the share is 1;"
+        yield step(now, bar[-1], f"{hint} alpha_bar[-1] is the last of the array, nearly 0.")
         yield step(now, 0, "at k_prev = -1 the share is 1; here it is 0.")
         yield step(now, bar[0], "at k_prev = -1 the share is 1; here it is that of step 0.")
-    hint = (
-        "this is alpha in place of alpha_bar: take the argument alpha_bar as it is (the paper calls"
-        " it alpha)."
-    )
-    yield step(alpha[k], _share(alpha, k_prev), hint)
+    hint = "this is alpha in place of alpha_bar: take the argument alpha_bar as it is"
+    yield step(alpha[k], _share(alpha, k_prev), f"{hint} (the paper calls it alpha).")
     hint = "the product is taken twice: alpha_bar is a cumulative product already."
     yield step(np.prod(bar[: k + 1]), np.prod(bar[: k_prev + 1]), hint)
     yield step(now, before, "the step ends at k - 1 here: k_prev may be further down.")

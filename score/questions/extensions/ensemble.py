@@ -47,13 +47,9 @@ class TemporalEnsemble(Question):
         weights = np.exp(-m * np.arange(count))
         right = weights @ predictions / weights.sum()
         mean, expected = (np.round(x, 4).tolist() for x in (action, right))
-        require_close(
-            action,
-            right,
-            f"Of {count} predictions with m = {m} the mean is {mean} where {expected} is right.",
-            _mistakes(predictions, weights, m),
-            "weights exp(-m i) with i = 0 for the oldest, the first row; divide by their sum.",
-        )
+        said = f"Of {count} predictions with m = {m} the mean is {mean} where {expected} is right."
+        hint = "weights exp(-m i) with i = 0 for the oldest, the first row; divide by their sum."
+        require_close(action, right, said, _mistakes(predictions, weights, m), hint)
 
 
 def _mistakes(predictions: Array, weights: Array, m: float) -> Mistakes:
@@ -62,10 +58,8 @@ def _mistakes(predictions: Array, weights: Array, m: float) -> Mistakes:
 
     count, dims = predictions.shape
     i, total = np.arange(count, dtype=float), weights @ predictions
-    newest = (
-        "the newest weighs most here: the weight is exp(-m i), with the minus, and i = 0 is the"
-        " oldest, the first row"
-    )
+    oldest = "and i = 0 is the oldest, the first row"
+    newest = f"the newest weighs most here: the weight is exp(-m i), with the minus, {oldest}"
     yield total, "the weights do not add up to 1: divide by their sum."
     yield total / count, "divide by the sum of the weights, not by their number."
     yield mean(weights[::-1], f"{newest}.")

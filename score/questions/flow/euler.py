@@ -118,15 +118,13 @@ def judge_counts(counts: list[int], numbers: list[int]) -> None:
     hint = "self.velocity(state, a, tau) in each step."
     require(any(counts), "sample_actions never calls velocity.", hint)
     ends = "the last starts at tau = (n - 1) / n and ends at 1."
-    others = (
-        "Euler's method calls velocity once in a step; Heun's and the midpoint method are others."
-    )
+    once = "Euler's method calls velocity once in a step;"
     hint = first_hint(
         (counts[1:] == numbers[1:], "num_steps is 10 where it is not given."),
         (len(set(counts)) == 1, "num_steps is ignored: as many steps as it says."),
         (counts == [n + 1 for n in numbers], f"one step too many: {ends}"),
         (counts == [n - 1 for n in numbers], f"one step too few: {ends}"),
-        (counts == [2 * n for n in numbers], others),
+        (counts == [2 * n for n in numbers], f"{once} Heun's and the midpoint method are others."),
         (True, "once in each of the num_steps steps, for the whole batch."),
     )
     steps, times = (", ".join(map(str, these)) for these in (numbers, counts))

@@ -99,11 +99,10 @@ def judge_velocity(inputs: Arrays, outputs: Arrays) -> None:
         said = f"Some of the numbers of {what} leave the velocity as it is."
         require((felt > FELT).all(), said, hint)
     first, alone = (as_sent(one, 1, steps, dims) for one in (outputs["few"][:1], outputs["alone"]))
-    require(
-        np.allclose(first, alone, rtol=1e-4, atol=1e-5),
-        "The first sample alone gets another velocity than in a batch.",
-        "each row of the batch is for itself: flatten from dimension 1 on, and draw nothing here.",
-    )
+    same = np.allclose(first, alone, rtol=1e-4, atol=1e-5)
+    said = "The first sample alone gets another velocity than in a batch."
+    hint = "each row of the batch is for itself: flatten from dimension 1 on"
+    require(same, said, f"{hint}, and draw nothing here.")
 
 
 def judge_draw(inputs: Arrays, draw: Arrays) -> None:

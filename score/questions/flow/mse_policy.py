@@ -100,10 +100,8 @@ def judge_chunks(inputs: Arrays, outputs: Arrays) -> None:
 def _mistakes(prediction: Array, chunk: Array) -> Mistakes:
     """Yield mistaken differences (B, K, A)."""
     batch, steps, dims = chunk.shape
-    reshaped = (
-        "chunks are reshaped in another order here than in sample_actions: view both as (B,"
-        " chunk_size, action_dim)."
-    )
+    view = "view both as (B, chunk_size, action_dim)."
+    reshaped = f"chunks are reshaped in another order here than in sample_actions: {view}"
     other_order = prediction.reshape(batch, dims, steps).transpose(0, 2, 1)
     yield other_order - chunk, reshaped
     other_way = prediction.transpose(0, 2, 1).reshape(batch, steps, dims)

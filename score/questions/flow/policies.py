@@ -17,6 +17,7 @@ from pusht.chunks import BasePolicy
 from pusht.episodes import reproducible
 from score.questions import base
 from score.questions.base import Array, Arrays, Rng, plain, require, wrong
+from score.questions.kinds import NumberQuestion
 from score.questions.mistakes import Mistakes, alike, first_hint, hint_of, hint_where, squared_error
 from score.questions.networks import small
 from score.verdict import AnswerError, call_answer
@@ -114,10 +115,8 @@ class StudentPolicy:
         policy = call_method(inputs, name, answer, *sizes, hidden_dims=tuple(inputs["hidden_dims"]))
         hint = "hand over the class, which inherits from BasePolicy."
         require(isinstance(policy, BasePolicy), f"This makes a {type(policy).__name__}.", hint)
-        hint = (
-            "make the layers in __init__ and keep them as attributes of self; a list of layers has"
-            " to be an nn.ModuleList or nn.Sequential."
-        )
+        modules = "a list of layers has to be an nn.ModuleList or nn.Sequential."
+        hint = f"make the layers in __init__ and keep them as attributes of self; {modules}"
         trainable = any(p.requires_grad for p in policy.parameters())
         require(trainable, "The policy has no parameters to train.", hint)
         self.inputs, self.module = inputs, policy.to("cpu").eval()
@@ -152,10 +151,7 @@ class StudentPolicy:
         """Return the loss of the inputs' batch, and take its gradients. hint: for other shapes."""
         what, method, inputs = "compute_loss", self.module.compute_loss, self.inputs
         loss = call_method(inputs, what, method, inputs["state"], inputs["chunk"], hint=hint)
-        hint = (
-            "return the loss as a tensor; .item() and numpy cut the path that the gradient takes."
-        )
-        array = base.as_array(what, loss, hint)
+        array = base.as_array(what, loss, NumberQuestion.tensor_hint)
         hint = "one number for the whole batch: take the mean."
         require(array.size == 1, f"The loss has shape {array.shape}.", hint)
         if loss.requires_grad:

@@ -47,11 +47,8 @@ def judge_weights(
         (True, _LOOP),
     )
     epochs, lr = inputs["config"]["num_epochs"], inputs["config"]["lr"]
-    raise wrong(
-        f"After {epochs} epochs of {len(inputs['states'])} batches the weights are not where Adam"
-        f" with learning rate {lr:.4g} takes them.",
-        hint,
-    )
+    said = f"After {epochs} epochs of {len(inputs['states'])} batches the weights are not where"
+    raise wrong(f"{said} Adam with learning rate {lr:.4g} takes them.", hint)
 
 
 def _within(inputs: Arrays, steps: int) -> float:
