@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
-from score.questions.ddpm.networks import calls_of, judge_condition, network_inputs, stand_ins
+from score.questions.ddpm.networks import judge_condition, network_inputs, recorded, stand_ins
 from score.questions.mistakes import alike, all_differ, diffusion_noise_hint, first_hint
 from score.verdict import AnswerError
 
@@ -33,15 +33,14 @@ class DDPMInference(Question):
             called = {"ema_model": model, "ddpm_scheduler": scheduler}
             return answer(**called, batch_size=batch, **arrays, **sizes)
 
-        what = f"ddpm_inference with batch_size {batch}"
-        calls = calls_of(what, chunks_of, inputs, sizes["num_diffusion_iters"])
-        (model, scheduler, naction), *others = calls
+        what, steps = f"ddpm_inference with batch_size {batch}", inputs["num_diffusion_iters"]
+        model, scheduler, naction, again = recorded(what, chunks_of, inputs, steps)
         return {
             "naction": as_array("ddpm_inference", naction, "return the tensor naction."),
             "shown": model.calls,
             "denoised": scheduler.denoised,
             "requires_grad": naction.requires_grad,
-            "again": [call["sample"] for other, *_ in others for call in other.calls[:1]],
+            "again": again,
         }
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:

@@ -1,6 +1,6 @@
 """Part III: stand-ins for the student's DDPM and for the U-Net, and how answers are called."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -96,18 +96,20 @@ def stand_ins(inputs: Arrays, steps: int) -> tuple[_NoiseNetwork, _Scheduler]:
     return _NoiseNetwork(inputs), _Scheduler(steps)
 
 
-def calls_of(
+def recorded(
     what: str, function: Callable[..., Any], inputs: Arrays, steps: int
-) -> Iterator[tuple[_NoiseNetwork, _Scheduler, Any]]:
-    """Yield for each of three calls in a row the stand-ins, and what the answer gave with them.
-
-    An answer that sets a seed behind its own draws is the same from the second on.
+) -> tuple[_NoiseNetwork, _Scheduler, Any, list[Array]]:
+    """Return the stand-ins that an answer was called with, what it gave, and the chunks that the
+    network was shown first in two more calls: alike if a seed is set behind the answer's draws.
     """
+    calls = []
     with reproducible(inputs["seeds"][0]):
         for _ in range(3):
             model, scheduler = stand_ins(inputs, steps)
             value = call_with_hints(what, function, model, scheduler, hints=RAISED)
-            yield model, scheduler, value
+            calls.append((model, scheduler, value))
+    again = [call["sample"] for model, *_ in calls[1:] for call in model.calls[:1]]
+    return *calls[0], again
 
 
 def network_inputs(rng: Rng, batch: int, horizon: int, dims: int) -> Arrays:
