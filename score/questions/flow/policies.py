@@ -151,12 +151,13 @@ class StudentPolicy:
         """Return the loss of the inputs' batch, and take its gradients. hint: for other shapes."""
         what, method, inputs = "compute_loss", self.module.compute_loss, self.inputs
         loss = call_method(inputs, what, method, inputs["state"], inputs["chunk"], hint=hint)
-        array = base.as_array(what, loss, NumberQuestion.tensor_hint)
+        said = f"{what} returned a {type(loss).__name__}."
+        require(isinstance(loss, torch.Tensor), said, NumberQuestion.tensor_hint)
         hint = "one number for the whole batch: take the mean."
-        require(array.size == 1, f"The loss has shape {array.shape}.", hint)
+        require(loss.numel() == 1, f"The loss has shape {tuple(loss.shape)}.", hint)
         if loss.requires_grad:
             call_answer(f"The gradient of {what}", loss.sum().backward)
-        return float(array.reshape(()))
+        return float(base.as_array(what, loss).reshape(()))
 
     def unreached(self, function: Callable[[], Array]) -> list[str]:
         """Return the names of the parameters that function() needs and no gradient has reached."""
