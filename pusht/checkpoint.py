@@ -20,12 +20,10 @@ import torch
 from torch import nn
 
 from pusht.files import write_whole
-from pusht.normalisation import MOMENTS, RANGE, Stats
+from pusht.normalisation import RANGE, Stats
 
 __all__ = [
     "MAX_BYTES",
-    "MOMENTS",
-    "RANGE",
     "SUFFIX",
     "Checkpoint",
     "CheckpointError",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pusht import demos
-from pusht.checkpoint import RANGE
+from pusht.normalisation import RANGE
 from pusht.rules import PUBLISHED, Rules
 
 

@@ -175,7 +175,7 @@ class Connection:
         """Send the message that ends a conversation."""
         self.send({"verdict": asdict(verdict)})
 
-    def infer(self, inputs: Any, most_bytes: int = MAX_BYTES) -> Any:
+    def call(self, inputs: Any, most_bytes: int = MAX_BYTES) -> Any:
         """Return the outputs of the student's code; AnswerError with the reason if it has none."""
         self.send({"inputs": inputs})
         reply = self.receive(most_bytes)

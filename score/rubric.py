@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from pusht.checkpoint import MOMENTS
+from pusht.normalisation import MOMENTS
 from pusht.rules import GYM_PUSHT
 from score.entries import Extension as Extension
 from score.entries import Graded as Graded

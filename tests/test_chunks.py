@@ -22,8 +22,9 @@ from pusht import (
     evaluate_policy,
     rollout,
 )
-from pusht.checkpoint import MOMENTS, CheckpointError, load_checkpoint
+from pusht.checkpoint import CheckpointError, load_checkpoint
 from pusht.chunks import _checkpoint
+from pusht.normalisation import MOMENTS
 from pusht.rules import GYM_PUSHT
 
 

@@ -20,7 +20,8 @@ from exports import NOTEBOOK, made_course, zipped
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pusht.checkpoint import MOMENTS, RANGE, Checkpoint, CheckpointError, load_checkpoint
+from pusht.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from pusht.normalisation import MOMENTS, RANGE
 from score import rubric
 from score.course.collect.collect import collect
 from score.course.collect.layouts import by_student

@@ -34,7 +34,8 @@ from hw1_files import (
 from traitlets.config import Config
 
 from pusht import Logger, evaluate_policy
-from pusht.checkpoint import MOMENTS, load_checkpoint
+from pusht.checkpoint import load_checkpoint
+from pusht.normalisation import MOMENTS
 from pusht.train import TrainConfig, prepare
 from score import rubric
 from score.course.class_run import grade as class_run

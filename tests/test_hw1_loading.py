@@ -26,7 +26,7 @@ from hw1_files import (
 )
 
 from pusht import Normalizer, demos
-from pusht.checkpoint import MOMENTS
+from pusht.normalisation import MOMENTS
 from score import rubric
 from score.hw1 import FORMAT
 from score.hw1.policy import ScriptPolicy

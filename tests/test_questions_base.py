@@ -8,7 +8,7 @@ from answers import cvae, ddpm, mlp
 from score.questions import EXTENSIONS, QUESTIONS
 from score.questions.base import TRIALS, as_array, gradients, with_hint, wrong
 from score.questions.kinds import InferenceQuestion, NumberQuestion
-from score.questions.mistakes import Mistake, alike, hint_of, nearest_hint, squared_error
+from score.questions.mistakes import alike, hint_of, nearest_hint, squared_error
 from score.verdict import AnswerError
 
 RIGHT = {**mlp.RIGHT, **cvae.RIGHT, **ddpm.RIGHT}
@@ -67,7 +67,7 @@ def test_every_question_is_known_by_its_name():
 
 
 def test_two_mistakes_may_share_a_hint_and_the_first_that_fits_counts():
-    mistakes = [Mistake(1.0, "one"), Mistake(2.0, "one"), Mistake(2.0, "two")]
+    mistakes = [(1.0, "one"), (2.0, "one"), (2.0, "two")]
     assert hint_of(1.0, mistakes) == hint_of(2.0, mistakes) == "one"
     assert hint_of(3.0, mistakes) is None
     assert hint_of(np.full(2, 1.0), mistakes) is None  # of another shape
@@ -75,7 +75,7 @@ def test_two_mistakes_may_share_a_hint_and_the_first_that_fits_counts():
 
 
 def test_the_nearest_mistake_counts_where_float32_explains_the_rest():
-    mistakes = [Mistake(np.ones(3), "far"), Mistake(np.full(3, 1.00009), "near")]
+    mistakes = [(np.ones(3), "far"), (np.full(3, 1.00009), "near")]
     assert nearest_hint(np.full(3, 1.0001), mistakes) == "near"
     assert nearest_hint(np.full(3, 1.1), mistakes) is None
 
@@ -98,8 +98,8 @@ def test_a_mistaken_squared_error_is_what_its_name_says():
         mse(flat, zero) / 2,
     ]
     found = list(squared_error(error, {key: key for key in keys}, plus=1.0))
-    assert [m.hint for m in found] == list(keys)
-    assert all(alike(m.value - 1, right) for m, right in zip(found, expected, strict=True))
+    assert [hint for _, hint in found] == list(keys)
+    assert all(alike(value - 1, right) for (value, _), right in zip(found, expected, strict=True))
 
 
 def test_gradients_are_taken_by_each_leaf_and_missing_where_there_are_none():

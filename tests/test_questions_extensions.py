@@ -175,7 +175,8 @@ def test_the_line_of_a_checked_policy_is_recalled_and_said_to_be_missing_where_i
     path.write_text(json.dumps(kept))  # as an earlier version kept it, without episodes
     recall("a hundred steps", "part3_ddpm")
     assert "has not been scored here yet" in capsys.readouterr().out
-    path.write_text(json.dumps(kept | dict.fromkeys(("seeds", "states", "actions", "rewards"), [])))
+    kept |= {key: [] for key in ("seeds", "states", "actions", "rewards")}
+    path.write_text(json.dumps(kept))
     recall("a hundred steps", "part3_ddpm")
     out = capsys.readouterr().out
     line = "0.800 (95 % interval 0.70 to 0.90), solved 50%, final reward 0.70, 260.0 ms per call"

@@ -9,7 +9,8 @@ from test_tracking import checkpoint
 from test_training import Plain
 
 from pusht import Logger, training
-from pusht.checkpoint import MOMENTS, load_checkpoint
+from pusht.checkpoint import load_checkpoint
+from pusht.normalisation import MOMENTS
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 import score
 from pusht import Logger, checkpoint, demos
-from pusht.checkpoint import MOMENTS, Checkpoint
+from pusht.checkpoint import Checkpoint
+from pusht.normalisation import MOMENTS
 from score import rubric
 from score.__main__ import main
 from score.course.collect import repair

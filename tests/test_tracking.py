@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from pusht import Logger, loss_view
-from pusht.checkpoint import MOMENTS, Checkpoint, load_checkpoint
+from pusht.checkpoint import Checkpoint, load_checkpoint
 from pusht.demos import Demonstrations
+from pusht.normalisation import MOMENTS
 from pusht.run_mode import RunMode, set_run_mode
 from pusht.tracking import run_directory
 

@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader
 
 from pusht import PushtChunkDataset
 from pusht import train as training
-from pusht.checkpoint import MOMENTS, load_checkpoint
+from pusht.checkpoint import load_checkpoint
 from pusht.demos import Demonstrations
+from pusht.normalisation import MOMENTS
 from pusht.train import SetupError, TrainConfig, load_definitions, prepare, run
 
 POLICIES = """

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from pusht import demos
-from pusht.checkpoint import MOMENTS, SUFFIX, Checkpoint, CheckpointError, load_checkpoint
+from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from pusht.files import zip_bytes
+from pusht.normalisation import MOMENTS
 from score.hw1.layout import METHODS, PACKED
 
 # Statistics of the human demonstrations, which the assignment's own scripts download. Its runs

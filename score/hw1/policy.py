@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from pusht.checkpoint import MOMENTS, SUFFIX, Checkpoint, CheckpointError, load_checkpoint
+from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from pusht.chunks import BasePolicy, Normalizer
+from pusht.normalisation import MOMENTS
 from pusht.sim import WINDOW
 from score.hw1.layout import PACKED, PART
 from score.hw1.loading import Loader

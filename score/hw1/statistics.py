@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pusht.checkpoint import MOMENTS
+from pusht.normalisation import MOMENTS
 
 # The names under which a checkpoint may contain its normaliser.
 _KEYS = ("normalizer", "normaliser", "normalization", "stats", "statistics")

@@ -14,7 +14,8 @@ Questions keep no state: both processes have an object of their own.
 """
 
 import abc
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -114,18 +115,31 @@ def number_sent(number: Any) -> float:
 # For `call`, in the student's process.
 
 
-def require_tensor(what: str, value: Any, hint: str) -> torch.Tensor:
-    """Return a student's value if it is a tensor; AnswerError with this hint if it is not."""
-    require(isinstance(value, torch.Tensor), f"{what} returned a {type(value).__name__}.", hint)
-    return value
+def call_with_hints(
+    what: str, function: Any, *args: Any, hints: Iterable[tuple[Any, str, str]], **kwargs: Any
+) -> Any:
+    """Call the student's function as `call_answer` does, with hints for errors that it may raise.
+
+    hints: types of an error, a pattern of its words, and the hint.
+    """
+    try:
+        with torch.enable_grad():  # an earlier call may have switched gradients off
+            return call_answer(what, function, *args, **kwargs)
+    except AnswerError as error:
+        cause = error.__cause__
+        if isinstance(cause, AnswerError):  # from what it was given, with a hint of its own
+            raise cause from None
+        for kinds, words, hint in hints:
+            if isinstance(cause, kinds) and re.search(words, str(error), re.IGNORECASE):
+                raise with_hint(error, hint) from error
+        raise
 
 
 def as_array(what: str, tensor: Any, hint: str = "") -> Array:
     """Return a student's tensor as a float64 array; AnswerError, with this hint, if it is none."""
-    if hint:
-        require_tensor(what, tensor, hint)
     if not isinstance(tensor, torch.Tensor):
-        raise AnswerError(f"{what} returned a {type(tensor).__name__} where a tensor is needed.")
+        said = f"{what} returned a {type(tensor).__name__}"
+        raise wrong(f"{said}.", hint) if hint else AnswerError(f"{said} where a tensor is needed.")
     if not tensor.is_floating_point():
         raise AnswerError(f"{what} returned {tensor.dtype} where floats are needed.")
     return call_answer(what, lambda: tensor.detach().to("cpu", torch.float64).numpy())

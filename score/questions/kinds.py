@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from score.questions.base import Array, Arrays, Question, as_array, gradients, require, wrong
-from score.questions.mistakes import Mistake, Mistakes, alike, hint_of
+from score.questions.mistakes import Mistakes, alike, hint_of
 from score.verdict import call_answer
 
 CUT = ".item() and numpy cut the path that the gradient takes"
@@ -79,7 +79,7 @@ class NumberQuestion(Question):
             raise wrong(f"{self.said(inputs)} {value:.6g} where {right:.6g} is right.", hint)
         self.judge_gradients(outputs["gradients"], by_leaves)
 
-    def value_hint(self, value: float, mistakes: list[Mistake]) -> str:
+    def value_hint(self, value: float, mistakes: Mistakes) -> str:
         """Return the hint for a wrong number."""
         hints = (hint_of(value, mistakes, rtol) for rtol in self.hint_rtols)
         return next(filter(None, hints), self.fallback)

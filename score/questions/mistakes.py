@@ -1,12 +1,11 @@
 """Known mistakes: values that a wrong answer has, each with the hint that names what was done.
 
-A question yields its `Mistake`s, and the first (or nearest) whose value the answer has gives the
+A question yields its mistakes, and the first (or nearest) whose value the answer has gives the
 hint. What several questions have in common stands here: a squared error gone wrong, and noise that
 is not N(0, 1).
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import combinations, starmap
 from typing import Any
 
@@ -14,21 +13,18 @@ import numpy as np
 
 from score.questions.base import Array, wrong
 
-
-@dataclass(frozen=True)
-class Mistake:
-    """The number or array (or tensor) that a mistake leads to, and the hint that names it."""
-
-    value: Any
-    hint: str
-
-
+Mistake = tuple[Any, str]  # the number, array or tensor that a mistake leads to, and its hint
 Mistakes = Iterable[Mistake]
+
+
+def hint_where(mistakes: Mistakes, fits: Callable[[Any], Any]) -> str | None:
+    """Return the hint of the first mistake whose value fits, or None."""
+    return next((hint for value, hint in mistakes if fits(value)), None)
 
 
 def hint_of(value: Any, mistakes: Mistakes, rtol: float = 1e-5, atol: float = 1e-8) -> str | None:
     """Return the hint of the first mistake that has this value and shape, or None."""
-    return next((m.hint for m in mistakes if alike(value, m.value, rtol, atol)), None)
+    return hint_where(mistakes, lambda mistaken: alike(value, mistaken, rtol, atol))
 
 
 def first_hint(*cases: tuple[Any, str]) -> str:
@@ -37,17 +33,11 @@ def first_hint(*cases: tuple[Any, str]) -> str:
 
 
 def require_close(
-    found: Array,
-    right: Array,
-    sentence: str,
-    mistakes: Mistakes,
-    fallback: str,
-    rtol: float = 1e-4,
-    atol: float = 1e-5,
+    found: Array, right: Array, said: str, mistakes: Mistakes, fallback: str, atol: float = 1e-5
 ) -> None:
     """Raise AnswerError unless arrays are close, with the hint of a mistake or the fallback."""
-    if not np.allclose(found, right, rtol=rtol, atol=atol):
-        raise wrong(sentence, hint_of(found, mistakes, rtol, atol) or fallback)
+    if not np.allclose(found, right, rtol=1e-4, atol=atol):
+        raise wrong(said, hint_of(found, mistakes, 1e-4, atol) or fallback)
 
 
 def nearest_hint(value: np.ndarray, mistakes: Mistakes) -> str | None:
@@ -55,9 +45,9 @@ def nearest_hint(value: np.ndarray, mistakes: Mistakes) -> str | None:
 
     All values have the array's shape or broadcast to it.
     """
-    distances = [(float(np.abs(value - m.value).max()), m) for m in mistakes]
-    distance, nearest = min(distances, key=lambda pair: pair[0])
-    return nearest.hint if distance <= 2e-5 + 1e-4 * np.abs(nearest.value).max() else None
+    distances = [(np.abs(value - mistaken).max(), mistaken, hint) for mistaken, hint in mistakes]
+    distance, nearest, hint = min(distances, key=lambda found: found[0])
+    return hint if distance <= 2e-5 + 1e-4 * np.abs(nearest).max() else None
 
 
 def alike(one: Any, other: Any, rtol: float = 1e-4, atol: float = 1e-4) -> bool:
@@ -94,7 +84,7 @@ def squared_error(error: np.ndarray, hints: Mapping[str, str], plus: float = 0.0
         "executed": square[:, 1:9].mean(),
         "first": square[:, :8].mean(),
     }
-    return (Mistake(plus + values[key], hint) for key, hint in hints.items())
+    return ((plus + values[key], hint) for key, hint in hints.items())
 
 
 def mean_squared_error_hints(coordinates: str, the_coordinates: str) -> dict[str, str]:
@@ -127,12 +117,12 @@ def bounded(prediction: Array, target: Array) -> Mistakes:
     }
     for way, value in ways.items():
         hint = f"the prediction is {way} first: compare what the network gives, as it is."
-        yield Mistake(value - target, hint)
+        yield value - target, hint
 
 
 def mean_squares(differences: Mistakes, plus: float = 0.0) -> Mistakes:
     """Yield the mean squares of mistaken differences. plus: what else a loss adds to them."""
-    return (Mistake(plus + np.square(m.value).mean(), m.hint) for m in differences)
+    return ((plus + np.square(value).mean(), hint) for value, hint in differences)
 
 
 def imitation_mistakes(
@@ -157,8 +147,8 @@ def imitation_mistakes(
     yield from mean_squares(bounded(prediction, naction), plus)
     hint = "the observations are flattened in the wrong order:"
     in_order = "time step by time step, without a transpose."
-    yield Mistake(loss_of(nobs.transpose(1, 2)), f"{hint} {in_order}")
-    yield Mistake(loss_of(nobs.flip(1)), f"{hint} newest last.")
+    yield loss_of(nobs.transpose(1, 2)), f"{hint} {in_order}"
+    yield loss_of(nobs.flip(1)), f"{hint} newest last."
 
 
 # Noise. Bounds lie so far out that an honest draw is suspected once in ten million or less.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from score.questions.base import Array, Arrays, Question, Rng, wrong
 from score.questions.kinds import InferenceQuestion, NumberQuestion
-from score.questions.mistakes import Mistake, Mistakes, imitation_mistakes, mean_squared_error_hints
+from score.questions.mistakes import Mistakes, imitation_mistakes, mean_squared_error_hints
 from score.questions.networks import linear, linear_output, random_weights, small
 from score.verdict import AnswerError, call_answer
 
@@ -135,10 +135,10 @@ class BCLoss(NumberQuestion):
         transposed = flat.view(-1, 2, 16).transpose(1, 2)
         view = "(B, pred_horizon, action_dim), not (B, action_dim, pred_horizon) transposed."
         hint = f"the output is reshaped in the wrong order: view it as {view}"
-        yield Mistake((transposed - naction).square().mean(), hint)
+        yield (transposed - naction).square().mean(), hint
         hint = "is left out: compare the model's output with naction."
-        yield Mistake(naction.square().mean(), f"the prediction {hint}")
-        yield Mistake(flat.square().mean(), f"the target {hint}")
+        yield naction.square().mean(), f"the prediction {hint}"
+        yield flat.square().mean(), f"the target {hint}"
 
 
 class MLPInference(InferenceQuestion):

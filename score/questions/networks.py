@@ -48,22 +48,29 @@ class Probe(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor | tuple[torch.Tensor, ...]:
         named = dict(zip(self.takes, args)) | kwargs
-        shapes = {
-            name: tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
-            for name, x in named.items()
-        }
-        batch = next(iter(shapes.values()), ())[:1]
-        right = {name: (*batch, width) for name, width in self.takes.items()}
-        if len(args) + len(kwargs) != len(self.takes) or shapes != right:
-            raise ValueError(misfit(self.name, self.takes, shapes))
+        require_rows(self.name, self.takes, named, len(args) + len(kwargs))
         joined = self.linear(torch.cat([named[name] for name in self.takes], dim=1))
         # Clones: torch does not let the parts of a split be changed in place.
         outputs = tuple(output.clone() for output in joined.split(self.gives, dim=1))
         return outputs[0] if len(outputs) == 1 else outputs
 
 
-def misfit(name: str, takes: dict[str, int], shapes: dict[str, Any]) -> str:
-    """Return a sentence on a network that was given inputs of these shapes, with a hint."""
+def require_rows(name: str, takes: dict[str, int], given: Arrays, count: int) -> None:
+    """Raise ValueError, with a hint, unless a network was given tensors (B, width) by these names.
+
+    takes: the widths. count: how many arguments there were, with or without a name.
+    """
+    shapes = {
+        one: tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
+        for one, x in given.items()
+    }
+    batch = next(iter(shapes.values()), ())[:1]
+    right = {one: (*batch, width) for one, width in takes.items()}
+    if count != len(takes) or shapes != right:
+        raise ValueError(_misfit(name, takes, shapes))
+
+
+def _misfit(name: str, takes: dict[str, int], shapes: dict[str, Any]) -> str:
     needed = " and ".join(f"{one} (B, {width})" for one, width in takes.items())
     found = " and ".join(f"{one} {shape}" for one, shape in shapes.items()) or "nothing"
     said = f"the {name} takes {needed}, and was given {found}. Hint: "

@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from pusht import demos
-from pusht.checkpoint import MOMENTS, SUFFIX, CheckpointError, load_checkpoint
+from pusht.checkpoint import SUFFIX, CheckpointError, load_checkpoint
+from pusht.normalisation import MOMENTS
 from pusht.tracking import read_log
 from score import rubric
 from score.rollouts.loss_curves import epoch_losses

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from pusht.checkpoint import MAX_BYTES, MOMENTS, SUFFIX
+from pusht.checkpoint import MAX_BYTES, SUFFIX
+from pusht.normalisation import MOMENTS
 from score import rubric
 from score.submission.archive import MB, ArchiveMember, listed
 

@@ -64,7 +64,7 @@ def question_judged(name: str, connection: Connection, rng: np.random.Generator)
 
     def infer(inputs: Any) -> Any:
         next(calls_left)
-        return connection.infer(inputs)
+        return connection.call(inputs)
 
     try:
         return Judged(judged(name, infer, rng), [], connection.refused)

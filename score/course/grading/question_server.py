@@ -212,7 +212,7 @@ class QuestionServer:
     ) -> tuple[Checkpoint, RolloutResult]:
         """Roll a policy out whose actions the kernel computes."""
         checkpoint = load_submission_checkpoint(policy, self._folder)
-        connection.infer(True)  # the kernel loads the weights
+        connection.call(True)  # the kernel loads the weights
 
         def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
             self.discreet = self._settings.at_once
@@ -261,7 +261,7 @@ def _actions(
     connection: Connection, policy: rubric.Policy, nobs: torch.Tensor, batch_size: int
 ) -> torch.Tensor:
     """Return the kernel's actions (B, pred_horizon, 2) for observations (B, obs_horizon, 5)."""
-    actions = connection.infer({"nobs": nobs.numpy(), "batch_size": batch_size}, _ACTIONS_BYTES)
+    actions = connection.call({"nobs": nobs.numpy(), "batch_size": batch_size}, _ACTIONS_BYTES)
     if not isinstance(actions, np.ndarray) or actions.dtype != np.float32:
         raise AnswerError(f"{policy.function} gave no array of float32.")
     return torch.from_numpy(actions)

@@ -18,8 +18,15 @@ from score.questions.base import (
     wrong,
 )
 from score.questions.kinds import InferenceQuestion
-from score.questions.mistakes import Mistake, hint_of
-from score.questions.networks import NotCalled, Probe, linear_output, misfit, random_weights, small
+from score.questions.mistakes import hint_of, hint_where
+from score.questions.networks import (
+    NotCalled,
+    Probe,
+    linear_output,
+    random_weights,
+    require_rows,
+    small,
+)
 from score.verdict import call_answer
 
 _OUTPUTS = ("action", "mu", "logvar")
@@ -147,11 +154,11 @@ def judge_forward(inputs: Arrays, outputs: Arrays, mu: Array, logvar: Array) -> 
     require(shapes == right, f"forward returned the shapes {', '.join(map(str, shapes))}.", hint)
     z, decoded = decoded_latent(inputs["decoder"], inputs["obs"], outputs["action"])
     known = [
-        Mistake(mu, "this is mu."),
-        Mistake(logvar, "this is logvar."),
-        Mistake(z, "this is z."),
-        Mistake(np.exp(logvar / 2), "this is sigma."),
-        Mistake(np.exp(logvar), "this is the variance."),
+        (mu, "this is mu."),
+        (logvar, "this is logvar."),
+        (z, "this is z."),
+        (np.exp(logvar / 2), "this is sigma."),
+        (np.exp(logvar), "this is the variance."),
     ]
     unchanged = "return it as the encoder gives it for obs and action, unchanged."
     for name, expected in (("mu", mu), ("logvar", logvar)):
@@ -194,9 +201,9 @@ def _is_standard(noise, logvar):
 def _noise_hint(z, noise, mu, logvar):
     sigma = np.exp(logvar / 2)
     fixed = [
-        Mistake(mu, "this is z = mu: add sigma times noise."),
-        Mistake(mu + sigma, "this is z = mu + sigma: sigma is to be multiplied by noise."),
-        Mistake(np.zeros_like(mu), "z is zero: that is for acting."),
+        (mu, "this is z = mu: add sigma times noise."),
+        (mu + sigma, "this is z = mu + sigma: sigma is to be multiplied by noise."),
+        (np.zeros_like(mu), "z is zero: that is for acting."),
     ]
     if hint := hint_of(z, fixed, rtol=1e-3, atol=1e-3):
         return hint
@@ -207,23 +214,21 @@ def _noise_hint(z, noise, mu, logvar):
     if noise.min() > -1e-3 and noise.max() < 1.001:
         return "the noise lies between 0 and 1: torch.rand is uniform, torch.randn is normal."
     with np.errstate(all="ignore"):
-        fitting = (m.hint for m in _scaled_noises(z, mu, logvar) if _is_standard(m.value, logvar))
-        formula = "z = mu + exp(logvar / 2) * noise, the noise from torch.randn_like(mu)."
-        return next(fitting, formula)
+        scaled = hint_where(_scaled_noises(z, mu, logvar), lambda x: _is_standard(x, logvar))
+    return scaled or "z = mu + exp(logvar / 2) * noise, the noise from torch.randn_like(mu)."
 
 
 def _scaled_noises(z, mu, logvar):
     """Yield what is N(0, 1) where noise was scaled or shifted by mistake."""
     noise, sigma = z - mu, np.exp(logvar / 2)
-    hint = "exp(logvar) is the variance: sigma is its root, exp(logvar / 2)."
-    yield Mistake(noise / sigma**2, hint)
-    yield Mistake(noise / logvar, "logvar itself is no spread: sigma is exp(logvar / 2).")
-    yield Mistake(noise, "the noise is not multiplied by sigma.")
-    yield Mistake(noise * sigma, "sigma is exp(logvar / 2), with a plus.")
-    yield Mistake(noise / np.exp(logvar / 4), "sigma is exp(logvar / 2); this is a quarter.")
-    yield Mistake(z / sigma, "mu is not added.")
-    yield Mistake(z, "this is plain noise: multiply it by sigma and add mu.")
-    yield Mistake((z - logvar) / np.exp(mu / 2), "mu and logvar are the wrong way round.")
+    yield noise / sigma**2, "exp(logvar) is the variance: sigma is its root, exp(logvar / 2)."
+    yield noise / logvar, "logvar itself is no spread: sigma is exp(logvar / 2)."
+    yield noise, "the noise is not multiplied by sigma."
+    yield noise * sigma, "sigma is exp(logvar / 2), with a plus."
+    yield noise / np.exp(logvar / 4), "sigma is exp(logvar / 2); this is a quarter."
+    yield z / sigma, "mu is not added."
+    yield z, "this is plain noise: multiply it by sigma and add mu."
+    yield (z - logvar) / np.exp(mu / 2), "mu and logvar are the wrong way round."
 
 
 def judge_gradients(inputs: Arrays, found: Arrays, noise: Array) -> None:
@@ -258,9 +263,7 @@ class Actor(NotCalled):
         self.encoder = NotCalled(f"the encoder was called. Hint: {hint}")
 
     def sample_action(self, obs: Tensor) -> Tensor:
-        if not isinstance(obs, Tensor) or obs.ndim != 2 or obs.shape[1] != 10:
-            shapes = {"obs": tuple(getattr(obs, "shape", ()))}
-            raise ValueError(misfit("method sample_action", {"obs": 10}, shapes))
+        require_rows("method sample_action", {"obs": 10}, {"obs": obs}, 1)
         return self.decoder(obs, obs.new_zeros(len(obs), self.latent_dim))
 
 

@@ -53,24 +53,23 @@ class KLDivergence(NumberQuestion):
         over |= {(batch, latent): "both dimensions"}
         return f"one number is needed: sum over {over.get(shape, 'everything')}."
 
-    def value_hint(self, value: float, mistakes: list[Mistake]) -> str:
+    def value_hint(self, value: float, mistakes: Mistakes) -> str:
         if not np.isfinite(value):
             return "logvar may be negative and has no logarithm: it is log sigma² already."
         return super().value_hint(value, mistakes)
 
     def mistakes(self, mu: Tensor, logvar: Tensor) -> Mistakes:
         def half(terms: Tensor, hint: str) -> Mistake:
-            return Mistake(0.5 * terms.sum(), hint)
+            return 0.5 * terms.sum(), hint
 
         right, square, variance = self.expected(mu, logvar), mu.square(), logvar.exp()
         minus = 1 + logvar
-        yield Mistake(2 * right, "the half is missing.")
-        yield Mistake(-right, "the sign is flipped: a divergence is never negative.")
-        yield Mistake(-2 * right, "the half is missing and the sign is flipped.")
-        yield Mistake(right / mu.numel(), "it is averaged over everything: take the sum.")
-        yield Mistake(right / len(mu), "it is averaged over the batch: take the sum.")
-        hint = "it is averaged over the latent dimensions: take the sum."
-        yield Mistake(right / mu.shape[1], hint)
+        yield 2 * right, "the half is missing."
+        yield -right, "the sign is flipped: a divergence is never negative."
+        yield -2 * right, "the half is missing and the sign is flipped."
+        yield right / mu.numel(), "it is averaged over everything: take the sum."
+        yield right / len(mu), "it is averaged over the batch: take the sum."
+        yield right / mu.shape[1], "it is averaged over the latent dimensions: take the sum."
         hint = "logvar is log sigma², and the variance exp(logvar); here the two cancel."
         yield half(square - 1, hint)
         hint = "logvar is taken for log sigma: it is log sigma², and the variance exp(logvar)."
@@ -90,11 +89,11 @@ class KLDivergence(NumberQuestion):
         yield half(square + variance - 1 + logvar, "logvar has the wrong sign.")
         yield half(square - minus, "exp(logvar) is left out.")
         yield half(square - variance - minus, "exp(logvar) has the wrong sign.")
-        yield Mistake(self.expected(logvar, mu), "mu and logvar are the wrong way round.")
+        yield self.expected(logvar, mu), "mu and logvar are the wrong way round."
         hint = "this is the divergence of N(0, I) from N(mu, sigma²): it is the other way round."
         yield half((1 + square) / variance - 1 + logvar, hint)
         total = (0.5 * (square + variance) - minus).sum()
-        yield Mistake(total, "the half belongs before the whole sum.")
+        yield total, "the half belongs before the whole sum."
 
 
 _KL = KLDivergence()
@@ -176,22 +175,22 @@ class CVAELoss(NumberQuestion):
         transposed = chunks.reshape(-1, 2, 16).transpose(1, 2)
         view = "view it as (B, pred_horizon, action_dim), without a transpose."
         hint = f"the output is reshaped in the wrong order: {view}"
-        yield Mistake(mse_loss(transposed, naction) + beta * kl, hint)
+        yield mse_loss(transposed, naction) + beta * kl, hint
         turned, in_order = naction.transpose(1, 2), "time step by time step"
         hint = "the actions are flattened in the wrong order"
         loss = _loss(agent, nobs, turned, naction, beta)
-        yield Mistake(loss, f"{hint}: {in_order}, without a transpose.")
+        yield loss, f"{hint}: {in_order}, without a transpose."
         loss = self.expected(agent, nobs, turned, beta)
-        yield Mistake(loss, f"{hint}, here and in the comparison: {in_order}.")
+        yield loss, f"{hint}, here and in the comparison: {in_order}."
         loss = _loss(agent, nobs, torch.zeros_like(naction), naction, beta)
-        yield Mistake(loss, "the agent is to see the demonstrated actions.")
+        yield loss, "the agent is to see the demonstrated actions."
         if beta == _BETA:
             yield from _default_mistaken(outputs, naction.flatten(1))
-        for m in _KL.mistakes(mu, logvar):
-            yield Mistake(mse + beta * m.value, f"the KL term is not right: {m.hint} {_FIRST}")
+        for divergence, hint in _KL.mistakes(mu, logvar):
+            yield mse + beta * divergence, f"the KL term is not right: {hint} {_FIRST}"
         for what, value in (("sigma", (logvar / 2).exp()), ("the variance", logvar.exp())):
             hint = f"kl_divergence takes logvar; here it is given {what}."
-            yield Mistake(mse + beta * _KL.expected(mu, value), hint)
+            yield mse + beta * _KL.expected(mu, value), hint
 
 
 def _loss(agent, nobs, shown, target, beta):
@@ -201,24 +200,23 @@ def _loss(agent, nobs, shown, target, beta):
 
 
 def _terms_mistaken(mse, kl, beta, mu):
-    yield Mistake(mse, "the KL term is missing.")
-    yield Mistake(beta * kl, "the squared error is missing.")
-    yield Mistake(beta * mse + kl, "beta belongs to the KL term, not to the squared error.")
-    yield Mistake(beta * (mse + kl), "beta belongs to the KL term alone.")
-    yield Mistake(mse - beta * kl, f"the KL term is subtracted: add it. {_FIRST}")
+    yield mse, "the KL term is missing."
+    yield beta * kl, "the squared error is missing."
+    yield beta * mse + kl, "beta belongs to the KL term, not to the squared error."
+    yield beta * (mse + kl), "beta belongs to the KL term alone."
+    yield mse - beta * kl, f"the KL term is subtracted: add it. {_FIRST}"
     counts = {"everything": mu.numel(), "the batch": len(mu), "the latent dimensions": mu.shape[1]}
     for what, count in counts.items():
-        hint = f"the KL term is averaged over {what}: it is a sum. {_FIRST}"
-        yield Mistake(mse + beta * kl / count, hint)
+        yield mse + beta * kl / count, f"the KL term is averaged over {what}: it is a sum. {_FIRST}"
     if beta == _BETA:
         for other in (1, 0.1, 0.01, 0.001, 1e-4, 1e-5, 100):
             more = "multiply the KL term by beta, and leave its default at 10."
-            yield Mistake(mse + other * kl, f"beta counts as {other:g}: {more}")
+            yield mse + other * kl, f"beta counts as {other:g}: {more}"
     else:
-        yield Mistake(mse + 10 * kl, "beta is an argument: do not fix it at 10.")
-        yield Mistake(mse + kl, "beta is left out.")
-        yield Mistake(mse + beta**2 * kl, "beta is squared.")
-        yield Mistake(mse + kl / beta, "the KL term is to be multiplied by beta.")
+        yield mse + 10 * kl, "beta is an argument: do not fix it at 10."
+        yield mse + kl, "beta is left out."
+        yield mse + beta**2 * kl, "beta is squared."
+        yield mse + kl / beta, "the KL term is to be multiplied by beta."
 
 
 def _default_mistaken(outputs, action):
@@ -227,4 +225,4 @@ def _default_mistaken(outputs, action):
     for i, j, k in ((1, 2, 0), (2, 0, 1), (2, 1, 0), (1, 0, 2)):
         loss = mse_loss(outputs[i], action) + _BETA * _KL.expected(outputs[j], outputs[k])
         order = "the agent gives prediction, mu and logvar in this order"
-        yield Mistake(loss, f"{order}; here these are {names[i]}, {names[j]} and {names[k]}.")
+        yield loss, f"{order}; here these are {names[i]}, {names[j]} and {names[k]}."

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
-from score.questions.ddpm.networks import call_with_hints, draw_seeds, seeded
+from pusht.episodes import reproducible
+from score.questions.base import Arrays, Question, Rng, as_array, call_with_hints, require, wrong
+from score.questions.ddpm.networks import RAISED
 from score.questions.ddpm.schedule import STEPS, cosine_schedule, is_schedule
 from score.questions.ddpm.steps import Tables, judge_diffuse, judge_mean, judge_noise
-from score.questions.mistakes import Mistake, alike, hint_of
+from score.questions.mistakes import alike, hint_of
 from score.questions.networks import small
 from score.verdict import AnswerError, call_answer
 
@@ -19,14 +20,7 @@ _TABLES = "beta_k", "alpha_k", "alpha_k_cumprod"
 _BETAS = (
     "it is cosine_beta_schedule(num_timesteps), as it is; mend Q3.1 first if that is not right yet."
 )
-
-
-_AS_TENSORS = (0, 2)  # the steps at which denoise is called with a tensor, too
-
-
-def _steps(inputs: Arrays) -> dict[str, int]:
-    """Return the steps at which denoise is called, by the keys they have among the inputs."""
-    return {key: int(key) for key in inputs["back"]}
+_AS_TENSORS = slice(0, 3, 2)  # which of the cases denoise is called for with a tensor, too
 
 
 class DDPM(Question):
@@ -42,14 +36,12 @@ class DDPM(Question):
         chunk = ((16, 2), (5, 3), (64, 4))[trial]
         bar = np.cumprod(1 - cosine_schedule(steps))
         side, batch = (5, 4, 3)[trial], (512, 1024, 64)[trial]
-        back = {}
+        back = []
         for k in (0, 1, 2, steps // 2, steps - 1):
-            clean, noise = (
-                small(rng, batch, *chunk),
-                small(rng, batch, *chunk, most=2 if k else 0.3),
-            )
+            clean = small(rng, batch, *chunk)
+            noise = small(rng, batch, *chunk, most=2 if k else 0.3)
             a_k = np.sqrt(bar[k]) * clean + np.sqrt(1 - bar[k]) * noise
-            back[str(k)] = {"a_k": a_k.astype(np.float32), "epsilon": noise}
+            back.append({"k": k, "a_k": a_k.astype(np.float32), "epsilon": noise})
 
         def forth(*shape: int) -> Arrays:
             return {"a_start": small(rng, *shape, most=1), "noise": small(rng, *shape, most=2)}
@@ -59,7 +51,7 @@ class DDPM(Question):
         # Every step; with the noise known, the clean chunk can be had back from each.
         every = forth(steps, *chunk) | {"k": rng.permutation(steps)}
         one = forth(1, *chunk) | {"k": rng.integers(steps, size=1)}
-        seeds = draw_seeds(rng)
+        seeds = rng.integers(2**31, size=2).tolist()
         return {"num_timesteps": steps, "forth": [cube, every, one], "back": back, "seeds": seeds}
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
@@ -68,7 +60,7 @@ class DDPM(Question):
         arguments = {"clip_denoised": False, "output_bound": 1.0, "device": "cpu"}
         ddpm = _construct(answer, num_timesteps=inputs["num_timesteps"], **arguments)
         outputs: Arrays = {name: _table(ddpm, name) for name in _TABLES}
-        outputs.update(forth=[], back={}, raised=None)
+        outputs.update(forth=[], back=[], tensor_k=[], raised=None)
         try:
             self.use(answer, ddpm, inputs, outputs)
         except AnswerError as error:  # what comes before it is judged first, and may be the reason
@@ -80,29 +72,29 @@ class DDPM(Question):
         dtypes = set()
 
         def called(what: str, method: str, of: Any, *arguments: Any) -> np.ndarray:
-            tensor = call_with_hints(what, getattr(of, method), *arguments)
+            tensor = call_with_hints(what, getattr(of, method), *arguments, hints=RAISED)
             array = as_array(method, tensor)
             dtypes.add(f"{method} {str(tensor.dtype).removeprefix('torch.')}")
             return array
 
-        def denoised(of: Any, k: Any, sign: int, seed: int) -> np.ndarray:
-            case = inputs["back"][str(int(k))]
+        def denoised(of: Any, k: Any, case: Arrays, sign: int, seed: int) -> np.ndarray:
             epsilon, a_k = (torch.tensor(sign * case[name]) for name in ("epsilon", "a_k"))
-            with seeded(seed):
+            with reproducible(seed):
                 return called(f"denoise with k = {k!r}", "denoise", of, epsilon, k, a_k)
 
         for case in inputs["forth"]:
             arguments = [torch.tensor(case[name]) for name in ("a_start", "k", "noise")]
             outputs["forth"].append(called("diffuse", "diffuse", ddpm, *arguments))
-        one, other = inputs["seeds"]
-        for key, k in _steps(inputs).items():
+        (one, other), (last, *_) = inputs["seeds"], inputs["back"]
+        for case in inputs["back"]:
             # The sum and difference of the first two, of the same noise, tell it from the mean.
-            draws = {"plus": (1, one), "minus": (-1, one), "again": (1, other)}
-            outputs["back"][key] = {name: denoised(ddpm, k, *draw) for name, draw in draws.items()}
-        outputs["tensor_k"] = [denoised(ddpm, torch.tensor(k), 1, one) for k in _AS_TENSORS]
+            draws, k = {"plus": (1, one), "minus": (-1, one), "again": (1, other)}, case["k"]
+            outputs["back"].append({n: denoised(ddpm, k, case, *draw) for n, draw in draws.items()})
+        for case in inputs["back"][_AS_TENSORS]:
+            outputs["tensor_k"].append(denoised(ddpm, torch.tensor(case["k"]), case, 1, one))
         # By default the finished chunk may be cut off, which does nothing to one within (-1, 1).
         steps = inputs["num_timesteps"]
-        outputs["default"] = denoised(_construct(answer, num_timesteps=steps), 0, 1, one)
+        outputs["default"] = denoised(_construct(answer, num_timesteps=steps), 0, last, 1, one)
         outputs["devices"], outputs["dtypes"] = _devices(answer, steps), sorted(dtypes)
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
@@ -111,12 +103,12 @@ class DDPM(Question):
             judge_diffuse(case, a_k, tables)
         if outputs["raised"]:
             raise AnswerError(outputs["raised"])
-        back = {k: outputs["back"][key] for key, k in _steps(inputs).items()}
-        for k, given in back.items():
-            judge_mean(k, inputs["back"][str(k)], given, tables)
+        back = {c["k"]: given for c, given in zip(inputs["back"], outputs["back"], strict=True)}
+        for case in inputs["back"]:
+            judge_mean(case, back[case["k"]], tables)
         judge_noise(back, tables)
-        for k, a in zip(_AS_TENSORS, outputs["tensor_k"], strict=True):
-            same = alike(a, back[k]["plus"], rtol=1e-4, atol=1e-6)
+        for case, a in zip(inputs["back"][_AS_TENSORS], outputs["tensor_k"], strict=True):
+            same, k = alike(a, back[case["k"]]["plus"], rtol=1e-4, atol=1e-6), case["k"]
             said = f"denoise gives something else for k = torch.tensor({k}) than for k = {k}."
             require(same, said, "treat both alike.")
         same = alike(outputs["default"], back[0]["plus"], rtol=1e-4, atol=1e-5)
@@ -174,7 +166,7 @@ def _devices(answer, steps):
 
 
 # In the grader.
-def judge_tables(steps: int, beta: Array, alpha: Array, bar: Array) -> Tables:
+def judge_tables(steps: int, beta: np.ndarray, alpha: np.ndarray, bar: np.ndarray) -> Tables:
     """Return the three tables of a DDPM with this many steps; AnswerError where one is wrong.
 
     What is derived from a table is judged by that table, not by the right one.
@@ -187,9 +179,9 @@ def judge_tables(steps: int, beta: Array, alpha: Array, bar: Array) -> Tables:
         betas = cosine_schedule(steps)
         linear = "this is a linear schedule: take your cosine_beta_schedule."
         known = [
-            Mistake(1 - betas, "these are the alphas: alpha_k = 1 - beta_k."),
-            Mistake(np.cumprod(1 - betas), "these are the cumulative products of alpha."),
-            Mistake(np.linspace(1e-4, 0.02, steps), linear),
+            (1 - betas, "these are the alphas: alpha_k = 1 - beta_k."),
+            (np.cumprod(1 - betas), "these are the cumulative products of alpha."),
+            (np.linspace(1e-4, 0.02, steps), linear),
         ]
         said = f"{at} self.beta_k is not the cosine schedule with s = 0.008."
         raise wrong(said, hint_of(beta, known, rtol=2e-3) or _BETAS)
@@ -201,10 +193,10 @@ def judge_tables(steps: int, beta: Array, alpha: Array, bar: Array) -> Tables:
     # beta by 1.4e-5 of itself.
     if not np.allclose(alpha, 1 - beta, rtol=5e-5, atol=0):
         known = [
-            Mistake(beta, "alpha_k equals beta_k: it is 1 - beta_k."),
-            Mistake(np.sqrt(1 - beta), "this is sqrt(1 - beta_k): no root here."),
-            Mistake(right, "this is the cumulative product: it belongs in alpha_k_cumprod."),
-            Mistake(1 + beta, "this is 1 + beta_k."),
+            (beta, "alpha_k equals beta_k: it is 1 - beta_k."),
+            (np.sqrt(1 - beta), "this is sqrt(1 - beta_k): no root here."),
+            (right, "this is the cumulative product: it belongs in alpha_k_cumprod."),
+            (1 + beta, "this is 1 + beta_k."),
         ]
         hint = hint_of(alpha, known, rtol=1e-4) or "it is 1 - beta_k, step by step."
         raise wrong(f"{at} self.alpha_k is wrong.", hint)
@@ -221,16 +213,15 @@ def judge_tables(steps: int, beta: Array, alpha: Array, bar: Array) -> Tables:
 def _products_mistaken(beta):
     alpha, right = 1 - beta, np.cumprod(1 - beta)
     from_end, sum_of_betas = np.cumprod(alpha[::-1]), np.cumsum(beta)
-    hint = "this is the sum: take the product, torch.cumprod(self.alpha_k, dim=0)."
-    yield Mistake(np.cumsum(alpha), hint)
+    yield np.cumsum(alpha), "this is the sum: take the product, torch.cumprod(self.alpha_k, dim=0)."
     take = "take the product of the alphas."
-    yield Mistake(sum_of_betas, f"this is the sum of the betas: {take}")
-    yield Mistake(1 - sum_of_betas, f"this is 1 - the sum of the betas: {take}")
-    yield Mistake(alpha, "this is alpha_k itself: multiply up to step k, torch.cumprod.")
-    yield Mistake(1 - right, "this is 1 - the product of alphas.")
-    yield Mistake(from_end[::-1], "the product runs from the wrong end: from step 0 up to k.")
-    yield Mistake(right[::-1], "the order is reversed: most is left at k = 0.")
-    yield Mistake(from_end, "the product runs over reversed alphas: from step 0 up to k.")
+    yield sum_of_betas, f"this is the sum of the betas: {take}"
+    yield 1 - sum_of_betas, f"this is 1 - the sum of the betas: {take}"
+    yield alpha, "this is alpha_k itself: multiply up to step k, torch.cumprod."
+    yield 1 - right, "this is 1 - the product of alphas."
+    yield from_end[::-1], "the product runs from the wrong end: from step 0 up to k."
+    yield right[::-1], "the order is reversed: most is left at k = 0."
+    yield from_end, "the product runs over reversed alphas: from step 0 up to k."
     hint = "it lags one step behind: at step k, alpha_k is already in the product."
-    yield Mistake(np.append(1, right[:-1]), hint)
-    yield Mistake(np.sqrt(right), "this is the root of the product: take roots in diffuse only.")
+    yield np.append(1, right[:-1]), hint
+    yield np.sqrt(right), "this is the root of the product: take roots in diffuse only."

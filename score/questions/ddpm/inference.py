@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from score.questions.base import Array, Arrays, Question, Rng, as_array, require, wrong
-from score.questions.ddpm.networks import calls_of, judge_condition, network_inputs, stand_ins
-from score.questions.mistakes import alike, all_differ, diffusion_noise_hint
+from score.questions.ddpm.networks import judge_condition, network_inputs, recorded, stand_ins
+from score.questions.mistakes import alike, all_differ, diffusion_noise_hint, first_hint
 from score.verdict import AnswerError
 
 _SIZES = ("num_diffusion_iters", "pred_horizon", "action_dim")
@@ -33,15 +33,14 @@ class DDPMInference(Question):
             called = {"ema_model": model, "ddpm_scheduler": scheduler}
             return answer(**called, batch_size=batch, **arrays, **sizes)
 
-        what = f"ddpm_inference with batch_size {batch}"
-        calls = calls_of(what, chunks_of, inputs, sizes["num_diffusion_iters"])
-        (model, scheduler, naction), *others = calls
+        what, steps = f"ddpm_inference with batch_size {batch}", inputs["num_diffusion_iters"]
+        model, scheduler, naction, again = recorded(what, chunks_of, inputs, steps)
         return {
             "naction": as_array("ddpm_inference", naction, "return the tensor naction."),
             "shown": model.calls,
             "denoised": scheduler.denoised,
             "requires_grad": naction.requires_grad,
-            "again": [call["sample"] for other, *_ in others for call in other.calls[:1]],
+            "again": again,
         }
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
@@ -112,9 +111,7 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
     require(not swapped, "denoise is given the chunk for the prediction.", hint)
     network, scheduler = stand_ins(inputs, len(shown))
     network, a = network.double(), torch.tensor(start)
-    gets = (
-        "denoise(pred_epsilon, k, a_k) gets the network's prediction and the chunk that it was made"
-    )
+    gets = "denoise(pred_epsilon, k, a_k) gets the network's prediction and the chunk that it was"
     for call, step in zip(shown, denoised):
         at = f"At k = {call['k'].flat[0]:g}"
         if not alike(call["sample"], a):
@@ -123,13 +120,17 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
         prediction = network(a, call["k"], inputs["nobs"].reshape(len(start), -1)).detach()
         for what, found, right in (("prediction", "pred_epsilon", prediction), ("chunk", "a_k", a)):
             said = f"{at} denoise is given the wrong {what}."
-            require(alike(step[found], right), said, f"{gets} from, as they are.")
+            require(alike(step[found], right), said, f"{gets} made from, as they are.")
         last, a = call["sample"], scheduler.denoise(prediction, call["k"], a)
     hint = "return what the last denoise gave."
-    if alike(naction, prediction):
-        hint = f"this is the network's last prediction, that is noise: {hint}"
-    elif alike(naction, last):
-        hint = f"this is the chunk before the last step: {hint}"
+    hint = first_hint(
+        (
+            alike(naction, prediction),
+            f"this is the network's last prediction, that is noise: {hint}",
+        ),
+        (alike(naction, last), f"this is the chunk before the last step: {hint}"),
+        (True, hint),
+    )
     # A chunk cut off at the end is as right.
     right = alike(naction, a) or alike(naction, a.clamp(-1, 1))
     require(right, "The result is not where the steps end.", hint)
@@ -137,10 +138,10 @@ def judge_chain(inputs: Arrays, shown: Any, denoised: Any, naction: Array) -> No
 
 def _sample_hint(sample, right, start):
     hint = "feed the network what denoise gave the step before, as it is."
-    if alike(sample, start):
-        return f"the network is shown the first noise again: {hint}"
-    if len(sample) > 1 and diffusion_noise_hint(sample) is None:
-        return f"noise is drawn once, before the loop: then {hint}"
-    if alike(sample, right.clamp(-1, 1)):
-        return f"nothing is cut off between the steps: {hint}"
-    return hint
+    new = len(sample) > 1 and diffusion_noise_hint(sample) is None
+    return first_hint(
+        (alike(sample, start), f"the network is shown the first noise again: {hint}"),
+        (new, f"noise is drawn once, before the loop: then {hint}"),
+        (alike(sample, right.clamp(-1, 1)), f"nothing is cut off between the steps: {hint}"),
+        (True, hint),
+    )

@@ -8,7 +8,7 @@ from torch import nn
 
 from score.questions import mistakes
 from score.questions.base import Array, Arrays, Rng, as_sent, require, wrong
-from score.questions.ddpm.networks import _Scheduler, calls_of, judge_condition, network_inputs
+from score.questions.ddpm.networks import _Scheduler, judge_condition, network_inputs, recorded
 from score.questions.ddpm.schedule import STEPS
 from score.questions.kinds import NumberQuestion
 from score.questions.mistakes import Mistake, Mistakes, all_differ, diffusion_noise_hint
@@ -35,13 +35,12 @@ class DDPMLoss(NumberQuestion):
         def loss_of(*stand_ins: nn.Module) -> Any:
             return answer(*stand_ins, *(torch.tensor(inputs[name]) for name in ("nobs", "naction")))
 
-        calls = calls_of("ddpm_loss", loss_of, inputs, STEPS)
-        (model, scheduler, loss), *others = calls
+        model, scheduler, loss, again = recorded("ddpm_loss", loss_of, inputs, STEPS)
         return {
             **self.outputs(loss, [model.weight]),
             "shown": _joined(model.calls),
             "diffused": [k.numpy() for k in scheduler.diffused],
-            "again": [call["sample"] for other, *_ in others for call in other.calls[:1]],
+            "again": again,
         }
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
@@ -64,15 +63,13 @@ class DDPMLoss(NumberQuestion):
 
     def mistakes(self, prediction: Array, noise: Array, sample: Array, naction: Array) -> Mistakes:
         def square(error: Array, hint: str) -> Mistake:
-            return Mistake(np.square(error).mean(), hint)
+            return np.square(error).mean(), hint
 
         hints = mistakes.mean_squared_error_hints("coordinates", "the coordinates")
         yield from mistakes.squared_error(prediction - noise, hints)
         yield from mistakes.mean_squares(mistakes.bounded(prediction, noise))
-        compares, predicts = (
-            "this compares the prediction with the",
-            "the network predicts the noise.",
-        )
+        predicts = "the network predicts the noise."
+        compares = "this compares the prediction with the"
         yield square(prediction - naction, f"{compares} clean chunk: {predicts}")
         yield square(prediction - sample, f"{compares} noisy chunk: {predicts}")
         hint = "this takes the noisy chunk minus the prediction for the clean chunk: compare the"

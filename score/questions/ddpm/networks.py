@@ -1,58 +1,27 @@
 """Part III: stand-ins for the student's DDPM and for the U-Net, and how answers are called."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from score.questions.base import Array, Arrays, Rng, plain, require, with_hint, wrong
+from pusht.episodes import reproducible
+from score.questions.base import Array, Arrays, Rng, call_with_hints, plain, require, wrong
 from score.questions.ddpm.schedule import cosine_schedule
-from score.questions.mistakes import Mistake, nearest_hint
+from score.questions.mistakes import nearest_hint
 from score.questions.networks import small
-from score.verdict import AnswerError, call_answer
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the generators that an answer may draw from; afterwards they are as they were."""
-    state = np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(state)
-
-
-def draw_seeds(rng: Rng) -> list[int]:
-    """Return two seeds, for two calls of an answer that draws noise."""
-    return [int(seed) for seed in rng.integers(2**31, size=2)]
-
 
 _COUNTED = "steps are counted from 0 to num_timesteps - 1"
 _DRAWN = "in a tensor that torch.randint(0, num_timesteps, (B,)) draws."
 _SHAPES = "noise and noisy chunk are (B, pred_horizon, action_dim), steps (B,)."
 _FIT = f"arrays of shapes that do not fit meet: {_SHAPES}"
-_RAISED: list[tuple[type, str, str]] = [  # an error's type and some of its words, and a hint
+RAISED = [  # what an answer may meet in Part III
     (IndexError, "out of bounds", f"{_COUNTED}, {_DRAWN}"),
     (IndexError, "indices must be", "steps are whole numbers: draw them with torch.randint."),
-    *((kind, w, _FIT) for kind in (RuntimeError, TypeError) for w in ("size of tensor", "expand")),
+    ((RuntimeError, TypeError), "size of tensor|expand", _FIT),
 ]
-
-
-def call_with_hints(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call the student's function as `call_answer` does, with Part III's hints for errors."""
-    try:
-        return call_answer(what, function, *args, **kwargs)
-    except AnswerError as error:
-        for kind, words, hint in _RAISED:
-            if isinstance(error.__cause__, kind) and words in str(error.__cause__):
-                raise with_hint(error, hint) from error
-        raise
 
 
 # The stand-ins. torch quotes the names of their classes where an answer asks for what they lack.
@@ -107,8 +76,7 @@ class _NoiseNetwork(nn.Module):
     def forward(self, sample: Tensor, timestep: Any, global_cond: Any = None) -> Tensor:
         if sample.shape[1:] != self.chunk:
             reads = f"the network reads (B, pred_horizon, action_dim) = {('B', *self.chunk)}"
-            shown = f"{reads} and was shown {tuple(sample.shape)}"
-            raise TypeError(shown.replace("'", ""))
+            raise TypeError(f"{reads} and was shown {tuple(sample.shape)}".replace("'", ""))
         k, condition = plain(timestep), None if global_cond is None else plain(global_cond)
         call = {"sample": plain(sample), "k": k, "condition": condition}
         self.calls.append(call | {"requires_grad": bool(sample.requires_grad)})
@@ -128,19 +96,20 @@ def stand_ins(inputs: Arrays, steps: int) -> tuple[_NoiseNetwork, _Scheduler]:
     return _NoiseNetwork(inputs), _Scheduler(steps)
 
 
-def calls_of(
+def recorded(
     what: str, function: Callable[..., Any], inputs: Arrays, steps: int
-) -> Iterator[tuple[_NoiseNetwork, _Scheduler, Any]]:
-    """Yield for each of three calls in a row the stand-ins, and what the answer gave with them.
-
-    An answer that sets a seed behind its own draws is the same from the second on.
+) -> tuple[_NoiseNetwork, _Scheduler, Any, list[Array]]:
+    """Return the stand-ins that an answer was called with, what it gave, and the chunks that the
+    network was shown first in two more calls: alike if a seed is set behind the answer's draws.
     """
-    with seeded(inputs["seeds"][0]):
+    calls = []
+    with reproducible(inputs["seeds"][0]):
         for _ in range(3):
             model, scheduler = stand_ins(inputs, steps)
-            with torch.enable_grad():
-                value = call_with_hints(what, function, model, scheduler)
-            yield model, scheduler, value
+            value = call_with_hints(what, function, model, scheduler, hints=RAISED)
+            calls.append((model, scheduler, value))
+    again = [call["sample"] for model, *_ in calls[1:] for call in model.calls[:1]]
+    return *calls[0], again
 
 
 def network_inputs(rng: Rng, batch: int, horizon: int, dims: int) -> Arrays:
@@ -150,7 +119,7 @@ def network_inputs(rng: Rng, batch: int, horizon: int, dims: int) -> Arrays:
         "of_condition": small(rng, 10, dims, most=0.5),
         "nobs": small(rng, batch, 2, 5),
         "naction": small(rng, batch, horizon, dims),
-        "seeds": draw_seeds(rng),
+        "seeds": rng.integers(2**31, size=2).tolist(),
         "chunk": (horizon, dims),
     }
 
@@ -167,10 +136,10 @@ def judge_condition(condition: Array | None, nobs: Array) -> None:
     first, one = np.broadcast_to(flat[:1], flat.shape), "every sample has its own observations:"
     in_order = "it is flattened time step by time step, without a transpose."
     mistakes = [
-        Mistake(nobs.transpose(0, 2, 1).reshape(flat.shape), in_order),
-        Mistake(nobs[:, ::-1].reshape(flat.shape), "the oldest observation comes first."),
-        Mistake(first, f"{one} this is the first one's for all."),
-        Mistake(np.zeros(flat.shape), "it is empty: hand over the observations."),
+        (nobs.transpose(0, 2, 1).reshape(flat.shape), in_order),
+        (nobs[:, ::-1].reshape(flat.shape), "the oldest observation comes first."),
+        (first, f"{one} this is the first one's for all."),
+        (np.zeros(flat.shape), "it is empty: hand over the observations."),
     ]
     hint = nearest_hint(condition, mistakes) or "nobs.flatten(start_dim=1), as they are."
     same = np.allclose(condition, flat, atol=1e-6)

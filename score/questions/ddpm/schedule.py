@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from score.questions.base import Arrays, Question, Rng, as_array, require, wrong
-from score.questions.mistakes import Mistake, hint_of
+from score.questions.mistakes import hint_of
 from score.verdict import call_answer
 
 STEPS = 100  # K of the notebook
@@ -83,7 +83,7 @@ def _value_hint(betas, steps, s):
         falls = "it falls from 1 to 0 (cosine, k = 0 first), and beta_k = 1 - f(k+1)/f(k)."
         return f"all are 0, as they are where f rises: {falls}"
     known = [*_angles_mistaken(steps, s), *_ratios_mistaken(steps, s)]
-    clipped = [Mistake(np.clip(m.value, 0, _LARGEST), m.hint) for m in known]
+    clipped = [(np.clip(value, 0, _LARGEST), hint) for value, hint in known]
     if hint := hint_of(betas, known, rtol=2e-3) or hint_of(betas, clipped, rtol=2e-3):
         return hint
     if np.allclose(betas[:-1], cosine_schedule(steps, s)[:-1], rtol=2e-3):
@@ -96,17 +96,16 @@ def _angles_mistaken(steps, s):
     """Yield the betas of a cosine at wrong places, or betas that stand in wrong places."""
 
     def angle(x, hint, power=2):
-        return Mistake(_betas(_cosine(x, power)), hint)
+        return _betas(_cosine(x, power)), hint
 
     k = np.arange(-1, steps + 2)  # one place more at either end than f is needed at
     k, wide = k[1:-1], (k / steps + s) / (1 + s)
     x, right_x = k / steps, wide[1:-1]
     f, right = _cosine(right_x), cosine_schedule(steps, s)
     hint = f"they are not cut off at {_LARGEST}: take np.clip(betas, 0, {_LARGEST})."
-    yield Mistake(1 - f[1:] / f[:-1], hint)
-    yield Mistake(cosine_schedule(steps), "s = 0.008 is fixed: take it from the argument s.")
-    hint = "s is left out: it keeps the first betas from being too small."
-    yield Mistake(cosine_schedule(steps, 0), hint)
+    yield 1 - f[1:] / f[:-1], hint
+    yield cosine_schedule(steps), "s = 0.008 is fixed: take it from the argument s."
+    yield cosine_schedule(steps, 0), "s is left out: it keeps the first betas from being too small."
     formula = "the angle is (k/K + s) / (1 + s) · pi/2."
     yield angle(x / (1 + s), f"s is missing in the numerator: {formula}")
     yield angle(x + s, f"s is missing in the denominator: {formula}")
@@ -116,36 +115,36 @@ def _angles_mistaken(steps, s):
     yield angle((x + s / steps) / (1 + s), hint)
     yield angle(wide[2:], "they come one step early: f starts at k = 0, not at k = 1.")
     late = "they come one step late:"
-    yield Mistake(np.append(0, right[:-1]), f"{late} the first of them is beta_0 = 1 - f(1)/f(0).")
+    yield np.append(0, right[:-1]), f"{late} the first of them is beta_0 = 1 - f(1)/f(0)."
     yield angle(wide[:-2], f"{late} f starts at k = 0.")
     hint = "k is divided by K + 1 instead of K: f's places run from 0 to 1, both included."
     yield angle((k / (steps + 1) + s) / (1 + s), hint)
     yield angle((k / max(steps - 1, 1) + s) / (1 + s), "k is divided by K - 1 instead of K.")
-    yield Mistake(right[::-1], "they stand in reverse: beta_0 is the smallest.")
+    yield right[::-1], "they stand in reverse: beta_0 is the smallest."
     yield angle(right_x, "the cosine is not squared.", power=1)
     yield angle(right_x, "the cosine is squared twice.", power=4)
     yield angle(2 * right_x, "the angle is (k/K + s) / (1 + s) times pi/2, not times pi.")
-    yield Mistake(_betas(np.cos(right_x) ** 2), "the factor pi/2 is missing.")
+    yield _betas(np.cos(right_x) ** 2), "the factor pi/2 is missing."
     sine = np.sin(right_x * np.pi / 2) ** 2
-    yield Mistake(_betas(sine), "sine for cosine: f falls from 1 to 0.")
+    yield _betas(sine), "sine for cosine: f falls from 1 to 0."
 
 
 def _ratios_mistaken(steps, s):
     """Yield what else is made of a right f than 1 - f(k+1)/f(k)."""
     f = _cosine((np.arange(steps + 1) / steps + s) / (1 + s))
     right, bar = _betas(f), f / f[0]
-    yield Mistake(1 - right, "these are the alphas: beta = 1 - alpha.")
-    yield Mistake(f[1:] / f[:-1], "these are ratios of f: beta = 1 - ratio.")
+    yield 1 - right, "these are the alphas: beta = 1 - alpha."
+    yield f[1:] / f[:-1], "these are ratios of f: beta = 1 - ratio."
     formula = "beta_k = 1 - alpha_bar_{k+1} / alpha_bar_k."
-    yield Mistake(bar[1:], f"this is alpha_bar itself, the cumulative product: {formula}")
-    yield Mistake(bar[:-1], f"this is alpha_bar, the cumulative product: {formula}")
-    yield Mistake(1 - bar[1:], "this is 1 - alpha_bar: divide by the alpha_bar of the step before.")
+    yield bar[1:], f"this is alpha_bar itself, the cumulative product: {formula}"
+    yield bar[:-1], f"this is alpha_bar, the cumulative product: {formula}"
+    yield 1 - bar[1:], "this is 1 - alpha_bar: divide by the alpha_bar of the step before."
     hint = "this is the difference of neighbouring alpha_bar: divide it by alpha_bar_k."
-    yield Mistake(bar[:-1] - bar[1:], hint)
-    yield Mistake(np.sqrt(right), "this is the root of beta.")
-    yield Mistake(1 - np.sqrt(1 - right), f"the root of the ratio is too much: {formula}")
+    yield bar[:-1] - bar[1:], hint
+    yield np.sqrt(right), "this is the root of beta."
+    yield 1 - np.sqrt(1 - right), f"the root of the ratio is too much: {formula}"
     hint = "this is the linear schedule of Ho et al.: the cosine one is asked for."
-    yield Mistake(np.linspace(1e-4, 0.02, steps), hint)
+    yield np.linspace(1e-4, 0.02, steps), hint
     inverse = 1 - f[:-1] / np.where(f[1:] < 1e-12, np.inf, f[1:])
     hint = "numerator and denominator are swapped: beta_k = 1 - f(k+1)/f(k)."
-    yield Mistake(np.clip(inverse, 0, _LARGEST), hint)
+    yield np.clip(inverse, 0, _LARGEST), hint

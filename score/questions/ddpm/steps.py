@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from score.questions.base import Array, Arrays, require, wrong
-from score.questions.mistakes import Mistake, diffusion_noise_hint, hint_of, nearest_hint
+from score.questions.mistakes import diffusion_noise_hint, hint_of, nearest_hint
 
 _VIEW = "alpha_k_cumprod[k].view(-1, 1, 1)"
 
@@ -37,7 +37,7 @@ def judge_diffuse(case: Arrays, a_k: Array, tables: Tables) -> None:
 
 def _mixtures_mistaken(a, noise, k, tables):
     def mix(of_chunk, of_noise, hint):
-        return Mistake(of_chunk * a + of_noise * noise, hint)
+        return of_chunk * a + of_noise * noise, hint
 
     def mix_at(left, hint):
         return mix(np.sqrt(left), np.sqrt(1 - left), hint)
@@ -75,17 +75,16 @@ def _mixtures_mistaken(a, noise, k, tables):
         yield mix_at(left.reshape(1, -1, 1), f"{hint} (not steps).")
 
 
-def judge_mean(k: int, case: Arrays, outputs: dict[str, Array], tables: Tables) -> None:
-    """The mean of `denoise` at step k has to be that of the posterior.
+def judge_mean(case: Arrays, outputs: dict[str, Array], tables: Tables) -> None:
+    """The mean of `denoise` at a step k has to be that of the posterior.
 
     outputs: "plus" and "minus", from inputs of opposite signs with the same noise; "again", with
     other noise.
     """
-    epsilon, a_k = case["epsilon"].astype(np.float64), case["a_k"].astype(np.float64)
+    k, (epsilon, a_k) = case["k"], (case[name].astype(np.float64) for name in ("epsilon", "a_k"))
     hint = "k is one number for the whole batch, and so are the coefficients."
     for a in outputs.values():
-        said = f"denoise turns {a_k.shape} into {a.shape} at k = {k}."
-        require(a.shape == a_k.shape, said, hint)
+        require(a.shape == a_k.shape, f"denoise turns {a_k.shape} into {a.shape} at k = {k}.", hint)
     mean = (outputs["plus"] - outputs["minus"]) / 2
     said = f"denoise gives numbers that are not finite at k = {k}."
     hint = "is the square root of a negative number taken, or something divided by zero?"
@@ -106,9 +105,9 @@ def _means_mistaken(k, epsilon, a_k, tables):
     inside, front = share[k], factor[k]
 
     def mean(inside, front, hint):
-        return Mistake(front * (a_k - inside * epsilon), hint)
+        return front * (a_k - inside * epsilon), hint
 
-    hint = "in front stands 1/sqrt(alpha_k), without the bar (the handout prints it with one)."
+    hint = "in front stands 1/sqrt(alpha_k), without the bar."
     yield mean(inside, 1 / np.sqrt(bar[k]), hint)
     hint = "inside stands sqrt(1 - alpha_bar_k), with the bar: alpha_k_cumprod, not alpha_k."
     yield mean(np.sqrt(beta[k]), front, hint)
@@ -127,15 +126,15 @@ def _means_mistaken(k, epsilon, a_k, tables):
     hint = "under the root stands 1 - alpha_bar_k, not alpha_bar_k."
     yield mean(beta[k] / np.sqrt(bar[k]), front, hint)
     hint = "1/sqrt(alpha_k) multiplies the whole difference"
-    yield Mistake(front * a_k - inside * epsilon, f"{hint}: mind the parentheses.")
+    yield front * a_k - inside * epsilon, f"{hint}: mind the parentheses."
     hint += ", a_k included: mind the parentheses."
-    yield Mistake(a_k - front * inside * epsilon, hint)
+    yield a_k - front * inside * epsilon, hint
     yield mean(0, front, "the predicted noise is left out.")
-    yield Mistake(a_k, "the chunk is given back as it came.")
+    yield a_k, "the chunk is given back as it came."
     hint = "this is the clean chunk, predicted in one leap: go one step only."
     yield mean(np.sqrt(rest[k]), 1 / np.sqrt(bar[k]), hint)
     hint = "a_k and pred_epsilon are swapped: denoise(pred_epsilon, k, a_k)."
-    yield Mistake(front * (epsilon - inside * a_k), hint)
+    yield front * (epsilon - inside * a_k), hint
     above = min(k + 1, len(beta) - 1)
     yield mean(share[above], factor[above], "it is off by one: this is step k + 1.")
     yield mean(share[k - 1], factor[k - 1], "it is off by one: this is step k - 1.")
@@ -176,24 +175,19 @@ def _deviations_mistaken(steps, tables):
     beta, bar, alpha, previous, variance = (getattr(tables, name)[steps] for name in names)
     alpha_before = np.append(1, tables.alpha[:-1])[steps]
     fraction, bars = variance / beta, "(1 - alpha_bar_{k-1}) / (1 - alpha_bar_k)"
-    hint = "the variance stands where its root is needed: mu + sqrt(var_k) · noise."
-    yield Mistake(variance, hint)
+    yield variance, "the variance stands where its root is needed: mu + sqrt(var_k) · noise."
     hint = f"this is beta_k as the variance: the fraction {bars} in front has k - 1 above,"
-    yield Mistake(np.sqrt(beta), f"{hint} alpha_k_cumprod_prev[k].")
-    yield Mistake(beta, "the noise is multiplied by beta_k: take the root of the variance.")
-    hint = "the noise comes undamped: multiply it by the root of the variance."
-    yield Mistake(np.ones(len(steps)), hint)
-    yield Mistake(np.sqrt(fraction), "beta_k is missing in the variance.")
-    hint = "the fraction is upside down: 1 - alpha_bar_{k-1} stands above."
-    yield Mistake(beta / np.sqrt(variance), hint)
+    yield np.sqrt(beta), f"{hint} alpha_k_cumprod_prev[k]."
+    yield beta, "the noise is multiplied by beta_k: take the root of the variance."
+    yield np.ones(len(steps)), "the noise comes undamped: multiply it by the root of the variance."
+    yield np.sqrt(fraction), "beta_k is missing in the variance."
+    yield beta / np.sqrt(variance), "the fraction is upside down: 1 - alpha_bar_{k-1} stands above."
     hint = "the variance has alpha_bar, the cumulative products: this is alpha_k."
-    yield Mistake(np.sqrt((1 - alpha_before) / (1 - alpha) * beta), hint)
-    hint = f"this is the noise of diffuse: the variance is {bars} · beta_k."
-    yield Mistake(np.sqrt(1 - bar), hint)
-    hint = f"the bars are there, but 1 minus is missing: {bars}."
-    yield Mistake(np.sqrt(previous / bar * beta), hint)
+    yield np.sqrt((1 - alpha_before) / (1 - alpha) * beta), hint
+    yield np.sqrt(1 - bar), f"this is the noise of diffuse: the variance is {bars} · beta_k."
+    yield np.sqrt(previous / bar * beta), f"the bars are there, but 1 minus is missing: {bars}."
     over = "it goes over the whole variance."
-    yield Mistake(np.sqrt(fraction) * beta, f"the root is missing over beta_k: {over}")
-    yield Mistake(fraction * np.sqrt(beta), f"the root is missing over the fraction: {over}")
+    yield np.sqrt(fraction) * beta, f"the root is missing over beta_k: {over}"
+    yield fraction * np.sqrt(beta), f"the root is missing over the fraction: {over}"
     hint = "the noise is divided by sqrt(alpha_k) as well: only the mean is."
-    yield Mistake(np.sqrt(variance / alpha), hint)
+    yield np.sqrt(variance / alpha), hint

@@ -1,13 +1,11 @@
 """E1.1, an extension of Part I: sine and cosine in place of the angle."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from score.questions.base import Array, Arrays, Question, Rng, require, with_hint
-from score.questions.mistakes import Mistake, first_hint, require_close
-from score.verdict import AnswerError, call_answer
+from score.questions.base import Array, Arrays, Question, Rng, call_with_hints, require
+from score.questions.mistakes import Mistake, Mistakes, first_hint, require_close
 
 
 class AngleEncoding(Question):
@@ -26,14 +24,10 @@ class AngleEncoding(Question):
         return {"obs": obs.astype(dtype)}
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
-        obs = inputs["obs"].copy()
-        try:
-            encoded = call_answer(f"encode_angle of an array {obs.shape}", answer, obs)
-        except AnswerError as error:
-            if not isinstance(error.__cause__, (IndexError, ValueError)):
-                raise
-            hint = "obs[..., 4] is the angle, however many dimensions there are."
-            raise with_hint(error, hint) from error
+        obs, what = inputs["obs"].copy(), f"encode_angle of an array {inputs['obs'].shape}"
+        hint = "obs[..., 4] is the angle, however many dimensions there are."
+        hints = [((IndexError, ValueError), "", hint)]
+        encoded = call_with_hints(what, answer, obs, hints=hints)
         said = f"encode_angle returned a {type(encoded).__name__} where a numpy array is needed."
         require(isinstance(encoded, Array), said, "np.concatenate(…, axis=-1) makes one.")
         said = f"encode_angle returned {encoded.dtype} where floats are needed."
@@ -61,24 +55,22 @@ def _encoded(obs: Array, *columns: Array) -> Array:
 
 
 def _shape_hint(shape: tuple[int, ...], obs_shape: tuple[int, ...]) -> str:
-    stays = (
-        "sine and cosine stand in place of the angle, not behind it: obs[..., :4] is what stays."
-    )
+    stays = "sine and cosine stand in place of the angle, not behind it:"
     axis = "join along the last axis, axis=-1; obs[..., 4:] keeps that axis, obs[..., 4] does not."
     return first_hint(
         (shape == obs_shape, "two numbers take the place of the one angle."),
-        (shape == (*obs_shape[:-1], 7), stays),
+        (shape == (*obs_shape[:-1], 7), f"{stays} obs[..., :4] is what stays."),
         (shape == (*obs_shape[:-1], 2), "agent and block come before them: obs[..., :4]."),
         (shape[-1:] != (6,), axis),
         (True, "all dimensions but the last stay as they are."),
     )
 
 
-def _mistakes(obs: Array) -> Iterator[Mistake]:
+def _mistakes(obs: Array) -> Mistakes:
     angle, sin, cos = obs[..., 4], np.sin(obs[..., 4]), np.cos(obs[..., 4])
 
     def mistake(hint: str, *columns: Array) -> Mistake:
-        return Mistake(_encoded(obs, *columns), hint)
+        return _encoded(obs, *columns), hint
 
     def of(angle: Array, hint: str) -> Mistake:
         return mistake(hint, np.sin(angle), np.cos(angle))
@@ -87,7 +79,7 @@ def _mistakes(obs: Array) -> Iterator[Mistake]:
     yield of(np.deg2rad(angle), "the angle is in radians already: no degrees, no np.deg2rad.")
     yield of(np.rad2deg(angle), "np.sin takes radians, which the angle is in: no np.rad2deg.")
     last = np.roll(_encoded(obs, sin, cos), 2, axis=-1)
-    yield Mistake(last, "sine and cosine come last, behind the other four.")
+    yield last, "sine and cosine come last, behind the other four."
     yield mistake("both are the sine.", sin, sin)
     yield mistake("both are the cosine.", cos, cos)
     yield mistake("the angle itself is still there: sine, then cosine.", angle, sin)
@@ -106,14 +98,12 @@ def _other_hint(encoded: Array, obs: Array) -> str:
     nearest = np.argsort(np.abs((angle.reshape(-1) + np.pi) % (2 * np.pi) - np.pi))[:2]
     jump = np.ptp(pairs.reshape(-1, 2)[nearest], axis=0).max()
     kept = np.allclose(encoded[..., :4], obs[..., :4], rtol=1e-4)
-    jumps = (
-        "they jump between an angle just below 2π and one just above 0: take sine and cosine of the"
-        " angle as it is."
-    )
+    jumps = "they jump between an angle just below 2π and one just above 0:"
+    as_it_is = "take sine and cosine of the angle as it is."
     circle = f"sine and cosine lie on the unit circle; these are up to {off.max():.2g} off it."
     return first_hint(
         (not kept, "the first four numbers are agent and block, as they are: obs[..., :4]."),
         (not np.allclose(off, 0, atol=1e-4), circle),
-        (angle.size > 2 and jump > 0.01, jumps),
+        (angle.size > 2 and jump > 0.01, f"{jumps} {as_it_is}"),
         (True, "np.sin(obs[..., 4]), then np.cos(obs[..., 4])."),
     )

@@ -1,13 +1,12 @@
 """E1.2, an extension of Part I: temporal ensembling."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from score.questions.base import Array, Arrays, Question, Rng, as_array, require
-from score.questions.mistakes import Mistake, require_close
+from score.questions.mistakes import Mistake, Mistakes, require_close
 from score.verdict import call_answer
 
 
@@ -48,35 +47,29 @@ class TemporalEnsemble(Question):
         weights = np.exp(-m * np.arange(count))
         right = weights @ predictions / weights.sum()
         mean, expected = (np.round(x, 4).tolist() for x in (action, right))
-        require_close(
-            action,
-            right,
-            f"Of {count} predictions with m = {m} the mean is {mean} where {expected} is right.",
-            _mistakes(predictions, weights, m),
-            "weights exp(-m i) with i = 0 for the oldest, the first row; divide by their sum.",
-        )
+        said = f"Of {count} predictions with m = {m} the mean is {mean} where {expected} is right."
+        hint = "weights exp(-m i) with i = 0 for the oldest, the first row; divide by their sum."
+        require_close(action, right, said, _mistakes(predictions, weights, m), hint)
 
 
-def _mistakes(predictions: Array, weights: Array, m: float) -> Iterator[Mistake]:
+def _mistakes(predictions: Array, weights: Array, m: float) -> Mistakes:
     def mean(weights: Array, hint: str) -> Mistake:
-        return Mistake(weights @ predictions / weights.sum(), hint)
+        return weights @ predictions / weights.sum(), hint
 
     count, dims = predictions.shape
     i, total = np.arange(count, dtype=float), weights @ predictions
-    newest = (
-        "the newest weighs most here: the weight is exp(-m i), with the minus, and i = 0 is the"
-        " oldest, the first row"
-    )
-    yield Mistake(total, "the weights do not add up to 1: divide by their sum.")
-    yield Mistake(total / count, "divide by the sum of the weights, not by their number.")
+    oldest = "and i = 0 is the oldest, the first row"
+    newest = f"the newest weighs most here: the weight is exp(-m i), with the minus, {oldest}"
+    yield total, "the weights do not add up to 1: divide by their sum."
+    yield total / count, "divide by the sum of the weights, not by their number."
     yield mean(weights[::-1], f"{newest}.")
     growing = np.exp(m * i) @ predictions
-    yield Mistake(growing, f"{newest}; and divide by the sum of the weights.")
+    yield growing, f"{newest}; and divide by the sum of the weights."
     reverse = weights[::-1] @ predictions
-    yield Mistake(reverse, f"{newest}; and the weights do not add up to 1.")
-    yield Mistake(predictions.mean(axis=0), "all weigh the same here: m is left out.")
-    yield Mistake(predictions[-1], "only the newest counts here: that is no ensemble.")
-    yield Mistake(predictions[0], "only the oldest counts here: that is no ensemble.")
+    yield reverse, f"{newest}; and the weights do not add up to 1."
+    yield predictions.mean(axis=0), "all weigh the same here: m is left out."
+    yield predictions[-1], "only the newest counts here: that is no ensemble."
+    yield predictions[0], "only the oldest counts here: that is no ensemble."
     yield mean(np.exp(-0.01 * i), "m is fixed: take it from the argument.")
     yield mean(np.exp(-i), "m is left out, and is 1: exp(-m i).")
     yield mean(np.exp(-m * i**2), "i is squared: exp(-m i).")
@@ -90,8 +83,8 @@ def _mistakes(predictions: Array, weights: Array, m: float) -> Iterator[Mistake]
     if count == dims:
         summed, columns = weights.sum(), weights[:, None]
         hint = "the weights go over the coordinates here: weights[:, None] * predictions."
-        yield Mistake((weights * predictions).sum(axis=0) / summed, hint)
+        yield (weights * predictions).sum(axis=0) / summed, hint
         hint = "the sum goes over the coordinates here: over the predictions, dim=0."
-        yield Mistake((columns * predictions).sum(axis=1) / summed, hint)
+        yield (columns * predictions).sum(axis=1) / summed, hint
         hint = "the products are summed over the coordinates here: weights @ predictions."
-        yield Mistake(predictions @ weights / summed, hint)
+        yield predictions @ weights / summed, hint

@@ -1,11 +1,10 @@
 """E2.1, an extension of Part II: the KL divergence of a sample, averaged over the batch."""
 
-import torch
 from torch import Tensor
 
 from score.questions.base import Arrays
 from score.questions.cvae.loss import KLDivergence
-from score.questions.mistakes import Mistake, Mistakes
+from score.questions.mistakes import Mistakes
 
 _SUMMED = KLDivergence()
 
@@ -32,12 +31,12 @@ class MeanKLDivergence(KLDivergence):
 
     def mistakes(self, mu: Tensor, logvar: Tensor) -> Mistakes:
         total = _SUMMED.expected(mu, logvar)
-        yield Mistake(total, "it is summed over the batch, as in Q2.2: take the mean over it.")
+        yield total, "it is summed over the batch, as in Q2.2: take the mean over it."
         hint = "it is averaged over the latent dimensions too: take the sum over these."
-        yield Mistake(total / mu.numel(), hint)
+        yield total / mu.numel(), hint
         hint = "sum and mean are swapped: sum over the latent dimensions, average over the batch."
-        yield Mistake(total / mu.shape[1], hint)
-        yield Mistake(total / 256, "it is divided by 256: divide by the size of this batch.")
-        for mistake in _SUMMED.mistakes(mu, logvar):
-            if "averaged" not in mistake.hint:
-                yield Mistake(torch.as_tensor(mistake.value) / len(mu), mistake.hint)
+        yield total / mu.shape[1], hint
+        yield total / 256, "it is divided by 256: divide by the size of this batch."
+        for value, hint in _SUMMED.mistakes(mu, logvar):
+            if "averaged" not in hint:
+                yield value / len(mu), hint

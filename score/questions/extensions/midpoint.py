@@ -1,15 +1,14 @@
 """E4.1, an extension of Part IV: a step of the midpoint rule."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from score.questions.base import Array, Arrays, Question, Rng, as_array, require
-from score.questions.mistakes import Mistake, require_close
-from score.verdict import AnswerError, call_answer
+from score.questions.base import Array, Arrays, Question, Rng, as_array, call_with_hints, require
+from score.questions.mistakes import Mistake, Mistakes, require_close
 
 Velocity = Callable[[Array, Array], Array]  # at chunks and times
 
@@ -39,7 +38,8 @@ class MidpointStep(Question):
             return _field(weight, state, a, tau)
 
         state, a, tau = (torch.tensor(inputs[name]) for name in ("state", "a", "tau"))
-        stepped = _call_step(answer, velocity, state, a, tau, inputs["h"])
+        arguments = velocity, state, a, tau, inputs["h"]
+        stepped = call_with_hints("midpoint_step", answer, *arguments, hints=())
         same = [torch.equal(x, torch.tensor(inputs[n])) for n, x in (("a", a), ("tau", tau))]
         hint = "a = a + … makes a new tensor, a += … changes the caller's."
         require(all(same), "What was handed to midpoint_step is changed.", hint)
@@ -48,9 +48,8 @@ class MidpointStep(Question):
         return {"stepped": array, "calls": counted, "errors": errors}
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
-        weight, state, a, tau = (
-            inputs[name].astype(np.float64) for name in ("weight", "state", "a", "tau")
-        )
+        names = ("weight", "state", "a", "tau")
+        weight, state, a, tau = (inputs[name].astype(np.float64) for name in names)
         stepped, h, calls = outputs["stepped"], inputs["h"], outputs["calls"]
 
         def velocity(a: Array, tau: Array) -> Array:
@@ -60,14 +59,9 @@ class MidpointStep(Question):
         require(stepped.shape == a.shape, f"From chunks {a.shape} came {stepped.shape}.", hint)
         right = a + h * velocity(a + h / 2 * velocity(a, tau), tau + h / 2)
         off, order = np.abs(stepped - right).max(), _order(*outputs["errors"])
-        require_close(
-            stepped,
-            right,
-            f"The step is up to {off:.2g} off.{order}",
-            _mistakes(velocity, a, tau, h),
-            "half a step with the first velocity; the second there, at tau + h / 2; with it the"
-            " whole step.",
-        )
+        said, whole = f"The step is up to {off:.2g} off.{order}", "with it the whole step."
+        hint = f"half a step with the first velocity; the second there, at tau + h / 2; {whole}"
+        require_close(stepped, right, said, _mistakes(velocity, a, tau, h), hint)
         said = f"The chunks are right, but velocity is called {calls} times."
         require(calls == 2, said, "twice is enough: that is what takes time.")
 
@@ -91,15 +85,6 @@ def _require_shapes(inputs: Arrays, state: Any, a: Any, tau: Any) -> None:
     require(shapes == right, said, "velocity(state, a, tau), in this order.")
 
 
-def _call_step(answer: Any, velocity: Callable[..., Tensor], *arguments: Any) -> Any:
-    try:
-        return call_answer("midpoint_step", answer, velocity, *arguments)
-    except AnswerError as error:
-        if isinstance(error.__cause__, AnswerError):  # the sentence of `_require_shapes`
-            raise error.__cause__ from None
-        raise
-
-
 def _error_at_one(answer: Any, steps: int) -> float:
     """Return how far from the truth steps from tau = 0 to 1 end, where da/dtau = a cos(tau)."""
 
@@ -109,7 +94,7 @@ def _error_at_one(answer: Any, steps: int) -> float:
     a, state = torch.ones(1, 8, 2, dtype=torch.float64), torch.zeros(1, 5, dtype=torch.float64)
     for i in range(steps):
         tau = torch.full((1,), i / steps, dtype=torch.float64)
-        a = _call_step(answer, velocity, state, a, tau, 1 / steps)
+        a = call_with_hints("midpoint_step", answer, velocity, state, a, tau, 1 / steps, hints=())
     return float(np.abs(as_array("midpoint_step", a) - np.exp(np.sin(1.0))).max())
 
 
@@ -123,17 +108,15 @@ def _order(error: float, error_of_half: float) -> str:
     )
 
 
-def _mistakes(velocity: Velocity, a: Array, tau: Array, h: float) -> Iterator[Mistake]:
+def _mistakes(velocity: Velocity, a: Array, tau: Array, h: float) -> Mistakes:
     def step(velocity: Array, hint: str) -> Mistake:
-        return Mistake(a + h * velocity, hint)
+        return a + h * velocity, hint
 
     first, later = velocity(a, tau), tau + h / 2
     half, euler = a + h / 2 * first, a + h * first
     middle, end = velocity(half, later), velocity(euler, tau + h)
-    yield step(
-        first,
-        "this is Euler's step: evaluate it again in the middle, and go with what is found there.",
-    )
+    hint = "this is Euler's step: evaluate it again in the middle"
+    yield step(first, f"{hint}, and go with what is found there.")
     hint = "this is half of Euler's step: the whole step goes with the second velocity."
     yield step(first / 2, hint)
     for time, where in ((tau, "tau"), (tau + h, "tau + h")):
@@ -143,25 +126,16 @@ def _mistakes(velocity: Velocity, a: Array, tau: Array, h: float) -> Iterator[Mi
     yield step(velocity(a, later), hint)
     hint = "the first step goes all the way: to the middle it is h / 2."
     yield step(velocity(euler, later), hint)
-    hint = (
-        "the velocity at the end is taken: the middle is half a step away, a + h/2 v and tau + h/2."
-    )
-    yield step(end, hint)
-    hint = (
-        "this is Heun's rule, of second order too, with the mean of both ends; asked for is the"
-        " velocity in the middle."
-    )
-    yield step((first + end) / 2, hint)
-    hint = (
-        "the mean of both velocities is taken, as two Euler steps of h / 2 do: the second alone"
-        " takes the whole step from a."
-    )
-    yield step((first + middle) / 2, hint)
-    yield Mistake(half + h * middle, "the whole step starts at a, not in the middle.")
+    hint = "the velocity at the end is taken: the middle is half a step away"
+    yield step(end, f"{hint}, a + h/2 v and tau + h/2.")
+    hint = "this is Heun's rule, of second order too, with the mean of both ends;"
+    yield step((first + end) / 2, f"{hint} asked for is the velocity in the middle.")
+    hint = "the mean of both velocities is taken, as two Euler steps of h / 2 do:"
+    yield step((first + middle) / 2, f"{hint} the second alone takes the whole step from a.")
+    yield half + h * middle, "the whole step starts at a, not in the middle."
     yield step(middle / 2, "the last step is h, not h / 2.")
     yield step(middle / h, "h is left out in the last step.")
     yield step(velocity(a + first / 2, later), "h is left out on the way to the middle.")
     yield step(-middle, "the sign is wrong: add the velocity.")
-    hint = "this is the velocity in the middle: return the chunks that it leads to."
-    yield Mistake(middle, hint)
-    yield Mistake(h * middle, "this is the change alone: add it to a.")
+    yield middle, "this is the velocity in the middle: return the chunks that it leads to."
+    yield h * middle, "this is the change alone: add it to a."

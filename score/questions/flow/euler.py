@@ -1,6 +1,6 @@
 """Part IV, flow matching: Q4.4 Euler integration, judged by the calls of `velocity` on the way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,8 @@ from torch import Tensor
 from score.questions.base import Array, Arrays, Rng, as_sent, plain, require, wrong
 from score.questions.flow import policies
 from score.questions.flow.policies import MANY, TAU_HINT, StudentPolicy
-from score.questions.mistakes import (
-    Mistake,
-    alike,
-    all_differ,
-    first_hint,
-    flow_noise_hint,
-    require_close,
-)
+from score.questions.mistakes import alike, all_differ, first_hint, flow_noise_hint, require_close
+from score.questions.networks import small
 from score.verdict import AnswerError, call_answer
 
 _MISFIT = f"noise, velocity and chunk are all (B, chunk_size, action_dim); {TAU_HINT}"
@@ -33,7 +27,7 @@ class EulerIntegration(policies.PolicyQuestion):
         """runs: pairs of num_steps, None by default, and the number of states."""
         inputs = policies.sizes_and_states(rng, trial, MANY)
         width = inputs["chunk_size"] * inputs["action_dim"]
-        weight = policies.uniform(rng, 1, inputs["state_dim"], width)
+        weight = small(rng, inputs["state_dim"], width, most=1)
         runs = [(None, MANY), (1, MANY), (4, MANY), (int(rng.integers(5, 16)), 1)]
         return {**inputs, "weight": weight, "runs": runs}
 
@@ -124,20 +118,17 @@ def judge_counts(counts: list[int], numbers: list[int]) -> None:
     hint = "self.velocity(state, a, tau) in each step."
     require(any(counts), "sample_actions never calls velocity.", hint)
     ends = "the last starts at tau = (n - 1) / n and ends at 1."
-    others = (
-        "Euler's method calls velocity once in a step; Heun's and the midpoint method are others."
-    )
+    once = "Euler's method calls velocity once in a step;"
     hint = first_hint(
         (counts[1:] == numbers[1:], "num_steps is 10 where it is not given."),
         (len(set(counts)) == 1, "num_steps is ignored: as many steps as it says."),
         (counts == [n + 1 for n in numbers], f"one step too many: {ends}"),
         (counts == [n - 1 for n in numbers], f"one step too few: {ends}"),
-        (counts == [2 * n for n in numbers], others),
+        (counts == [2 * n for n in numbers], f"{once} Heun's and the midpoint method are others."),
         (True, "once in each of the num_steps steps, for the whole batch."),
     )
     steps, times = (", ".join(map(str, these)) for these in (numbers, counts))
-    said = f"With num_steps {steps} velocity is called {times} times."
-    require(counts == numbers, said, hint)
+    require(counts == numbers, f"With num_steps {steps} velocity is called {times} times.", hint)
 
 
 def judge_start_and_taus(calls: list[Arrays], batch: int) -> None:
@@ -151,24 +142,20 @@ def judge_start_and_taus(calls: list[Arrays], batch: int) -> None:
     right = np.arange(number) / number
     figures = (policies.listed(f"{tau:.3g}" for tau in values) for values in (taus, right))
     said = f"In {number} steps tau is {' where '.join(figures)} is right."
-    fallback = "tau = i / num_steps, i from 0 to num_steps - 1."
-    require_close(taus, right, said, _mistaken_taus(taus), fallback)
-
-
-def _mistaken_taus(taus: Array) -> Iterator[Mistake]:
-    number, i = len(taus), np.arange(len(taus))
-    constant = np.full(number, taus[0])
-    yield Mistake(constant, "tau moves on by 1 / num_steps with each step.")
-    hint = "the velocity is taken at the START of the step: tau = i / num_steps, i from 0."
-    yield Mistake((i + 1) / number, hint)
-    up = "noise is at 0, the chunk at 1, so go up."
-    yield Mistake(1 - i / number, f"tau runs from 1 to 0: {up}")
-    yield Mistake((number - 1 - i) / number, f"tau runs down: {up}")
-    yield Mistake(i, "this is the number of the step: divide by num_steps.")
-    hint = "the middle of the step is for the midpoint method: Euler's takes the start."
-    yield Mistake((i + 0.5) / number, hint)
-    hint = "torch.linspace(0, 1, n) ends at 1 itself; the last step starts at (n - 1) / n."
-    yield Mistake(i / max(number - 1, 1), hint)
+    up, i = "noise is at 0, the chunk at 1, so go up.", np.arange(number)
+    start = "the velocity is taken at the START of the step: tau = i / num_steps, i from 0."
+    middle = "the middle of the step is for the midpoint method: Euler's takes the start."
+    end = "torch.linspace(0, 1, n) ends at 1 itself; the last step starts at (n - 1) / n."
+    known = [
+        (np.full(number, taus[0]), "tau moves on by 1 / num_steps with each step."),
+        ((i + 1) / number, start),
+        (1 - i / number, f"tau runs from 1 to 0: {up}"),
+        ((number - 1 - i) / number, f"tau runs down: {up}"),
+        (i, "this is the number of the step: divide by num_steps."),
+        ((i + 0.5) / number, middle),
+        (i / max(number - 1, 1), end),
+    ]
+    require_close(taus, right, said, known, "tau = i / num_steps, i from 0 to num_steps - 1.")
 
 
 def judge_steps(calls: list[Arrays], chunk: Array) -> None:
@@ -178,44 +165,31 @@ def judge_steps(calls: list[Arrays], chunk: Array) -> None:
     # What is done to the result alone has hints of its own.
     inner = slice(None, max(number - 1, 1))
     steps, velocity = np.diff(path, axis=0)[inner], velocities[inner]
-    require_close(
-        steps,
-        velocity / number,
-        f"The step from one chunk to the next is not the velocity / {number}.",
-        _mistaken_steps(velocity, number),
-        "a = a + self.velocity(state, a, tau) / num_steps and nothing else: no noise, no clipping.",
-        atol=1e-4,
-    )
-    require_close(
-        chunk,
-        path[-2] + velocities[-1] / number,
-        f"What is returned is not the chunk after {number} steps.",
-        _mistaken_results(path[-2], velocities[-1], number),
-        "return the chunk as the last step leaves it, with nothing added.",
-        atol=1e-4,
-    )
-
-
-def _mistaken_steps(velocities: Array, number: int) -> Iterator[Mistake]:
     there_are = "there are num_steps steps: divide by num_steps, not by num_steps"
-    yield Mistake(velocities, "the velocity is not divided by num_steps.")
-    yield Mistake(-velocities / number, "the sign is wrong: add the velocity.")
-    yield Mistake(-velocities, "the sign is wrong, and the velocity is not divided by num_steps.")
-    yield Mistake(velocities / (number + 1), f"{there_are} + 1.")
-    yield Mistake(velocities / max(number - 1, 1), f"{there_are} - 1.")
-    yield Mistake(0.1 * velocities, "the step is 0.1 whatever num_steps: divide by num_steps.")
-    hint = "the step is 0: a = a + self.velocity(state, a, tau) / num_steps."
-    yield Mistake(0 * velocities, hint)
-
-
-def _mistaken_results(before: Array, velocity: Array, number: int) -> Iterator[Mistake]:
-    last = before + velocity / number
-    yield Mistake(velocity, "this is the last velocity: return the chunk that it leads to.")
-    yield Mistake(before, "the last step is not taken.")
-    hint = (
-        "the chunk is clipped to [-1, 1]: it is scaled by mean and standard deviation and may go"
-        " beyond."
-    )
-    yield Mistake(last.clip(-1, 1), hint)
-    yield Mistake(before + velocity, "the velocity is not divided by num_steps.")
-    yield Mistake(2 * before - last, "the sign is wrong: add the velocity.")
+    sign, undivided = "the sign is wrong", "the velocity is not divided by num_steps."
+    known = [
+        (velocity, undivided),
+        (-velocity / number, f"{sign}: add the velocity."),
+        (-velocity, f"{sign}, and {undivided}"),
+        (velocity / (number + 1), f"{there_are} + 1."),
+        (velocity / max(number - 1, 1), f"{there_are} - 1."),
+        (0.1 * velocity, "the step is 0.1 whatever num_steps: divide by num_steps."),
+        (0 * velocity, "the step is 0: a = a + self.velocity(state, a, tau) / num_steps."),
+    ]
+    said = f"The step from one chunk to the next is not the velocity / {number}."
+    rule = "a = a + self.velocity(state, a, tau) / num_steps"
+    hint = f"{rule} and nothing else: no noise, no clipping."
+    require_close(steps, velocity / number, said, known, hint, atol=1e-4)
+    before, last = path[-2], velocities[-1]
+    right = before + last / number
+    scaled = "it is scaled by mean and standard deviation and may go beyond."
+    known = [
+        (last, "this is the last velocity: return the chunk that it leads to."),
+        (before, "the last step is not taken."),
+        (right.clip(-1, 1), f"the chunk is clipped to [-1, 1]: {scaled}"),
+        (before + last, undivided),
+        (2 * before - right, f"{sign}: add the velocity."),
+    ]
+    said = f"What is returned is not the chunk after {number} steps."
+    hint = "return the chunk as the last step leaves it, with nothing added."
+    require_close(chunk, right, said, known, hint, atol=1e-4)

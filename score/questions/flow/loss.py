@@ -3,15 +3,21 @@
 A is a chunk, A0 noise, a_tau = tau A + (1 - tau) A0 what lies between them, A - A0 the velocity.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, plain, require, wrong
 from score.questions.flow import network, policies
 from score.questions.flow.network import FELT
-from score.questions.flow.policies import MANY, QUESTION_WRONG, TAU_HINT, StudentPolicy, uniform
-from score.questions.mistakes import Mistake, all_differ, bounded, first_hint, flow_noise_hint
+from score.questions.flow.policies import MANY, QUESTION_WRONG, TAU_HINT, StudentPolicy
+from score.questions.mistakes import (
+    Mistakes,
+    all_differ,
+    bounded,
+    first_hint,
+    flow_noise_hint,
+    hint_where,
+)
+from score.questions.networks import small
 
 
 class FlowLoss(policies.PolicyQuestion):
@@ -23,9 +29,9 @@ class FlowLoss(policies.PolicyQuestion):
         inputs = policies.sizes_and_states(rng, trial, MANY)
         return {
             **inputs,
-            "chunk": uniform(rng, 4, *policies.chunk_shape(inputs, MANY)),
-            "few_states": uniform(rng, 2, 6, inputs["state_dim"]),
-            "few_chunks": uniform(rng, 4, *policies.chunk_shape(inputs, 6)),
+            "chunk": small(rng, *policies.chunk_shape(inputs, MANY), most=4),
+            "few_states": small(rng, 6, inputs["state_dim"], most=2),
+            "few_chunks": small(rng, *policies.chunk_shape(inputs, 6), most=4),
             "few_tau": rng.uniform(0.05, 0.8, 6).astype(np.float32),
         }
 
@@ -68,8 +74,7 @@ class FlowLoss(policies.PolicyQuestion):
         calls = [draw["calls"][0] for draw in outputs["draws"]]
         drawn = [[call[name].ravel() for call in calls] for name in ("tau", "a_tau")]
         said = "Two calls of compute_loss draw the same noise or the same tau."
-        hint = "draw both anew in each call, with no seed set."
-        require(all(map(all_differ, drawn)), said, hint)
+        require(all(map(all_differ, drawn)), said, "draw both anew in each call, with no seed set.")
         by_vector = as_sent(outputs["by_vector"], *calls[-1]["velocity"].shape)
         same = np.allclose(calls[-1]["velocity"], by_vector, rtol=1e-3, atol=1e-4)
         said = "compute_loss hands velocity a tau that it reads in another way than a tau (B,)."
@@ -94,11 +99,10 @@ def judge_velocity(inputs: Arrays, outputs: Arrays) -> None:
         said = f"Some of the numbers of {what} leave the velocity as it is."
         require((felt > FELT).all(), said, hint)
     first, alone = (as_sent(one, 1, steps, dims) for one in (outputs["few"][:1], outputs["alone"]))
-    require(
-        np.allclose(first, alone, rtol=1e-4, atol=1e-5),
-        "The first sample alone gets another velocity than in a batch.",
-        "each row of the batch is for itself: flatten from dimension 1 on, and draw nothing here.",
-    )
+    same = np.allclose(first, alone, rtol=1e-4, atol=1e-5)
+    said = "The first sample alone gets another velocity than in a batch."
+    hint = "each row of the batch is for itself: flatten from dimension 1 on"
+    require(same, said, f"{hint}, and draw nothing here.")
 
 
 def judge_draw(inputs: Arrays, draw: Arrays) -> None:
@@ -144,20 +148,17 @@ def _interpolation_hint(chunk: Array, a_tau: Array, tau: Array) -> str:
     a, c, t = a_tau[middle], chunk[middle], tau[middle]
     if not (hint := flow_noise_hint((a - t * c) / (1 - t))):
         return ""
-    noises = (m.hint for m in _noises(a, c, t) if not flow_noise_hint(m.value))
-    return next(noises, f"recovered from a_tau, the noise is not right: {hint}")
-
-
-def _noises(a: Array, c: Array, t: Array) -> Iterator[Mistake]:
-    """Yield what is noise where the chunk c was mixed with it by mistake."""
-    hint = "tau is reversed: noise is at tau = 0 and the chunk at tau = 1."
-    yield Mistake((a - (1 - t) * c) / t, hint)
-    yield Mistake(a - t * c, "the noise lacks its factor 1 - tau.")
-    yield Mistake((a - c) / (1 - t), "the chunk lacks its factor tau.")
-    yield Mistake(a, "a_tau is the noise alone: mix it with the chunk.")
-    yield Mistake(a - c, "neither chunk nor noise has its factor.")
-    hint = "the roots are diffusion's: here the two are mixed on a straight line."
-    yield Mistake((a - np.sqrt(t) * c) / np.sqrt(1 - t), hint)
+    roots = "the roots are diffusion's: here the two are mixed on a straight line."
+    noises = [  # what is noise where chunk and noise were mixed by mistake
+        ((a - (1 - t) * c) / t, "tau is reversed: noise is at tau = 0 and the chunk at tau = 1."),
+        (a - t * c, "the noise lacks its factor 1 - tau."),
+        ((a - c) / (1 - t), "the chunk lacks its factor tau."),
+        (a, "a_tau is the noise alone: mix it with the chunk."),
+        (a - c, "neither chunk nor noise has its factor."),
+        ((a - np.sqrt(t) * c) / np.sqrt(1 - t), roots),
+    ]
+    mixed = hint_where(noises, lambda noise: not flow_noise_hint(noise))
+    return mixed or f"recovered from a_tau, the noise is not right: {hint}"
 
 
 def _fits_gradient(loss: float, call: Arrays, chunk: Array, mixed: Array) -> bool:
@@ -200,18 +201,18 @@ def _judge_value(loss: float, call: Arrays, chunk: Array, noise: Array) -> None:
     raise policies.wrong_loss(loss, error, hint or fallback)
 
 
-def _mistakes(call: Arrays, chunk: Array, noise: Array) -> Iterator[Mistake]:
+def _mistakes(call: Arrays, chunk: Array, noise: Array) -> Mistakes:
     """Yield mistaken differences (B, K, A)."""
     velocity, a_tau = call["velocity"], call["a_tau"]
     right, along = "the velocity is A - A0", "the velocity is A - A0, the same all along the line."
     hint = "the target is A0 - A here, which leads from the chunk to the noise: take A - A0."
-    yield Mistake(velocity - (noise - chunk), hint)
-    yield Mistake(velocity - chunk, f"the target is the chunk A here: {right}.")
-    yield Mistake(velocity - noise, f"the target is the noise A0 here, as in diffusion: {right}.")
-    yield Mistake(velocity - (chunk - a_tau), f"the target is A - a_tau here: {along}")
-    yield Mistake(velocity - (a_tau - noise), f"the target is a_tau - A0 here: {along}")
-    yield Mistake(velocity - (chunk + noise), f"the target is A + A0 here: {right}.")
-    yield Mistake(velocity - a_tau, f"the target is a_tau here: {right}.")
-    yield Mistake(velocity, "the target is left out: compare the velocity with A - A0.")
-    yield Mistake(chunk - noise, "the velocity is left out: compare it with A - A0.")
+    yield velocity - (noise - chunk), hint
+    yield velocity - chunk, f"the target is the chunk A here: {right}."
+    yield velocity - noise, f"the target is the noise A0 here, as in diffusion: {right}."
+    yield velocity - (chunk - a_tau), f"the target is A - a_tau here: {along}"
+    yield velocity - (a_tau - noise), f"the target is a_tau - A0 here: {along}"
+    yield velocity - (chunk + noise), f"the target is A + A0 here: {right}."
+    yield velocity - a_tau, f"the target is a_tau here: {right}."
+    yield velocity, "the target is left out: compare the velocity with A - A0."
+    yield chunk - noise, "the velocity is left out: compare it with A - A0."
     yield from bounded(velocity, chunk - noise)

@@ -1,6 +1,5 @@
 """Part IV, flow matching: Q4.1 the MSE policy, a class."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,9 @@ import torch
 from score.questions.base import Array, Arrays, Rng, as_sent, number_sent, require
 from score.questions.flow import network, policies
 from score.questions.flow.network import FELT
-from score.questions.flow.policies import StudentPolicy, chunk_shape, squared_errors, uniform
-from score.questions.mistakes import Mistake, bounded
+from score.questions.flow.policies import StudentPolicy, chunk_shape, squared_errors
+from score.questions.mistakes import Mistakes, bounded
+from score.questions.networks import small
 
 # So far uphill and downhill is the loss compared with what its gradient promises.
 _STRIDE = 1e-2
@@ -29,7 +29,7 @@ class MSEPolicy(policies.PolicyQuestion):
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
         inputs = policies.sizes_and_states(rng, trial, batch := (9, 16, 5)[trial])
-        return {**inputs, "chunk": uniform(rng, 4, *chunk_shape(inputs, batch))}
+        return {**inputs, "chunk": small(rng, *chunk_shape(inputs, batch), most=4)}
 
     def outputs(self, policy: StudentPolicy, inputs: Arrays) -> Arrays:
         def sample(states: Array = inputs["state"], **options: Any) -> Array:
@@ -97,21 +97,17 @@ def judge_chunks(inputs: Arrays, outputs: Arrays) -> None:
     require(np.ptp(chunks, axis=1).max() >= FELT, "All actions of a chunk are the same.", hint)
 
 
-def _mistakes(prediction: Array, chunk: Array) -> Iterator[Mistake]:
+def _mistakes(prediction: Array, chunk: Array) -> Mistakes:
     """Yield mistaken differences (B, K, A)."""
     batch, steps, dims = chunk.shape
-    reshaped = (
-        "chunks are reshaped in another order here than in sample_actions: view both as (B,"
-        " chunk_size, action_dim)."
-    )
+    view = "view both as (B, chunk_size, action_dim)."
+    reshaped = f"chunks are reshaped in another order here than in sample_actions: {view}"
     other_order = prediction.reshape(batch, dims, steps).transpose(0, 2, 1)
-    yield Mistake(other_order - chunk, reshaped)
+    yield other_order - chunk, reshaped
     other_way = prediction.transpose(0, 2, 1).reshape(batch, steps, dims)
-    yield Mistake(other_way - chunk, f"the {reshaped}")
+    yield other_way - chunk, f"the {reshaped}"
     first = (prediction - chunk)[:, :1]
-    yield Mistake(first, "only the first action counts here: compare the whole chunk.")
-    hint = "the target is left out: compare the chunks with action_chunk."
-    yield Mistake(prediction, hint)
-    hint = "the prediction is left out: compare the network's output with action_chunk."
-    yield Mistake(chunk, hint)
+    yield first, "only the first action counts here: compare the whole chunk."
+    yield prediction, "the target is left out: compare the chunks with action_chunk."
+    yield chunk, "the prediction is left out: compare the network's output with action_chunk."
     yield from bounded(prediction, chunk)

@@ -5,7 +5,6 @@ and out of the methods.
 """
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from unittest import mock
@@ -18,7 +17,9 @@ from pusht.chunks import BasePolicy
 from pusht.episodes import reproducible
 from score.questions import base
 from score.questions.base import Array, Arrays, Rng, plain, require, wrong
-from score.questions.mistakes import Mistake, alike, first_hint, hint_of, squared_error
+from score.questions.kinds import NumberQuestion
+from score.questions.mistakes import Mistakes, alike, first_hint, hint_of, hint_where, squared_error
+from score.questions.networks import small
 from score.verdict import AnswerError, call_answer
 
 NOTEBOOK = {"state_dim": 5, "action_dim": 2, "chunk_size": 8}
@@ -58,12 +59,7 @@ def sizes_and_states(rng: Rng, trial: int, batch: int) -> Arrays:
     drawn = dict(zip(NOTEBOOK, rng.integers(low, high).tolist(), strict=True)) if layers else {}
     sizes: Arrays = {**NOTEBOOK, **drawn, "seed": int(rng.integers(2**31))}
     hidden = rng.integers(24, 64, size=layers).tolist() if layers else [32, 32]
-    return {**sizes, "hidden_dims": hidden, "state": uniform(rng, 2, batch, sizes["state_dim"])}
-
-
-def uniform(rng: Rng, most: float, *shape: int) -> Array:
-    """Return float32 numbers of this shape, uniform in ± most."""
-    return rng.uniform(-most, most, shape).astype(np.float32)
+    return {**sizes, "hidden_dims": hidden, "state": small(rng, batch, sizes["state_dim"], most=2)}
 
 
 def chunk_shape(sizes: Arrays, batch: int) -> tuple[int, int, int]:
@@ -105,18 +101,12 @@ def call_method(
     the notebook's, with which all went well.
     """
     args = tuple(torch.tensor(arg) if isinstance(arg, Array) else arg for arg in args)
-    try:
-        with torch.enable_grad():  # an earlier call may have switched gradients off
-            return call_answer(what, method, *args, **kwargs)
-    except AnswerError as error:
-        misfit = re.search("shape|size|dimension", str(error), re.IGNORECASE)
-        if not isinstance(error.__cause__, (RuntimeError, IndexError)) or not misfit:
-            raise
-        if any(inputs.get(name, size) != size for name, size in NOTEBOOK.items()):
-            sizes = ", ".join(f"{name} {inputs[name]}" for name in NOTEBOOK)
-            hidden = f"hidden_dims {tuple(inputs['hidden_dims'])}"
-            hint = f"this is with {sizes} and {hidden}: take the sizes from the arguments."
-        raise base.with_hint(error, hint) from error
+    if any(inputs.get(name, size) != size for name, size in NOTEBOOK.items()):
+        sizes = ", ".join(f"{name} {inputs[name]}" for name in NOTEBOOK)
+        hidden = f"hidden_dims {tuple(inputs['hidden_dims'])}"
+        hint = f"this is with {sizes} and {hidden}: take the sizes from the arguments."
+    hints = [((RuntimeError, IndexError), "shape|size|dimension", hint)]
+    return base.call_with_hints(what, method, *args, hints=hints, **kwargs)
 
 
 class StudentPolicy:
@@ -163,10 +153,8 @@ class StudentPolicy:
         """Return the loss of the inputs' batch, and take its gradients. hint: for other shapes."""
         what, method, inputs = "compute_loss", self.module.compute_loss, self.inputs
         loss = call_method(inputs, what, method, inputs["state"], inputs["chunk"], hint=hint)
-        hint = (
-            "return the loss as a tensor; .item() and numpy cut the path that the gradient takes."
-        )
-        base.require_tensor(what, loss, hint)
+        said = f"{what} returned a {type(loss).__name__}."
+        require(isinstance(loss, torch.Tensor), said, NumberQuestion.tensor_hint)
         hint = "one number for the whole batch: take the mean."
         require(loss.numel() == 1, f"The loss has shape {tuple(loss.shape)}.", hint)
         said = "Weights on the way to the loss are no parameters of the policy, so they are neither"
@@ -247,13 +235,13 @@ def squared_errors(error: Array) -> tuple[float, float]:
     return np.square(error).mean(), np.square(error).sum(axis=(1, 2)).mean()
 
 
-def loss_hint(loss: float, error: Array, mistakes: Iterable[Mistake], rtol: float) -> str | None:
+def loss_hint(loss: float, error: Array, mistakes: Mistakes, rtol: float) -> str | None:
     """Return the hint of the first mistake that a loss fits, or None.
 
     error: the right differences (B, K, A). mistakes: others, either squared error of which counts.
     """
-    fits = (m.hint for m in mistakes if np.isclose(loss, squared_errors(m.value), rtol=rtol).any())
-    return next(fits, None) or hint_of(loss, squared_error(error, _LOSS_HINTS), rtol=rtol)
+    either = hint_where(mistakes, lambda x: np.isclose(loss, squared_errors(x), rtol=rtol).any())
+    return either or hint_of(loss, squared_error(error, _LOSS_HINTS), rtol=rtol)
 
 
 def wrong_loss(loss: float, error: Array, hint: str) -> AnswerError:

@@ -4,13 +4,11 @@ Steps count the batches of all epochs. `weights` are those before and after each
 loop, `losses` its losses.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from score.questions.base import Array, Arrays, require, wrong
 from score.questions.flow.policies import listed
-from score.questions.mistakes import Mistake, first_hint
+from score.questions.mistakes import Mistakes, first_hint, hint_where
 
 _LOOP = (
     "for each batch: loss, gradients reset, gradients computed, one step of"
@@ -23,7 +21,7 @@ _NO_LOSS = (
 
 
 def judge_weights(
-    inputs: Arrays, outputs: Arrays, weights: list[Array], mistakes: Iterable[Mistake]
+    inputs: Arrays, outputs: Arrays, weights: list[Array], mistakes: Mistakes
 ) -> None:
     """The weights have to end where the right loop takes them, and not where mistakes do."""
     weight, events, steps = outputs["weight"], outputs["events"], len(weights) - 1
@@ -38,7 +36,7 @@ def judge_weights(
             (True, "optimizer.step() after loss.backward(), and no zero_grad() between the two."),
         )
         raise wrong("After the training the policy's weights are those from before.", hint)
-    known = next((m.hint for m in mistakes if _near(weight, [m.value], within)), "")
+    known = hint_where(mistakes, lambda end: _near(weight, [end], within)) or ""
     short = next((i for i, right in enumerate(weights) if _near(weight, [right], within)), None)
     passes, taken = "config.num_epochs passes over", "batches were taken from the loader"
     served = events.count("batch")
@@ -49,11 +47,8 @@ def judge_weights(
         (True, _LOOP),
     )
     epochs, lr = inputs["config"]["num_epochs"], inputs["config"]["lr"]
-    raise wrong(
-        f"After {epochs} epochs of {len(inputs['states'])} batches the weights are not where Adam"
-        f" with learning rate {lr:.4g} takes them.",
-        hint,
-    )
+    said = f"After {epochs} epochs of {len(inputs['states'])} batches the weights are not where"
+    raise wrong(f"{said} Adam with learning rate {lr:.4g} takes them.", hint)
 
 
 def _within(inputs: Arrays, steps: int) -> float:

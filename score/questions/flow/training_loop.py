@@ -24,7 +24,7 @@ from pusht.train import TrainConfig
 from score.questions.base import Array, Arrays, Question, Rng, plain, wrong
 from score.questions.flow.policies import call_method, isolated
 from score.questions.flow.training_judge import judge_evaluations, judge_log, judge_weights
-from score.questions.mistakes import Mistake
+from score.questions.mistakes import Mistake, Mistakes
 from score.verdict import AnswerError
 
 _STATS = {
@@ -232,14 +232,14 @@ def trained(
     return weights, losses
 
 
-def _mistakes(inputs: Arrays) -> Iterator[Mistake]:
+def _mistakes(inputs: Arrays) -> Mistakes:
     """Yield where the weights end after trainings with a mistake."""
 
     def own_loss(policy: BasePolicy, state: Tensor, chunk: Tensor) -> Tensor:
         return functional.mse_loss(policy.sample_actions(state), chunk)
 
     def trained_so(hint: str, **options: Any) -> Mistake:
-        return Mistake(trained(inputs, **options)[0][-1], hint)
+        return trained(inputs, **options)[0][-1], hint
 
     reset = "optimizer.zero_grad() before each loss.backward()."
     once = "and forgets its averages: make it once, before the loops."
