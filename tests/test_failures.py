@@ -15,6 +15,7 @@ from exports import ANSWERED, NOTEBOOK, OTHER, made_course, record, submitted, w
 from nbgrader.api import Gradebook
 
 from pusht.checkpoint import CheckpointError, load_checkpoint
+from pusht.machine import is_of_machine
 from score.__main__ import main
 from score.course.class_run import grade as class_run
 from score.course.class_run import records, workers
@@ -35,7 +36,7 @@ from score.course.report.tables import remarks, table
 from score.course.settings import ASSIGNMENT
 from score.rubric import PARTS
 from score.submission.archive import MB, Archive, SubmissionError
-from score.submission.failures import Failures, is_of_machine
+from score.submission.failures import Failures
 
 PART = PARTS["part1_mlp"]
 

@@ -7,7 +7,6 @@ only, and the next student's turn comes.
     sys.exit(failures.names())
 """
 
-import errno
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,16 +19,6 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _LONGEST = 300  # characters of an error's text
-# What damaged or forged files make the system answer. Any other number is the machine's: a full
-# disk, a file that may not be read, too many open files.
-_OF_FILES = (None, errno.EINVAL, errno.EOVERFLOW, errno.ENAMETOOLONG)
-
-
-def is_of_machine(error: BaseException) -> bool:
-    """Return whether an error is the machine's, so that it says nothing about a student's files."""
-    if isinstance(error, OSError):
-        return error.errno not in _OF_FILES
-    return isinstance(error, MemoryError)
 
 
 @dataclass(frozen=True)

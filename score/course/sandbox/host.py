@@ -1,0 +1,85 @@
+"""What the machine lacks while a student's kernel runs, as the grader measures it: the kernel's own
+word proves nothing.
+"""
+
+import contextlib
+import resource
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from pusht.machine import FILES, MEMORY, PROCESSES, ROOM, shortages
+
+FEWEST_FILES = 256  # that the grader may open: a notebook takes it some fifty
+LEAST_ROOM = 32 * 2**20  # of the folder for temporary files
+LEAST_MEMORY = 256 * 2**20
+_FEWEST_PROCESSES = 64
+_VMSTAT, _LOADAVG, _MOST = (Path("/proc") / n for n in ("vmstat", "loadavg", "sys/kernel/pid_max"))
+_GROUP = Path("/sys/fs/cgroup")
+
+
+class Host:
+    """The machine while one kernel runs.
+
+    boxed: whether the kernel's files are in memory of its own, so that no disk can be full for it.
+    files: how many a kernel should be able to open. short: what there has been too little of so
+    far, as `pusht.machine` names it.
+    """
+
+    def __init__(self, boxed: bool, files: int) -> None:
+        self.short = set[str]()
+        self._boxed, self._killed = boxed, _out_of_memory_kills()
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if hard != resource.RLIM_INFINITY and hard < files:
+            self.short.add(FILES)
+
+    def look(self) -> None:
+        """Add what there is too little of now."""
+        if little_memory_left():
+            self.short.add(MEMORY)
+        if not self._boxed and shutil.disk_usage(tempfile.gettempdir()).free < LEAST_ROOM:
+            self.short.add(ROOM)
+        if _processes_left() < _FEWEST_PROCESSES:
+            self.short.add(PROCESSES)
+
+    def ended_kernels(self) -> bool:
+        """Say whether the system has ended processes for a lack of memory, or has had one."""
+        return MEMORY in self.short or _out_of_memory_kills() > self._killed
+
+
+def runs(command: list[str]) -> bool:
+    """Say whether a command ends well; OSError where the machine lacks what any process needs."""
+    done = subprocess.run(command, capture_output=True, cwd="/", stdin=subprocess.DEVNULL)
+    said = done.stderr.decode(errors="replace")
+    if done.returncode < 0 or (done.returncode and shortages(said)):
+        why = said.strip()[-300:] or f"signal {-done.returncode}"
+        raise OSError(f"No process can be started: {why}")
+    return done.returncode == 0
+
+
+def little_memory_left() -> bool:
+    """Say whether the machine has too little memory left for a notebook to be graded."""
+    return psutil.virtual_memory().available < LEAST_MEMORY
+
+
+def _out_of_memory_kills() -> int:
+    """Return how many processes the system has ended for memory so far, 0 where it does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        words = _VMSTAT.read_text(encoding="utf-8").split()
+        return int(dict(zip(words[::2], words[1::2])).get("oom_kill", 0))
+    return 0
+
+
+def _processes_left() -> int:
+    """Return how many more processes and threads the machine allows, many where it does not say."""
+    left = [_FEWEST_PROCESSES]
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        running = int(_LOADAVG.read_text(encoding="utf-8").split()[3].split("/")[1])
+        left.append(int(_MOST.read_text(encoding="utf-8")) - running)
+    with contextlib.suppress(OSError, ValueError):
+        current, most = (int((_GROUP / f"pids.{n}").read_text("utf-8")) for n in ("current", "max"))
+        left.append(most - current)
+    return min(left)
