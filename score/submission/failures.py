@@ -13,12 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from pusht.machine import is_of_machine
 from score.protocol import one_line
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _LONGEST = 300  # characters of an error's text
+
+
+class TellingError(Exception):
+    """An error whose text is a sentence for the reader: what, where, and what to do."""
+
+
+class GraderFailure(TellingError):
+    """What the grader could not do for no reason of a student's. It is never a grade."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,19 @@ class Failures:
         ]
 
 
+def told_of_machine(error: OSError | MemoryError) -> str:
+    """Return what a reader is told of an error of the machine's that ends a command; any other
+    error is raised again.
+    """
+    if not is_of_machine(error):
+        raise error
+    what = str(error) or type(error).__name__
+    return (
+        f"the machine could not go on ({what}). Put that right, and run the same command again:"
+        " what was done so far is kept."
+    )
+
+
 def _described(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
@@ -91,4 +113,6 @@ def _described(error: BaseException) -> str:
         text = str(error)
     except Exception:  # an error of a forged object
         text = ""
+    if isinstance(error, TellingError):
+        return one_line(text)
     return f"{type(error).__name__}: {one_line(text)[:_LONGEST] or 'no message'}{where}"

@@ -17,6 +17,7 @@ from score.course.grading.execution import Execution, execute
 from score.course.grading.results import PartResult, RolloutResult, ungraded
 from score.course.grading.sanitise.graded import clean_sources
 from score.course.grading.sanitise.submitted import empty_answers, grade_id, read_notebook, sanitise
+from score.course.sandbox import host
 from score.course.settings import CourseError, RunSettings
 from score.verdict import Verdict
 
@@ -53,8 +54,11 @@ class Graded:
 
 
 def grade_part(task: Task) -> Graded:
-    """Grade a `Task` in a folder of its own; CourseError where the kit is not the task's."""
+    """Grade a `Task` in a folder of its own; CourseError where the kit is not the task's. Whatever
+    else it raises is the grader's failure, and no grade.
+    """
     started = time.monotonic()
+    host.check()
     if task.kit != kit_version():
         raise CourseError(
             f"A worker has the kit in version {kit_version()} where the course is graded with"

@@ -158,7 +158,8 @@ class QuestionServer:
         try:
             self._accept()
         except Exception as error:  # whatever it is, it is not the student's
-            self.failure = error
+            with self._closing:  # afterwards, it was ended
+                self.failure = None if self._ended_already else error
             self._listener.close()  # the kernel is told at once, and not at the end of its time
 
     def _accept(self) -> None:

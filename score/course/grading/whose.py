@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 from pusht.machine import is_of_machine, shortages
 from score.course.sandbox import watchdog
 from score.protocol import ProtocolError, one_line
+from score.submission.failures import GraderFailure
 from score.verdict import Verdict
 
 # Raised where a policy is rolled out whose actions a student's code computes. (What is wrong with
@@ -46,10 +47,6 @@ STOPS = (
     watchdog.NO_MESSAGE,
     watchdog.DIED,
 )
-
-
-class GraderFailure(Exception):
-    """What the grader could not do, in one sentence. It is never a grade."""
 
 
 def is_at_answers(error: Exception, memory_short: bool) -> bool:

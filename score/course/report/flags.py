@@ -76,7 +76,7 @@ def not_run(graded: Graded, used: Collection[rubric.Part]) -> dict[str, Any]:
         "missing": [
             (student, result.part, printable(result.missing))
             for student, result in graded
-            if result.missing and not result.failed and rubric.PARTS[result.part] in used
+            if result.missing and not result.open and rubric.PARTS[result.part] in used
         ],
     }
 

@@ -6,19 +6,70 @@ import contextlib
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import psutil
+from packaging.requirements import Requirement
 
 from pusht.machine import FILES, MEMORY, PROCESSES, ROOM, shortages
+from score.submission.failures import GraderFailure
 
 FEWEST_FILES = 256  # that the grader may open: a notebook takes it some fifty
 LEAST_ROOM = 32 * 2**20  # of the folder for temporary files
 LEAST_MEMORY = 256 * 2**20
 _FEWEST_PROCESSES = 64
+_KIT, _EXTRAS = "pusht-course-kit", ("", "instructor")
 _VMSTAT, _LOADAVG, _MOST = (Path("/proc") / n for n in ("vmstat", "loadavg", "sys/kernel/pid_max"))
 _GROUP = Path("/sys/fs/cgroup")
+
+
+def check(*folders: Path) -> None:
+    """GraderFailure where the machine has too little for anything to be graded: then nothing is.
+
+    folders: that are written to, beside the one for temporary files.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most != resource.RLIM_INFINITY and most < FEWEST_FILES:
+        raise GraderFailure(
+            f"A process may open {most} files here, and grading takes {FEWEST_FILES}: run `ulimit"
+            f" -n {4 * FEWEST_FILES}` first."
+        )
+    for folder in (Path(tempfile.gettempdir()), *folders):
+        free = shutil.disk_usage(folder).free
+        if free < LEAST_ROOM:
+            raise GraderFailure(
+                f"There are {free >> 20} MB left for {folder}, and grading takes"
+                f" {LEAST_ROOM >> 20}: make room, and run this again."
+            )
+    missing = [name for name in _requirements() if not _is_installed(name)]
+    if missing:
+        raise GraderFailure(
+            f"The packages {', '.join(missing)}, which grading needs, are missing: install them"
+            f" with `{sys.executable} -m pip install {' '.join(missing)}`."
+        )
+
+
+def _requirements() -> list[str]:
+    """Return the names of the packages that the kit needs to grade; none where it was not
+    installed, and stands in a folder alone.
+    """
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        needed = map(Requirement, metadata.requires(_KIT) or ())
+        return [
+            one.name
+            for one in needed
+            if one.marker is None or any(one.marker.evaluate({"extra": e}) for e in _EXTRAS)
+        ]
+    return []
+
+
+def _is_installed(name: str) -> bool:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return bool(metadata.version(name))
+    return False
 
 
 class Host:
