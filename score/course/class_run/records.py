@@ -1,6 +1,7 @@
 """Write what grading leaves in a course's folder.
 
 results/STUDENT/PART.json   what everything else here is made from
+originals/STUDENT/          notebooks that did not come by `course collect`, and were repaired
 autograded/STUDENT/pusht/   the graded notebooks and films, for nbgrader's pages
 feedback/STUDENT/pusht/     feedback.html, to hand back
 gradebook.db, grades.csv, report.html
@@ -45,6 +46,10 @@ def record(course: Course, graded: Graded) -> None:
             (folder / name).unlink(missing_ok=True)
     for name, content in graded.files.items():
         write_whole(folder / name, content)
+    original = course.folder / "originals" / result.student / f"{result.part}.ipynb"
+    collected = (course.folder / "repairs" / f"{result.student}.json").exists()
+    if graded.original and not (collected and original.exists()):
+        write_whole(original, graded.original)
     results.save(result, course.folder / "results")
 
 

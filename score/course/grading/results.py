@@ -189,9 +189,9 @@ def _read(path: Path) -> PartResult | None:
         }
         rollouts = {name: _rollout(fields) for name, fields in values["rollouts"].items()}
         result = PartResult(**values | {"cells": cells, "rollouts": rollouts})
+        return result if _is_sound(result) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return result if _is_sound(result) else None
 
 
 def _is_sound(result: PartResult) -> bool:

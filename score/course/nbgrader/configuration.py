@@ -34,6 +34,7 @@ def configure(config: Config, path: str) -> None:
         "nbgrader.preprocessors.SaveCells",
     ]
     config.Autograde.sanitize_preprocessors = [
+        "score.course.nbgrader.preprocessors.Repair",
         "nbgrader.preprocessors.ClearOutput",
         "nbgrader.preprocessors.DeduplicateIds",
         "nbgrader.preprocessors.OverwriteKernelspec",
