@@ -142,7 +142,8 @@ def tried(graded, points):
                 broken.append((point, "the exit code is 0"))
             if bad := wrong(found, right):
                 broken.append((point, f"wrong grades: {bad}"))
-            folder, code = graded(again=True)
+            if code or open_:
+                folder, code = graded(again=True)
             if code or grades(folder) != right or (folder / "grades.csv").read_bytes() != csv_bytes:
                 broken.append((point, f"the next run differs: {code}"))
             if not (folder / "report.html").exists():
@@ -150,6 +151,7 @@ def tried(graded, points):
         except Exception as error:
             outcome = "crash"
             broken.append((point, f"{type(error).__name__}: {error}"))
+        print(outcome, point, *broken[-1:], flush=True)
         outcomes[point.place.partition(":")[0], point.call][outcome] += 1
     return outcomes, broken
 
@@ -229,6 +231,7 @@ def test_a_fault_at_any_step_of_a_notebook_is_no_grade(task, tmp_path, monkeypat
             outcomes[point.place.partition(":")[0], point.call][outcome] += 1
         if any(left := left_behind(tmp_path)) and point.call != "os.unlink":
             broken.append((point, f"left behind: {left}"))
+        print(outcome, point, *broken[-1:], flush=True)
     print(shown(outcomes))
     levels.works.cache_clear()
     assert comparable(grade_part(task)) == right
