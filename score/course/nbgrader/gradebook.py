@@ -233,13 +233,14 @@ def by_hand(gradebook: api.Gradebook, student: str) -> dict[tuple[str, str], Man
     """Return what a person entered in nbgrader for a student, by part and cell."""
     found = {}
     for notebook in gradebook.find_submission(ASSIGNMENT, student).notebooks:
-        comments = {comment.name: comment.manual_comment or "" for comment in notebook.comments}
+        comments = {one.name: one.manual_comment for one in notebook.comments if one.manual_comment}
         for grade in notebook.grades:
-            comment = comments.get(grade.name, "")
+            comment = comments.pop(grade.name, "")
             if grade.manual_score is not None or grade.extra_credit or comment:
                 found[notebook.name, grade.name] = ManualGrade(
                     grade.manual_score, grade.extra_credit, comment
                 )
+        found |= {(notebook.name, c): ManualGrade(comment=text) for c, text in comments.items()}
     return found
 
 
