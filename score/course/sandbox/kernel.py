@@ -127,6 +127,7 @@ class SandboxedKernel(NotebookClient):
             self._watchdog.group = stack.enter_context(bounds)
             stack.enter_context(self._relay)
             stack.enter_context(self._watchdog)
+            stack.callback(self._watchdog.end_processes)  # it may be started and fail after that
             try:
                 stack.enter_context(self.setup_kernel(cwd=str(self._private)))
                 if self.kc and (reply := self.wait_for_reply(self.kc.kernel_info())):
@@ -144,6 +145,8 @@ class SandboxedKernel(NotebookClient):
 
     def prepare(self, program: str) -> None:
         """Run code of the kit's own before the first cell; RuntimeError where that fails."""
+        if self.stopped:
+            return
         assert self.kc is not None, "a kernel that was started has a client"
         # Not in a cell's time: the watchdog ends it with the notebook's.
         seconds, self.timeout, reply = self.timeout, None, None
