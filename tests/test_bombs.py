@@ -24,8 +24,8 @@ from score import rubric
 from score.course.grading import judge
 from score.course.grading.execution import execute
 from score.course.grading.question_server import QuestionServer
-from score.course.grading.whose import GraderFailure
 from score.course.sandbox import levels, watchdog
+from score.course.sandbox.whose import GraderFailure
 from score.course.settings import Limits, RunSettings
 from score.protocol import Connection
 from score.verdict import Verdict

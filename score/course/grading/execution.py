@@ -20,9 +20,9 @@ from score.course.grading.question_server import QuestionServer, checks
 from score.course.grading.results import RolloutResult
 from score.course.grading.sanitise.graded import clean_outputs
 from score.course.grading.sanitise.submitted import check_id, may_change
-from score.course.grading.whose import GraderFailure, errors_of, raise_lacks
 from score.course.sandbox import levels
 from score.course.sandbox.kernel import SandboxedKernel, folder_for_sockets
+from score.course.sandbox.whose import GraderFailure, errors_of, raise_lacks
 from score.course.settings import Limits, RunSettings
 from score.protocol import one_line
 from score.rerun.shell import EXPLAINED

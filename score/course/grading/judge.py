@@ -25,8 +25,8 @@ import numpy as np
 import torch
 
 from score import rubric
-from score.course.grading.whose import ENDS_OF_JUDGES, GraderFailure, is_at_answers
 from score.course.sandbox.host import little_memory_left
+from score.course.sandbox.whose import ENDS_OF_JUDGES, GraderFailure, is_at_answers
 from score.protocol import Connection, ProtocolError, one_line
 from score.questions import judged
 from score.rerun.memory import little_memory

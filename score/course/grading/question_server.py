@@ -21,8 +21,8 @@ from score import rubric
 from score.course.grading import audit, judge
 from score.course.grading.results import RolloutResult, entries_by_cell, without_figures
 from score.course.grading.rollouts import CHECK_SECONDS, Rollouts
-from score.course.grading.whose import IN_ROLLOUTS
 from score.course.sandbox import levels
+from score.course.sandbox.whose import IN_ROLLOUTS
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError
 from score.rollouts.evaluate import no_rollouts, rollouts_verdict

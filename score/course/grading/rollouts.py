@@ -20,7 +20,7 @@ from score import rubric
 from score.course.grading import audit
 from score.course.grading.company import Company
 from score.course.grading.results import RolloutResult, film_name
-from score.course.grading.whose import GraderFailure
+from score.course.sandbox.whose import GraderFailure
 from score.course.settings import RunSettings
 from score.rollouts.evaluate import Chunks, OutOfTime, Score, film, score_until_certain
 from score.rollouts.loss_curves import epoch_losses

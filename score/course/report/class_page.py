@@ -52,12 +52,7 @@ def class_page(
     manual = {student: manual.get(student, {}) for student in results}
     graded = [(student, result) for student in results for result in results[student].values()]
     used = _used_parts(graded, manual)
-    repaired, refused = repairs_and_refusals(repairs)
-    repaired += [
-        (student, result.part, printable(sentence))
-        for student, result in graded
-        for sentence in result.repairs
-    ]
+    repaired, refused = repairs_and_refusals(repairs, graded)
     flags, uncertain = flags_of(graded, remarks, refused), uncertain_points(graded)
     failures = [(student, step, printable(sentence)) for student, step, sentence in failed]
     students = [
