@@ -74,7 +74,7 @@ def execute(
         server = QuestionServer(private / "s" / "grader", part, folder, settings, known or {})
         server.judge_given_networks()
         kernel = SandboxedKernel(notebook, private, level, _left(settings.limits, server.seconds))
-        server.processor_seconds = kernel.processor_seconds
+        server.processor_seconds, server.end_kernel = kernel.processor_seconds, kernel.end
         with server, kernel.started():
             code = [cell for cell in notebook.cells if cell.cell_type == "code"]
             kernel.prepare(_PREPARE.format(repr([cell.source for cell in code])))

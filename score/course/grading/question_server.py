@@ -92,8 +92,8 @@ class QuestionServer:
 
     ledger: `LedgerEntry` by test cell. rollouts: `RolloutResult` by policy's name, a new one
     without its key. seconds: by stage. processor_seconds: returns what the kernel has used; whoever
-    starts one sets it. failure: what ended the judging for no reason of the student's. It is raised
-    at the end.
+    starts one sets it, and `end_kernel`, which is called at a failure. failure: what ended the
+    judging for no reason of the student's. It is raised at the end.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class QuestionServer:
         self.rollouts: dict[str, RolloutResult] = {}
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.processor_seconds: Callable[[], float] = lambda: 0.0
+        self.end_kernel: Callable[[], None] = lambda: None
         self._path, self._folder, self._settings, self._known = socket_path, folder, settings, known
         self._rollouts = Rollouts(folder, settings, self._timed, self.rollouts)
         self._checks = checks(part)
@@ -160,7 +161,8 @@ class QuestionServer:
         except Exception as error:  # whatever it is, it is not the student's
             with self._closing:  # afterwards, it was ended
                 self.failure = None if self._ended_already else error
-            self._listener.close()  # the kernel is told at once, and not at the end of its time
+            self._listener.close()
+            self.end_kernel()  # which could wait for an answer until its time is over
 
     def _accept(self) -> None:
         while self._ended not in select.select([self._listener, self._ended], [], [])[0]:

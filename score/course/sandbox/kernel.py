@@ -193,6 +193,10 @@ class SandboxedKernel(NotebookClient):
         """Return the processor's time that the kernel and its processes have used so far."""
         return self._watchdog.processor_seconds()
 
+    def end(self) -> None:
+        """End the kernel and all processes that it started."""
+        self._watchdog.end_processes()
+
     def create_kernel_manager(self) -> AsyncKernelManager:
         self.km = _KernelManager(config=self.config)
         self.km.session.unpack = _guarded(self.km.session.unpack)
