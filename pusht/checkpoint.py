@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from pusht.files import write_whole
+from pusht.machine import is_of_machine
 from pusht.normalisation import RANGE, Stats
 
 __all__ = [
@@ -188,6 +189,8 @@ def load_checkpoint(
     except CheckpointError:
         raise
     except safetensors.SafetensorError as error:
+        if is_of_machine(error):
+            raise
         raise CheckpointError(
             f"{path.name} is not a whole safetensors file ({error}): train again, or copy it again."
         ) from None
@@ -199,6 +202,8 @@ def load_checkpoint(
         OverflowError,
         RuntimeError,  # of torch, and of what is nested too deeply
     ) as error:
+        if is_of_machine(error):
+            raise
         raise CheckpointError(
             f"{path.name} was not written by a TrainingRun or an evaluation of this kit "
             f"({type(error).__name__}: {error})."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from score.plain import plain, plain_line
 from score.rubric import PARTS
+from score.submission.failures import told_of_machine
 
 if TYPE_CHECKING:  # argparse has no public name for it, and none to subscript when it runs
     from argparse import _SubParsersAction
@@ -29,6 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = options.run(options)
     except _error_for_the_reader(options.command) as error:
         sys.exit(plain(f"{parser.prog}: {error}"))
+    except (OSError, MemoryError) as error:
+        sys.exit(plain(f"{parser.prog}: {told_of_machine(error)}"))
     if code is not None:
         sys.exit(plain(code) if isinstance(code, str) else code)
 

@@ -14,6 +14,7 @@ receives the verdict:
                                                  {"verdict": the fields of a Verdict}
 """
 
+import errno
 import json
 import math
 import os
@@ -35,6 +36,7 @@ _DTYPES = {
     dtype: np.dtype(dtype)
     for dtype in ("<f2", "<f4", "<f8", "<i1", "<i2", "<i4", "<i8", "|b1", "|i1", "|u1", "<u1")
 }
+_CLOSED = (errno.ENOTCONN, errno.EBADF)  # of a connection that has been closed
 _HEAD = struct.Struct("<IQ")  # number of bytes of the JSON text, and of the arrays
 _Result = TypeVar("_Result")
 
@@ -206,6 +208,8 @@ class Connection:
         except TimeoutError:
             raise ProtocolError("did not answer in time") from None
         except OSError as error:
+            if not isinstance(error, ConnectionError) and error.errno not in _CLOSED:
+                raise  # the machine's
             raise ProtocolError(
                 f"ended in the middle of the question ({error.strerror or type(error).__name__})"
             ) from None

@@ -44,6 +44,12 @@ def test_a_loss_curve_that_the_weights_do_not_bear_out_is_flagged(factor):
     assert "the curve may be another run's" in sentence and "shipped demonstrations" in sentence
 
 
+@pytest.mark.parametrize("epochs, flagged", [(1, False), (MLP.loss_from, False), (6, True)])
+def test_a_curve_of_the_first_epochs_alone_says_nothing(epochs, flagged):
+    short = replace(reference(MLP), losses=[9.0] * epochs, num_epochs=epochs)
+    assert bool(audit.flags_on_weights(MLP, short)) == flagged
+
+
 def test_weights_of_another_network_have_no_loss():
     with pytest.raises(CheckpointError, match="another architecture"):
         audit.flags_on_weights(MLP, replace(reference(MLP), weights={}))

@@ -4,6 +4,7 @@ it makes the grader take has limits: it costs that question or that notebook alo
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from score.course.grading import judge
 from score.course.grading.execution import execute
 from score.course.grading.question_server import QuestionServer
 from score.course.sandbox import levels, watchdog
+from score.course.sandbox.whose import GraderFailure
 from score.course.settings import Limits, RunSettings
 from score.protocol import Connection
 from score.verdict import Verdict
@@ -199,7 +201,6 @@ def _is_killed(name, connection, rng):
     [
         (_takes_memory, {}, "what the question does not ask for (MemoryError)"),
         (_takes_time, {"CPU_SECONDS": 1}, "could not be judged: it took more than"),
-        (_is_killed, {}, "could not be judged: it was killed"),
     ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="judges are processes on Linux alone")
@@ -215,6 +216,18 @@ def test_what_ends_a_judge_costs_that_question_alone(judging, question_judged, l
         assert stopped.verdict.points == 0 and reason in stopped.verdict.sentence
         assert len(stopped.flags) == 1
         assert judges.judge("Q1.2", ours, 60) == _right("Q1.2", None, None)
+
+
+def _fails(name, connection, rng):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("question_judged, why", [(_is_killed, "signal 9"), (_fails, "OSError")])
+@pytest.mark.skipif(sys.platform != "linux", reason="judges are processes on Linux alone")
+def test_what_else_ends_a_judge_is_no_verdict(judging, question_judged, why):
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(GraderFailure, match=why):
+        judging(question_judged).judge("Q1.1", ours, 60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="judges are processes on Linux alone")

@@ -118,7 +118,7 @@ def test_what_is_no_notebook_earns_nothing_for_that_reason(content, released):
     original = nbformat.writes(released).encode()
     task = Task("ann", PART.name, submission, original, SETTINGS, kit_version(), "", {}, {})
     graded = grade_part(task)
-    assert "part1_mlp.ipynb cannot be read as a notebook" in graded.result.missing
+    assert "part1_mlp.ipynb cannot be graded" in graded.result.missing
     assert {verdict.points for verdict in graded.result.cells.values()} == {0}
 
 

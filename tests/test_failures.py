@@ -1,9 +1,12 @@
 """One student's files stop one student: the class goes on, it is told, and it is no zero."""
 
+import contextlib
 import csv
 import errno
 import io
 import json
+import re
+import sqlite3
 import struct
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +18,7 @@ from exports import ANSWERED, NOTEBOOK, OTHER, made_course, record, submitted, w
 from nbgrader.api import Gradebook
 
 from pusht.checkpoint import CheckpointError, load_checkpoint
+from pusht.machine import is_of_machine
 from score.__main__ import main
 from score.course.class_run import grade as class_run
 from score.course.class_run import records, workers
@@ -32,10 +36,10 @@ from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.report import similarity
 from score.course.report.tables import remarks, table
-from score.course.settings import ASSIGNMENT
+from score.course.settings import ASSIGNMENT, CourseError
 from score.rubric import PARTS
 from score.submission.archive import MB, Archive, SubmissionError
-from score.submission.failures import Failures, is_of_machine
+from score.submission.failures import Failures
 
 PART = PARTS["part1_mlp"]
 
@@ -327,7 +331,7 @@ def test_what_the_grader_fails_at_is_no_zero_and_the_class_goes_on(graded, capsy
     line = next(line for line in printed.split("\n") if line.startswith("mallory "))
     assert line.split()[1] == "–" == line.split()[-1]
     assert "Look at mallory, part1_mlp: The grader failed: MemoryError: none left" in printed
-    assert "Look at bo, late work: timestamp.txt holds no time" in printed
+    assert re.search("Look at bo, late work: .*/bo/pusht/timestamp.txt holds no time", printed)
     assert rows(course)["mallory"]["Q1.1"] == "" == rows(course)["mallory"]["total"]
     assert float(rows(course)["ann"]["Q1.1"]) == float(rows(course)["bo"]["Q1.1"]) == 1
     assert scores(course, "mallory") == {(None, True)} and scores(course, "bo") == {(1.0, False)}
@@ -370,6 +374,94 @@ def test_each_step_over_the_class_fails_for_one_student_alone(graded, monkeypatc
 def _flat(arguments):
     for each in arguments:
         yield each if isinstance(each, str) else getattr(each, "result", each)
+
+
+DAMAGED = {
+    "half": b'{"parts"',
+    "another's": b"[]",
+    "bytes": b"\xff",
+    "deep": b"[" * 10**5,
+    "types": b'{"student": "mallory", "part": "part1_mlp", "parts": {"part1_mlp": 3}}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_damaged_files_are_named_and_stop_nobody(graded, capsys, content):
+    course, errors = graded
+    errors.clear()
+    grade_course(course)
+    before = rows(course)
+    result = course.folder / "results" / "mallory" / f"{PART.name}.json"
+    record = course.folder / "repairs" / "mallory.json"
+    record.parent.mkdir(exist_ok=True)
+    result.write_bytes(content)
+    record.write_bytes(content)
+    grade_course(course, ["ann"])
+    assert rows(course)["mallory"]["Q1.1"] == "" and rows(course)["ann"] == before["ann"]
+    assert f"{result} is damaged" in (course.folder / "report.html").read_text()
+    failures = Failures()
+    grade_course(course, failures=failures)
+    assert f"{result} is damaged: the notebook is graded again" in capsys.readouterr().out
+    (sentence,) = {failure.sentence for failure in failures}
+    assert f"{record} is damaged" in sentence and "move it away" in sentence
+    assert {**rows(course)["mallory"], "look_at": ""} == {**before["mallory"], "look_at": ""}
+
+
+def test_a_gradebook_that_is_lost_is_made_again_with_the_grades_by_hand(graded):
+    course, errors = graded
+    errors.clear()
+    grade_course(course)
+    with Gradebook(course.gradebook) as gradebook:
+        grade = gradebook.find_grade("part1-q1_1", PART.name, ASSIGNMENT, "bo")
+        grade.manual_score, grade.extra_credit = 0.5, 0.25
+        comment = gradebook.find_comment("part1-bc_loss", PART.name, ASSIGNMENT, "bo")
+        comment.manual_comment = "Read again."
+        gradebook.db.commit()
+    grade_course(course)
+    before = (course.folder / "grades.csv").read_bytes()
+    database = course.folder / "gradebook.db"
+    for lose in (database.unlink, lambda: database.write_bytes(b"")):
+        lose()
+        grade_course(course, ["ann"])
+        assert (course.folder / "grades.csv").read_bytes() == before
+    with Gradebook(course.gradebook) as gradebook:
+        comment = gradebook.find_comment("part1-bc_loss", PART.name, ASSIGNMENT, "bo")
+        assert comment.manual_comment == "Read again."
+
+
+def test_a_gradebook_that_cannot_be_used_is_told_in_a_sentence(graded):
+    course, errors = graded
+    errors.clear()
+    grade_course(course)
+    database, results = course.folder / "gradebook.db", course.folder / "results"
+    whole, kept = database.read_bytes(), sorted(results.rglob("*.json"))
+    with contextlib.closing(sqlite3.connect(database)) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(CourseError, match="in use by another program"):
+            grade_course(course)
+    for damaged in (b"no database" * 1000, whole[:4096] + bytes(len(whole) - 4096)):
+        database.write_bytes(damaged)
+        with pytest.raises(CourseError, match="If it is damaged, move it away|if it is damaged"):
+            grade_course(course)
+    assert sorted(results.rglob("*.json")) == kept
+
+
+@pytest.mark.parametrize("failing", [1, 3, 100])
+def test_where_no_process_can_be_started_the_others_are_graded(failing):
+    opened = iter(range(1000))
+
+    @contextlib.contextmanager
+    def executor():
+        if next(opened) < failing:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        with ThreadPoolExecutor(1) as one:
+            yield one
+
+    outcomes = dict(workers.completed(str, [1, 2, 3], executor, 2))
+    if failing < 100:
+        assert outcomes == {1: "1", 2: "2", 3: "3"}
+    else:
+        assert {*outcomes} == {1, 2, 3} and all(isinstance(o, OSError) for o in outcomes.values())
 
 
 def test_a_damaged_record_of_repairs_stops_no_report(graded):

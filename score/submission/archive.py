@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeVar
 
-from score.submission.failures import is_of_machine
+from pusht.machine import is_of_machine
 from score.submission.zips import (
     MB,
     UNREADABLE,

@@ -7,29 +7,27 @@ only, and the next student's turn comes.
     sys.exit(failures.names())
 """
 
-import errno
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from pusht.machine import is_of_machine
 from score.protocol import one_line
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _LONGEST = 300  # characters of an error's text
-# What damaged or forged files make the system answer. Any other number is the machine's: a full
-# disk, a file that may not be read, too many open files.
-_OF_FILES = (None, errno.EINVAL, errno.EOVERFLOW, errno.ENAMETOOLONG)
 
 
-def is_of_machine(error: BaseException) -> bool:
-    """Return whether an error is the machine's, so that it says nothing about a student's files."""
-    if isinstance(error, OSError):
-        return error.errno not in _OF_FILES
-    return isinstance(error, MemoryError)
+class TellingError(Exception):
+    """An error whose text is a sentence for the reader: what, where, and what to do."""
+
+
+class GraderFailure(TellingError):
+    """What the grader could not do for no reason of a student's. It is never a grade."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +93,19 @@ class Failures:
         ]
 
 
+def told_of_machine(error: OSError | MemoryError) -> str:
+    """Return what a reader is told of an error of the machine's that ends a command; any other
+    error is raised again.
+    """
+    if not is_of_machine(error):
+        raise error
+    what = str(error) or type(error).__name__
+    return (
+        f"the machine could not go on ({what}). Put that right, and run the same command again:"
+        " what was done so far is kept."
+    )
+
+
 def _described(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
@@ -102,4 +113,6 @@ def _described(error: BaseException) -> str:
         text = str(error)
     except Exception:  # an error of a forged object
         text = ""
+    if isinstance(error, TellingError):
+        return one_line(text)
     return f"{type(error).__name__}: {one_line(text)[:_LONGEST] or 'no message'}{where}"

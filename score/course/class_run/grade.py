@@ -32,10 +32,10 @@ from score.course.grading.notebook import Task, grade_part
 from score.course.grading.results import PartResult
 from score.course.nbgrader import configuration, gradebook
 from score.course.report.tables import ClassVerdicts
-from score.course.sandbox import levels
+from score.course.sandbox import host, levels
 from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings
 from score.plain import plain_line
-from score.submission.failures import Failures
+from score.submission.failures import Failures, GraderFailure
 from score.submission.formats import needs_sandbox
 
 _SCRATCH = "pusht-grading-"
@@ -69,10 +69,11 @@ def grade_course(
             f" submitted/STUDENT/{ASSIGNMENT}/."
         )
     chosen = sorted(set(students)) if students else handed_in
+    _check_machine(course)
     plan = _plan(course)
     with (
         _alone(course) as scratch,
-        gradebook.open_gradebook(course) as book,
+        _whole_gradebook(course) as (book, lost),
         contextlib.ExitStack() as stack,
     ):
         open_executor: _OpenExecutor = functools.partial(workers.processes, jobs, scratch)
@@ -80,9 +81,34 @@ def grade_course(
             executor, jobs = stack.enter_context(workers.cluster(scheduler))
             open_executor = functools.partial(_kept_open, executor)
         gradebook.complete(book)
-        _Run(plan, book, failures, chosen, parts or rubric.PARTS).grade(open_executor, jobs)
+        run = _Run(plan, book, failures, chosen, parts or rubric.PARTS)
+        if lost:
+            run.waiting = {student: list[str]() for student in handed_in} | run.waiting
+        run.grade(open_executor, jobs)
         records.write_class(course, book, failures)
         return records.class_verdicts(course, book, chosen, failures)
+
+
+def _check_machine(course: Course) -> None:
+    """CourseError where it is known before anything is graded that the machine lacks something."""
+    try:
+        host.check(course.folder)
+    except GraderFailure as error:
+        raise CourseError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _whole_gradebook(course: Course) -> Iterator[tuple[Gradebook, bool]]:
+    """Yield the course's gradebook, and whether it was lost: then it is made again, and the results
+    of all students have to be entered.
+    """
+    with gradebook.open_gradebook(course) as book:
+        lost = not gradebook.is_whole(book, course)
+    if lost:
+        print("The gradebook is made again: something of it was missing.", flush=True)
+        gradebook.make_again(course)
+    with gradebook.open_gradebook(course) as book, gradebook.told():
+        yield book, lost
 
 
 @contextlib.contextmanager
@@ -129,6 +155,9 @@ class _Run:
         self.told = 0  # how many failures were printed
         # The parts that take longest come first, so that at the end nobody waits for one.
         ordered = sorted(parts, key=lambda part: -rubric.PARTS[part].grading_time)
+        for student in students:
+            for path in results.damaged(plan.course.folder / "results", student).values():
+                print(plain_line(f"{path} is damaged: the notebook is graded again."), flush=True)
         self.waiting = {
             student: [
                 part

@@ -1,16 +1,15 @@
 """Write what grading leaves in a course's folder.
 
 results/STUDENT/PART.json   what everything else here is made from
+originals/STUDENT/          notebooks that did not come by `course collect`, and were repaired
 autograded/STUDENT/pusht/   the graded notebooks and films, for nbgrader's pages
 feedback/STUDENT/pusht/     feedback.html, to hand back
 gradebook.db, grades.csv, report.html
 """
 
 import hashlib
-import json
 from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Gradebook
@@ -18,10 +17,11 @@ from traitlets.config import Config
 
 from pusht.files import write_whole
 from score import rubric
+from score.course.collect.stored import read_record
 from score.course.grading import results
 from score.course.grading.notebook import Graded
-from score.course.grading.results import ManualGrades, PartResult, not_known, ungraded
-from score.course.nbgrader import gradebook
+from score.course.grading.results import NOT_YET, ManualGrades, PartResult, not_known, ungraded
+from score.course.nbgrader import by_hand, gradebook
 from score.course.report import similarity, tables
 from score.course.report.class_page import class_page
 from score.course.report.feedback import feedback
@@ -46,6 +46,10 @@ def record(course: Course, graded: Graded) -> None:
             (folder / name).unlink(missing_ok=True)
     for name, content in graded.files.items():
         write_whole(folder / name, content)
+    original = course.folder / "originals" / result.student / f"{result.part}.ipynb"
+    collected = (course.folder / "repairs" / f"{result.student}.json").exists()
+    if graded.original and not (collected and original.exists()):
+        write_whole(original, graded.original)
     results.save(result, course.folder / "results")
 
 
@@ -62,9 +66,10 @@ def _enter(
     course: Course, book: Gradebook, student: str, failures: Failures, config: Config
 ) -> dict[str, PartResult]:
     """Enter a student's results into the gradebook; return them."""
-    found = _all_parts(course, student, failures)
+    found, folder = _all_parts(course, student, failures), course.folder / "results" / student
     handed_in = gradebook.handed_in_at(course.submission(student))
-    gradebook.merge(book, student, found, handed_in, config)
+    gradebook.merge(book, student, found, handed_in, config, by_hand.kept(folder))
+    by_hand.keep(gradebook.by_hand(book, student), folder)
     return found
 
 
@@ -109,7 +114,7 @@ def _verdicts(course: Course, book: Gradebook, student: str, failures: Failures)
             if entered and by_hand:
                 sentence = f"Graded by a person. {entered.comment}".strip()
                 verdict = replace(verdict, sentence=sentence, unread=False)
-            known = by_hand or not result.failed
+            known = by_hand or not result.open
             found[part, cell] = replace(verdict, points=points[part, cell]) if known else None
     return found
 
@@ -135,7 +140,7 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
         pages[student] = own or (unknown, {}, 0.0)
     repairs: dict[str, Any] = {}
     for path in sorted((course.folder / "repairs").glob("*.json")):
-        record = failures.attempt(path.stem, REPAIRS, _record, path)
+        record = failures.attempt(path.stem, REPAIRS, read_record, path)
         repairs |= {path.stem: record} if record else {}
     similar = similarity.find(course, failures=failures)
     remarks = tables.remarks(course, failures=failures)
@@ -148,6 +153,7 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
         repairs,
         similar,
         remarks,
+        [(each.student, each.step, each.sentence) for each in dict.fromkeys(failures)],
     )
     write_whole(course.folder / "report.html", page)
 
@@ -161,14 +167,6 @@ def _for_page(
     return found, hand, sum(gradebook.scores(book, student)[1].values())
 
 
-def _record(path: Path) -> Any:
-    """Return the content of a file in repairs/; ValueError where it is not such a file."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or not isinstance(found.get("parts"), dict):
-        raise ValueError(f"{path.name} is no record of repairs")
-    return found
-
-
 def _all_parts(course: Course, student: str, failures: Failures) -> dict[str, PartResult]:
     """Return a student's results by part, with the reason where there is none."""
     found = results.load(course.folder / "results", student)
@@ -178,7 +176,7 @@ def _all_parts(course: Course, student: str, failures: Failures) -> dict[str, Pa
         elif failures.of(student, part):
             found[part] = not_known(student, part)
         elif part not in found:
-            found[part] = ungraded(student, part, "It has not been graded yet.")
+            found[part] = not_known(student, part, NOT_YET)
     return {part: found[part] for part in rubric.PARTS}
 
 

@@ -40,30 +40,46 @@ def completed(
 
     open_executor: makes the executor. Where its processes were killed it makes another one, which
     does again what was under way, one task after the other: a task that kills its process takes
-    nothing else along.
+    nothing else along. So it does where no process can be started.
     """
     left, again = iter(tasks), list[_Task]()
     running: dict[Future[_Outcome], _Task] = {}
-    broken = True
-    while broken:
-        broken = False
-        with open_executor() as executor:
-            while not broken:
-                for task in itertools.islice(left, width - len(running)):
-                    running[executor.submit(function, task)] = task
-                if not running:
-                    break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    if isinstance(future.exception(), BrokenExecutor):
-                        broken = True
-                    else:
-                        yield running.pop(future), future.exception() or future.result()
-        again += running.values()
-        running = {}
+    more = True
+    while more:
+        tried = len(again)
+        try:
+            with open_executor() as executor:
+                while True:
+                    for task in itertools.islice(left, width - len(running)):
+                        again.append(task)  # until it is under way
+                        running[executor.submit(function, task)] = again.pop()
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        if not isinstance(future.exception(), BrokenExecutor):
+                            yield running.pop(future), future.exception() or future.result()
+                        else:
+                            raise BrokenExecutor
+            more = False
+        except (OSError, RuntimeError):  # of the executor: what tasks raise is their outcome
+            again += running.values() or itertools.islice(left, 1)
+            running, more = {}, len(again) > tried
     for task in again:
+        yield task, _by_itself(function, task, open_executor)
+
+
+def _by_itself(
+    function: Callable[[_Task], _Outcome],
+    task: _Task,
+    open_executor: Callable[[], AbstractContextManager[Executor]],
+) -> _Outcome | BaseException:
+    """Return function(task) of an executor of its own, or the exception that it raised."""
+    try:
         with open_executor() as executor:
             future = executor.submit(function, task)
-            yield task, future.exception() or future.result()
+            return future.exception() or future.result()
+    except (OSError, RuntimeError) as error:
+        return error
 
 
 @contextlib.contextmanager

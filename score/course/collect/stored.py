@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from nbgrader.utils import parse_utc
 
@@ -13,7 +13,7 @@ from pusht.files import write_whole
 from score.course.settings import ASSIGNMENT, Course
 from score.plain import plain
 from score.submission.archive import utc
-from score.submission.failures import Failures
+from score.submission.failures import Failures, GraderFailure
 from score.submission.files import TAKEN
 from score.submission.formats import Format
 
@@ -69,7 +69,7 @@ class Stored:
         self.record_path = course.folder / "repairs" / f"{student}.json"
         self.record: Record = {"student": student, "parts": {}}
         if self.record_path.exists():
-            self.record = json.loads(self.record_path.read_text(encoding="utf-8"))
+            self.record = read_record(self.record_path)
 
     @property
     def home(self) -> Path:
@@ -118,6 +118,24 @@ class Stored:
         """Say whether there is a notebook for the format's part that the kit did not write."""
         notebook, packed = self.home / f"{format.part}.ipynb", self.home / format.packed
         return notebook.exists() and not packed.exists()
+
+
+def read_record(path: Path) -> Record:
+    """Return the content of a file in repairs/; GraderFailure where it is damaged."""
+    try:
+        found = json.loads(path.read_bytes())
+        parts = [*found["parts"].values()]
+        lists = [found.get("remarks", []), found.get("failed", []), *(p["repairs"] for p in parts)]
+        texts = [text for each in lists for text in each]
+        texts += [p["refused"] for p in parts if p["refused"] is not None]
+        if all(isinstance(text, str) for text in texts):
+            return cast(Record, found)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise GraderFailure(
+        f"{path} is damaged, which says what was collected and repaired: move it away, and collect"
+        " the student's upload again. The points do not depend on it."
+    )
 
 
 def note_failures(course: Course, student: str, failures: Failures) -> None:

@@ -40,18 +40,16 @@ _LARGEST_RATIO = 3.0
 _ALIKE = 1.0  # px
 _LARGEST_UNLIKE = 0.02  # share of the answers
 # Of answers that are drawn from one distribution, the share of their distances that the company
-# explains is 0 on average; of 200 honest rollouts it was 0.07 at most (0.13 with noise that is the
-# same in every call).
+# explains is 0 on average; of 200 honest rollouts it was 0.07 at most (0.13 with fixed noise).
 _LARGEST_SHARE = 0.2
 _FEWEST = 24  # answers on either side, for a share
 # Trained on the demonstrations, a policy is off by a third to two thirds of what staying in place
-# is; twenty-four random pushes, tried out, by one and a half. With other demonstrations than its
-# own a policy is further off.
+# is; twenty-four random pushes, tried out, by one and a half. A policy of others is further off.
 _LARGEST_ERROR, _LARGEST_ERROR_ELSEWHERE = 1.0, 1.25
 _SMALLEST_MEDIAN = 2.0  # px; of a network it is seven and more, of what is looked up none
-# Where they act, the answers of networks that have learned something and those of the kit's own,
-# trained on the same demonstrations, are apart by nine tenths at most of what staying in place is
-# apart from these; pushes that were tried out by 1.2 and more.
+# Where they act, the answers of networks that have learned something and of the kit's own, trained
+# on the same demonstrations, are apart by nine tenths at most of what staying in place is apart
+# from these; pushes that were tried out by 1.2 and more.
 _LARGEST_APART = 1.1
 _FEWEST_DEMONSTRATED = 100
 # Of the reference policy's time for one row at a time, times one more than the submitted weights
@@ -122,8 +120,11 @@ def _own_demonstrations(checkpoint: Checkpoint) -> Demonstrations | None:
 
 
 def _unlikely_loss(policy: rubric.Policy, checkpoint: Checkpoint, loss: float) -> Iterator[str]:
-    """Compare the end of the loss curve with the loss on the demonstrations."""
-    known, claimed = demos.name_of(checkpoint.demonstrations), epoch_losses(checkpoint)[-1]
+    """Compare the end of a loss curve with the demonstrations' loss, beyond the first epochs."""
+    known, curve = demos.name_of(checkpoint.demonstrations), epoch_losses(checkpoint)
+    if len(curve) <= policy.loss_from:  # the weights are soon better than an epoch's mean
+        return
+    claimed = curve[-1]
     low, high = claimed / _LARGEST_RATIO, claimed * _LARGEST_RATIO
     if not any(low < loss * scale < high for scale in policy.loss_scales):
         yield (

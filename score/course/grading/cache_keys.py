@@ -37,6 +37,7 @@ ROLLOUT_CODE = (
     "score/student/rollouts.py",
     "score/student/surroundings.py",
     *formats.SOURCES,
+    "score/course/collect/repair/*.py",
     "score/course/grading/company.py",
     "score/course/grading/question_server.py",
     "score/course/grading/rollouts.py",

@@ -19,9 +19,10 @@ from score.course.grading import audit
 from score.course.grading.question_server import QuestionServer, checks
 from score.course.grading.results import RolloutResult
 from score.course.grading.sanitise.graded import clean_outputs
-from score.course.grading.sanitise.submitted import check_id
+from score.course.grading.sanitise.submitted import check_id, may_change
 from score.course.sandbox import levels
 from score.course.sandbox.kernel import SandboxedKernel, folder_for_sockets
+from score.course.sandbox.whose import GraderFailure, errors_of, raise_lacks
 from score.course.settings import Limits, RunSettings
 from score.protocol import one_line
 from score.rerun.shell import EXPLAINED
@@ -63,6 +64,8 @@ def execute(
 
     folder: of the hand-in files; films are added to it. known: results of rollouts by policy's name
     that need not be done again. level: of isolation, the strictest that works when None.
+    GraderFailure, or another error than the list in `whose` has, where it says nothing about the
+    student's work.
     """
     level, started = level or levels.strictest(), time.monotonic()
     audit.solution(part.name)  # loaded now: it changes the folder, which a thread must not do
@@ -71,17 +74,14 @@ def execute(
         server = QuestionServer(private / "s" / "grader", part, folder, settings, known or {})
         server.judge_given_networks()
         kernel = SandboxedKernel(notebook, private, level, _left(settings.limits, server.seconds))
-        server.processor_seconds = kernel.processor_seconds
+        server.processor_seconds, server.end_kernel = kernel.processor_seconds, kernel.end
         with server, kernel.started():
             code = [cell for cell in notebook.cells if cell.cell_type == "code"]
             kernel.prepare(_PREPARE.format(repr([cell.source for cell in code])))
-            for index, cell in enumerate(notebook.cells):
-                if kernel.stopped or cell.cell_type != "code":
-                    continue
-                with server.expecting(check_id(cell)):
-                    kernel.run(cell, index)
+            _run(notebook, server, kernel)
         levels.end_what_was_left(level)
     cells, flags = _put_verdicts(notebook, part, server, kernel.stopped)
+    raise_lacks(kernel.host.short, notebook, cells.values(), kernel.stopped)
     clean_outputs(notebook)
     seconds = time.monotonic() - started - sum(server.seconds.values())
     return Execution(
@@ -92,6 +92,19 @@ def execute(
         {"cells": seconds} | server.seconds,
         flags,
     )
+
+
+def _run(notebook: NotebookNode, server: QuestionServer, kernel: SandboxedKernel) -> None:
+    """Run the cells of a notebook until its kernel is stopped or the judging has failed."""
+    theirs = False
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or kernel.stopped or server.failure:
+            continue
+        with server.expecting(check_id(cell)):
+            kernel.run(cell, index)
+        theirs = theirs or "nbgrader" not in cell.metadata or may_change(cell)
+        if not theirs and (errors := errors_of(cell)):
+            raise GraderFailure(f"The kit's own first cells failed: {one_line(errors[0])[:200]}")
 
 
 def _left(limits: Limits, seconds: dict[str, float]) -> Limits:

@@ -25,6 +25,8 @@ import numpy as np
 import torch
 
 from score import rubric
+from score.course.sandbox.host import little_memory_left
+from score.course.sandbox.whose import ENDS_OF_JUDGES, GraderFailure, is_at_answers
 from score.protocol import Connection, ProtocolError, one_line
 from score.questions import judged
 from score.rerun.memory import little_memory
@@ -34,12 +36,7 @@ MEMORY_BYTES = 2**28  # beyond what the grader had; the largest right answer tak
 CPU_SECONDS = 60  # the longest takes one
 _CALLS = 1000  # of a question; the longest calls the answer some dozens of times
 _LARGEST_RESULT = 2**20
-_REASONS = {  # of a judge's end, by signal
-    signal.SIGALRM: "it took too long",
-    signal.SIGXCPU: f"it took more than {CPU_SECONDS} s of processor time",
-    signal.SIGKILL: "it was killed, as processes are that take too much memory",
-}
-
+_NO_RESULT = b'{"signal": 0, "error": "the process that stands ready is gone"}'
 
 Draw = Callable[[str], np.random.Generator]
 
@@ -58,7 +55,7 @@ class Judged:
 def question_judged(name: str, connection: Connection, rng: np.random.Generator) -> Judged:
     """Return the judgement on the answers to a question that come over a connection.
 
-    rng: of the hidden inputs.
+    rng: of the hidden inputs. What is not due to the answers is raised: see `whose`.
     """
     calls_left = iter(range(_CALLS))
 
@@ -69,6 +66,8 @@ def question_judged(name: str, connection: Connection, rng: np.random.Generator)
     try:
         return Judged(judged(name, infer, rng), [], connection.refused)
     except Exception as error:
+        if not is_at_answers(error, little_memory_left()):
+            raise
         return stopped_at(failed(name, ""), error)
 
 
@@ -78,9 +77,8 @@ def failed(name: str, reason: str) -> Verdict:
 
 
 def stopped_at(verdict: Verdict, error: Exception) -> Judged:
-    """Return the judgement of no points with what stopped the judging.
-
-    A forged answer can make a judge raise anything.
+    """Return the judgement of no points with what stopped the judging: an error that a forged
+    answer made a judge raise.
     """
     if isinstance(error, ProtocolError):
         return Judged(replace(verdict, sentence=f"The notebook {error}."), [])
@@ -103,10 +101,15 @@ class JudgeProcess:
         self._draw, self._pid = draw, 0
         if sys.platform == "linux":
             self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with warnings.catch_warnings():
-                # Of threads: those of libraries, which copies never use.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                self._pid = os.fork()
+            try:
+                with warnings.catch_warnings():
+                    # Of threads: those of libraries, which copies never use.
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    self._pid = os.fork()
+            except OSError:
+                self._line.close()
+                theirs.close()
+                raise
             if not self._pid:
                 _stand_ready(theirs, draw)
             # Both sides make its group: `end` may come before the copy has done anything.
@@ -117,20 +120,21 @@ class JudgeProcess:
     def judge(self, name: str, accepted: socket.socket, seconds: float) -> Judged:
         """Return the judgement on a question.
 
-        accepted: where the kernel is to be asked. seconds: that it may take.
+        accepted: where the kernel is to be asked. seconds: that it may take. GraderFailure where
+        something else than the answers ends the judging.
         """
         if not self._pid:
             connection = Connection(accepted, time.monotonic() + seconds)
             return question_judged(name, connection, self._draw(name))
         order = {"name": name, "seconds": seconds}
-        try:
-            socket.send_fds(self._line, [json.dumps(order).encode()], [accepted.fileno()])
-            found = json.loads(self._line.recv(_LARGEST_RESULT) or b'{"signal": 0}')
-        except OSError:
-            found = {"signal": 0}
+        socket.send_fds(self._line, [json.dumps(order).encode()], [accepted.fileno()])
+        found = json.loads(self._line.recv(_LARGEST_RESULT) or _NO_RESULT)
         if "verdict" in found:
             return Judged(Verdict(**found["verdict"]), found["flags"], found["refused"])
-        reason = _REASONS.get(found["signal"], "it ended before it had a verdict")
+        if found["signal"] not in ENDS_OF_JUDGES:
+            why = found["error"] or f"signal {found['signal']}"
+            raise GraderFailure(f"The process that judged {name} ended without a verdict: {why}.")
+        reason = ENDS_OF_JUDGES[found["signal"]].format(CPU_SECONDS)
         flag = f"{name}: the process that judged the answer was stopped: {reason}."
         return Judged(failed(name, f"The answer could not be judged: {reason}."), [flag])
 
@@ -167,23 +171,29 @@ def _stand_ready(line: socket.socket, draw: Draw) -> None:
             os.close(descriptors[0])
             _, status = os.waitpid(child, 0)
             if status:
-                line.sendall(json.dumps({"signal": os.WTERMSIG(status)}).encode())
+                line.sendall(json.dumps({"signal": os.WTERMSIG(status), "error": ""}).encode())
     finally:
         os._exit(0)
 
 
 def _judge(line: socket.socket, order: dict[str, Any], descriptor: int, draw: Draw) -> None:
     """Judge one question within limits, say what came of it, and end."""
-    status = 1
+    status, name, seconds = 1, order["name"], order["seconds"]
     try:
-        seconds = order["seconds"]
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.alarm(int(seconds) + 5)
-        with little_memory(MEMORY_BYTES), socket.socket(fileno=descriptor) as accepted:
-            connection = Connection(accepted, time.monotonic() + seconds)
-            judgement = question_judged(order["name"], connection, draw(order["name"]))
-            line.sendall(json.dumps(asdict(judgement)).encode())
+        try:
+            with little_memory(MEMORY_BYTES), socket.socket(fileno=descriptor) as accepted:
+                connection = Connection(accepted, time.monotonic() + seconds)
+                said = asdict(question_judged(name, connection, draw(name)))
+        except MemoryError as error:  # there was none left to tell of the first one
+            if not is_at_answers(error, little_memory_left()):
+                raise
+            said = asdict(stopped_at(failed(name, ""), error))
+        except Exception as error:
+            said = {"signal": 0, "error": f"{type(error).__name__}: {one_line(error)}"}
+        line.sendall(json.dumps(said).encode())
         status = 0
     finally:
         os._exit(status)

@@ -12,11 +12,13 @@ from pathlib import Path
 import nbformat
 
 from score import rubric
+from score.course.collect.repair import RepairError, repair
 from score.course.grading.cache_keys import kit_version
 from score.course.grading.execution import Execution, execute
 from score.course.grading.results import PartResult, RolloutResult, ungraded
 from score.course.grading.sanitise.graded import clean_sources
 from score.course.grading.sanitise.submitted import empty_answers, grade_id, read_notebook, sanitise
+from score.course.sandbox import host
 from score.course.settings import CourseError, RunSettings
 from score.verdict import Verdict
 
@@ -46,27 +48,34 @@ class Task:
 
 @dataclass(frozen=True)
 class Graded:
-    """A `PartResult`, with the graded notebook and the films by name."""
+    """A `PartResult`, with the graded notebook and the films by name.
+
+    original: the notebook as it came, where it was repaired.
+    """
 
     result: PartResult
     files: dict[str, bytes]
+    original: bytes = b""
 
 
 def grade_part(task: Task) -> Graded:
-    """Grade a `Task` in a folder of its own; CourseError where the kit is not the task's."""
+    """Grade a `Task` in a folder of its own; CourseError where the kit is not the task's. Whatever
+    else it raises is the grader's failure, and no grade.
+    """
     started = time.monotonic()
+    host.check()
     if task.kit != kit_version():
         raise CourseError(
             f"A worker has the kit in version {kit_version()} where the course is graded with"
             f" {task.kit}: install that one."
         )
     part, name = rubric.PARTS[task.part], f"{task.part}.ipynb"
-    try:
-        notebook = read_notebook(task.submission[name])
-    except ValueError as error:
-        reason = f"{name} cannot be read as a notebook ({str(error)[:100]})."
-        return Graded(ungraded(task.student, task.part, reason, task.key), {})
     released = read_notebook(task.released)
+    try:
+        notebook, repairs = repair(task.submission[name], released)
+    except RepairError as error:
+        reason = f"{name} cannot be graded. {error}"
+        return Graded(ungraded(task.student, task.part, reason, task.key), {})
     sanitise(notebook, released)
     words = _answers_in_words(part, notebook, empty_answers(notebook, released))
     with tempfile.TemporaryDirectory(prefix="pusht-") as private:
@@ -79,7 +88,8 @@ def grade_part(task: Task) -> Graded:
         files = {film: (folder / film).read_bytes() for film in films if (folder / film).is_file()}
     files[name] = nbformat.writes(notebook).encode()
     seconds = time.monotonic() - started - sum(execution.seconds.values())
-    return Graded(_result(task, execution, words, seconds), files)
+    result = replace(_result(task, execution, words, seconds), repairs=repairs)
+    return Graded(result, files, task.submission[name] if repairs else b"")
 
 
 def _answers_in_words(

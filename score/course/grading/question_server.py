@@ -22,6 +22,7 @@ from score.course.grading import audit, judge
 from score.course.grading.results import RolloutResult, entries_by_cell, without_figures
 from score.course.grading.rollouts import CHECK_SECONDS, Rollouts
 from score.course.sandbox import levels
+from score.course.sandbox.whose import IN_ROLLOUTS
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError
 from score.rollouts.evaluate import no_rollouts, rollouts_verdict
@@ -91,7 +92,8 @@ class QuestionServer:
 
     ledger: `LedgerEntry` by test cell. rollouts: `RolloutResult` by policy's name, a new one
     without its key. seconds: by stage. processor_seconds: returns what the kernel has used; whoever
-    starts one sets it.
+    starts one sets it, and `end_kernel`, which is called at a failure. failure: what ended the
+    judging for no reason of the student's. It is raised at the end.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class QuestionServer:
         self.rollouts: dict[str, RolloutResult] = {}
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.processor_seconds: Callable[[], float] = lambda: 0.0
+        self.end_kernel: Callable[[], None] = lambda: None
         self._path, self._folder, self._settings, self._known = socket_path, folder, settings, known
         self._rollouts = Rollouts(folder, settings, self._timed, self.rollouts)
         self._checks = checks(part)
@@ -115,17 +118,21 @@ class QuestionServer:
         self.discreet = False
         self._closing, self._ended_already = threading.Lock(), False
         self._accepted: socket.socket | None = None
+        self.failure: Exception | None = None
 
     def __enter__(self) -> "QuestionServer":
-        self._judging = judge.JudgeProcess(self._settings.generator)
-        # The end is not a connection to the path: a kernel may have put another socket there.
-        self._end, self._ended = socket.socketpair()
-        self._listener = levels.listening(self._path)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        with contextlib.ExitStack() as opened:
+            self._judging = judge.JudgeProcess(self._settings.generator)
+            opened.callback(self._judging.end)
+            # The end is not a connection to the path: a kernel may have put another socket there.
+            self._end, self._ended = map(opened.enter_context, socket.socketpair())
+            self._listener = opened.enter_context(levels.listening(self._path))
+            self._thread = threading.Thread(target=self._serve, daemon=True)
+            self._thread.start()
+            self._opened = opened.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         # Nothing is waited for that a process of the kernel's could hold: one may outlive it.
         self._end.close()
         with self._closing:
@@ -135,8 +142,9 @@ class QuestionServer:
                     self._accepted.shutdown(socket.SHUT_RDWR)
         self._judging.end()
         self._thread.join()
-        self._ended.close()
-        self._listener.close()
+        self._opened.close()
+        if self.failure and not kind:
+            raise self.failure
 
     @contextlib.contextmanager
     def expecting(self, cell: str | None) -> Iterator[None]:
@@ -148,6 +156,15 @@ class QuestionServer:
             self._cell = None
 
     def _serve(self) -> None:
+        try:
+            self._accept()
+        except Exception as error:  # whatever it is, it is not the student's
+            with self._closing:  # afterwards, it was ended
+                self.failure = None if self._ended_already else error
+            self._listener.close()
+            self.end_kernel()  # which could wait for an answer until its time is over
+
+    def _accept(self) -> None:
         while self._ended not in select.select([self._listener, self._ended], [], [])[0]:
             accepted, _ = self._listener.accept()
             with accepted:
@@ -187,7 +204,7 @@ class QuestionServer:
             policy, flags = rubric.POLICIES[check.name], list[str]()
             verdict = self._verdict(policy, partial(self._asked, policy, connection), flags)
             return judge.Judged(verdict, flags, connection.refused)
-        except Exception as error:
+        except IN_ROLLOUTS as error:
             return judge.stopped_at(check.failed(""), error)
 
     def judge_given_networks(self) -> None:

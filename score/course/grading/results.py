@@ -5,7 +5,7 @@ gradebook, the tables and the pages are made.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,12 @@ from score.verdict import Verdict
 # Of names with digits, such as Q4.3 or float32, nothing is left out.
 _FIGURES = re.compile(r"""(?<![\w.])-?(?:\d[\w.,+-]*\w|\d|inf\b|nan\b)|'[^']*'|"[^"]*\"""")
 _REPEATED = re.compile("…(?:,? (?:and )?…)+")
+FAILED, NOT_YET = "the grader failed", "not graded yet"
+_OPEN = {
+    FAILED: "The grader failed at this notebook, through no fault of yours: it will be graded"
+    " again.",
+    NOT_YET: "It has not been graded yet.",
+}
 _FORMAT = 2  # of the files; those of the first have no number
 
 
@@ -57,8 +63,9 @@ class PartResult:
     missing: why there was nothing to run, "" if there was. seconds: by stage. flags: for the
     instructor alone. late_penalty: points, by nbgrader's rule; it is kept in the gradebook, and
     filled in here where a page is made. cells: by test cell's id. rollouts: by policy's name.
-    failed: whether it stands for a result because the grader failed: its points are not known. Such
-    a result is never kept.
+    repairs: what was repaired when it was graded, a sentence each. open: why its points are not
+    known, so that it only stands for a result: FAILED or NOT_YET, "" where they are. Such a result
+    is never kept.
     """
 
     student: str
@@ -73,7 +80,8 @@ class PartResult:
     late_penalty: float
     cells: dict[str, Verdict]
     rollouts: dict[str, RolloutResult]
-    failed: bool = False
+    repairs: list[str] = field(default_factory=list)
+    open: str = ""
 
     @property
     def max_points(self) -> float:
@@ -110,17 +118,13 @@ def ungraded(student: str, part: str, missing: str, key: str = "") -> PartResult
     return PartResult(student, part, key, kit_version(), "", "", missing, {}, [], 0.0, cells, {})
 
 
-def not_known(student: str, part: str) -> PartResult:
-    """Return what stands for a result where the grader failed: the next run tries again. Students
-    are not told what went wrong.
+def not_known(student: str, part: str, why: str = FAILED) -> PartResult:
+    """Return what stands for a result whose points are not known: the next run tries again.
+    Students are not told what went wrong.
     """
-    result = ungraded(
-        student,
-        part,
-        "The grader failed at this notebook, through no fault of yours: it will be graded again.",
-    )
+    result = ungraded(student, part, _OPEN[why])
     cells = {name: replace(verdict, unread=True) for name, verdict in result.cells.items()}
-    return replace(result, cells=cells, failed=True)
+    return replace(result, cells=cells, open=why)
 
 
 def film_name(policy: rubric.Policy) -> str:
@@ -146,7 +150,7 @@ def without_figures(sentence: str) -> str:
 
 def save(result: PartResult, folder: Path) -> None:
     """Write a result to FOLDER/STUDENT/PART.json."""
-    values = {name: value for name, value in asdict(result).items() if name != "failed"}
+    values = {name: value for name, value in asdict(result).items() if name != "open"}
     text = json.dumps({"format": _FORMAT} | values, indent=1)
     write_whole(folder / result.student / f"{result.part}.json", text)
 
@@ -154,20 +158,27 @@ def save(result: PartResult, folder: Path) -> None:
 def load(folder: Path, student: str) -> dict[str, PartResult]:
     """Return a student's results by part, in the rubric's order, their points as the rubric stands.
 
-    Parts that were never graded are not in it, nor are those whose file cannot be read: they are
+    Parts that were never graded are not in it, nor are those whose file is `damaged`: they are
     graded again.
     """
-    found = {}
-    for part in rubric.PARTS:
-        path = folder / student / f"{part}.json"
-        if path.exists() and (result := _read(path.read_text(encoding="utf-8"))):
-            found[part] = result
-    return found
+    found = {part: _read(path) for part, path in _files(folder, student)}
+    return {part: result for part, result in found.items() if result}
 
 
-def _read(text: str) -> PartResult | None:
+def damaged(folder: Path, student: str) -> dict[str, Path]:
+    """Return the files of a student's results that hold none, by part."""
+    return {part: path for part, path in _files(folder, student) if not _read(path)}
+
+
+def _files(folder: Path, student: str) -> list[tuple[str, Path]]:
+    paths = ((part, folder / student / f"{part}.json") for part in rubric.PARTS)
+    return [(part, path) for part, path in paths if path.exists()]
+
+
+def _read(path: Path) -> PartResult | None:
+    content = path.read_bytes()
     try:
-        values = json.loads(text)
+        values = json.loads(content)
         if values.pop("format", 1) == 1:
             values = _from_first_format(values)
         worth = entries_by_cell(rubric.PARTS[values["part"]])
@@ -177,9 +188,31 @@ def _read(text: str) -> PartResult | None:
             if cell in worth
         }
         rollouts = {name: _rollout(fields) for name, fields in values["rollouts"].items()}
-        return PartResult(**values | {"cells": cells, "rollouts": rollouts})
-    except (ValueError, KeyError, TypeError, AttributeError):
+        result = PartResult(**values | {"cells": cells, "rollouts": rollouts})
+        return result if _is_sound(result) else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _is_sound(result: PartResult) -> bool:
+    """Say whether what was read has the types that pages and tables take for granted."""
+    lists = [result.flags, result.repairs, *(one.flags for one in result.rollouts.values())]
+    texts = [result.student, result.part, result.key, result.kit, result.sandbox, result.stopped]
+    texts += [result.missing, *(one.film for one in result.rollouts.values())]
+    numbers = [result.late_penalty, *result.seconds.values()]
+    for verdict in result.cells.values():
+        texts += [verdict.name, verdict.sentence]
+        numbers += [verdict.points, verdict.max_points]
+    for one in result.rollouts.values():
+        texts += [one.key, one.demonstrations]
+        numbers += [*one.per_episode, *one.interval, *one.losses]
+    texts += [text for each in lists if isinstance(each, list) for text in each]
+    return (
+        all(isinstance(each, list) for each in lists)
+        and all(isinstance(text, str) for text in texts)
+        and all(type(number) in (int, float) for number in numbers)
+        and all(one.per_episode and len(one.interval) == 2 for one in result.rollouts.values())
+    )
 
 
 def _rollout(fields: dict[str, Any]) -> RolloutResult:

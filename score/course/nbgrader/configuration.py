@@ -35,6 +35,7 @@ def configure(config: Config, path: str) -> None:
         "score.course.notebooks.steps.DropChecksums",
     ]
     config.Autograde.sanitize_preprocessors = [
+        "score.course.nbgrader.preprocessors.Repair",
         "nbgrader.preprocessors.ClearOutput",
         "nbgrader.preprocessors.DeduplicateIds",
         "nbgrader.preprocessors.OverwriteKernelspec",

@@ -1,25 +1,85 @@
 """nbgrader's gradebook of a course: results are written into it, one transaction a student, and
 what people entered there by hand is read from it.
+
+All of it can be made again: from the release, from results/, and from what `by_hand` keeps there.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
+import nbformat
 from nbgrader import api
-from nbgrader.preprocessors import AssignLatePenalties
+from nbgrader.preprocessors import AssignLatePenalties, SaveCells
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from traitlets.config import Config
 
 from score.course.collect import stored
-from score.course.grading.results import ManualGrade, PartResult
-from score.course.settings import ASSIGNMENT, Course
+from score.course.grading.results import ManualGrade, ManualGrades, PartResult
+from score.course.settings import ASSIGNMENT, Course, CourseError
 from score.verdict import Verdict
+
+_LOCKED = (
+    "gradebook.db is in use by another program, such as nbgrader's pages: wait until that is done,"
+    " or end it, and run this again."
+)
+_UNUSABLE = (
+    "gradebook.db cannot be read or written ({}). If its disk is full or its rights are wrong, put"
+    " that right; if it is damaged, move it away. Then run this again: what is missing is made"
+    " again, with the grades by hand that were there when `course grade` ran last."
+)
 
 
 def open_gradebook(course: Course) -> api.Gradebook:
-    """Return the course's gradebook; it closes as a context manager."""
-    return api.Gradebook(course.gradebook)
+    """Return the course's gradebook; it closes as a context manager. CourseError where it cannot
+    be used.
+    """
+    with told():
+        return api.Gradebook(course.gradebook)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Raise a CourseError where the body finds that the gradebook cannot be used."""
+    try:
+        yield
+    except DatabaseError as error:
+        problem = str(error.orig)
+        raise CourseError(_LOCKED if "locked" in problem else _UNUSABLE.format(problem)) from error
+
+
+def is_whole(gradebook: api.Gradebook, course: Course) -> bool:
+    """Say whether the assignment's notebooks are in it. Where it was lost, nbgrader makes an empty
+    one.
+    """
+    with told():
+        try:
+            there = {one.name for one in gradebook.find_assignment(ASSIGNMENT).notebooks}
+        except api.MissingEntry:
+            there = set()
+    return there >= {path.stem for path in _released(course)}
+
+
+def make_again(course: Course) -> None:
+    """Enter the assignment and its notebooks as the release has them."""
+    with open_gradebook(course) as gradebook, told():
+        gradebook.update_or_create_assignment(ASSIGNMENT)
+    for path in _released(course):
+        resources = {
+            "nbgrader": {
+                "notebook": path.stem,
+                "assignment": ASSIGNMENT,
+                "db_url": course.gradebook,
+            }
+        }
+        with told():
+            SaveCells().preprocess(nbformat.read(path, as_version=4), resources)
+
+
+def _released(course: Course) -> list[Path]:
+    return sorted(course.released("part").parent.glob("*.ipynb"))
 
 
 def add_notebooks(course: Course, names: Iterable[str]) -> None:
@@ -39,15 +99,18 @@ def merge(
     results: Mapping[str, PartResult],
     handed_in: datetime | None,
     config: Config,
+    kept: ManualGrades,
 ) -> None:
     """Set a student's automatic scores and late penalties from results by part, in one transaction.
 
     handed_in: when, None where that is not known. config: nbgrader's, with the rule for late
-    penalties. What a person entered stays; where there is such a score, nbgrader asks for another
-    look. Where it raises, nothing of it is kept.
+    penalties. kept: grades by hand, for where nothing of the student is there any more. What a
+    person entered stays; where there is such a score, nbgrader asks for another look. Where it
+    raises, nothing of it is kept.
     """
     try:
-        _merge(gradebook, student, results, handed_in, config)
+        with told():
+            _merge(gradebook, student, results, handed_in, config, kept)
     except BaseException:
         gradebook.db.rollback()
         raise
@@ -59,6 +122,7 @@ def _merge(
     results: Mapping[str, PartResult],
     handed_in: datetime | None,
     config: Config,
+    kept: ManualGrades,
 ) -> None:
     db = gradebook.db
     try:
@@ -68,6 +132,7 @@ def _merge(
             db.add(api.Student(id=student))
             db.flush()
         submission = _add_submission(gradebook, student)
+        _enter_by_hand(submission, kept)
     if handed_in:
         submission.timestamp = handed_in
     for notebook in submission.notebooks:
@@ -76,6 +141,16 @@ def _merge(
     db.flush()
     _set_penalties(submission, student, config)
     db.commit()
+
+
+def _enter_by_hand(submission: api.SubmittedAssignment, kept: ManualGrades) -> None:
+    for notebook in submission.notebooks:
+        for grade in notebook.grades:
+            own = kept.get((notebook.name, grade.name), ManualGrade())
+            grade.manual_score, grade.extra_credit = own.score, own.extra
+        for comment in notebook.comments:
+            own = kept.get((notebook.name, comment.name), ManualGrade())
+            comment.manual_comment = own.comment or None
 
 
 def set_score(grade: api.Grade, verdict: Verdict | None) -> None:
@@ -158,13 +233,14 @@ def by_hand(gradebook: api.Gradebook, student: str) -> dict[tuple[str, str], Man
     """Return what a person entered in nbgrader for a student, by part and cell."""
     found = {}
     for notebook in gradebook.find_submission(ASSIGNMENT, student).notebooks:
-        comments = {comment.name: comment.manual_comment or "" for comment in notebook.comments}
+        comments = {one.name: one.manual_comment for one in notebook.comments if one.manual_comment}
         for grade in notebook.grades:
-            comment = comments.get(grade.name, "")
+            comment = comments.pop(grade.name, "")
             if grade.manual_score is not None or grade.extra_credit or comment:
                 found[notebook.name, grade.name] = ManualGrade(
                     grade.manual_score, grade.extra_credit, comment
                 )
+        found |= {(notebook.name, c): ManualGrade(comment=text) for c, text in comments.items()}
     return found
 
 

@@ -3,6 +3,7 @@ run a notebook by the course's own core, and what they write into the gradebook 
 verdicts.
 """
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from nbgrader import preprocessors as stock
 from traitlets import Integer
 
 from score import rubric
+from score.course.collect.repair import RepairError, repair
 from score.course.grading.execution import Execution, execute, show_verdict
 from score.course.grading.question_server import checks
 from score.course.grading.results import film_name
@@ -20,6 +22,7 @@ from score.course.grading.sanitise.graded import clean_sources
 from score.course.grading.sanitise.submitted import check_id, may_change, read_notebook
 from score.course.nbgrader.gradebook import set_score
 from score.course.settings import Course, Limits, RunSettings, open_course
+from score.plain import plain_line
 from score.submission.files import TAKEN
 from score.submission.formats import graded_files
 
@@ -63,6 +66,25 @@ class Execute(stock.NbGraderPreprocessor):
                 cell.outputs.append(nbformat.v4.new_output("execute_result", points))
         resources["pusht"] = execution
         _remove_other_files(Path(resources["metadata"]["path"]), course)
+        return nb, resources
+
+
+class Repair(stock.NbGraderPreprocessor):
+    """Repairs a notebook as `course collect` does, whichever way it came. One that cannot be
+    repaired is left to the steps after this one.
+    """
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        course = open_course(self.config.CourseDirectory.root)
+        released = course.released(resources["nbgrader"]["notebook"]).read_bytes()
+        try:
+            nb, repairs = repair(json.dumps(nb), read_notebook(released))
+        except RepairError as error:
+            repairs = [str(error)]
+        for sentence in repairs:
+            self.log.warning(plain_line(sentence))
         return nb, resources
 
 

@@ -24,7 +24,7 @@ from score.course.report.flags import (
     repairs_and_refusals,
     uncertain_points,
 )
-from score.course.report.page import MARKS, render
+from score.course.report.page import MARKS, printable, render
 from score.course.report.points import Row, part_points, part_rows
 from score.course.report.similarity import SimilarPair
 from score.course.report.tables import Remark
@@ -41,18 +41,20 @@ def class_page(
     repairs: Mapping[str, Any],
     similar: Sequence[SimilarPair],
     remarks: Iterable[Remark],
+    failed: Sequence[Remark] = (),
 ) -> str:
     """Return the HTML page on a class.
 
     results, manual: by student, as for `feedback.feedback`. repairs: the content of
-    repairs/STUDENT.json, by student. remarks: what else to know.
+    repairs/STUDENT.json, by student. remarks: what else to know. failed: where the grader failed.
     """
     results = {student: results[student] for student in sorted(results)}
     manual = {student: manual.get(student, {}) for student in results}
     graded = [(student, result) for student in results for result in results[student].values()]
     used = _used_parts(graded, manual)
-    repaired, refused = repairs_and_refusals(repairs)
+    repaired, refused = repairs_and_refusals(repairs, graded)
     flags, uncertain = flags_of(graded, remarks, refused), uncertain_points(graded)
+    failures = [(student, step, printable(sentence)) for student, step, sentence in failed]
     students = [
         _student(student, results[student], manual[student], used, flags, uncertain)
         for student in results
@@ -68,7 +70,8 @@ def class_page(
         graded=sum(not result.missing for _, result in graded),
         waiting=sum(row.mark == "waits" for _, row in rows),
         uncertain=[flag for flag in flags if flag in uncertain],
-        flags=[flag for flag in flags if flag not in uncertain],
+        flags=[flag for flag in flags if flag not in uncertain and flag not in failures],
+        failed=failures,
         repairs=repaired,
         refused=refused,
         similar=similar,
@@ -83,7 +86,7 @@ def class_page(
 
 def _used_parts(graded: Graded, manual: Mapping[str, ManualGrades]) -> list[rubric.Part]:
     """Return the parts that anybody handed in, or that a person graded."""
-    names = {result.part for _, result in graded if not result.missing or result.failed}
+    names = {result.part for _, result in graded if not result.missing or result.open}
     names |= {part for grades in manual.values() for part, _ in grades}
     return [part for part in rubric.PARTS.values() if part.name in names]
 
@@ -105,7 +108,7 @@ def _student(
         result = results.get(part.name)
         cells.append(
             {
-                "points": None if result is None or result.failed else part_points(result, manual),
+                "points": None if result is None or result.open else part_points(result, manual),
                 "notes": [] if result is None else _notes(result, manual, about),
             }
         )
@@ -113,7 +116,7 @@ def _student(
         "name": student,
         "page": f"feedback/{quote(student, safe='')}/{ASSIGNMENT}/feedback.html",
         "cells": cells,
-        "graded": bool(results) and not any(result.failed for result in results.values()),
+        "graded": bool(results) and not any(result.open for result in results.values()),
         "total": sum(part_points(result, manual) for result in results.values()),
         "seconds": sum(sum(result.seconds.values()) for result in results.values()),
     }
@@ -125,8 +128,8 @@ def _notes(result: PartResult, manual: ManualGrades, of_points: Collection[bool]
     of_points: for each flag on it, whether it is on points that are not certain.
     """
     notes = {
-        "missing": result.missing and not result.failed,
-        "the grader failed": result.failed,
+        "missing": result.missing and not result.open,
+        result.open: result.open,
         "stopped": result.stopped,
         "late": result.late_penalty,
         "flagged": not all(of_points),

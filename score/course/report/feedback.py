@@ -50,7 +50,7 @@ def _part(result: PartResult, manual: ManualGrades, folder: Path) -> dict[str, A
         "rows": part_rows(result, manual),
         "points": part_points(result, manual),
         "max_points": result.max_points,
-        "failed": result.failed,
+        "failed": bool(result.open),
         "penalty": result.late_penalty,
         "stopped": printable(result.stopped),
         "missing": printable(result.missing),

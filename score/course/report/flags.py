@@ -22,14 +22,23 @@ _STOPS = {  # by how the reason of a stop begins
 }
 
 
-def repairs_and_refusals(repairs: Mapping[str, Any]) -> tuple[list[Remark], list[Remark]]:
-    """Return what was repaired, and what could not be read."""
+def repairs_and_refusals(
+    repairs: Mapping[str, Any], graded: Graded
+) -> tuple[list[Remark], list[Remark]]:
+    """Return what was repaired, when it was collected or when it was graded, and what could not be
+    read.
+    """
     repaired, refused = [], []
     for student in sorted(repairs):
         for part, record in repairs[student]["parts"].items():
             repaired += [(student, part, printable(sentence)) for sentence in record["repairs"]]
             if record["refused"]:
                 refused.append((student, part, printable(record["refused"])))
+    repaired += [
+        (student, result.part, printable(sentence))
+        for student, result in graded
+        for sentence in result.repairs
+    ]
     return repaired, refused
 
 
@@ -76,7 +85,7 @@ def not_run(graded: Graded, used: Collection[rubric.Part]) -> dict[str, Any]:
         "missing": [
             (student, result.part, printable(result.missing))
             for student, result in graded
-            if result.missing and not result.failed and rubric.PARTS[result.part] in used
+            if result.missing and not result.open and rubric.PARTS[result.part] in used
         ],
     }
 

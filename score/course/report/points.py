@@ -11,7 +11,7 @@ from score.verdict import HINT
 @dataclass(frozen=True)
 class Row:
     """What a cell of a part earned, and why. mark: a key of `page.MARKS`. unknown: whether the
-    grader failed, so that the points are not known.
+    points are not known, because the grader failed or has not graded it yet.
     """
 
     part: str
@@ -67,5 +67,5 @@ def _row(part: rubric.Part, entry: rubric.Graded, result: PartResult, manual: Ma
         manual=by_hand,
         written=written,
         rolled_out=is_policy and entry.name in result.rollouts,
-        unknown=result.failed and by_hand.score is None,
+        unknown=bool(result.open) and by_hand.score is None,
     )

@@ -3,13 +3,12 @@
 import csv
 import io
 import itertools
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from score import rubric
-from score.course.collect.stored import handed_in_at
+from score.course.collect.stored import handed_in_at, read_record
 from score.course.grading import results
 from score.course.grading.results import entries_by_cell
 from score.course.settings import Course
@@ -118,7 +117,7 @@ def remarks(
 ) -> list[Remark]:
     """Return what an instructor should know of the graded notebooks beyond their points, in order.
 
-    students: only these. failures: of this run, which are told too.
+    students: only these. failures: of this run, which are told first.
     """
     failures, found = Failures() if failures is None else failures, []
     for student in students or course.students():
@@ -127,11 +126,11 @@ def remarks(
     for path in sorted((course.folder / "repairs").glob("*.json")):
         if students is None or path.stem in students:
             found += failures.attempt(path.stem, "repairs", _of_repairs, path) or []
-    return found + [
+    return [
         (failure.student, failure.step, failure.sentence)
         for failure in dict.fromkeys(failures)
         if students is None or failure.student in students
-    ]
+    ] + found
 
 
 def _of_results(course: Course, student: str) -> list[Remark]:
@@ -140,14 +139,17 @@ def _of_results(course: Course, student: str) -> list[Remark]:
         stopped = [stopped_remark(result.stopped)] if result.stopped else []
         found += [(student, part, sentence) for sentence in [*stopped, *result.flags]]
     stamp = course.submission(student) / "timestamp.txt"
+    for path in results.damaged(course.folder / "results", student).values():
+        sentence = f"{path} is damaged: the next run of `course grade` makes it again."
+        found.append((student, path.stem, sentence))
     if stamp.is_file() and not handed_in_at(stamp):
-        sentence = f"{stamp.name} holds no time, so no late penalty is counted: correct it."
+        sentence = f"{stamp} holds no time, so no late penalty is counted: correct it."
         found.append((student, "late work", sentence))
     return found
 
 
 def _of_repairs(path: Path) -> list[Remark]:
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_record(path)
     refused = {part: entry["refused"] for part, entry in record["parts"].items()}
     failed = [(path.stem, "collect", sentence) for sentence in record.get("failed", [])]
     return [(path.stem, part, reason) for part, reason in refused.items() if reason] + failed

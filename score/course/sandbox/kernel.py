@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import zmq
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -20,7 +21,9 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
 from nbformat import NotebookNode
 
+from pusht.machine import is_of_machine
 from score.course.sandbox import group, levels, watchdog
+from score.course.sandbox.host import Host
 from score.course.sandbox.relay import Relay
 from score.course.settings import Limits
 
@@ -86,7 +89,8 @@ class SandboxedKernel(NotebookClient):
     """A kernel for one notebook, in the private folder that `levels.prepare` has laid out.
 
     A cell that raises or that takes too long does not end the run. A kernel that dies, no longer
-    answers or exceeds its limits does, and `stopped` says why. See `started`.
+    answers or exceeds its limits does, and `stopped` says why. See `started`. host: what the
+    machine has had too little of meanwhile.
     """
 
     def __init__(
@@ -102,7 +106,9 @@ class SandboxedKernel(NotebookClient):
             on_cell_executed=_add_missing_error,
         )
         self._private, self._level, self._limits = private, level, limits
-        self._watchdog = watchdog.Watchdog(limits, self._pid, levels.scratch(level))
+        scratch = levels.scratch(level)
+        self.host = Host(bool(scratch), levels.OPEN_FILES)
+        self._watchdog = watchdog.Watchdog(limits, self._pid, scratch, self.host)
         self._relay = Relay(_SENT * limits.output_bytes, self._watchdog.stop_output)
 
     @property
@@ -112,12 +118,16 @@ class SandboxedKernel(NotebookClient):
 
     @contextlib.contextmanager
     def started(self) -> Iterator[None]:
-        """Start the kernel and end it afterwards. Its limits may stop it before it has started."""
+        """Start the kernel and end it afterwards. Its limits may stop it before it has started.
+
+        What fails around it is raised, at the latest when the body is left.
+        """
         with contextlib.ExitStack() as stack:
             bounds = group.bounded(self._limits.memory_bytes, levels.PROCESSES)
             self._watchdog.group = stack.enter_context(bounds)
             stack.enter_context(self._relay)
             stack.enter_context(self._watchdog)
+            stack.callback(self._watchdog.end_processes)  # it may be started and fail after that
             try:
                 stack.enter_context(self.setup_kernel(cwd=str(self._private)))
                 if self.kc and (reply := self.wait_for_reply(self.kc.kernel_info())):
@@ -128,16 +138,24 @@ class SandboxedKernel(NotebookClient):
             yield
             # It has nothing left to do, and to leave in peace takes it seconds.
             self._watchdog.end_processes()
+        for failure in (self._watchdog.failure, self._relay.failure):
+            if failure:
+                raise failure
         self.set_widgets_metadata()
 
     def prepare(self, program: str) -> None:
         """Run code of the kit's own before the first cell; RuntimeError where that fails."""
-        with self._stopping():
-            assert self.kc is not None, "a kernel that was started has a client"
-            # Not in a cell's time: the watchdog ends it with the notebook's.
-            seconds, self.timeout = self.timeout, None
+        if self.stopped:
+            return
+        assert self.kc is not None, "a kernel that was started has a client"
+        # Not in a cell's time: the watchdog ends it with the notebook's.
+        seconds, self.timeout, reply = self.timeout, None, None
+        try:
             reply = self.wait_for_reply(self.kc.execute(program, silent=True))
-            self.timeout = seconds
+        except (DeadKernelError, RuntimeError):
+            if not self.stopped:
+                raise
+        self.timeout = seconds
         if not self.stopped and (not reply or reply["content"]["status"] != "ok"):
             raise RuntimeError(f"The kernel cannot be prepared: {reply and reply['content']}")
 
@@ -152,12 +170,15 @@ class SandboxedKernel(NotebookClient):
         try:
             yield
         except DeadKernelError:
-            self._watchdog.stop(watchdog.DIED)
+            memory = self.host.ended_kernels() and not self._watchdog.group.out_of_memory()
+            self._watchdog.stop(watchdog.ENDED if memory else watchdog.DIED)
         except CellTimeoutError:
             self._watchdog.stop(watchdog.NO_ANSWER)
         except _TooManyParts:
             self._watchdog.stop_output()
         except Exception as error:  # a student's code can send anything in the kernel's name
+            if is_of_machine(error) or isinstance(error, zmq.ZMQError):
+                raise
             self._watchdog.stop(f"{watchdog.NO_MESSAGE} ({type(error).__name__})")
 
     async def _execute(self, cell: NotebookNode, index: int) -> None:
@@ -171,6 +192,10 @@ class SandboxedKernel(NotebookClient):
     def processor_seconds(self) -> float:
         """Return the processor's time that the kernel and its processes have used so far."""
         return self._watchdog.processor_seconds()
+
+    def end(self) -> None:
+        """End the kernel and all processes that it started."""
+        self._watchdog.end_processes()
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         self.km = _KernelManager(config=self.config)

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from pusht import resources
-from score.course.sandbox import physics
+from score.course.sandbox import host, physics
 from score.protocol import SOCKET
 
 _KIT, _WORK, _LAUNCHER_INSIDE = "/kit", "/home/student", "/launch.py"
@@ -37,13 +37,14 @@ _SYSTEM = [
 _OF_THE_MACHINE = ("sys", "irq", "bus", "fs", "acpi", "sysrq-trigger")
 _SCRATCH_BYTES = 256 * 2**20
 PROCESSES = 256  # of a kernel, threads counted
+OPEN_FILES = 1024  # of each of its processes
 # rlimits of a kernel. RLIMIT_AS would stop torch; what all processes hold together, the watchdog
 # counts.
 _LIMITS = {
     "RLIMIT_NPROC": PROCESSES,
     "RLIMIT_FSIZE": 256 * 2**20,
     "RLIMIT_CORE": 0,
-    "RLIMIT_NOFILE": 1024,
+    "RLIMIT_NOFILE": OPEN_FILES,
 }
 _MEMORY_BYTES = 4 * 2**30  # of a kernel, where nothing else is said
 _BESIDE_MEMORY = 2 * 2**30  # by how much a kernel's memory may be larger than what it uses
@@ -105,22 +106,20 @@ LEVELS = (
 
 def strictest() -> Level:
     """Return the strictest `Level` that works on this machine, found by trying."""
-    for level in LEVELS:
-        if works(level):
-            return level
+    for level in filter(works, LEVELS):
+        return level
     raise OSError(f"{sys.executable} cannot be started, not even as it is.")
 
 
 @functools.cache
 def works(level: Level) -> bool:
-    """Say whether a kernel starts at this level on this machine."""
+    """Say whether a kernel starts at this level; OSError where the machine lacks what all need."""
     if (level.own_user and os.geteuid() != 0) or (level.bubblewrap and not shutil.which("bwrap")):
         return False
     with tempfile.TemporaryDirectory(prefix="pusht-") as folder:
         private = prepare(folder, level)
         command = sandboxed([sys.executable, "-c", "import zmq, torch"], private, level)
-        done = subprocess.run(command, capture_output=True, cwd="/", stdin=subprocess.DEVNULL)
-        return done.returncode == 0
+        return host.runs(command)
 
 
 def prepare(private: str | Path, level: Level, files: Iterable[Path] = ()) -> Path:

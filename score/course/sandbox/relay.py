@@ -5,10 +5,11 @@ grader's memory. What goes through here is at most so many bytes.
 """
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
+
+from pusht.machine import is_of_machine
 
 _AT_A_TIME = 2**16
 _MOST_CONNECTIONS = 64  # the runner needs five: others are the kernel's, to itself
@@ -18,7 +19,7 @@ class Relay:
     """A thread that carries bytes between sockets in pairs, until there were too many.
 
     most_bytes: from the kernel, over all sockets. too_many: is called then; nothing more is
-    carried.
+    carried. failure: what ended a connection that is not one of its ends.
     """
 
     def __init__(self, most_bytes: int, too_many: Callable[[], None]) -> None:
@@ -26,6 +27,7 @@ class Relay:
         self._servers: list[asyncio.Server] = []
         self._open: list[asyncio.StreamWriter] = []
         self._connections = 0
+        self.failure: BaseException | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -49,15 +51,24 @@ class Relay:
                 for server in self._servers:
                     server.close()
                 return
-            with contextlib.suppress(OSError):  # either end may close, or the kernel be gone
+            try:
                 from_kernel, to_kernel = await asyncio.open_unix_connection(kernel)
                 self._open += [writer, to_kernel]
                 carried = (self._carry(reader, to_kernel), self._carry(from_kernel, writer, True))
-                await asyncio.gather(*carried, return_exceptions=True)
+                for ended in await asyncio.gather(*carried, return_exceptions=True):
+                    self._look_at(ended)
+            except OSError as error:  # the kernel may be gone
+                self._look_at(error)
 
         starting = asyncio.start_unix_server(accepted, path, backlog=8)
         server = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
         self._servers.append(server)
+
+    def _look_at(self, ended: BaseException | None) -> None:
+        """Keep what ended a connection, unless one of its ends has closed or is gone."""
+        of_an_end = isinstance(ended, (ConnectionError, FileNotFoundError))
+        if ended and is_of_machine(ended) and not of_an_end:
+            self.failure = self.failure or ended
 
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counted: bool = False

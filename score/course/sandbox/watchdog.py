@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from score.course.sandbox.group import Group
+from score.course.sandbox.host import Host
 from score.course.settings import Limits
 
 _INTERVAL = 0.2  # seconds between two looks
@@ -24,6 +25,7 @@ OUT_OF_TIME = "it took longer than"
 OUT_OF_MEMORY = "it took more memory than"
 TOO_MUCH_OUTPUT = "its outputs are larger than"
 UNWATCHED = "what it takes could not be watched"
+ENDED = "the machine ended it, for a lack of memory"
 NO_ANSWER = "the kernel no longer answered"
 NO_MESSAGE = "the kernel sent what is no message"
 DIED = "the kernel died"
@@ -33,14 +35,21 @@ class Watchdog:
     """A thread that stops a kernel for its time or its memory.
 
     limits: `Limits`. pid: returns the kernel's process id, None while there is none. scratch: the
-    kernel's folders in memory, by their names for it. group: the `Group` that the kernel is in.
-    stopped: why the kernel was stopped, "" while it was not.
+    kernel's folders in memory, by their names for it. host: the machine, which is looked at too.
+    group: the `Group` that the kernel is in. stopped: why the kernel was stopped, "" while it was
+    not. failure: what ended the watching.
     """
 
     def __init__(
-        self, limits: Limits, pid: Callable[[], int | None], scratch: tuple[str, ...] = ()
+        self,
+        limits: Limits,
+        pid: Callable[[], int | None],
+        scratch: tuple[str, ...] = (),
+        host: Host | None = None,
     ) -> None:
         self.stopped, self.group = "", Group(None)
+        self.failure: Exception | None = None
+        self._host = host
         self._limits, self._pid, self._scratch = limits, pid, scratch
         self._output_bytes = 0
         self._done = threading.Event()
@@ -92,13 +101,16 @@ class Watchdog:
         try:
             self._look_again_and_again()
         except Exception as error:  # a kernel that nobody watches is not to go on
-            self.stop(f"{UNWATCHED} ({type(error).__name__}: {error})")
+            self.failure = error
+            self.stop(UNWATCHED)
 
     def _look_again_and_again(self) -> None:
         # A process that starts another one seems twice as large for a moment: only two looks in a
         # row count.
         too_large = 0
         while not self._done.wait(_INTERVAL):
+            if self._host:
+                self._host.look()
             processes = self._processes()
             memory = memory_bytes(processes) + scratch_bytes(processes, self._scratch)
             too_large = too_large + 1 if memory > self._limits.memory_bytes else 0

@@ -9,8 +9,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.warnings import MissingIDFieldWarning
 
+from pusht.machine import is_of_machine
 from score.cells import read_marker
-from score.submission.failures import is_of_machine
 
 
 def read_notebook(content: bytes) -> NotebookNode:
