@@ -134,4 +134,4 @@ def test_a_graded_process_neither_trains_nor_shows_nor_films(order, tmp_path):
         "tiny stays untrained. There is no tiny.safetensors: train, and hand it in beside the"
         " notebook.\n\nepochs 0 of 0, films 0\n"
     )
-    assert not (tmp_path / "graded" / "tiny.resume.pt").exists()
+    assert [*(tmp_path / "graded").iterdir()] == []
