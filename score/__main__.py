@@ -198,26 +198,26 @@ def _count(text: str) -> int:
 
 
 def _create(options: Namespace) -> None:
-    from score.course.nbgrader.release import create
+    from score.course.nbgrader.release import create, without_address
     from score.course.settings import ASSIGNMENT
 
     chosen = {"episodes": options.episodes} if options.episodes is not None else {}
     course = create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
     print(
         f"The course is in {course.folder}: settings in course.toml, what students get in"
-        f" bundle/, nbgrader's release in release/{ASSIGNMENT}/."
+        f" bundle/, nbgrader's release in release/{ASSIGNMENT}/.{without_address(course)}"
     )
 
 
 def _release(options: Namespace) -> None:
-    from score.course.nbgrader.release import release
+    from score.course.nbgrader.release import release, without_address
     from score.course.settings import ASSIGNMENT, open_course
 
     course = open_course(options.folder)
     release(course)
     print(
         f"Released: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
-        f" {course.folder / 'release' / ASSIGNMENT}."
+        f" {course.folder / 'release' / ASSIGNMENT}.{without_address(course)}"
     )
 
 

@@ -14,7 +14,7 @@ from score.course.notebooks.build import (
     student_notebook,
     write,
 )
-from score.course.notebooks.bundle import bundle_bytes
+from score.course.notebooks.bundle import bundle_bytes, wheel_bytes, wheel_name
 from score.course.settings import (
     ASSIGNMENT,
     Course,
@@ -90,7 +90,9 @@ def create(
 
 
 def release(course: Course) -> None:
-    """Build the notebooks anew, have nbgrader make the release from them, and write the bundle."""
+    """Build the notebooks anew, have nbgrader make the release from them, and write the bundle and
+    the students' wheel.
+    """
     for part in parts_with_source():
         write(source_notebook(part, course.bundle), course.source / f"{part.name}.ipynb")
     gradebook.add_notebooks(course, [part.name for part in parts_with_source()])
@@ -99,6 +101,25 @@ def release(course: Course) -> None:
     for part in parts_with_source():
         write(student_notebook(part, course.bundle), notebooks / f"{part.name}.ipynb")
     write_whole(course.folder / "bundle" / "pusht-kit.zip", bundle_bytes(notebooks))
+    write_whole(course.folder / "bundle" / wheel_name(), wheel_bytes())
+
+
+def without_address(course: Course) -> str:
+    """Return what to do where course.toml gives students no address of the kit; "" where it does.
+
+    A new line begins it.
+    """
+    if course.bundle:
+        return ""
+    bundle = course.folder / "bundle"
+    return (
+        "\nStudents' notebooks will not find the kit, because course.toml has no address of it."
+        f"\n- Put {bundle / 'pusht-kit.zip'} at an address, write that into"
+        f" {course.folder / 'course.toml'} as `bundle`, and run"
+        f" `python -m score course release {course.folder}`;"
+        f"\n- or, where all students work on one machine, install it there for all of them:"
+        f" `pip install {bundle / wheel_name()}`."
+    )
 
 
 def _generate(course: Course) -> None:
