@@ -101,6 +101,11 @@ def _add_course(actions: "Commands") -> None:
     release.add_argument("folder")
     _add_collect(actions)
     _add_grade(actions)
+    hub = _add(actions, "hub", _hub, "write the configuration with which a JupyterHub serves it")
+    hub.add_argument("folder")
+    hub.add_argument("--exchange", help="nbgrader's exchange (default: where nbgrader has it)")
+    text = "a user of the hub who may grade; repeat for several"
+    hub.add_argument("--grader", action="append", default=[], metavar="USER", help=text)
 
 
 def _add_collect(actions: "Commands") -> None:
@@ -198,27 +203,20 @@ def _count(text: str) -> int:
 
 
 def _create(options: Namespace) -> None:
-    from score.course.nbgrader.release import create, without_address
-    from score.course.settings import ASSIGNMENT
+    from score.course.nbgrader.release import create, created
 
     chosen = {"episodes": options.episodes} if options.episodes is not None else {}
     course = create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
-    print(
-        f"The course is in {course.folder}: settings in course.toml, what students get in"
-        f" bundle/, nbgrader's release in release/{ASSIGNMENT}/.{without_address(course)}"
-    )
+    print(created(course))
 
 
 def _release(options: Namespace) -> None:
-    from score.course.nbgrader.release import release, without_address
-    from score.course.settings import ASSIGNMENT, open_course
+    from score.course.nbgrader.release import release, released
+    from score.course.settings import open_course
 
     course = open_course(options.folder)
     release(course)
-    print(
-        f"Released: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
-        f" {course.folder / 'release' / ASSIGNMENT}.{without_address(course)}"
-    )
+    print(released(course))
 
 
 def _collect(options: Namespace) -> str | None:
@@ -249,6 +247,14 @@ def _grade(options: Namespace) -> str | None:
         f" {course.folder / 'feedback'}"
     )
     return failures.names()
+
+
+def _hub(options: Namespace) -> None:
+    from score.course.nbgrader.hub import DEFAULT_EXCHANGE, write
+    from score.course.settings import open_course
+
+    exchange = os.path.abspath(options.exchange or DEFAULT_EXCHANGE)
+    print(write(open_course(options.folder), exchange, options.grader))
 
 
 def _pack(options: Namespace) -> int:

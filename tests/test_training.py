@@ -276,7 +276,10 @@ def test_on_a_drive_that_outlives_the_home_folder_the_resume_file_is_on_the_driv
 ):
     monkeypatch.setattr(resume, "_device", lambda path: "drive" in path.parts)
     cut_off(Plain, tmp_path / "drive", 2)
-    assert {p.name for p in (tmp_path / "drive").iterdir()} == {"tiny.resume.pt", "tiny.safetensors"}
+    assert {p.name for p in (tmp_path / "drive").iterdir()} == {
+        "tiny.resume.pt",
+        "tiny.safetensors",
+    }
 
 
 def test_where_the_home_folder_cannot_be_written_the_resume_file_is_beside_the_hand_in(

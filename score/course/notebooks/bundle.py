@@ -1,5 +1,5 @@
-"""What students get of the kit: the bundle from which they fetch it, with the notebooks, and a wheel
-that installs it for all users of a machine.
+"""What students get of the kit: the bundle from which they fetch it, with the notebooks, and the
+wheel that installs it for all users of a machine.
 """
 
 import base64
