@@ -92,19 +92,15 @@ def _add_course(actions: "Commands") -> None:
         "--first-seed", type=int, help="first of the held-out seeds (default: drawn)"
     )
     create.add_argument("--episodes", type=int, help="most episodes of a policy (default: 8000)")
-    release = _add(
-        actions,
-        "release",
-        _release,
-        "build the notebooks, nbgrader's release and the students' bundle again",
-    )
+    text = "build the notebooks, nbgrader's release and the students' bundle again"
+    release = _add(actions, "release", _release, text)
     release.add_argument("folder")
     _add_collect(actions)
     _add_grade(actions)
     hub = _add(actions, "hub", _hub, "write the configuration with which a JupyterHub serves it")
     hub.add_argument("folder")
-    hub.add_argument("--exchange", help="nbgrader's exchange (default: where nbgrader has it)")
-    text = "a user of the hub who may grade; repeat for several"
+    hub.add_argument("--exchange", help="nbgrader's exchange (default: nbgrader's own)")
+    text = "user of the hub who may grade; repeat for several"
     hub.add_argument("--grader", action="append", default=[], metavar="USER", help=text)
 
 

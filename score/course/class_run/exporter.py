@@ -20,7 +20,7 @@ class FeedbackExporter(HTMLExporter):
     it makes nbgrader's page.
     """
 
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override]  # as HTMLExporter's
         self, nb: NotebookNode, resources: Any = None, **options: Any
     ) -> tuple[str, Any]:
         of = resources["nbgrader"]

@@ -39,14 +39,17 @@ def configure(config: Config, folder: Path) -> None:
 class Collect(ExchangeCollect):
     """nbgrader's collect, except that a submission that it cannot take stops nobody else's."""
 
+    src_records: list[dict[str, Any]]
+
     def init_src(self) -> None:
         """Choose the submissions; those that are left out are named in the log."""
         super().init_src()
-        problems = [self._problem(Path(self.inbound_path, r["filename"])) for r in self.src_records]
-        for record, problem in zip(self.src_records, problems):
-            if problem:
+        chosen, self.src_records = self.src_records, []
+        for record in chosen:
+            if problem := self._problem(Path(self.inbound_path, record["filename"])):
                 self.log.error("%s is not collected: %s", record["filename"], problem)
-        self.src_records = [r for r, problem in zip(self.src_records, problems) if not problem]
+            else:
+                self.src_records.append(record)
 
     def _problem(self, folder: Path) -> str:
         """Return why a submission cannot be taken, or "". Students can write what they like into
