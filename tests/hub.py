@@ -20,6 +20,7 @@ import uuid
 import venv
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from tornado.httpclient import HTTPRequest
@@ -28,6 +29,7 @@ from tornado.websocket import websocket_connect
 ROOT = Path(__file__).resolve().parents[1]
 # The hub and its proxy stay there between runs: installing them takes a minute.
 HUB = ROOT / "build" / "jupyterhub"
+LOG = HUB / "log"  # of the last hub
 _HUB_PYTHON = HUB / "venv" / "bin" / "python"
 _PROXY = HUB / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
 _START_SECONDS, _CALL_SECONDS, _CELL_SECONDS = 180, 300, 600
@@ -103,8 +105,12 @@ class Account:
         )
 
     def remove(self) -> None:
-        """Remove the account; its home folder is the test's to remove."""
-        subprocess.run(["userdel", self.name], check=False, capture_output=True)
+        """End what runs as the user, and remove the account; its home folder is the test's."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.uids().real == self.user.pw_uid:
+                    process.kill()
+        subprocess.run(["userdel", "--force", self.name], check=False, capture_output=True)
 
 
 def environment(folder: Path, *paths: Path) -> Path:
@@ -163,18 +169,20 @@ def running(folder: Path, course: Path, python: Path, users: list[str]):
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
     address = f"http://127.0.0.1:{port}"
     try:
         _until(lambda: requests.get(f"{address}/hub/api/").ok, "the hub answers", hub)
         yield lambda name: User(address, token, name)
     finally:
-        hub.send_signal(signal.SIGTERM)  # then it stops its users' servers and its proxy
+        LOG.write_bytes((folder / "log").read_bytes())
+        hub.terminate()  # then it stops its users' servers and its proxy
         try:
             hub.wait(60)
         except subprocess.TimeoutExpired:
-            os.killpg(hub.pid, signal.SIGKILL)
+            hub.kill()
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # if it could not
+            os.kill(int((folder / "proxy.pid").read_text()), signal.SIGTERM)
 
 
 class User:
@@ -291,6 +299,8 @@ def _until(condition, what: str, process: subprocess.Popen | None = None) -> Non
         with contextlib.suppress(requests.ConnectionError, KeyError):
             if condition():
                 return
-        assert process is None or process.poll() is None, f"the hub has ended before {what}"
+        assert process is None or process.poll() is None, (
+            f"the hub has ended before {what}: see {LOG}"
+        )
         time.sleep(0.3)
     raise AssertionError(f"not within {_START_SECONDS} s: {what}")

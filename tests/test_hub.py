@@ -133,14 +133,15 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_term(course, tmp_path):
+def test_a_term(course):
     made = course
     assert "Released as" in made.run(
         documented("nbgrader release_assignment pusht"), cwd=made.folder
     )
     names = [account.name for account in (made.ann, made.bob, made.grader)]
-    for_hub = made.folder / "hub" / "jupyterhub_config.py"
-    with hub.running(tmp_path, for_hub, made.students, names) as user:
+    place, for_hub = made.base / "hub", made.folder / "hub" / "jupyterhub_config.py"
+    place.mkdir(mode=0o700)
+    with hub.running(place, for_hub, made.students, names) as user:
         ann, bob, grader = map(user, names)
         assert bob.ask("get", f"services/{COURSE}/formgrader/").status_code in (302, 403)
         _students_work(made, ann, bob)
