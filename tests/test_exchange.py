@@ -3,6 +3,8 @@ kit's pages, whichever of nbgrader's ways makes and releases them. A whole hub i
 """
 
 import shutil
+import sys
+from types import SimpleNamespace
 
 import pytest
 from nbgrader.api import Gradebook
@@ -153,11 +155,12 @@ def test_where_nbgraders_own_grading_came_later_the_page_is_nbgraders(graded):
     assert "Push-T · feedback" not in page and "(Score: 0.5 / 10.0)" in page
 
 
-def test_the_hubs_configuration_names_the_course_its_owner_and_who_may_grade(course):
+def test_the_hubs_configuration_names_the_course_its_owner_and_who_may_grade(course, monkeypatch):
     config = Config()
     config.JupyterHub.load_groups, config.JupyterHub.load_roles = {}, []
     config.JupyterHub.services = []
     code = (course.folder / "hub" / "jupyterhub_config.py").read_text()
+    monkeypatch.setitem(sys.modules, "jupyterhub", SimpleNamespace(version_info=(6, 1)))
     exec(compile(code, "jupyterhub_config.py", "exec"), {"get_config": lambda: config})
     (service,) = config.JupyterHub.services
     assert service["name"] == "robots" and service["cwd"] == str(course.folder)

@@ -29,6 +29,8 @@ _FOR_HUB = """\
 # The course's part of the hub's configuration. Made by: python -m score course hub
 import os
 
+import jupyterhub
+
 c = get_config()  # noqa: F821
 
 # The users of the hub who may grade.
@@ -48,6 +50,8 @@ c.JupyterHub.services.append(
         "url": "http://127.0.0.1:{port}",  # any free port
         "command": [{python!r}, "-m", "jupyterhub.singleuser"],
         "cwd": {folder!r},
+        # s; a hub ends where a service has not started by then. Older hubs have no such limit to set.
+        **({{"timeout": 600}} if jupyterhub.version_info >= (6,) else {{}}),
         "oauth_no_confirm": True,
         # Only where the hub runs as root can it run something as another user.
         **({{"user": {owner!r}}} if os.geteuid() == 0 else {{}}),
