@@ -50,7 +50,7 @@ c.JupyterHub.services.append(
         "url": "http://127.0.0.1:{port}",  # any free port
         "command": [{python!r}, "-m", "jupyterhub.singleuser"],
         "cwd": {folder!r},
-        # s; a hub ends where a service has not started by then. Older hubs have no such limit to set.
+        # s; a hub ends where a service has not started by then. It can be set from version 6 on.
         **({{"timeout": 600}} if jupyterhub.version_info >= (6,) else {{}}),
         "oauth_no_confirm": True,
         # Only where the hub runs as root can it run something as another user.
