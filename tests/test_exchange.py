@@ -22,7 +22,7 @@ from score.submission.files import BY_NBGRADER
 from score.verdict import Verdict
 
 PART = PARTS["part1_mlp"]
-WHEN = "2026-01-19 16:15:12.000000 UTC"
+WHEN = "2026-01-19 16:15:12.345678 UTC"
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,11 @@ def released(course):
     return {
         path.read_text(encoding="utf-8") for path in (outbound(course) / "feedback").glob("*.html")
     }
+
+
+def test_formgrader_takes_what_the_course_graded_for_graded(graded):
+    assert api(graded).get_autograded_students(ASSIGNMENT) == {"ann", "bob", "cat"}
+    assert api(graded).get_submission(ASSIGNMENT, "ann")["score"] == 1
 
 
 def test_feedback_is_released_after_grading_to_those_who_came_by_the_exchange(graded):

@@ -210,7 +210,7 @@ def _graded(made, ann, bob, grader) -> None:
     submissions = grader.ask("get", f"{page}/submissions/{ASSIGNMENT}").json()
     assert {one["student"] for one in submissions} == {ann.name, bob.name}
     (mine,) = (one for one in submissions if one["student"] == ann.name)
-    assert mine["needs_manual_grade"] and mine["score"] >= 5
+    assert mine["autograded"] and mine["needs_manual_grade"] and mine["score"] >= 5, mine
     of_part = f"{page}/submitted_notebooks/{ASSIGNMENT}/{WRITTEN}"
     (entry,) = (one for one in grader.ask("get", of_part).json() if one["student"] == ann.name)
     grades = grader.ask("get", f"{page}/grades", params={"submission_id": entry["id"]}).json()
