@@ -107,9 +107,10 @@ def pages(course, student):
 
 
 def released(course):
-    return {
-        path.read_text(encoding="utf-8") for path in (outbound(course) / "feedback").glob("*.html")
-    }
+    """What the exchange has, which students have to be able to read."""
+    found = [*(outbound(course) / "feedback").glob("*.html")]
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in found)
+    return {path.read_text(encoding="utf-8") for path in found}
 
 
 def test_formgrader_takes_what_the_course_graded_for_graded(graded):

@@ -78,6 +78,10 @@ class ReleaseFeedback(ExchangeReleaseFeedback):
         """Release the pages; those that cannot be released are named in the log."""
         folders = [Path(folder) for folder in glob.glob(self.src_path)]
         others = [folder.parent.name for folder in folders if not came_by_it(folder)]
+        for page in (path for folder in folders for path in folder.glob("*.html")):
+            # The copy that a student fetches has its rights, which in a course are the owner's.
+            if (mode := page.stat().st_mode) & 0o044 != 0o044:
+                page.chmod(mode | 0o044)
         excluded: Any = self.coursedir.student_id_exclude
         if others:
             self.log.warning("Not by the exchange, so hand back otherwise: %s", ", ".join(others))
