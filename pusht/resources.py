@@ -8,10 +8,10 @@ from pathlib import Path
 
 # The folder in which `pusht` and `score` are.
 PACKAGES = Path(__file__).resolve().parents[1]
-_INSTALLED = PACKAGES / "pusht_kit"
+INSTALLED = "pusht_kit"
 # The folder of everything else: the kit's folder in a checkout, `pusht_kit` if a wheel is
 # installed.
-ROOT = _INSTALLED if _INSTALLED.is_dir() else PACKAGES
+ROOT = PACKAGES / INSTALLED if (PACKAGES / INSTALLED).is_dir() else PACKAGES
 
 
 def path(name: str) -> Path:

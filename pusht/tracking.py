@@ -10,9 +10,9 @@ The directory, such as exp/seed_42_20260119_161512_flow, contains
 ==========================  ====================================================================
 config.json                 settings of the run
 log.csv                     a row for each call of `log`, a column for each logged name
-checkpoints/step_N…         the policy as it was evaluated after step N (see `pusht.checkpoint`)
-videos/step_N.mp4           the first episodes of that evaluation
-policy.safetensors          the policy that was evaluated last, which is handed in
+checkpoints/step_N…         the policy that was evaluated last, at step N (see `pusht.checkpoint`)
+videos/step_N.mp4           the first episodes of each evaluation
+policy.safetensors          the same policy at the end of the run, which is handed in
 summary.json                the last value of each column
 wandb/                      files of Weights & Biases, if it is used
 ==========================  ====================================================================
@@ -137,10 +137,14 @@ class Logger:
             self._draw()
 
     def save_checkpoint(self, checkpoint: Checkpoint, step: int) -> Path:
-        """Save the policy after a step, and return the path of its file."""
-        path = self._file("checkpoints", step, SUFFIX)
+        """Save the policy after a step, and return the path of its file. It replaces that of an
+        earlier step: those of all evaluations would be most of what nbgrader hands in.
+        """
+        path, before = self._file("checkpoints", step, SUFFIX), self._checkpoint
         dataclasses.replace(checkpoint, run_id=self.run_id, trained_at=now()).save(path)
         self._checkpoint = path
+        if before and before != path:
+            before.unlink(missing_ok=True)
         return path
 
     def save_video(self, frames: Iterable[np.ndarray], step: int) -> Path:

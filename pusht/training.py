@@ -13,9 +13,7 @@ The loop itself is in the notebook:
 import math
 import operator
 import os
-import pickle
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +39,7 @@ from pusht.ema import EMAModel
 from pusht.files import replacing
 from pusht.loss_view import LossCurve, LossView
 from pusht.progress import in_notebook, max_epochs, progress_bar
+from pusht.resume import own_folder, read_state
 from pusht.run_mode import run_mode
 from pusht.speed import faster
 
@@ -60,10 +59,11 @@ class TrainingRun:
         do not depend on it, since they were drawn before.
     reference: loss curve to draw beside the run's, with attributes `losses`, `low`, `high` (one
         number per epoch); or None.
-    folder: folder of the two files.
-    resume_folder: folder of `name.resume.pt` if it differs, such as one on a mounted drive. It is
-        created if necessary, but its parent must exist; otherwise a drive that is not mounted would
-        go unnoticed.
+    folder: folder of the file that is handed in.
+    resume_folder: folder of `name.resume.pt`, such as one on a mounted drive. It is created if
+        necessary, but its parent must exist; otherwise a drive that is not mounted would go
+        unnoticed. The default is outside `folder`, see `pusht.resume.own_folder`; where that cannot
+        be written, it is `folder`.
     resume: False to start over even if there is a run to continue.
 
     When the run mode (see `pusht.run_mode`) forbids training, `epochs()` loads the weights that
@@ -91,7 +91,8 @@ class TrainingRun:
         self.lr_scheduler, self.ema, self.reference = lr_scheduler, ema, reference
         self.num_epochs, self.seed = operator.index(num_epochs), operator.index(seed)
         self.path = Path(folder) / (name + SUFFIX)
-        self.resume_path = Path(resume_folder or folder) / f"{name}.resume.pt"
+        self._resume_folder = Path(resume_folder) if resume_folder else None
+        self.resume_path = (self._resume_folder or own_folder(folder)) / f"{name}.resume.pt"
         self.losses: list[float] = []
         self.run_id, self.trained_at = new_run_id(), ""
         self._resume = resume
@@ -152,14 +153,7 @@ class TrainingRun:
         # An earlier cell may have drawn a batch from the loader.
         self.loader.generator.manual_seed(self.seed)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.resume_path.parent.mkdir(exist_ok=True)
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"There is no folder {self.resume_path.parent.parent} to make resume_folder in:"
-                " mount the drive first (in Colab: the folder on the left, then the drive's"
-                " symbol), or make that folder."
-            ) from None
+        self._make_resume_folder()
         self.optimizer.zero_grad()  # an interrupt may have left gradients of an incomplete step
         if self._resume and self.resume_path.exists():
             self._restore_state()
@@ -168,6 +162,22 @@ class TrainingRun:
         else:
             # With it, a run interrupted in its first epoch starts again from the same weights.
             self._save_state()
+
+    def _make_resume_folder(self) -> None:
+        if self._resume_folder is None:
+            try:
+                self.resume_path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError:  # a home folder that is missing or full, or somebody else's
+                self.resume_path = self.path.with_name(self.resume_path.name)
+            return
+        try:
+            self._resume_folder.mkdir(exist_ok=True)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"There is no folder {self._resume_folder.parent} to make resume_folder in:"
+                " mount the drive first (in Colab: the folder on the left, then the drive's"
+                " symbol), or make that folder."
+            ) from None
 
     def _end_epoch(self, epoch: int) -> None:
         if not self._batch_losses:
@@ -247,7 +257,7 @@ class TrainingRun:
             torch.save(state, beside)
 
     def _restore_state(self) -> None:
-        state = self._read_state()
+        state = read_state(self.resume_path, next(self.model.parameters()).device)
         was, current = state["settings"], self._settings()
         changed = [name for name in current if was.get(name) != current[name]]
         if changed:
@@ -274,26 +284,3 @@ class TrainingRun:
                 f"{self.name} continues after epoch {len(self.losses)} of {self.num_epochs}; to"
                 " start over, run the cell that creates the network, and pass resume=False."
             )
-
-    def _read_state(self) -> dict[str, Any]:
-        device = next(self.model.parameters()).device
-        try:
-            with warnings.catch_warnings():
-                # Torch would also warn on stderr about a file that it cannot read.
-                warnings.simplefilter("ignore")
-                state = torch.load(self.resume_path, map_location=device, weights_only=True)
-            state["settings"]
-        except (
-            RuntimeError,
-            OSError,
-            EOFError,
-            ValueError,
-            LookupError,
-            TypeError,
-            pickle.UnpicklingError,
-        ):
-            raise RuntimeError(
-                f"{self.resume_path} is damaged, or not the state of a training run: pass"
-                " resume=False to TrainingRun to start over."
-            ) from None
-        return state

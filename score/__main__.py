@@ -95,15 +95,16 @@ def _add_course(actions: "Commands") -> None:
         "--first-seed", type=int, help="first of the held-out seeds (default: drawn)"
     )
     create.add_argument("--episodes", type=int, help="most episodes of a policy (default: 8000)")
-    release = _add(
-        actions,
-        "release",
-        _release,
-        "build the notebooks, nbgrader's release and the students' bundle again",
-    )
+    text = "build the notebooks, nbgrader's release and the students' bundle again"
+    release = _add(actions, "release", _release, text)
     release.add_argument("folder")
     _add_collect(actions)
     _add_grade(actions)
+    hub = _add(actions, "hub", _hub, "write the configuration with which a JupyterHub serves it")
+    hub.add_argument("folder")
+    hub.add_argument("--exchange", help="nbgrader's exchange (default: nbgrader's own)")
+    text = "user of the hub who may grade; repeat for several"
+    hub.add_argument("--grader", action="append", default=[], metavar="USER", help=text)
 
 
 def _add_collect(actions: "Commands") -> None:
@@ -201,27 +202,20 @@ def _count(text: str) -> int:
 
 
 def _create(options: Namespace) -> None:
-    from score.course.nbgrader.release import create
-    from score.course.settings import ASSIGNMENT
+    from score.course.nbgrader.release import create, created
 
     chosen = {"episodes": options.episodes} if options.episodes is not None else {}
     course = create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
-    print(
-        f"The course is in {course.folder}: settings in course.toml, what students get in"
-        f" bundle/, nbgrader's release in release/{ASSIGNMENT}/."
-    )
+    print(created(course))
 
 
 def _release(options: Namespace) -> None:
-    from score.course.nbgrader.release import release
-    from score.course.settings import ASSIGNMENT, open_course
+    from score.course.nbgrader.release import release, released
+    from score.course.settings import open_course
 
     course = open_course(options.folder)
     release(course)
-    print(
-        f"Released: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
-        f" {course.folder / 'release' / ASSIGNMENT}."
-    )
+    print(released(course))
 
 
 def _collect(options: Namespace) -> str | None:
@@ -252,6 +246,14 @@ def _grade(options: Namespace) -> str | None:
         f" {course.folder / 'feedback'}"
     )
     return failures.names()
+
+
+def _hub(options: Namespace) -> None:
+    from score.course.nbgrader.hub import DEFAULT_EXCHANGE, write
+    from score.course.settings import open_course
+
+    exchange = os.path.abspath(options.exchange or DEFAULT_EXCHANGE)
+    print(write(open_course(options.folder), exchange, options.grader))
 
 
 def _pack(options: Namespace) -> int:

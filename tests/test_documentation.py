@@ -37,10 +37,11 @@ PATH = re.compile(r"[\w.…-]+/[\w./…-]*|[\w-]+\.(?:csv|html|json|md|py|toml|t
 BY_HAND = re.compile(r"cd |git |pip |jupyter |nbgrader |pre-commit |\. |python -m score$")
 EXAMPLES = {"N": "1", "EPISODES": "1", "PART": "part1_mlp", "part5_nearest": "part1_mlp"}
 # Options of other programs that a page names without their command.
-OF_OTHERS = {"--to"}
+OF_OTHERS = {"--to", "--force"}
 # What a course, a run, a build or the guide to a fifth part makes.
 MADE = re.compile(
     r"mycourse/.*|(?:source|release|bundle|results)/.*|build/.*|dist/.*|exp/(?:mse|flow)|src/"
+    r"|HAND_IN\.txt|hub/\w+\.py"
     r"|course\.toml|grades\.csv|nbgrader_config\.py|timestamp\.txt|pusht-kit\.zip|report\.html"
     r"|hand_in_part1_mlp\.zip|my_demos\.zarr\.zip|\S*part5_nearest\.py|score/questions/nearest\.py"
     r"|(?:data|meta)/(?:state|action|episode_ends|start_seed|start_state|start_kind)|reference/.*|_static/.*"

@@ -12,6 +12,7 @@ import pytest
 import pusht
 import pusht.figures
 import score
+from pusht.resume import own_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"pusht": pusht, "pusht.figures": pusht.figures, "score": score}
@@ -134,4 +135,4 @@ def test_a_graded_process_neither_trains_nor_shows_nor_films(order, tmp_path):
         "tiny stays untrained. There is no tiny.safetensors: train, and hand it in beside the"
         " notebook.\n\nepochs 0 of 0, films 0\n"
     )
-    assert not (tmp_path / "graded" / "tiny.resume.pt").exists()
+    assert not own_folder(tmp_path / "graded").exists()

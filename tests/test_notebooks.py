@@ -94,6 +94,57 @@ def test_the_set_up_cell_finds_the_unpacked_kit_around_the_notebook(part, tmp_pa
     assert done.stdout.strip() == str(build.ROOT / "pusht" / "__init__.py")
 
 
+# An installed kit whose folder is closed: what a finder, or an import, then raises.
+_CLOSED_TO_FINDERS = """
+class Closed:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "pusht":
+            raise PermissionError(13, "Permission denied", "/srv/kit/pusht")
+sys.meta_path.insert(0, Closed())
+"""
+_CLOSED_TO_IMPORTS = """
+import os
+def listdir(path):
+    raise PermissionError(13, "Permission denied", "/srv/kit/data")
+os.listdir = listdir
+sys.path.insert(0, {root!r})
+"""
+
+
+@pytest.mark.parametrize(
+    "before, folder",
+    [(_CLOSED_TO_FINDERS, "/srv/kit/pusht"), (_CLOSED_TO_IMPORTS, "/srv/kit/data")],
+    ids=["found", "imported"],
+)
+def test_the_set_up_cell_says_in_one_sentence_that_a_kit_is_closed(before, folder, tmp_path):
+    part = build.parts_with_source()[0]
+    cell = setup_cell(part, "").removeprefix(_FRESH.format(root=str(build.ROOT)))
+    code = _FRESH.format(root=str(build.ROOT)) + before.format(root=str(build.ROOT)) + cell
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"The kit is in {folder}, which you may not read: ask your instructor.\n",
+    )
+
+
+def test_a_folder_of_the_assignments_name_is_not_taken_for_the_kit(tmp_path):
+    """nbgrader fetches the assignment `pusht` into the home folder, from where Python would find
+    its folder as a package without a file.
+    """
+    (tmp_path / "pusht").mkdir()
+    part = build.parts_with_source()[0]
+    code = setup_cell(part, "").replace("import importlib.metadata", "sys.path.insert(0, '')\n", 1)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"{code}\nimport importlib.metadata"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert "The kit was not found" in done.stderr and "Traceback" not in done.stderr
+
+
 @each_part
 def test_the_set_up_cell_says_in_one_sentence_that_it_knows_no_kit(part, tmp_path):
     done = subprocess.run(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 import torch
 from test_tracking import checkpoint
-from test_training import Plain
+from test_training import Plain, resume_file
 
 from pusht import Logger, training
 from pusht.checkpoint import load_checkpoint
@@ -50,9 +50,9 @@ def test_the_time_is_that_of_the_last_save_and_stays_when_a_finished_run_is_run_
 def test_a_run_from_before_there_were_ids_continues(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         Plain(tmp_path).train(cut_off=3)
-    state = torch.load(tmp_path / "tiny.resume.pt", weights_only=True)
+    state = torch.load(resume_file(tmp_path), weights_only=True)
     del state["run_id"], state["trained_at"]
-    torch.save(state, tmp_path / "tiny.resume.pt")
+    torch.save(state, resume_file(tmp_path))
     Plain(tmp_path).train()
     assert handed_in(tmp_path).run_id and handed_in(tmp_path).trained_at
 

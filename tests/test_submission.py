@@ -36,6 +36,7 @@ from score.submission import files as taken_files
 from score.submission import pack as packing
 from score.submission.archive import SubmissionError
 from score.submission.check import check
+from score.submission.files import BY_NBGRADER
 from score.submission.pack import pack
 
 PARTS = {part.name: part for part in build.parts_with_source()}
@@ -566,6 +567,16 @@ def colab(monkeypatch):
         monkeypatch.setitem(sys.modules, name, module)
     state.files = files
     return state
+
+
+def test_in_a_folder_that_nbgrader_fetched_no_zip_is_left_and_the_way_is_named(tmp_path, capsys):
+    files = {"part1_mlp.safetensors": weights(POLICY)} | NOTEBOOKS | {BY_NBGRADER: b""}
+    laid_out(tmp_path, files)
+    score.submit("part1_mlp", tmp_path)
+    said = capsys.readouterr().out
+    assert "What you hand in is complete." in said and "Assignment List" in said
+    assert "zip" not in said
+    assert {path.name for path in tmp_path.iterdir()} == {*files}
 
 
 def test_in_colab_the_notebook_of_the_browser_is_packed_and_the_zip_downloaded(

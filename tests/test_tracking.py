@@ -298,6 +298,8 @@ def test_the_hand_in_is_the_policy_last_evaluated(logger):
     for step in (1, 2):
         logger.log({"train/loss": 1 / step}, step)
         assert logger.save_checkpoint(checkpoint(step), step).name == f"step_{step}.safetensors"
+    kept = [path.name for path in (logger.path / "checkpoints").iterdir()]
+    assert kept == ["step_2.safetensors"]
     logger.log({"eval/mean_reward": float("nan")}, 2)
     logger.dump_for_grading()
     assert load_checkpoint(logger.path / "policy.safetensors", MOMENTS).weights["w"].item() == 2

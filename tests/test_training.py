@@ -19,6 +19,7 @@ from pusht import (
     TrainingRun,
     WindowLoader,
     get_cosine_schedule_with_warmup,
+    resume,
     training,
 )
 from pusht.checkpoint import Checkpoint, CheckpointError, load_checkpoint
@@ -52,6 +53,10 @@ def small_dataset(seed: int = 0) -> PushTStateDataset:
         2,
         8,
     )
+
+
+def resume_file(folder: Path) -> Path:
+    return resume.own_folder(folder) / "tiny.resume.pt"
 
 
 class Plain:
@@ -256,6 +261,37 @@ def test_resume_false_starts_over(tmp_path):
     )
 
 
+def test_the_resume_file_is_kept_outside_the_folder_that_is_handed_in(tmp_path):
+    cut_off(Plain, tmp_path / "one", 2)
+    cut_off(Plain, tmp_path / "two", 3)
+    for name, done in (("one", 2), ("two", 3)):
+        assert [p.name for p in (tmp_path / name).iterdir()] == ["tiny.safetensors"]
+        assert resume_file(tmp_path / name).is_file()
+        again = Plain(tmp_path / name).run
+        assert next(again.epochs()) == done
+
+
+def test_on_a_drive_that_outlives_the_home_folder_the_resume_file_is_on_the_drive(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(resume, "_device", lambda path: "drive" in path.parts)
+    cut_off(Plain, tmp_path / "drive", 2)
+    assert {p.name for p in (tmp_path / "drive").iterdir()} == {
+        "tiny.resume.pt",
+        "tiny.safetensors",
+    }
+
+
+def test_where_the_home_folder_cannot_be_written_the_resume_file_is_beside_the_hand_in(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    cut_off(Plain, tmp_path / "here", 2)
+    assert (tmp_path / "here" / "tiny.resume.pt").is_file()
+    assert next(Plain(tmp_path / "here").run.epochs()) == 2
+
+
 def test_the_resume_file_goes_where_the_student_says_and_is_not_handed_in(tmp_path):
     cut_off(Plain, tmp_path / "here", 2, resume_folder=tmp_path / "drive")
     assert [p.name for p in (tmp_path / "here").iterdir()] == ["tiny.safetensors"]
@@ -293,11 +329,11 @@ def test_a_look_at_a_batch_before_the_run_changes_nothing(tmp_path):
 )
 def test_another_runs_resume_file_is_refused_by_what_changed(change, name, tmp_path):
     cut_off(Plain, tmp_path, 2)
-    kept = (tmp_path / "tiny.resume.pt").read_bytes()
+    kept = resume_file(tmp_path).read_bytes()
     with pytest.raises(RuntimeError, match=rf"\(changed: {name}\)") as caught:
         Plain(tmp_path, **change).train()
     assert_one_sentence(str(caught.value))
-    assert (tmp_path / "tiny.resume.pt").read_bytes() == kept
+    assert resume_file(tmp_path).read_bytes() == kept
 
 
 def test_another_schedule_is_another_run(tmp_path):
@@ -324,7 +360,7 @@ def test_a_run_that_has_trained_nothing_yet_may_be_changed(tmp_path):
 )
 def test_a_damaged_resume_file_is_named(damage, tmp_path):
     cut_off(Plain, tmp_path, 2)
-    path = tmp_path / "tiny.resume.pt"
+    path = resume_file(tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(RuntimeError, match="resume=False") as caught:
         Plain(tmp_path).train()
@@ -442,7 +478,7 @@ def test_the_hand_in_is_small_and_nothing_else_is_left(tmp_path):
     tiny = Plain(tmp_path, width=200).train()
     floats = sum(p.numel() for p in tiny.model.parameters())
     assert (tmp_path / "tiny.safetensors").stat().st_size < 4 * floats + 5000
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.resume.pt", "tiny.safetensors"]
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny.safetensors"]
 
 
 class Trap:

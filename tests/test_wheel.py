@@ -13,7 +13,7 @@ import pytest
 
 import pusht
 from pusht.resources import ROOT
-from score.course.notebooks.bundle import bundle_bytes
+from score.course.notebooks.bundle import bundle_bytes, bundled_files, wheel_bytes, wheel_name
 from score.course.sandbox import levels
 
 FOLDERS = ("pusht", "score", "losses", "data", "notebooks/source")
@@ -84,7 +84,13 @@ def wheel(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
     """A function that runs a command of an environment with the wheel, in an empty folder."""
-    folder = tmp_path_factory.mktemp("installed")
+    return environment(wheel, tmp_path_factory.mktemp("installed"))
+
+
+def environment(wheel, folder):
+    """Make an environment with a wheel; return a function that runs a command of it, in an empty
+    folder.
+    """
     venv.create(folder / "venv")
     python, empty = folder / "venv" / "bin" / "python", folder / "empty"
     empty.mkdir()
@@ -149,3 +155,17 @@ def test_in_the_box_nothing_of_the_instructors_is_seen(installed):
     if not levels.strictest().bubblewrap:
         pytest.skip("needs bubblewrap: without it, whoever installs the wheel closes its folder")
     assert installed("python", "-c", BOXED).strip() == ""
+
+
+def test_the_students_wheel_has_what_the_bundle_has_and_no_solution(tmp_path):
+    path = tmp_path / wheel_name()
+    path.write_bytes(wheel_bytes())
+    with zipfile.ZipFile(path) as archive:
+        there = {name.removeprefix("pusht_kit/") for name in archive.namelist()}
+    assert {name for name in there if ".dist-info/" not in name} == {*bundled_files()}
+    assert wheel_bytes() == path.read_bytes()
+    run = environment(path, tmp_path)
+    about = "import importlib.util, importlib.metadata as about\n"
+    about += "assert importlib.util.find_spec('score.course') is None\n"
+    about += "assert 'torch>=2.3' in about.requires('pusht-course-kit')\n"
+    run("python", "-c", OPENED + about)

@@ -548,7 +548,8 @@ score.show_standing()
 # something else than before. This takes about half a minute and changes nothing.
 #
 # In Colab your browser saves the zip. Elsewhere, save the notebook first (Ctrl+S); the zip is then
-# written to the notebook's folder. After this you are done; the rest of the notebook is optional.
+# written to the notebook's folder. If you fetched the notebook with nbgrader, there is no zip, and
+# the cell says how to submit. After this you are done; the rest of the notebook is optional.
 
 # %%
 # [part1/hand_in] practice

@@ -434,8 +434,9 @@ score.show_standing()
 # %% [markdown]
 # The next cell packs everything that you hand in into `hand_in_part3_ddpm.zip`, tells you if
 # something is missing, and rehearses the grading as in Part I. In Colab your browser saves the zip.
-# Elsewhere, save the notebook first (Ctrl+S); the zip is then written to the notebook's folder.
-# After this you are done; the rest of the notebook is optional.
+# Elsewhere, save the notebook first (Ctrl+S); the zip is then written to the notebook's folder. If
+# you fetched the notebook with nbgrader, there is no zip, and the cell says how to submit. After
+# this you are done; the rest of the notebook is optional.
 
 # %%
 # [part3/hand_in] practice

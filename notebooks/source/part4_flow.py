@@ -192,7 +192,7 @@ score.check("Q4.2", train).points
 #
 # Training takes 400 epochs, about five minutes. (For a quick look, set `PUSHT_MAX_EPOCHS`:
 # `max_epochs` then reduces their number.) Each run writes to a directory of its own under `exp/`:
-# the settings, the log, and the weights and films of each evaluation.
+# the settings, the log, a film of each evaluation, and the weights that were evaluated last.
 #
 # During training, the mean of the losses that you logged in each epoch is plotted beside the
 # reference, which averages over the chunk: a loss that sums over it runs parallel on the
@@ -466,8 +466,9 @@ score.show_standing()
 # %% [markdown]
 # The next cell packs everything that you hand in into `hand_in_part4_flow.zip`, tells you if
 # something is missing, and rehearses the grading as in Part I. In Colab your browser saves the zip.
-# Elsewhere, save the notebook first (Ctrl+S); the zip is then written to the notebook's folder.
-# After this you are done; the rest of the notebook is optional.
+# Elsewhere, save the notebook first (Ctrl+S); the zip is then written to the notebook's folder. If
+# you fetched the notebook with nbgrader, there is no zip, and the cell says how to submit. After
+# this you are done; the rest of the notebook is optional.
 
 # %%
 # [part4/hand_in] practice

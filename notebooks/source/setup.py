@@ -1,6 +1,7 @@
 import importlib.metadata
 import importlib.util
 import io
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,14 +12,19 @@ BUNDLE = "{{bundle}}"  # the address of your course's kit
 folders = [
     folder
     for folder in (pathlib.Path.cwd(), pathlib.Path.cwd().parent)
-    if (folder / "pusht" / "__init__.py").exists()
+    if os.access(folder / "pusht" / "__init__.py", os.R_OK)
 ]
-if not folders and importlib.util.find_spec("pusht") is None:
+problem = (
+    "The kit was not found: open this notebook inside the kit's folder, or ask your instructor."
+)
+try:
+    installed = importlib.util.find_spec("pusht")
+except PermissionError as error:
+    installed = None
+    problem = f"The kit is in {error.filename}, which you may not read: ask your instructor."
+if not folders and (installed is None or installed.origin is None):
     if not BUNDLE:
-        sys.exit(
-            "The kit was not found: open this notebook inside the kit's folder,"
-            " or ask your instructor."
-        )
+        sys.exit(problem)
     try:
         zipfile.ZipFile(io.BytesIO(urllib.request.urlopen(BUNDLE).read())).extractall(".")
     except (OSError, zipfile.BadZipFile) as error:
@@ -29,7 +35,9 @@ if not folders and importlib.util.find_spec("pusht") is None:
     folders = [pathlib.Path.cwd()]
 sys.path[:0] = [str(folder) for folder in folders if str(folder) not in sys.path]
 try:
-    import pusht
+    import pusht.resources
+
+    os.listdir(pusht.resources.path("data"))
 except ModuleNotFoundError:  # a new Colab runtime; its torch and numpy are kept
     kept = [
         f"{name}=={importlib.metadata.version(name)}"
@@ -40,3 +48,5 @@ except ModuleNotFoundError:  # a new Colab runtime; its torch and numpy are kept
     requirements = str(folders[0] / "requirements.txt")
     subprocess.run([*install, "-r", requirements, *kept], check=True)
     importlib.invalidate_caches()
+except PermissionError as error:
+    sys.exit(f"The kit is in {error.filename}, which you may not read: ask your instructor.")

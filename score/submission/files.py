@@ -22,6 +22,8 @@ CAPS = {
 }
 STUDENT_CAP = 95 * MB  # nbgrader skips folders of more than 100 MB
 MANIFEST = "manifest.json"
+# It is beside the notebooks in what nbgrader hands out, and says that nbgrader's Submit is the way.
+BY_NBGRADER = "HAND_IN.txt"
 
 # {method: policy} for the policies whose training writes a log in a run directory exp/METHOD.
 LOGGED = {p.method: p for p in rubric.POLICIES.values() if p.normalisation == MOMENTS}

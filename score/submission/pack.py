@@ -28,13 +28,17 @@ from score.rerun.rehearsal import NoRehearsal, rehearse
 from score.student.progress import KeptVerdict, kept_verdicts, own_part
 from score.submission.archive import MB, Archive, RejectedFile, SubmissionError
 from score.submission.check import check
-from score.submission.files import TAKEN, cap, ranked
+from score.submission.files import BY_NBGRADER, TAKEN, cap, ranked
 from score.submission.gather import gather, write_zip
 from score.submission.notebooks import marked_cells, read_notebook
 from score.submission.report import PartReport, Report
 from score.verdict import Verdict
 
 _COLAB_SECONDS = 60  # a notebook with films in it takes a while
+_BY_NBGRADER = (
+    "To hand in: save the notebook (Ctrl+S), choose Nbgrader > Assignment List in the menu, and"
+    " Submit there. After a change, save, run this cell and submit again."
+)
 _NO_TEST = "its test cell is missing, so nothing was checked."
 
 
@@ -70,7 +74,8 @@ def contents(path: Path) -> str:
 
 def submit(part: str | None = None, folder: str | os.PathLike[str] = ".") -> None:
     """Pack the files to hand in, say what is missing, rehearse the grading (see
-    `rehearse_parts`) and, in Colab, download the zip.
+    `rehearse_parts`) and, in Colab, download the zip. In a folder that nbgrader has fetched, whose
+    Submit hands it in, no zip is left.
 
     part: a name such as "part1_mlp". The default is the part whose notebook calls this. Files of
     other parts in `folder` are included too.
@@ -81,19 +86,26 @@ def submit(part: str | None = None, folder: str | os.PathLike[str] = ".") -> Non
     if part not in (None, *rubric.PARTS):
         raise ValueError(f"There is no part {part!r}: name one of {', '.join(rubric.PARTS)}.")
     live = _live(part) if colab and part else {}
-    try:
-        path, report = pack(folder, None, [part] if part else None, live)
-    except SubmissionError as error:
-        print(error)
+    by_nbgrader = not colab and Path(folder, BY_NBGRADER).is_file()
+    with tempfile.TemporaryDirectory() as private:
+        out = Path(private, "hand_in.zip") if by_nbgrader else None
+        try:
+            path, report = pack(folder, out, [part] if part else None, live)
+        except SubmissionError as error:
+            print(error)
+            return
+        if part and not colab and (changed := _unsaved(part, path)):
+            report.parts[0].missing.append(
+                f"The code that you ran last in {changed} is not in the saved notebook: save it"
+                " (Ctrl+S) and run this cell again."
+            )
+        if part:
+            print("Rehearsing: your notebook is run as for the grade, which takes up to a minute.")
+            rehearse_parts(report, path, folder)
+    if by_nbgrader:
+        report.path = "What you hand in"
+        print(f"{report}\n{_BY_NBGRADER}")
         return
-    if part and not colab and (changed := _unsaved(part, path)):
-        report.parts[0].missing.append(
-            f"The code that you ran last in {changed} is not in the saved notebook: save it"
-            " (Ctrl+S) and run this cell again."
-        )
-    if part:
-        print("Rehearsing: your notebook is run as for the grade, which takes up to a minute.")
-        rehearse_parts(report, path, folder)
     print(f"{contents(path)}\n{report}")
     if colab:
         _download(path)

@@ -3,11 +3,10 @@
 results/STUDENT/PART.json   what everything else here is made from
 originals/STUDENT/          notebooks that did not come by `course collect`, and were repaired
 autograded/STUDENT/pusht/   the graded notebooks and films, for nbgrader's pages
-feedback/STUDENT/pusht/     feedback.html, to hand back
+feedback/STUDENT/pusht/     what is handed back, see `hand_back`
 gradebook.db, grades.csv, report.html
 """
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from traitlets.config import Config
 
 from pusht.files import write_whole
 from score import rubric
+from score.course.class_run import hand_back
 from score.course.collect.stored import read_record
 from score.course.grading import results
 from score.course.grading.notebook import Graded
@@ -24,8 +24,6 @@ from score.course.grading.results import NOT_YET, ManualGrades, PartResult, not_
 from score.course.nbgrader import by_hand, gradebook
 from score.course.report import similarity, tables
 from score.course.report.class_page import class_page
-from score.course.report.feedback import feedback
-from score.course.report.page import pages_version
 from score.course.report.tables import ClassVerdicts
 from score.course.settings import ASSIGNMENT, Course
 from score.submission.failures import Failures
@@ -76,13 +74,16 @@ def _enter(
 def _write_feedback(
     course: Course, book: Gradebook, student: str, found: dict[str, PartResult]
 ) -> None:
-    found, hand = _with_penalties(book, found), gradebook.by_hand(book, student)
-    made_of = repr((pages_version(), found, sorted(hand.items())))
-    note = f"<!-- {hashlib.sha256(made_of.encode()).hexdigest()} -->\n"
-    path = course.folder / "feedback" / student / ASSIGNMENT / "feedback.html"
-    if not path.exists() or not path.read_text(encoding="utf-8").startswith(note):
-        films = course.folder / "autograded" / student / ASSIGNMENT
-        write_whole(path, note + feedback(student, found, hand, films))
+    hand_back.write(course, book, student, _with_penalties(book, found))
+
+
+def for_pages(course: Course, book: Gradebook, student: str) -> dict[str, PartResult]:
+    """Return a student's results by part, with late penalties, and the reason where there is none;
+    none of a student whom the gradebook does not know.
+    """
+    if not gradebook.has(book, student):
+        return {}
+    return _with_penalties(book, _all_parts(course, student, Failures()))
 
 
 def class_verdicts(

@@ -11,6 +11,7 @@ from traitlets import TraitError
 from traitlets.config import Config, ConfigFileNotFound
 from traitlets.config.loader import PyFileConfigLoader
 
+from score.course.nbgrader import exchange
 from score.course.settings import Course, CourseError, Limits, open_course
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def configure(config: Config, path: str) -> None:
         "nbgrader.preprocessors.CheckCellMetadata",
         "score.course.nbgrader.preprocessors.Clean",
     ]
+    exchange.configure(config, course.folder)
     # Of graded submissions, which by default all users may read.
     config.Autograde.permissions = 440 if course.folder.stat().st_mode & 0o020 else 400
     # nbgrader calls alembic by its bare name. A Jupyter server loads this file at every request:

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 from nbgrader import api
 from nbgrader.preprocessors import AssignLatePenalties, SaveCells
+from nbgrader.utils import parse_utc
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from traitlets.config import Config
@@ -178,9 +179,13 @@ def _set_penalties(submission: api.SubmittedAssignment, student: str, config: Co
 def handed_in_at(folder: Path) -> datetime | None:
     """Return when a submission's folder was handed in, by its timestamp.txt, in UTC as nbgrader
     keeps it; None without a time in it.
+
+    It has the file's microseconds: formgrader takes a submission for ungraded whose file has
+    another time than the gradebook.
     """
-    when = stored.handed_in_at(folder / "timestamp.txt")
-    return when and when.replace(tzinfo=None)
+    stamp = folder / "timestamp.txt"
+    known = stored.handed_in_at(stamp) is not None
+    return parse_utc(stamp.read_text(encoding="utf-8").strip()) if known else None
 
 
 def _add_submission(gradebook: api.Gradebook, student: str) -> api.SubmittedAssignment:

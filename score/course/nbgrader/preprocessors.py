@@ -20,6 +20,7 @@ from score.course.grading.question_server import checks
 from score.course.grading.results import film_name
 from score.course.grading.sanitise.graded import clean_sources
 from score.course.grading.sanitise.submitted import check_id, may_change, read_notebook
+from score.course.nbgrader.exchange import KNOWN_BY
 from score.course.nbgrader.gradebook import set_score
 from score.course.settings import Course, Limits, RunSettings, open_course
 from score.plain import plain_line
@@ -149,7 +150,7 @@ def _remove_other_files(folder: Path, course: Course) -> None:
     serve it, and a page among it would run in the instructor's session.
     """
     parts = rubric.PARTS.values()
-    known = {"timestamp.txt", *TAKEN, *(path.name for path in course.source.iterdir())}
+    known = {*KNOWN_BY, *TAKEN, *(path.name for path in course.source.iterdir())}
     known |= {name for part in parts for name in graded_files(part)}
     known |= {film_name(policy) for part in parts for policy in part.policies}
     for path in folder.iterdir():

@@ -14,7 +14,7 @@ from score.course.notebooks.build import (
     student_notebook,
     write,
 )
-from score.course.notebooks.bundle import bundle_bytes
+from score.course.notebooks.bundle import bundle_bytes, wheel_bytes, wheel_name
 from score.course.settings import (
     ASSIGNMENT,
     Course,
@@ -23,6 +23,7 @@ from score.course.settings import (
     new_secret,
     open_course,
 )
+from score.submission.files import BY_NBGRADER
 
 _SETTINGS = """\
 # Settings of the course. After a change: python -m score course release {folder}
@@ -44,6 +45,11 @@ episodes = {episodes}
 _FIRST_SEED = """
 # The graded episodes are those of the seeds from here on, whatever the secret.
 first_seed = {}
+"""
+_HAND_IN = """\
+This folder was fetched with nbgrader, and nbgrader hands it in: save your notebooks, choose
+Nbgrader > Assignment List in the menu, and Submit there. You can submit again until the due date.
+A notebook's last cell says what is still missing. It makes no zip as long as this file is here.
 """
 _CONFIG = """\
 # nbgrader reads this file when it runs in this folder. The course's settings are in course.toml.
@@ -90,15 +96,50 @@ def create(
 
 
 def release(course: Course) -> None:
-    """Build the notebooks anew, have nbgrader make the release from them, and write the bundle."""
+    """Build the notebooks anew, have nbgrader make the release from them, and write the bundle and
+    the students' wheel.
+    """
     for part in parts_with_source():
         write(source_notebook(part, course.bundle), course.source / f"{part.name}.ipynb")
+    write_whole(course.source / BY_NBGRADER, _HAND_IN)
     gradebook.add_notebooks(course, [part.name for part in parts_with_source()])
     _generate(course)
     notebooks = course.folder / "bundle" / "notebooks"
     for part in parts_with_source():
         write(student_notebook(part, course.bundle), notebooks / f"{part.name}.ipynb")
     write_whole(course.folder / "bundle" / "pusht-kit.zip", bundle_bytes(notebooks))
+    write_whole(course.folder / "bundle" / wheel_name(), wheel_bytes())
+
+
+def created(course: Course) -> str:
+    """Return what to say of a new course."""
+    return (
+        f"The course is in {course.folder}: settings in course.toml, what students get in bundle/,"
+        f" nbgrader's release in release/{ASSIGNMENT}/.{_without_address(course)}"
+    )
+
+
+def released(course: Course) -> str:
+    """Return what to say of a course that was released."""
+    return (
+        f"Released: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
+        f" {course.folder / 'release' / ASSIGNMENT}.{_without_address(course)}"
+    )
+
+
+def _without_address(course: Course) -> str:
+    """Return the lines on what to do where course.toml gives students no address of the kit."""
+    if course.bundle:
+        return ""
+    bundle = course.folder / "bundle"
+    return (
+        "\nStudents' notebooks will not find the kit, because course.toml has no address of it."
+        f"\n- Put {bundle / 'pusht-kit.zip'} at an address, write that into"
+        f" {course.folder / 'course.toml'} as `bundle`, and run"
+        f" `python -m score course release {course.folder}`;"
+        f"\n- or, where all students work on one machine, install it there for all of them:"
+        f" `pip install {bundle / wheel_name()}`."
+    )
 
 
 def _generate(course: Course) -> None:

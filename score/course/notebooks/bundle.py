@@ -1,8 +1,16 @@
-"""The bundle from which students fetch the kit: their part of it, with the notebooks."""
+"""What students get of the kit: the bundle from which they fetch it, with the notebooks, and the
+wheel that installs it for all users of a machine.
+"""
 
+import base64
+import csv
+import hashlib
+import io
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import pusht
 from pusht import resources
 from pusht.files import zip_bytes
 from score.course.settings import CourseError
@@ -59,6 +67,64 @@ def bundled_files() -> dict[str, Path]:
     return found
 
 
+def wheel_name() -> str:
+    """Return the file name of the students' wheel."""
+    return f"{_distribution()}-py3-none-any.whl"
+
+
+def wheel_bytes() -> bytes:
+    """Return the wheel with what the bundle has, but for the notebooks: the same bytes for the same
+    kit. It has the kit's own name and version, so that only one of the two is installed.
+    """
+    files = {}
+    for name, path in bundled_files().items():  # see pusht.resources for the folder
+        beside = "" if name.startswith(("pusht/", "score/")) else f"{resources.INSTALLED}/"
+        files[beside + name] = path.read_bytes()
+    about = f"{_distribution()}.dist-info"
+    files[f"{about}/METADATA"] = _metadata()
+    files[f"{about}/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: pusht-course-kit\nRoot-Is-Purelib: true\n"
+        b"Tag: py3-none-any\n"
+    )
+    files[f"{about}/entry_points.txt"] = _entry_points()
+    record = io.StringIO()
+    rows = [(name, _digest(content), len(content)) for name, content in files.items()]
+    csv.writer(record, lineterminator="\n").writerows([*rows, (f"{about}/RECORD", "", "")])
+    files[f"{about}/RECORD"] = record.getvalue().encode()
+    return zip_bytes(files)
+
+
+def _distribution() -> str:
+    return f"{_project()['name'].replace('-', '_')}-{pusht.__version__}"
+
+
+def _metadata() -> bytes:
+    project = _project()
+    lines = [
+        "Metadata-Version: 2.1",
+        f"Name: {project['name']}",
+        f"Version: {pusht.__version__}",
+        f"Summary: {project['description']}, the students' part",
+        f"Requires-Python: {project['requires-python']}",
+        *(f"Requires-Dist: {requirement}" for requirement in project["dependencies"]),
+    ]
+    return "\n".join([*lines, ""]).encode()
+
+
+def _entry_points() -> bytes:
+    scripts = [f"{name} = {function}\n" for name, function in _project()["scripts"].items()]
+    return ("[console_scripts]\n" + "".join(scripts)).encode()
+
+
+def _digest(content: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+    return f"sha256={digest.decode()}"
+
+
 def _student_requirements() -> bytes:
-    project = tomllib.loads(resources.path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return ("\n".join(project["dependencies"]) + "\n").encode()
+    return ("\n".join(_project()["dependencies"]) + "\n").encode()
+
+
+def _project() -> dict[str, Any]:
+    text = resources.path("pyproject.toml").read_text(encoding="utf-8")
+    return dict(tomllib.loads(text)["project"])

@@ -1,4 +1,4 @@
-"""A student's feedback: one page with all parts, their reasons, charts and films.
+"""A student's feedback: a page with parts, their reasons, charts and films.
 
 There is nothing of the instructor's on it: no flags, no seeds, no audit.
 """
@@ -27,7 +27,7 @@ def feedback(
 ) -> str:
     """Return the HTML page for a student.
 
-    results: by part. folder: where the films are.
+    results: of the parts that are on it. folder: where the films are.
     """
     parts = [_part(results[name], manual, Path(folder)) for name in rubric.PARTS if name in results]
     return render(
@@ -37,7 +37,6 @@ def feedback(
         total=sum(part["points"] for part in parts),
         max_total=sum(part["max_points"] for part in parts),
         waiting=sum(row.mark == "waits" for part in parts for row in part["rows"]),
-        ungraded=[part.title for part in rubric.PARTS.values() if part.name not in results],
     )
 
 
