@@ -9,7 +9,8 @@ import numpy as np
 from pusht import demos
 from pusht.checkpoint import MOMENTS, SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from pusht.files import zip_bytes
-from score.hw1.layout import METHODS, PACKED
+from score.hw1.layout import PACKED
+from score.hw1.runs.choice import METHODS
 
 # Statistics of the human demonstrations, which the assignment's own scripts download. Its runs
 # normalise with these statistics and do not save them.
