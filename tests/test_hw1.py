@@ -79,7 +79,7 @@ def code(monkeypatch):
 # What is taken.
 
 
-def test_models_statistics_and_code_are_packed_wherever_the_zip_has_them_and_nothing_else(code):
+def test_models_settings_and_code_are_packed_wherever_the_zip_has_them_and_nothing_else(code):
     files = whole(code) | {
         "exp/mse/config.json": b"{}",
         "exp/seed_42_20260119_161512_mse/model.pkl": b"x",
@@ -87,6 +87,7 @@ def test_models_statistics_and_code_are_packed_wherever_the_zip_has_them_and_not
     }
     want = {
         "exp/mse/config.json",
+        *(f"exp/{method}/log.csv" for method in METHODS),
         *(PICKLES.format(method, step) for method in METHODS for step in (9, 10)),
         *(
             f"src/hw1_imitation/{name}.py"
@@ -118,9 +119,16 @@ def test_a_run_that_was_not_renamed_counts_and_the_last_of_several(code):
 
 
 @pytest.mark.parametrize("gone", ["src/", "exp/"])
-def test_without_src_or_without_exp_it_is_no_such_hand_in(code, gone):
+def test_without_code_or_without_runs_it_is_taken_and_graded_as_incomplete(code, gone):
     files = {name: x for name, x in whole(code).items() if not name.startswith(gone)}
-    assert layout_of(files) is None
+    found = layout_of(files)
+    assert found.files and not any(name.startswith(gone) for name in found.files)
+
+
+def test_what_is_in_the_zip_of_a_notebook_is_no_such_hand_in(code):
+    kit = {f"exp/mse/{name}": b"x" for name in ("policy.safetensors", "log.csv", "config.json")}
+    for files in ({"model.py": b"x = 1"}, kit, {"mine/model.pkl": b"x", "a.py": b"import torch"}):
+        assert layout_of(files) is None
 
 
 def test_too_many_files_are_left_out_by_name(code):
@@ -128,7 +136,7 @@ def test_too_many_files_are_left_out_by_name(code):
         f"src/x{n:03}.py": b"" for n in range(250)
     }
     found = layout_of(whole(code) | more)
-    assert len([name for name in found.files if name.startswith("exp/mse/")]) == 20
+    assert len([name for name in found.files if name.startswith("exp/mse/")]) == 20 + 1
     assert "exp/mse/step_29.pt" in found.files and "exp/mse/step_0.pt" not in found.files
     assert len([name for name in found.files if name.startswith("src/")]) == 200
     assert (
@@ -378,10 +386,10 @@ def test_two_such_hand_ins_are_no_twins_for_what_the_kit_wrote(course, export, c
         ({}, None),
         (
             {"exp/flow": None},
-            "There is no exp/flow with a model: add the whole run directory of your flow policy",
+            "There is no run of the flow policy: add its whole run directory as exp/flow",
         ),
-        ({".pkl": None}, "There is no exp/mse with a model"),
-        ({"model.py": None}, "There is no model.py in src/"),
+        ({".pkl": None}, "exp/mse has no checkpoint (log.csv is there): copy the whole run"),
+        ({"model.py": None}, "There is no model.py: hand in src/hw1_imitation"),
         (
             {"model.py": b"x = ("},
             "src/hw1_imitation/model.py is not valid Python (SyntaxError, line 1)",

@@ -22,8 +22,8 @@ def report(archive: Archive, found: Found, contents: Mapping[str, bytes]) -> Par
     """Return the report on Part IV. contents: see `score.submission.formats.Format.report`."""
     report = PartReport(PART, [found.description])
     report.notes.append(
-        "The rollouts of both policies are graded and a person reads the report; Q4.1 to Q4.4, the"
-        " questions of this course's notebook, count as not tried."
+        "The rollouts of both policies are graded and a person reads the report. Q4.1 to Q4.4 count"
+        " as not tried: they are asked in this course's notebook."
     )
     _check_code(archive, found, report)
     for method, policy in METHODS.items():
