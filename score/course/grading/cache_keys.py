@@ -86,6 +86,7 @@ def task_key(
         _rules(part).encode(),
         _released_code(released),
         repr(settings).encode(),
+        *_lacking(submission),
         *_named(submission),
     )
 
@@ -103,6 +104,7 @@ def rollout_key(
         repr([getattr(policy, name) for name in (*_SHAPES, *_SCALE)]).encode(),
         repr([getattr(rubric, name) for name in _NUMBERS]).encode(),
         f"{settings.seed} {settings.episodes} {settings.seconds}".encode(),
+        *_lacking(submission),
         *_named(code),
     )
 
@@ -194,6 +196,13 @@ def _code_cells(content: bytes) -> bytes:
     except ValueError:  # it will not be run
         return content
     return json.dumps([cell.source for cell in cells if cell.cell_type == "code"]).encode()
+
+
+def _lacking(submission: Mapping[str, bytes]) -> list[bytes]:
+    """Return the packages that a submission's code imports and that this machine lacks: where one
+    is installed later, the submission is graded again.
+    """
+    return [name.encode() for name in formats.missing_packages(submission)]
 
 
 def _named(files: Mapping[str, bytes]) -> list[bytes]:
