@@ -115,7 +115,7 @@ def _place(path: str) -> Place:
             run = "/".join(folders[:count]) + "/"
             return Place(run, folder, path.removeprefix(run))
     if _CHECKPOINTS in f"/{path}":
-        run = path[: f"/{path}".rindex(_CHECKPOINTS)]
+        run = f"/{path}"[1 : f"/{path}".rindex(_CHECKPOINTS)]
         run = f"{run}/" if run else ""
         return Place(run, run.rstrip("/").rpartition("/")[2], path.removeprefix(run))
     stem = re.sub(r"\d+", "", file.rpartition(".")[0])

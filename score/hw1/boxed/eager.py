@@ -9,12 +9,18 @@ from typing import Any
 import torch
 from torch import nn
 
-COMPILED = ("torch._dynamo.eval_frame", "OptimizedModule")  # the class of a compiled module
+COMPILER = "torch._dynamo"  # the package of the compiler, which takes seconds to import
+COMPILED = (f"{COMPILER}.eval_frame", "OptimizedModule")  # the class of a compiled module
 _ORIGINAL = "_orig_mod"  # the attribute in which it holds the module
 
 
 class Compiled(nn.Module):
     """What a pickle's compiled module is read as: it holds the module, and compiles nothing."""
+
+    def __init__(self, module: Any = None, *settings: Any) -> None:
+        super().__init__()
+        if isinstance(module, nn.Module):
+            setattr(self, _ORIGINAL, module)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
