@@ -25,10 +25,11 @@ def with_fitting_statistics(
     on why).
 
     sets: statistics by the demonstrations' fingerprint. logged: the mean reward that the run's log
-    claims over the episodes of these seeds; the set whose score is nearest to it is taken. Without
-    it the first one is. AnswerError as in `score_policy`.
+    claims over the episodes of these seeds; the set whose score is nearest to it is taken. The
+    first one is where there is no such claim, or none is nearer by more than the rubric's
+    `FITS_BETTER`. AnswerError as in `score_policy`.
     """
-    none = "Its run has no statistics of the normalisation"
+    none = "Its run keeps no statistics of its normalisation"
     names = {fingerprint: demos.name_of(fingerprint) for fingerprint in sets}
     first = next(iter(sets))
     if logged is None:
@@ -42,10 +43,15 @@ def with_fitting_statistics(
             fingerprint: score_policy(policy, infer, stats, seeds).mean
             for fingerprint, stats in sets.items()
         }
-        fitting = min(scores, key=lambda fingerprint: abs(scores[fingerprint] - logged))
+        apart = {fingerprint: abs(score - logged) for fingerprint, score in scores.items()}
+        fitting = min(sets, key=lambda one: apart[one] + rubric.FITS_BETTER * (one != first))
         tried = ", ".join(f"{scores[one]:.2f} with the {names[one]} set's" for one in scores)
+        clear = apart[fitting] + rubric.FITS_BETTER < min(
+            apart[one] for one in sets if one != fitting
+        )
         why = (
-            f"{none}: those of the {names[fitting]} demonstrations fit its log best, which says"
-            f" {logged:.2f} ({tried})."
+            f"{none}: those of the {names[fitting]} demonstrations are used, "
+            + ("which fit its log best" if clear else "because its log does not tell")
+            + f": it says {logged:.2f} ({tried})."
         )
     return replace(checkpoint, stats=sets[fitting], demonstrations=fitting), why

@@ -29,6 +29,7 @@ ROLLOUT_CODE = (
     "score/rollouts/given.py",
     "score/rollouts/policies.py",
     "score/rollouts/evaluate.py",
+    "score/rollouts/statistics.py",
     "score/rollouts/stopping.py",
     "score/questions/ddpm/schedule.py",
     "score/cells.py",
@@ -65,7 +66,7 @@ _SHAPES = ("name", "max_steps", "rules", *_HORIZONS, "normalisation")
 _SCALE = ("baseline", "targets", "episode_seconds")  # they decide the number of episodes
 # The rubric's other numbers on which rollouts depend.
 _NUMBERS = (
-    *("DIFFUSION_STEPS", "FLOW_STEPS"),
+    *("DIFFUSION_STEPS", "FLOW_STEPS", "FITS_BETTER"),
     *("BLOCK", "GROWTH", "LEVEL", "PRECISION", "KEPT_EPISODES", "KEPT_SECONDS", "ONE_BY_ONE"),
 )
 _WORDS = ("points", "title", "label")  # of the rubric's entries: no result depends on them
