@@ -386,7 +386,8 @@ def main(arguments: list[str]) -> None:
     for name in names:
         with pytest.MonkeyPatch.context() as patch, student_modules(patch) as make:
             files = HAND_INS[name].files(Code(make))
-            verdicts = outcome(files, episodes=25) if graded else {}
+            patch.setattr("score.hw1.acting.SEEDS", range(4))  # the models were not trained
+            verdicts = outcome(files, episodes=4, seconds=600) if graded else {}
             for method in METHODS:
                 points, said = "", ""
                 if graded:

@@ -45,11 +45,12 @@ def test_a_hand_in_is_loaded_or_the_reason_says_what_to_do(code, name):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", HAND_INS)
-def test_in_a_box_the_same_is_graded(code, name):
+def test_in_a_box_the_same_is_graded(code, monkeypatch, name):
     if LEVEL is levels.LEVELS[-1]:
         pytest.skip("needs a box: bubblewrap, or root")
+    monkeypatch.setattr("score.hw1.acting.SEEDS", range(4))  # the models were not trained
     case = HAND_INS[name]
-    got = outcome(case.files(code), episodes=2)
+    got = outcome(case.files(code), episodes=2, seconds=600)
     for method in METHODS:
         assert getattr(case, method) in got[method].sentence
         assert ("over 2 episodes" in got[method].sentence) == getattr(case, method).startswith(
