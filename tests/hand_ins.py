@@ -367,7 +367,7 @@ def loaded(files: Files, method: str) -> str:
             made.state_dict()
         except CheckpointError as error:
             return str(error)
-        acting = formats.acting(entry, made.kernel_message, folder, quoting=True)
+        acting = formats.acting(entry, made.kernel_message, folder)
         assert acting is not None
         chunk = made.sample_actions(torch.zeros(3, 5))
         assert chunk.shape == (3, acting.chunk_size, 2)

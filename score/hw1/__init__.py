@@ -72,11 +72,9 @@ class ScriptFormat:
         """See `score.hw1.imports.missing`."""
         return imports.missing(layout.unpacked(packed))
 
-    def acting(
-        self, policy: rubric.Policy, message: Any, packed: bytes, *, quoting: bool
-    ) -> Acting:
+    def acting(self, policy: rubric.Policy, message: Any, packed: bytes) -> Acting:
         """See `score.hw1.acting.acting`."""
-        return acting.acting(policy, message, layout.unpacked(packed), quoting=quoting)
+        return acting.acting(policy, message, layout.unpacked(packed))
 
 
 FORMAT = ScriptFormat()

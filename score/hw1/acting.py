@@ -20,18 +20,17 @@ from score.rubric import FLOW_STEPS, Policy
 from score.submission.formats import Acting
 
 
-def acting(policy: Policy, message: Any, contents: Mapping[str, bytes], *, quoting: bool) -> Acting:
+def acting(policy: Policy, message: Any, contents: Mapping[str, bytes]) -> Acting:
     """Return how a policy acts; AnswerError when the kernel's message does not say what it loaded.
 
-    message: see `score.hw1.loaded`. contents: of the packed zip. quoting: whether the kernel's own
-    words may be told.
+    message: see `score.hw1.loaded`. contents: of the packed zip.
     """
     loaded = read_message(message, contents, policy.max_steps)
     calls = policy.action_horizon / loaded.chunk_size
     if policy.method == "flow":
         calls *= loaded.steps / FLOW_STEPS
     told = [
-        sentence_on_file(loaded, reasons=quoting),
+        sentence_on_file(loaded),
         sentence_on_settings(loaded, policy.method, policy.action_horizon),
     ]
     own = loaded.statistics

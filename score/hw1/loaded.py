@@ -1,7 +1,7 @@
 """What a graded kernel has loaded of a run directory, as it tells the grader.
 
 The message comes from a student's process. So of its texts only names of files that the grader
-knows are used and, where no graded episode has been seen yet, the reasons why files were skipped.
+knows are used, and the reasons why files were skipped.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -51,14 +51,14 @@ def read_message(message: Any, names: Collection[str], longest: int) -> Loaded:
 
     names: of the submitted files. longest: the largest number of actions in a chunk.
     """
-    known = {*names, HANDED_IN}
+    known = [*names, HANDED_IN]  # a list, because what is looked for may be anything
     if not isinstance(message, Mapping):
         raise AnswerError(_NO_MESSAGE)
     file, statistics = message.get("file"), message.get("statistics")
     chunk_size, steps, skipped = (message.get(key) for key in ("chunk_size", "steps", "skipped"))
     if not (
         file in known
-        and statistics in {*known, ""}
+        and statistics in [*known, ""]
         and type(chunk_size) is int
         and 1 <= chunk_size <= longest
         and type(steps) is int
@@ -71,17 +71,13 @@ def read_message(message: Any, names: Collection[str], longest: int) -> Loaded:
     return Loaded(file, statistics, reasons, chunk_size, steps)
 
 
-def sentence_on_file(loaded: Loaded, *, reasons: bool) -> str:
-    """Return a sentence on the file that was graded, and why no other one was.
-
-    reasons: whether the kernel's own words are quoted.
-    """
+def sentence_on_file(loaded: Loaded) -> str:
+    """Return a sentence on the file that was graded, and why no other one was."""
     step = step_of(loaded.file)
     told = f"Graded: {loaded.file}" + (f" (step {step})" if step is not None else "")
     if loaded.skipped:
         name, why = loaded.skipped[0]
-        short = why.removeprefix(f"{name} ").rstrip(".") if reasons else ""
-        told += f", because {name} cannot be loaded" + (f" ({short})" if short else "")
+        told += f", because {name} cannot be loaded ({why.removeprefix(f'{name} ').rstrip('.')})"
         more = len(loaded.skipped) - 1
         told += f", nor can {more} more" if more else ""
     return told + "."

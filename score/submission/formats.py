@@ -80,13 +80,10 @@ class Format(Protocol):
     def missing_packages(self, packed: bytes) -> list[str]:
         """Return the packages that the code in a packed zip imports and that this machine lacks."""
 
-    def acting(
-        self, policy: rubric.Policy, message: Any, packed: bytes, *, quoting: bool
-    ) -> "Acting":
+    def acting(self, policy: rubric.Policy, message: Any, packed: bytes) -> "Acting":
         """Return how a policy of a packed zip acts; AnswerError when that is not known.
 
-        message: what the kernel says that it loaded. quoting: whether the kernel's own words may be
-        told.
+        message: what the kernel says that it loaded.
         """
 
 
@@ -95,7 +92,8 @@ class Acting:
     """How a policy of a submission in another format acts.
 
     chunk_size: actions that it predicts and that are executed. calls: of its network in an episode,
-    relative to those that the rubric expects. told: sentences on what is graded. sets: statistics
+    relative to those that the rubric expects. told: sentences on what is graded, in which the
+    kernel's own words may be. sets: statistics
     of normalisation to choose from, by the demonstrations' fingerprint; empty if the submission has
     its own. logged: the mean reward that its log claims over the episodes of `seeds`, or None.
     """
@@ -174,14 +172,14 @@ def graded_files(part: rubric.Part) -> list[str]:
     return [policy.name + SUFFIX for policy in part.policies] + packed
 
 
-def acting(policy: rubric.Policy, message: Any, folder: Path, *, quoting: bool) -> Acting | None:
+def acting(policy: rubric.Policy, message: Any, folder: Path) -> Acting | None:
     """Return how a policy acts whose submission in `folder` is in another format, None for a
     notebook's. See `Format.acting`.
     """
     for format in formats():
         packed = folder / format.packed
         if format.part == rubric.part_of(policy).name and packed.is_file():
-            return format.acting(policy, message, packed.read_bytes(), quoting=quoting)
+            return format.acting(policy, message, packed.read_bytes())
     return None
 
 

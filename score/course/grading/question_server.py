@@ -217,7 +217,8 @@ class QuestionServer:
         """Roll a policy out whose actions the kernel computes."""
         checkpoint = load_submission_checkpoint(policy, self._folder)
         message = connection.infer(True)  # the kernel loads the weights
-        acting = formats.acting(policy, message, self._folder, quoting=not self.discreet)
+        discreet = self.discreet
+        acting = formats.acting(policy, message, self._folder)
         policy = acting.policy(policy) if acting else policy
 
         def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
@@ -239,6 +240,8 @@ class QuestionServer:
                 )
             told = f"{told} {why}"
         result = self._rollouts.of_function(policy, checkpoint, infer, self.processor_seconds)
+        if discreet and told:  # the kernel has chosen what to tell
+            return checkpoint, replace(result, flags=[*result.flags, f"{policy.title}: {told}"])
         return checkpoint, replace(result, told=told)
 
     def _verdict(

@@ -42,6 +42,9 @@ class _Nothing:
     def __getitem__(self, key: Any) -> "_Nothing":
         return self
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
     def __iter__(self) -> Iterator[Any]:
         return iter(())
 
