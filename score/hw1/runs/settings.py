@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-_FILES = ("config.json", "files/config.yaml")  # W&B's is in wandb/files/
+_FILES = ("config.json", "config.yaml")  # W&B's is in wandb/files/
 _NAMES = ("policy_type", "policy", "chunk_size", "flow_num_steps", "hidden_dims")
 # A line "name: …" of a .yaml file, and in W&B's a line "value: …" below it.
 _ENTRY = re.compile(r"^(\w+):[ \t]*(.*)\n((?:[ \t-].*(?:\n|$))*)", re.MULTILINE)
