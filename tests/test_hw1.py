@@ -374,6 +374,35 @@ def test_a_moodle_export_of_such_zips_is_known(course, export, code):
     assert upload.student == "77" and upload.parts == {"part4_flow": "new"}
 
 
+def test_an_export_of_zips_in_other_layouts_is_known_and_what_is_one_half_is_in_the_tables(
+    course, export, code
+):
+    flat = {"model.py": MODEL.encode(), "mse.pkl": b"x", "flow.pkl": b"x", "notes.txt": b""}
+    half = {"hw1/model.py": MODEL.encode()}
+    path = export(
+        {
+            "leeann_77_1001_submit.zip": zipped(flat),
+            "coebo_78_1002_submit.zip": zipped(half),
+        }
+    )
+    uploads = plan(course, path)
+    assert [(u.student, u.parts) for u in uploads] == [
+        ("77", {"part4_flow": "new"}),
+        ("78", {"part4_flow": "new"}),
+    ]
+    collect(course, path)
+    assert {"exp/mse/mse.pkl", "exp/flow/flow.pkl", "src/model.py"} == {
+        *unzipped(submitted(course, "77")[FORMAT.packed])
+    }
+    assert course.students() == ["77", "78"]
+
+
+def test_the_run_that_was_not_renamed_is_named_to_the_instructor(course, export, code):
+    files = {n.replace("exp/flow/", "exp/FlowMatching/"): x for n, x in whole(code).items()}
+    upload = collected(course, export, files)
+    assert any("exp/flow is ann.zip/exp/FlowMatching (by its name)" in r for r in upload.remarks)
+
+
 def test_two_such_hand_ins_are_no_twins_for_what_the_kit_wrote(course, export, code):
     for name in ("ann", "bo"):
         collected(course, export, whole(code), name=name)
