@@ -166,7 +166,7 @@ def _wandb_at_the_root(code):
 FIRST = "exp/{}/" + CHECKPOINT.format(10)
 GRADED = {method: f"Graded: {FIRST.format(method)} (step 10)." for method in METHODS}
 NEEDS = f"{PACKAGE}/model.py needs "
-NO_MODEL = "There is no run of the {} policy: add its whole run directory as exp/{}"
+NO_MODEL = "There is no run of the {} policy: hand in its whole run directory"
 
 
 @dataclass(frozen=True)
@@ -283,10 +283,11 @@ HAND_INS = {
     "the newest is cut off": HandIn(
         lambda code: submission(code) | {f"exp/mse/{CHECKPOINT.format(20)}": b"PK\3\4"},
         mse=f"Graded: {FIRST.format('mse')} (step 10), because exp/mse/{CHECKPOINT.format(20)}"
-        " cannot be loaded (raised",
+        " cannot be loaded (is not a whole checkpoint",
     ),
     "the only one is cut off": HandIn(
-        lambda code: only(code, {"m_3.pkl": b"PK\3\4"}), mse="exp/mse/m_3.pkl raised"
+        lambda code: only(code, {"m_3.pkl": b"PK\3\4"}),
+        mse="exp/mse/m_3.pkl is not a whole checkpoint (UnpicklingError): copy it again",
     ),
     "weights with the optimiser's": HandIn(
         lambda code: only(
@@ -329,7 +330,7 @@ HAND_INS = {
     **{
         f"chunks of {size}": HandIn(
             lambda code, size=size: only(code, run(code.model("mse", chunk_size=size))),
-            told=(f"As in its run, with chunks of {size} actions.",) if size != 8 else (),
+            told=(f"As in its run, with chunks of {size} action",),
         )
         for size in (1, 4, 16, 300)
     },

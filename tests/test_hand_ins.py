@@ -2,10 +2,11 @@
 
 import pytest
 from hand_ins import HAND_INS, Code, loaded
-from hw1_files import METHODS, student_modules
+from hw1_files import METHODS, layout_of, student_modules
 from test_hw1 import LEVEL, outcome
 
 from score.course.sandbox import levels
+from score.submission.files import cap
 
 
 @pytest.fixture
@@ -35,6 +36,8 @@ ALL = [
 def test_a_hand_in_is_loaded_or_the_reason_says_what_to_do(code, name):
     case = HAND_INS[name]
     files = case.files(code)
+    for packed in layout_of(files).files:
+        assert cap(packed) > 0  # as collecting asks
     for method in METHODS:
         said = loaded(files, method)
         assert said.startswith(getattr(case, method)), said

@@ -397,6 +397,14 @@ def test_an_export_of_zips_in_other_layouts_is_known_and_what_is_one_half_is_in_
     assert course.students() == ["77", "78"]
 
 
+def test_runs_of_which_nothing_says_the_method_are_named(code):
+    files = {n: x for n, x in whole(code).items() if not n.startswith("exp/")}
+    found = layout_of(files | {"exp/a/m.pt": b"x", "exp/b/m.pt": b"x"})
+    assert found.runs == {} and found.description.endswith(
+        "Nothing says which method these are of: exp/a, exp/b; name them exp/mse and exp/flow."
+    )
+
+
 def test_the_run_that_was_not_renamed_is_named_to_the_instructor(course, export, code):
     files = {n.replace("exp/flow/", "exp/FlowMatching/"): x for n, x in whole(code).items()}
     upload = collected(course, export, files)
@@ -415,7 +423,7 @@ def test_two_such_hand_ins_are_no_twins_for_what_the_kit_wrote(course, export, c
         ({}, None),
         (
             {"exp/flow": None},
-            "There is no run of the flow policy: add its whole run directory as exp/flow",
+            "There is no run of the flow policy: hand in its whole run directory",
         ),
         ({".pkl": None}, "exp/mse has no checkpoint (log.csv is there): copy the whole run"),
         ({"model.py": None}, "There is no model.py: hand in src/hw1_imitation"),

@@ -321,7 +321,7 @@ WRONG = {
     ),
     "a damaged file": (
         lambda files: files | {"exp/mse/m.pt": b"PK"},
-        "exp/mse/m.pt raised UnpicklingError",
+        "exp/mse/m.pt is not a whole checkpoint (UnpicklingError): copy it again",
     ),
     "no file of a model": (
         lambda files: {name: content for name, content in files.items() if name != "exp/mse/m.pt"},

@@ -44,7 +44,7 @@ def find(format: Format, archive: Archive, members: Sequence[ArchiveMember]) -> 
     code, runs = _as_asked(readable, archive) or loose.parts(readable, archive.read)
     if not code and not any(loose.is_pickled_run(run) for run in runs):
         return None
-    best = chosen(runs, archive.read)
+    best, unknown = chosen(runs, archive.read)
     taken = _taken(code, best)
     used = {member.path for member in taken.files.values()}
     used |= {member.path for member in taken.left_out}
@@ -54,7 +54,7 @@ def find(format: Format, archive: Archive, members: Sequence[ArchiveMember]) -> 
     unused += [m for m in of_it if m.path not in used]
     return Found(
         format,
-        describe(taken.files) + run_sentence(best),
+        describe(taken.files) + run_sentence(best, unknown),
         taken.files,
         [*{member.path: member for member in unused}.values()],
         taken.left_out,
@@ -89,8 +89,8 @@ def no_model(method: str, names: Iterable[str]) -> str:
     inside = sorted(name.removeprefix(f"exp/{method}/") for name in names)
     if not inside:
         return (
-            f"There is no run of the {method} policy: add its whole run directory as exp/{method},"
-            " with wandb/files/checkpoints."
+            f"There is no run of the {method} policy: hand in its whole run directory, with"
+            f" wandb/files/checkpoints, under the name exp/{method}."
         )
     there = ", ".join(inside[:3]) + (", …" if inside[3:] else "")
     return (
@@ -176,7 +176,7 @@ def _as_asked(members: Sequence[ArchiveMember], archive: Archive) -> loose.Parts
             if m["run"]
         )
         if code and runs:
-            methods = len(chosen(runs, archive.read))
+            methods = len(chosen(runs, archive.read)[0])
             newest = max(member.received for _, member in rows)
             found.append((methods, newest, root, (code, runs)))
     return max(found, key=lambda row: row[:3])[3] if found else None

@@ -87,7 +87,9 @@ def sentence_on_settings(loaded: Loaded, method: str, usual_chunk: int) -> str:
     """Return a sentence on a chunk or a number of steps that is not the usual one, or ""."""
     unusual = []
     if loaded.chunk_size != usual_chunk:
-        unusual.append(f"chunks of {loaded.chunk_size} actions")
+        unusual.append(
+            f"chunks of {loaded.chunk_size} action{'s' if loaded.chunk_size > 1 else ''}"
+        )
     if method == "flow" and loaded.steps != FLOW_STEPS:
         unusual.append(f"{loaded.steps} denoising steps")
     return f"As in its run, with {' and '.join(unusual)}." if unusual else ""

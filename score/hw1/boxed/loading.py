@@ -2,12 +2,15 @@
 
 import contextlib
 import functools
+import pickle
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from pusht.checkpoint import SUFFIX, Checkpoint
 from pusht.normalisation import Stats
@@ -35,6 +38,8 @@ _MODEL_KEYS = (
     "weights",
 )
 
+# What opening a file raises that is damaged or cut off.
+_DAMAGED = (pickle.UnpicklingError, EOFError, zipfile.BadZipFile, SafetensorError)
 _USUAL = PARTS[PART].policies[0]
 _LONGEST = _USUAL.max_steps  # actions in a chunk: an episode's
 
@@ -63,7 +68,7 @@ class Loader:
         with self.code.as_a_script():
             for name, read in self._candidates(handed_in):
                 try:
-                    found = call_answer(name, read)
+                    found = _opened(name, read)
                     model = self._model(name, found)
                     stats, source = self._stats(name, found, handed_in)
                     model = call_answer(name, lambda model=model: _ready(model))
@@ -127,6 +132,20 @@ class Loader:
         if suffix == ".npz":
             return read_arrays(path)
         return call_answer(name, self._read, name) if name in ranked_models(self.run) else None
+
+
+def _opened(name: str, read: Callable[[], Any]) -> Any:
+    """Return the content of a file; AnswerError that says what to do where it is cut off."""
+    try:
+        return call_answer(name, read)
+    except AnswerError as error:
+        cause = error.__cause__
+        if isinstance(cause, _DAMAGED) or "PytorchStreamReader" in str(cause):
+            raise AnswerError(
+                f"{name} is not a whole checkpoint ({type(cause).__name__}): copy it again, or"
+                " delete it if an earlier one is to be graded."
+            ) from cause
+        raise
 
 
 def _chunk_size(model: Any, wanted: Any) -> int:

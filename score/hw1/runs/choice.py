@@ -73,8 +73,9 @@ def place_in_exp(exp: str, path: str) -> Place:
     return Place(exp + run, folders[count - 1], path.removeprefix(run))
 
 
-def chosen(runs: Iterable[Run], read: Read) -> dict[str, Run]:
-    """Return the run of each method, by method: one with a model, then one that is named like the
+def chosen(runs: Iterable[Run], read: Read) -> tuple[dict[str, Run], list[Run]]:
+    """Return (the run of each method, by method; the runs with a model of which the method is not
+    known). Of several runs of a method it is one with a model, then one that is named like the
     method, then the latest by the time in its name.
     """
     known = [_with_method(run, read) for run in runs]
@@ -84,7 +85,9 @@ def chosen(runs: Iterable[Run], read: Read) -> dict[str, Run]:
     if len(unknown) == len(open_methods) == 1:
         (method,) = open_methods
         of_method[method] = [_known(unknown[0], method, "the other run is the other method's")]
-    return {method: max(found, key=Run.worth) for method, found in of_method.items() if found}
+        unknown = []
+    best = {method: max(found, key=Run.worth) for method, found in of_method.items() if found}
+    return best, unknown
 
 
 def ranked_models(names: Iterable[str]) -> list[str]:
@@ -116,14 +119,21 @@ def other_files(run: Run) -> list[str]:
     return [*dict.fromkeys([*others, *statistics])]
 
 
-def run_sentence(runs: Mapping[str, Run]) -> str:
-    """Return a sentence on the runs that do not have the name of their method, or ""."""
+def run_sentence(runs: Mapping[str, Run], unknown: Iterable[Run]) -> str:
+    """Return sentences on the runs that do not have the name of their method, and on those of which
+    the method is not known, or "".
+    """
     renamed = [
         f"exp/{method} is {run.path.rstrip('/')} ({run.why})"
         for method, run in runs.items()
         if not run.is_renamed
     ]
-    return f" {', '.join(renamed)}." if renamed else ""
+    told = f" {', '.join(renamed)}." if renamed else ""
+    lost = ", ".join(run.path.rstrip("/") for run in unknown)
+    names = " and ".join(f"exp/{method}" for method in METHODS)
+    return told + (
+        f" Nothing says which method these are of: {lost}; name them {names}." * bool(lost)
+    )
 
 
 def _with_method(run: Run, read: Read) -> Run:
