@@ -4,10 +4,12 @@ import importlib.util
 import sys
 
 import pytest
+from exports import made_course
 
 from pusht.files import zip_bytes
+from score.course.class_run import grade
 from score.course.grading.cache_keys import rollout_key, task_key
-from score.course.settings import RunSettings
+from score.course.settings import CourseError, RunSettings, open_course
 from score.hw1 import FORMAT, imports
 from score.hw1.boxed import standins
 from score.hw1.loaded import Loaded, read_message, sentence_on_file, sentence_on_settings
@@ -146,6 +148,21 @@ def test_where_a_package_that_is_imported_is_installed_later_the_grade_is_made_a
     after = keys(files)
     assert before[0] != after[0] and before[1] != after[1]
     assert keys(packed("import torch\n")) == other
+
+
+def test_a_course_names_the_packages_of_its_grading_machine(tmp_path):
+    course = made_course(tmp_path / "course")
+    settings = course.folder / "course.toml"
+    text = settings.read_text()
+    settings.write_text('packages = ["einops_of_tomorrow", "torch"]\n' + text)
+    course = open_course(course.folder)
+    assert course.packages == ("einops_of_tomorrow", "torch")
+    with pytest.raises(CourseError, match="does not have: `pip install einops_of_tomorrow`"):
+        grade._plan(course)
+    for wrong in ('"einops"', '["-r x"]', "[1, '$(x)']"):
+        settings.write_text(f"packages = {wrong}\n{text}")
+        with pytest.raises(CourseError, match="packages is a list of names for pip"):
+            open_course(course.folder)
 
 
 def test_of_imports_only_those_that_nothing_provides_are_missing():
