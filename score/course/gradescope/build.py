@@ -78,7 +78,6 @@ def _course(course: Course, episodes: int, limits: dict[str, int]) -> dict[str, 
     # Students read there at once how their policies do: other episodes than the class's.
     secret = other_secret(with_secret(course).secret, "gradescope")
     settings = f'bundle = {json.dumps(course.bundle)}\nsecret = "{secret}"\nepisodes = {episodes}\n'
-    settings += f"packages = {json.dumps(course.packages)}\n"
     files = {
         "course/course.toml": settings.encode(),
         "course/nbgrader_config.py": (course.folder / "nbgrader_config.py").read_bytes(),
