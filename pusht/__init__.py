@@ -3,8 +3,8 @@
 `import pusht` is fast, because each name is imported from its module when it is first used. The
 modules, by subject:
 
-- the task: `sim` (physics, coverage, reward), `env` (gym and gymnasium), `rules` (starts),
-  `render`, `play` (a game)
+- the task: `sim` (physics, coverage, reward), `env` (gym), `env_gymnasium`, `env_parts`,
+  `registration`, `rules` (starts), `render`, `play` (a game)
 - data: `demos`, `dataset` (Parts I to III), `chunks` (Part IV), `normalisation`
 - training: `networks`, `training` (Parts I to III), `train` and `tracking` (Part IV), `ema`,
   `lr_schedule`, `speed`, `checkpoint`, `loss_view`
@@ -13,6 +13,7 @@ modules, by subject:
 - helpers: `files`, `resources`, `run_mode`, `progress`, `definitions`, `lazy`
 """
 
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pusht.demos import load_pusht_zarr as load_pusht_zarr
     from pusht.ema import EMAModel as EMAModel
     from pusht.env import PushTEnv as PushTEnv
-    from pusht.env import PushTGymnasiumEnv as PushTGymnasiumEnv
+    from pusht.env_gymnasium import PushTGymnasiumEnv as PushTGymnasiumEnv
     from pusht.episodes import Episodes as Episodes
     from pusht.episodes import receding_horizon as receding_horizon
     from pusht.episodes import rollout as rollout
@@ -59,7 +60,8 @@ else:
             "dataset": ("PushTStateDataset", "WindowLoader"),
             "demos": ("load_pusht_zarr",),
             "ema": ("EMAModel",),
-            "env": ("PushTEnv", "PushTGymnasiumEnv"),
+            "env": ("PushTEnv",),
+            "env_gymnasium": ("PushTGymnasiumEnv",),
             "episodes": ("Episodes", "receding_horizon", "rollout"),
             "lr_schedule": ("get_cosine_schedule_with_warmup",),
             "normalisation": ("Normalizer", "normalize_data", "unnormalize_data"),
@@ -70,5 +72,8 @@ else:
             "video": ("show_video", "write_video"),
         },
     )
+
+if "gymnasium" in sys.modules:  # gymnasium.make("pusht/PushT-v0") works after both imports
+    from pusht import registration as registration
 
 __version__ = "0.1.0"

@@ -1,6 +1,4 @@
-"""Push-T as an environment: `PushTEnv` for gym and `PushTGymnasiumEnv` for gymnasium, both on the
-same simulator.
-"""
+"""Push-T as an environment for gym; `pusht.env_gymnasium` has the one for gymnasium."""
 
 import random
 import warnings
@@ -8,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import gym_notices.notices
-import gymnasium
 import numpy as np
 
 # gym prints a notice to stderr when it is imported, and nbgrader would count that as a failed
@@ -18,6 +15,16 @@ gym_notices.notices.notices.clear()
 with warnings.catch_warnings():
     import gym
 
+from pusht import registration as registration  # noqa: E402
+from pusht.env_parts import (  # noqa: E402
+    ACTION_HIGH,
+    LOW,
+    OBS_HIGH,
+    Info,
+    Screen,
+    asked_start,
+    info_of,
+)
 from pusht.render import render  # noqa: E402
 from pusht.sim import (  # noqa: E402
     GOAL_POSE,
@@ -27,12 +34,6 @@ from pusht.sim import (  # noqa: E402
     reward,
     sample_start,
 )
-
-_LOW = 0.0
-_OBS_HIGH = np.array([WINDOW] * 4 + [2 * np.pi])
-_ACTION_HIGH = np.array([WINDOW, WINDOW], dtype=np.float64)
-
-Info = dict[str, Any]
 
 
 class TeleopAgent(NamedTuple):
@@ -81,7 +82,8 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     ## Info
     `pos_agent` (2,), `vel_agent` (2,) [px/s], `block_pose` (3,) with the angle not wrapped,
     `goal_pose` (3,), `n_contacts` (contact points per physics step in the last control step,
-    rounded up).
+    rounded up), `coverage` (share of the goal that the block covers), `is_success` (whether that is
+    more than 0.95).
 
     ## Arguments
     | name | what |
@@ -92,15 +94,22 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     | render_action | whether to draw the last action as a red cross |
     | render_size | side of a frame in pixels |
     | reset_to_state | (5,) start of every episode, instead of a random one |
+
+    ## Attributes
+    `agent`, `block` and `space` are pymunk's bodies and space, of the present episode. What is
+    changed in them is not checked.
     """
 
     metadata = {
-        "render_modes": ["rgb_array"],
+        "render_modes": ["rgb_array", "human"],
         "render_fps": 10,
-        "render.modes": ["rgb_array"],
+        "render.modes": ["rgb_array", "human"],
         "video.frames_per_second": 10,
     }
     reward_range = (0.0, 1.0)
+    window_size = WINDOW
+    success_threshold = SUCCESS_COVERAGE
+    goal_pose = GOAL_POSE
 
     def __init__(
         self,
@@ -111,14 +120,15 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
         render_size: int = 96,
         reset_to_state: Sequence[float] | np.ndarray | None = None,
     ) -> None:
-        self.observation_space = gym.spaces.Box(_LOW, _OBS_HIGH, shape=(5,), dtype=np.float64)
-        self.action_space = gym.spaces.Box(_LOW, _ACTION_HIGH, shape=(2,), dtype=np.float64)
+        self.observation_space = gym.spaces.Box(LOW, OBS_HIGH, shape=(5,), dtype=np.float64)
+        self.action_space = gym.spaces.Box(LOW, ACTION_HIGH, shape=(2,), dtype=np.float64)
         self.render_action = render_action
         self.render_size = render_size
         self.reset_to_state = reset_to_state
         self.latest_action: Any = None
         self._sim = PushTSim(legacy=legacy, block_cog=block_cog, damping=damping)
         self._started = False
+        self._screen = Screen()
         self._seed = int(np.random.default_rng().integers(2**31))
 
     def seed(self, seed: int | None = None) -> None:
@@ -138,17 +148,16 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     ) -> tuple[np.ndarray, Info]:
         """Start an episode, and return the observation (5,) and the info.
 
-        `seed` seeds the starts only, and no global generator.
+        `seed` seeds the starts only, and no global generator. options: {"reset_to_state": (5,)} is
+        the start of this episode; ValueError for any other option.
         """
         if seed is not None:
             self._seed = int(seed)
+        start = asked_start(options, self.reset_to_state)
         self.latest_action = None
-        self._sim.reset(
-            sample_start(self._seed) if self.reset_to_state is None else self.reset_to_state
-        )
+        self._sim.reset(sample_start(self._seed) if start is None else start)
         self._started = True
-        state = self._sim.state
-        return state, _info(self._sim, state)
+        return self._sim.state, self._get_info()
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, Info]:
         """Take one control step towards `action` (2,) [px], or no step when it is None; return
@@ -160,8 +169,8 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
         else:
             self.latest_action = action
             coverage = self._sim.step(action)
-        state = self._sim.state
-        return state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim, state)
+        terminated = coverage > SUCCESS_COVERAGE
+        return self._sim.state, reward(coverage), terminated, False, info_of(self._sim, coverage)
 
     def set_obs(self, obs: Any) -> None:
         """Place agent and block, at rest, as in the observation (5,), an array or a tensor.
@@ -173,16 +182,24 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
         self.latest_action = None
         self._sim.place(obs)
 
-    def render(self, mode: str = "rgb_array") -> np.ndarray:  # type: ignore[override]
-        """Return a picture of the state, (render_size, render_size, 3) uint8."""
+    def render(self, mode: str = "rgb_array") -> Any:
+        """Return a picture of the state, (render_size, render_size, 3) uint8. With mode "human",
+        show it in the notebook instead; RuntimeError outside a notebook.
+        """
         self._needs_start("render")
-        if mode != "rgb_array":
-            raise ValueError(f"PushTEnv draws mode='rgb_array' only, not {mode!r}.")
-        return render(
+        if mode not in self.metadata["render_modes"]:
+            raise ValueError(
+                f"PushTEnv draws mode='rgb_array' and, in a notebook, 'human', not {mode!r}."
+            )
+        frame = render(
             self._sim.state,
             action=self.latest_action if self.render_action else None,
             size=self.render_size,
         )
+        if mode == "rgb_array":
+            return frame
+        self._screen.show(frame)
+        return None
 
     def teleop_agent(
         self, pointer: Callable[[], Sequence[float] | np.ndarray] | None = None
@@ -211,70 +228,39 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
     def close(self) -> None:
         """Do nothing, since there is no window to close."""
 
+    @property
+    def agent(self) -> Any:
+        """The round agent, a `pymunk.Body`."""
+        return self._of_episode("agent")
+
+    @property
+    def block(self) -> Any:
+        """The T, a `pymunk.Body`."""
+        return self._of_episode("block")
+
+    @property
+    def space(self) -> Any:
+        """The `pymunk.Space` of the episode."""
+        return self._of_episode("space")
+
+    # The published environment's own names, which notebooks call.
+
+    def _get_obs(self) -> np.ndarray:
+        self._needs_start("_get_obs")
+        return self._sim.state
+
+    def _get_info(self) -> Info:
+        self._needs_start("_get_info")
+        return info_of(self._sim, self._sim.coverage())
+
+    def _set_state(self, state: Any) -> None:
+        self.set_obs(state)
+
+    def _of_episode(self, name: str) -> Any:
+        if not self._started:
+            raise RuntimeError(f"Call reset() first: there is no {name} before an episode.")
+        return getattr(self._sim, name)
+
     def _needs_start(self, what: str) -> None:
         if not self._started:
             raise RuntimeError(f"Call reset() before {what}(): the episode has not begun.")
-
-
-class PushTGymnasiumEnv(gymnasium.Env):
-    """The task of `PushTEnv` (see there) for gymnasium, registered as "pusht/PushT-v0" with at most
-    500 steps per episode.
-    """
-
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
-
-    def __init__(
-        self, render_mode: str | None = None, render_size: int = 96, legacy: bool = False
-    ) -> None:
-        self.observation_space = gymnasium.spaces.Box(_LOW, _OBS_HIGH, shape=(5,), dtype=np.float64)
-        self.action_space = gymnasium.spaces.Box(_LOW, _ACTION_HIGH, shape=(2,), dtype=np.float64)
-        self.render_mode = render_mode
-        self.render_size = render_size
-        self._latest_action: Any = None
-        self._sim = PushTSim(legacy=legacy)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, Info]:
-        """Start an episode, and return the observation (5,) and the info."""
-        super().reset(seed=seed)
-        self._latest_action = None
-        self._sim.reset(sample_start(int(self.np_random.integers(2**31)) if seed is None else seed))
-        state = self._sim.state
-        return state, _info(self._sim, state)
-
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, Info]:
-        """Take one control step towards `action` (2,) [px]; return observation (5,), reward,
-        terminated, truncated and info.
-        """
-        self._latest_action = action
-        coverage = self._sim.step(action)
-        state = self._sim.state
-        return state, reward(coverage), coverage > SUCCESS_COVERAGE, False, _info(self._sim, state)
-
-    def render(self) -> Any:
-        """Return a picture of the state, (render_size, render_size, 3) uint8, if the render mode is
-        "rgb_array", else None.
-        """
-        if self.render_mode != "rgb_array":
-            return None
-        return render(self._sim.state, action=self._latest_action, size=self.render_size)
-
-
-gymnasium.register(
-    id="pusht/PushT-v0",
-    entry_point=PushTGymnasiumEnv,  # type: ignore[arg-type]
-    max_episode_steps=500,
-)
-
-
-def _info(sim: PushTSim, state: np.ndarray) -> Info:
-    block_pose = state[2:].copy()
-    block_pose[2] = sim.block.angle
-    return {
-        "pos_agent": state[:2].copy(),
-        "vel_agent": np.array(sim.agent.velocity),
-        "block_pose": block_pose,
-        "goal_pose": GOAL_POSE.copy(),
-        "n_contacts": sim.contacts,
-    }

@@ -35,6 +35,23 @@ TEE = np.array(
 )
 
 
+# The corners of the bar and of the stem, in the order of gym-pusht's keypoints.
+_KEYPOINTS = np.array(
+    [(-60, 0), (60, 0), (60, 30), (-60, 30), (-15, 30), (15, 30), (15, 120), (-15, 120)],
+    dtype=np.float64,
+)
+TEE_REACH = float(np.hypot(15, 120))  # px from the block's position to its farthest corner
+
+
+def keypoints(block_pose: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the corners (8, 2) [px] of the T's bar and stem at `block_pose` (3,): x, y [px], angle
+    [rad].
+    """
+    x, y, angle = block_pose
+    c, s = math.cos(angle), math.sin(angle)
+    return _KEYPOINTS @ np.array([[c, s], [-s, c]]) + (x, y)
+
+
 def sample_start(seed: int) -> np.ndarray:
     """Return the start that the published environment draws from `seed`: (5,) agent x, y,
     block x, y [px], angle [rad].

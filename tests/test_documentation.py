@@ -42,6 +42,7 @@ OF_OTHERS = {"--to", "--force"}
 MADE = re.compile(
     r"mycourse/.*|(?:source|release|bundle|results)/.*|build/.*|dist/.*|exp/(?:mse|flow)|src/"
     r"|HAND_IN\.txt|hub/\w+\.py"
+    r"|src/hw1_imitation|model\.py|(?:wandb/files/)?config\.(?:json|yaml)"
     r"|course\.toml|grades\.csv|nbgrader_config\.py|timestamp\.txt|pusht-kit\.zip|report\.html"
     r"|hand_in_part1_mlp\.zip|my_demos\.zarr\.zip|\S*part5_nearest\.py|score/questions/nearest\.py"
     r"|(?:data|meta)/(?:state|action|episode_ends|start_seed|start_state|start_kind)|reference/.*|_static/.*"

@@ -33,7 +33,11 @@ from score.course.notebooks import build
 from score.course.report import similarity
 from score.course.report.charts import loss_chart
 from score.course.settings import CourseError
-from score.hw1.statistics import find_stats, read_arrays, read_json
+from score.hw1 import imports
+from score.hw1.boxed.statistics import find_stats, read_arrays, read_json
+from score.hw1.runs.reward_log import LOG as LOG_NAME
+from score.hw1.runs.reward_log import SUMMARY, logged_reward
+from score.hw1.runs.settings import read_settings
 from score.rollouts.loss_curves import epoch_losses
 from score.student.progress import training_extent
 from score.submission.archive import MB, Archive, RejectedFile, SubmissionError
@@ -268,6 +272,13 @@ def read_statistics(folder, content):
             continue
 
 
+def read_run(folder, content):
+    for name in ("config.json", "wandb/files/config.yaml"):
+        read_settings([(name, content)])
+    logged_reward({LOG_NAME: content, SUMMARY: content}, 10)
+    imports.missing({"src/hw1_imitation/model.py": content})
+
+
 def read_metadata(folder, content):
     export = {f"{name}/part1_mlp.ipynb": NOTEBOOK for name in METADATA}
     (folder / "export.zip").write_bytes(zipped(export | {"submission_metadata.yml": content}))
@@ -332,6 +343,7 @@ READERS = {
     "logs": (st.one_of(damaged("log"), st.binary(max_size=80)), read_log, 60),
     "manifests": (files("manifest"), read_manifest, 40),
     "statistics": (st.one_of(files("statistics"), damaged("arrays")), read_statistics, 80),
+    "runs": (st.one_of(files("statistics"), damaged("log"), st.binary(max_size=80)), read_run, 60),
     "metadata": (files("metadata"), read_metadata, 40),
     "names": (st.lists(A_NAME, min_size=1, max_size=5), read_names, 40),
     "times": (TIMES, read_time, 100),

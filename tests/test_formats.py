@@ -36,7 +36,7 @@ class Poems:
         "it came in verse", "Part I came in verse.", "(Sung.)", (("part1-song", "code", "la = 1"),)
     )
 
-    def find(self, members):
+    def find(self, archive, members):
         of_it = [m for m in members if not m.rejection and self.recognises(m.path)]
         names = {f"src/{m.path.rpartition('/')[2]}": m for m in of_it}
         return Found(self, f"{len(of_it)} poems.", names) if "src/poem.npz" in names else None

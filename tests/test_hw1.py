@@ -80,7 +80,7 @@ def code(monkeypatch):
 # What is taken.
 
 
-def test_models_statistics_and_code_are_packed_wherever_the_zip_has_them_and_nothing_else(code):
+def test_models_settings_and_code_are_packed_wherever_the_zip_has_them_and_nothing_else(code):
     files = whole(code) | {
         "exp/mse/config.json": b"{}",
         "exp/seed_42_20260119_161512_mse/model.pkl": b"x",
@@ -88,6 +88,7 @@ def test_models_statistics_and_code_are_packed_wherever_the_zip_has_them_and_not
     }
     want = {
         "exp/mse/config.json",
+        *(f"exp/{method}/log.csv" for method in METHODS),
         *(PICKLES.format(method, step) for method in METHODS for step in (9, 10)),
         *(
             f"src/hw1_imitation/{name}.py"
@@ -119,9 +120,16 @@ def test_a_run_that_was_not_renamed_counts_and_the_last_of_several(code):
 
 
 @pytest.mark.parametrize("gone", ["src/", "exp/"])
-def test_without_src_or_without_exp_it_is_no_such_hand_in(code, gone):
+def test_without_code_or_without_runs_it_is_taken_and_graded_as_incomplete(code, gone):
     files = {name: x for name, x in whole(code).items() if not name.startswith(gone)}
-    assert layout_of(files) is None
+    found = layout_of(files)
+    assert found.files and not any(name.startswith(gone) for name in found.files)
+
+
+def test_what_is_in_the_zip_of_a_notebook_is_no_such_hand_in(code):
+    kit = {f"exp/mse/{name}": b"x" for name in ("policy.safetensors", "log.csv", "config.json")}
+    for files in ({"model.py": b"x = 1"}, kit, {"mine/model.pkl": b"x", "a.py": b"import torch"}):
+        assert layout_of(files) is None
 
 
 def test_too_many_files_are_left_out_by_name(code):
@@ -129,7 +137,7 @@ def test_too_many_files_are_left_out_by_name(code):
         f"src/x{n:03}.py": b"" for n in range(250)
     }
     found = layout_of(whole(code) | more)
-    assert len([name for name in found.files if name.startswith("exp/mse/")]) == 20
+    assert len([name for name in found.files if name.startswith("exp/mse/")]) == 20 + 1
     assert "exp/mse/step_29.pt" in found.files and "exp/mse/step_0.pt" not in found.files
     assert len([name for name in found.files if name.startswith("src/")]) == 200
     assert (
@@ -367,6 +375,43 @@ def test_a_moodle_export_of_such_zips_is_known(course, export, code):
     assert upload.student == "77" and upload.parts == {"part4_flow": "new"}
 
 
+def test_an_export_of_zips_in_other_layouts_is_known_and_what_is_one_half_is_in_the_tables(
+    course, export, code
+):
+    flat = {"model.py": MODEL.encode(), "mse.pkl": b"x", "flow.pkl": b"x", "notes.txt": b""}
+    half = {"hw1/model.py": MODEL.encode()}
+    path = export(
+        {
+            "leeann_77_1001_submit.zip": zipped(flat),
+            "coebo_78_1002_submit.zip": zipped(half),
+        }
+    )
+    uploads = plan(course, path)
+    assert [(u.student, u.parts) for u in uploads] == [
+        ("77", {"part4_flow": "new"}),
+        ("78", {"part4_flow": "new"}),
+    ]
+    collect(course, path)
+    assert {"exp/mse/mse.pkl", "exp/flow/flow.pkl", "src/model.py"} == {
+        *unzipped(submitted(course, "77")[FORMAT.packed])
+    }
+    assert course.students() == ["77", "78"]
+
+
+def test_runs_of_which_nothing_says_the_method_are_named(code):
+    files = {n: x for n, x in whole(code).items() if not n.startswith("exp/")}
+    found = layout_of(files | {"exp/a/m.pt": b"x", "exp/b/m.pt": b"x"})
+    assert found.runs == {} and found.description.endswith(
+        "Nothing says which method these are of: exp/a, exp/b; name them exp/mse and exp/flow."
+    )
+
+
+def test_the_run_that_was_not_renamed_is_named_to_the_instructor(course, export, code):
+    files = {n.replace("exp/flow/", "exp/FlowMatching/"): x for n, x in whole(code).items()}
+    upload = collected(course, export, files)
+    assert any("exp/flow is ann.zip/exp/FlowMatching (by its name)" in r for r in upload.remarks)
+
+
 def test_two_such_hand_ins_are_no_twins_for_what_the_kit_wrote(course, export, code):
     for name in ("ann", "bo"):
         collected(course, export, whole(code), name=name)
@@ -379,10 +424,10 @@ def test_two_such_hand_ins_are_no_twins_for_what_the_kit_wrote(course, export, c
         ({}, None),
         (
             {"exp/flow": None},
-            "There is no exp/flow with a model: add the whole run directory of your flow policy",
+            "There is no run of the flow policy: hand in its whole run directory",
         ),
-        ({".pkl": None}, "There is no exp/mse with a model"),
-        ({"model.py": None}, "There is no model.py in src/"),
+        ({".pkl": None}, "exp/mse has no checkpoint (log.csv is there): copy the whole run"),
+        ({"model.py": None}, "There is no model.py: hand in src/hw1_imitation"),
         (
             {"model.py": b"x = ("},
             "src/hw1_imitation/model.py is not valid Python (SyntaxError, line 1)",
@@ -468,7 +513,7 @@ def test_what_was_graded_without_a_box_is_graded_again_where_there_is_one(
 # Rollouts, in a box.
 
 
-def outcome(files, level=LEVEL, episodes=2, seconds=120):
+def outcome(files, level=LEVEL, episodes=2, seconds=120, at_once=False):
     """The verdicts on the rollouts of such a hand-in, by method."""
     notebook = substitute(build.student_notebook(rubric.PARTS["part4_flow"]), FORMAT)
     imports = nbformat.v4.new_code_cell(
@@ -480,7 +525,7 @@ def outcome(files, level=LEVEL, episodes=2, seconds=120):
         os.chmod(folder, 0o711)
         hand_in(Path(folder), files)
         limits = Limits(cell_seconds=seconds, notebook_seconds=seconds)
-        settings = RunSettings(20_000, episodes, filmed=0, limits=limits)
+        settings = RunSettings(20_000, episodes, filmed=0, limits=limits, at_once=at_once)
         part = rubric.PARTS["part4_flow"]
         execution = execute(notebook, part, Path(folder), settings, level=level)
     assert execution.stopped == ""
@@ -494,7 +539,7 @@ def boxed(level):
 
 
 @functools.cache
-def trained(method):
+def trained(method, demonstrations="human"):
     """The kit's reference, in the classes above."""
     module = types.ModuleType("hw1_imitation.model")
     exec(MODEL, module.__dict__)
@@ -503,7 +548,7 @@ def trained(method):
     )
     model.load_state_dict(
         load_checkpoint(
-            reference_path(rubric.POLICIES[f"part4_{method}"], "human"), MOMENTS
+            reference_path(rubric.POLICIES[f"part4_{method}"], demonstrations), MOMENTS
         ).weights
     )
     return model.float()
@@ -551,14 +596,32 @@ def test_a_policy_earns_what_its_rollouts_show_and_a_hostile_pickle_stays_in_the
 
 
 @pytest.mark.long
-def test_without_a_box_nothing_is_loaded_and_safetensors_are_asked_for(code):
+def test_without_a_box_nothing_is_loaded_and_that_is_nobodys_fault(code):
     got = outcome(whole(code), level=boxed(levels.LEVELS[-1]))
     for method in METHODS:
-        assert got[method].points == 0
-        assert (
-            f"hand in your {method} policy's weights as exp/{method}/policy.safetensors"
-            in got[method].sentence
-        )
+        assert got[method].points == 0 and "This is not your fault" in got[method].sentence
+
+
+@pytest.mark.long
+def test_what_is_told_at_once_is_not_chosen_by_a_kernel_that_has_seen_graded_episodes(code):
+    if LEVEL is levels.LEVELS[-1]:
+        pytest.skip("needs a box: bubblewrap, or root")
+    got = outcome(whole(code), at_once=True)
+    assert "Graded: exp/mse" in got["mse"].sentence and "over 2" in got["flow"].sentence
+    assert "Graded" not in got["flow"].sentence
+
+
+@pytest.mark.long
+def test_the_statistics_that_fit_the_log_are_taken(code):
+    if LEVEL is levels.LEVELS[-1]:
+        pytest.skip("needs a box: bubblewrap, or root")
+    shipped = trained("mse", "shipped")
+    log = b"step,eval/mean_reward\n10,0.753\n"  # of the assignment's hundred episodes
+    code()
+    kept = {"m_10.pkl": saved(as_hw1(code, shipped)), "log.csv": log}
+    got = outcome(run_files(code, {"mse": kept}), episodes=10)["mse"]
+    assert "those of the shipped demonstrations are used, which fit its log best" in got.sentence
+    assert "0.66 earns all points" in got.sentence and got.points > 1
 
 
 @pytest.mark.long

@@ -728,7 +728,7 @@ class _Trap:
         return Path.touch, (self.path,)
 
 
-def test_runs_without_a_notebook_or_src_are_taken_as_far_as_that_is_safe(tmp_path):
+def test_runs_without_a_notebook_or_code_are_in_the_tables_and_nothing_is_opened(tmp_path):
     """exp/mse with the kit's files, exp/flow with a pickled model only; with src/ see
     test_hw1.
     """
@@ -747,27 +747,14 @@ def test_runs_without_a_notebook_or_src_are_taken_as_far_as_that_is_safe(tmp_pat
     (tmp_path / "submit.zip").write_bytes(zipped(files))
     found = check(tmp_path / "submit.zip", ["part4_flow"])
     assert missing(found) == [
-        (
-            "There is no part4_flow.ipynb: save it (in Colab File > Download > Download .ipynb)"
-            " beside the other files."
-        ),
-        (
-            "exp/flow/model.pkl is a pickle, which is not opened because it could run any code:"
-            " hand in part4_flow.safetensors, as the training cell of the notebook writes it."
-        ),
+        "There is no model.py: hand in src/hw1_imitation with all its .py files."
     ]
     course = made_course(tmp_path / "course")
     (tmp_path / "export.zip").write_bytes(zipped({"ann.zip": zipped(files)}))
     (upload,) = plan(course, tmp_path / "export.zip")
     collect(course, tmp_path / "export.zip")
-    waiting = course.folder / "incomplete" / "ann"
-    assert {path.name for path in waiting.iterdir()} == {
-        "part4_mse.safetensors",
-        "part4_mse_log.csv",
-        "part4_flow_log.csv",
-        "timestamp.txt",
-    }
-    assert (waiting / "part4_mse.safetensors").read_bytes() == files["exp/mse/policy.safetensors"]
-    reason = "a pickle, which is never opened: ask for .safetensors"
-    assert f"ann.zip/exp/flow/model.pkl ({reason})" in upload.remarks[-1]
+    assert course.students() == ["ann"] and upload.parts == {"part4_flow": "new"}
+    got = submitted(course, "ann")
+    assert got["part4_mse.safetensors"] == files["exp/mse/policy.safetensors"]
+    assert "exp/flow/model.pkl" in unzipped(got["part4_script.zip"])
     assert not touched.exists()

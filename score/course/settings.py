@@ -4,6 +4,7 @@ import contextlib
 import hmac
 import itertools
 import os
+import re
 import secrets
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from score.submission.failures import TellingError
 
 ASSIGNMENT = "pusht"
 _SECRET_BYTES = 16
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:==[A-Za-z0-9.+!_-]+)?")
 _SEEDS = 10**9  # Held-out ones; those of practice are below, those of demonstrations above.
 
 
@@ -30,6 +32,8 @@ class Course:
 
     secret: hexadecimal digits of 128 bits, "" in a course of an earlier version. first_seed: of
     consecutive held-out seeds, in place of those that follow from the secret; None for these.
+    packages: what the grading machine has beside the kit's own requirements, by pip's names, for
+    submissions that import it.
     """
 
     folder: Path
@@ -37,6 +41,7 @@ class Course:
     episodes: int
     secret: str
     first_seed: int | None = None
+    packages: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int | str:
@@ -183,12 +188,16 @@ def open_course(folder: str | os.PathLike[str]) -> Course:
         secret, first = str(values.get("secret", "")), values.get("first_seed")
         if len(bytes.fromhex(secret)) < _SECRET_BYTES and (secret or first is None):
             raise ValueError(f"it needs a secret of {2 * _SECRET_BYTES} hexadecimal digits")
+        packages = values.get("packages", [])
+        if not isinstance(packages, list) or not all(map(_PACKAGE.fullmatch, map(str, packages))):
+            raise ValueError('packages is a list of names for pip, such as ["einops"]')
         return Course(
             folder,
             str(values["bundle"]),
             int(values["episodes"]),
             secret,
             None if first is None else int(first),
+            tuple(map(str, packages)),
         )
     except FileNotFoundError:
         raise CourseError(

@@ -6,11 +6,14 @@ so only the graded kernel imports it.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from score.hw1 import graded_files, layout
+from score import rubric
+from score.hw1 import acting, graded_files, imports, layout
 from score.hw1.report import report
+from score.hw1.runs.choice import PART
 from score.submission.archive import MB, Archive, ArchiveMember
-from score.submission.formats import Found, Substitute
+from score.submission.formats import Acting, Found, Substitute
 from score.submission.report import PartReport
 
 REASON = (
@@ -34,15 +37,12 @@ partial(ScriptPolicy, "part4_flow")"""
 class ScriptFormat:
     """The `Format` of submissions of the script assignment."""
 
-    part = layout.PART
+    part = PART
     packed = layout.PACKED
     packed_cap = 60 * MB  # less than the limit of a checkpoint, to leave room for the zip's index
     substitute = Substitute(
         reason=REASON,
-        remark=(
-            f"{layout.PART}.ipynb was written by the kit: {REASON};"
-            " Q4.1 to Q4.4 count as not tried."
-        ),
+        remark=(f"{PART}.ipynb was written by the kit: {REASON}; Q4.1 to Q4.4 count as not tried."),
         written="(The answer is in the report of the script assignment.)",
         cells=(
             ("part4-script_text", "markdown", _TITLE),
@@ -50,12 +50,12 @@ class ScriptFormat:
         ),
     )
 
-    def find(self, members: Sequence[ArchiveMember]) -> Found | None:
+    def find(self, archive: Archive, members: Sequence[ArchiveMember]) -> Found | None:
         """See `score.hw1.layout.find`."""
-        return layout.find(self, members)
+        return layout.find(self, archive, members)
 
     def recognises(self, path: str) -> bool:
-        """Return whether a path is that of code in src/."""
+        """See `score.hw1.layout.is_code`."""
         return layout.is_code(path)
 
     def report(self, archive: Archive, found: Found, contents: Mapping[str, bytes]) -> PartReport:
@@ -67,6 +67,14 @@ class ScriptFormat:
     ) -> dict[str, bytes]:
         """See `score.hw1.graded_files.graded_files`."""
         return graded_files.graded_files(contents, checkpoints)
+
+    def missing_packages(self, packed: bytes) -> list[str]:
+        """See `score.hw1.imports.missing`."""
+        return imports.missing(layout.unpacked(packed))
+
+    def acting(self, policy: rubric.Policy, message: Any, packed: bytes) -> Acting:
+        """See `score.hw1.acting.acting`."""
+        return acting.acting(policy, message, layout.unpacked(packed))
 
 
 FORMAT = ScriptFormat()

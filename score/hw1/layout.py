@@ -1,77 +1,72 @@
 """Find the files of a submission of the script assignment among a student's files.
 
     exp/mse/…, exp/flow/…     run directories, with models at any depth
-                              (wandb/files/checkpoints/checkpoint_step_9.pkl) and statistics
+                              (wandb/files/checkpoints/checkpoint_step_9.pkl), settings and log
     src/hw1_imitation/*.py    the student's package, which contains a model.py
 
-This module looks at paths only and opens no file.
+That is how the assignment asks for them. Taken are also run directories with other names (see
+`score.hw1.runs.choice`), models outside exp/ and code outside src/ (see `score.hw1.loose`). All are
+packed under the names above.
 """
 
+import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from pusht.checkpoint import SUFFIX
-from score import rubric
-from score.submission.archive import ArchiveMember
-from score.submission.files import is_pickle
+from score.hw1 import loose
+from score.hw1.runs.choice import (
+    METHODS,
+    Run,
+    chosen,
+    other_files,
+    place_in_exp,
+    ranked_models,
+    run_sentence,
+)
+from score.submission.archive import Archive, ArchiveMember
 from score.submission.formats import Format, Found
 
-PART, PACKED = "part4_flow", "part4_script.zip"
-METHODS = {policy.method: policy for policy in rubric.PARTS[PART].policies}
-
-_INSIDE = re.compile(
-    r"(?P<root>(?:.*?/)??)"
-    rf"(?:src/(?P<code>.+)|exp/(?P<run>(?:[^/]*_)?(?P<method>{'|'.join(METHODS)}))/(?P<inside>.+))",
-    re.DOTALL,
-)
+PACKED = "part4_script.zip"
+_INSIDE = re.compile(r"(?P<root>(?:.*?/)??)(?:src/(?P<code>.+)|(?i:exp)/(?P<run>.+))", re.DOTALL)
 _EXTRAS = ("pyproject.toml", "uv.lock", "README.md")
 _MOST_CODE = 200  # files of src/
-_MOST_MODELS = _MOST_STATISTICS = 20  # files of a run directory
+_MOST_MODELS = _MOST_OTHERS = 20  # files of a run directory
 _LONGEST = 200  # most characters of a path in the packed zip
-_STARTED = re.compile(r"\d{8}_\d{6}")
-
-_Row = tuple[re.Match[str], ArchiveMember]  # a member, after the match of its path with _INSIDE
 
 
-def find(format: Format, members: Sequence[ArchiveMember]) -> Found | None:
-    """Return the submission among a student's files; None without src/, or without exp/mse and
-    exp/flow. If several folders have one, a complete submission is preferred, then the newest.
+def find(format: Format, archive: Archive, members: Sequence[ArchiveMember]) -> Found | None:
+    """Return the submission among a student's files, or None. If several folders have one, that
+    with both methods is preferred, then the newest.
     """
-    roots: dict[str, list[_Row]] = {}
-    for member in members:
-        if not member.rejection and (match := _INSIDE.fullmatch(member.path)):
-            roots.setdefault(match["root"], []).append((match, member))
-    whole = {
-        root: rows
-        for root, rows in roots.items()
-        if any(_is_code(match) for match, _ in rows) and any(match["run"] for match, _ in rows)
-    }
-    if not whole:
+    readable = [member for member in members if not member.rejection]
+    code, runs = _as_asked(readable, archive) or loose.parts(readable, archive.read)
+    if not code and not any(loose.is_pickled_run(run) for run in runs):
         return None
-
-    def worth(root: str) -> tuple[Any, ...]:
-        methods = {match["method"] for match, _ in whole[root]}
-        return len(methods), max(member.received for _, member in whole[root]), root
-
-    root = max(whole, key=worth)
-    taken = _taken(whole[root])
-    extras = [member for member in members if member.path in {root + name for name in _EXTRAS}]
+    best, unknown = chosen(runs, archive.read)
+    taken = _taken(code, best)
+    used = {member.path for member in taken.files.values()}
+    used |= {member.path for member in taken.left_out}
+    of_it = [m for run in runs for m in run.files.values()]
+    roots = {member.path.removesuffix(name.removeprefix("src/")) for name, member in code.items()}
+    unused = [m for m in readable if m.path not in used and _belongs(m.path, roots)]
+    unused += [m for m in of_it if m.path not in used]
     return Found(
         format,
-        describe(taken.files),
+        describe(taken.files) + run_sentence(best, unknown),
         taken.files,
-        [*extras, *taken.unused],
+        [*{member.path: member for member in unused}.values()],
         taken.left_out,
-        taken.runs,
+        {method: run.path for method, run in best.items()},
     )
 
 
 def is_code(path: str) -> bool:
-    """Return whether a path is that of code in src/."""
+    """Return whether a path can only belong to a submission of the script assignment."""
     match = _INSIDE.fullmatch(path)
-    return match is not None and _is_code(match)
+    in_src = match is not None and bool(match["code"]) and path.endswith(".py")
+    return in_src or loose.is_sure(path)
 
 
 def in_run(names: Iterable[str], method: str) -> list[str]:
@@ -79,31 +74,37 @@ def in_run(names: Iterable[str], method: str) -> list[str]:
     return [name for name in names if name.startswith(f"exp/{method}/")]
 
 
-def ranked_models(names: Iterable[str]) -> list[str]:
-    """Return the names of a run directory's files that may be models: safetensors before pickles,
-    and later steps before earlier ones.
+def policy_module(names: Sequence[str], read: Callable[[str], bytes]) -> str | None:
+    """Return the name of the file that defines the policies: the topmost model.py in src/, or else
+    another file that does; None if there is none. read: returns the content of a file.
     """
-    models = [name for name in names if name.endswith(SUFFIX) or is_pickle(name)]
-
-    def rank(name: str) -> tuple[Any, ...]:
-        return not name.endswith(SUFFIX), not name.endswith(f"/policy{SUFFIX}"), -_step(name), name
-
-    return sorted(models, key=rank)
+    code = sorted((n for n in names if _is_code(n)), key=lambda name: (name.count("/"), name))
+    found = [name for name in code if name.endswith("/model.py")]
+    found = found or [name for name in code if loose.defines_policies(read(name))]
+    return found[0] if found else None
 
 
-def policy_module(names: Iterable[str]) -> str | None:
-    """Return the name of the file that defines the policies, the topmost model.py in src/, or None
-    if there is none.
-    """
-    found = [name for name in names if re.fullmatch(r"src/(.*/)?model\.py", name)]
-    return min(found, key=lambda name: (name.count("/"), name), default=None)
+def no_model(method: str, names: Iterable[str]) -> str:
+    """Return the sentence on a run directory without a model. names: its files."""
+    inside = sorted(name.removeprefix(f"exp/{method}/") for name in names)
+    if not inside:
+        return (
+            f"There is no run of the {method} policy: hand in its whole run directory, with"
+            f" wandb/files/checkpoints, under the name exp/{method}."
+        )
+    there = ", ".join(inside[:3]) + (", …" if inside[3:] else "")
+    return (
+        f"exp/{method} has no checkpoint ({there} is there): copy the whole run directory, with"
+        " wandb/files/checkpoints/checkpoint_step_….pkl, which evaluate_policy saves."
+    )
 
 
 def describe(files: Iterable[str]) -> str:
     """Return one sentence that describes these files of the packed zip."""
     names = [*files]
     code = [name for name in names if name.startswith("src/")]
-    found = [f"{policy_module(code) or 'no model.py'} among {len(code)} files of src/"]
+    modules = sorted((n.count("/"), n) for n in code if n.endswith("/model.py"))
+    found = [f"{modules[0][1] if modules else 'no model.py'} among {len(code)} files of src/"]
     for method in METHODS:
         models = ranked_models(in_run(names, method))
         more = f" and {len(models) - 1} more" if models[1:] else ""
@@ -111,14 +112,18 @@ def describe(files: Iterable[str]) -> str:
     return f"The script assignment's layout: {'; '.join(found)}."
 
 
+def unpacked(packed: bytes) -> dict[str, bytes]:
+    """Return {name: content} of a packed zip, which the kit wrote."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 @dataclass
 class _Taken:
     """The fields of `Found` with the same names, while they are being filled."""
 
     files: dict[str, ArchiveMember] = field(default_factory=dict)
-    unused: list[ArchiveMember] = field(default_factory=list)
     left_out: list[ArchiveMember] = field(default_factory=list)
-    runs: dict[str, str] = field(default_factory=dict)
 
     def take(self, files: Mapping[str, ArchiveMember], most: int) -> None:
         """Add the first `most` of these files whose paths are not too long."""
@@ -133,46 +138,57 @@ class _Taken:
                 count += 1
 
 
-def _taken(rows: list[_Row]) -> _Taken:
-    code = {f"src/{match['code']}": member for match, member in rows if _is_code(match)}
-    taken = _Taken(unused=[m for match, m in rows if match["code"] and not _is_code(match)])
+def _taken(code: Mapping[str, ArchiveMember], runs: Mapping[str, Run]) -> _Taken:
+    """Return what is packed: code, then settings and logs, then the likeliest models of each run
+    before the others, in case there is no room for all.
+    """
+    taken = _Taken()
     taken.take(code, _MOST_CODE)
-    for method in METHODS:
-        _take_run(taken, method, [row for row in rows if row[0]["method"] == method])
-    # The likeliest models of each run come first, in case there is no room for all.
+    models: dict[str, list[str]] = {}
+    for method, run in runs.items():
+        inside = {f"exp/{method}/{name}": run.files[name] for name in other_files(run)}
+        taken.take(inside, _MOST_OTHERS)
+        names = ranked_models(run.files)
+        taken.take({f"exp/{method}/{name}": run.files[name] for name in names}, _MOST_MODELS)
+        models[method] = [name for name in names if f"exp/{method}/{name}" in taken.files]
     place = {
-        name: at
-        for method in METHODS
-        for at, name in enumerate(ranked_models(in_run(taken.files, method)))
+        f"exp/{method}/{name}": at
+        for method, names in models.items()
+        for at, name in enumerate(names)
     }
     taken.files = dict(sorted(taken.files.items(), key=lambda file: place.get(file[0], -1)))
     return taken
 
 
-def _take_run(taken: _Taken, method: str, rows: list[_Row]) -> None:
-    """Add the models and statistics of one run directory of a method: exp/METHOD if there is one,
-    else the latest by the time in its name.
-    """
-    runs: dict[str, dict[str, ArchiveMember]] = {}
-    for match, member in rows:
-        runs.setdefault(match["run"], {})[f"exp/{method}/{match['inside']}"] = member
-    if not runs:
-        return
-    run = method if method in runs else max(runs, key=lambda run: (_STARTED.findall(run)[-1:], run))
-    files = runs[run]
-    statistics = [n for n in files if n.endswith((".json", ".npz")) and "/wandb/" not in n]
-    taken.take({name: files[name] for name in ranked_models(files)}, _MOST_MODELS)
-    taken.take({name: files[name] for name in statistics}, _MOST_STATISTICS)
-    taken.unused += [member for _, member in rows]
-    name, member = next(iter(files.items()))
-    if in_run(taken.files, method):
-        taken.runs[method] = member.path.removesuffix(name.removeprefix(f"exp/{method}/"))
+def _as_asked(members: Sequence[ArchiveMember], archive: Archive) -> loose.Parts | None:
+    """Return the code and the runs of the folder that has both src/ and exp/, or None."""
+    roots: dict[str, list[tuple[re.Match[str], ArchiveMember]]] = {}
+    for member in members:
+        if match := _INSIDE.fullmatch(member.path):
+            roots.setdefault(match["root"], []).append((match, member))
+    found: list[tuple[int, object, str, loose.Parts]] = []
+    for root, rows in roots.items():
+        code = {f"src/{m['code']}": member for m, member in rows if m["code"]}
+        code = {name: member for name, member in code.items() if _is_code(name)}
+        runs = loose.grouped(
+            (place_in_exp(m.string[: m.start("run")], m["run"]), member)
+            for m, member in rows
+            if m["run"]
+        )
+        if code and runs:
+            methods = len(chosen(runs, archive.read)[0])
+            newest = max(member.received for _, member in rows)
+            found.append((methods, newest, root, (code, runs)))
+    return max(found, key=lambda row: row[:3])[3] if found else None
 
 
-def _is_code(match: re.Match[str]) -> bool:
-    return bool(match["code"]) and match["code"].endswith(".py")
+def _is_code(name: str) -> bool:
+    return name.startswith("src/") and name.endswith(".py")
 
 
-def _step(name: str) -> int:
-    numbers = re.findall(r"\d+", name.rpartition("/")[2].rpartition(".")[0])
-    return int(numbers[-1][-12:]) if numbers else 10**12
+def _belongs(path: str, roots: Iterable[str]) -> bool:
+    """Return whether a path is beside the code: in src/, or one of the project's own files."""
+    match = _INSIDE.fullmatch(path)
+    if match and match["code"]:
+        return True
+    return path.rpartition("/")[2] in _EXTRAS

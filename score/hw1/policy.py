@@ -17,11 +17,12 @@ from typing import Any
 import torch
 
 from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
-from pusht.chunks import BasePolicy, Normalizer
-from pusht.normalisation import MOMENTS
+from pusht.chunks import BasePolicy
+from pusht.normalisation import MOMENTS, Normalizer, Stats
 from pusht.sim import WINDOW
-from score.hw1.layout import PACKED, PART
-from score.hw1.loading import Loader
+from score.hw1.boxed.loading import Loader
+from score.hw1.layout import PACKED, no_model
+from score.hw1.loaded import Loaded
 from score.verdict import AnswerError, call_answer
 
 
@@ -30,8 +31,10 @@ class ScriptPolicy(BasePolicy):
     NAME.safetensors. The model is loaded when `state_dict` is called.
 
     name: name of the policy in the rubric, such as "part4_mse". folder: folder of the packed zip
-    and the checkpoint. Only the first chunk_size actions of a chunk are executed, and actions are
-    clipped to the window, as in the assignment's own evaluation.
+    and the checkpoint. A chunk is as long as that of the run, and is executed as a whole, as in the
+    assignment's own evaluation.
+
+    kernel_message: what was loaded, for the grader (see `score.hw1.loaded`).
     """
 
     def __init__(
@@ -44,7 +47,8 @@ class ScriptPolicy(BasePolicy):
     ) -> None:
         super().__init__(state_dim, action_dim, chunk_size)
         self._name, self._folder = name, Path(folder)
-        self._loaded: tuple[Any, Normalizer] | None = None
+        self._model: list[Any] = []  # in a list, so that its weights are not taken for its own
+        self.kernel_message: dict[str, Any] = {}
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Load the model with its own weights, and return the weights of the checkpoint.
@@ -52,10 +56,13 @@ class ScriptPolicy(BasePolicy):
         """
         handed_in = load_checkpoint(self._folder / (self._name + SUFFIX), MOMENTS)
         try:
-            self._loaded = load(self._name, handed_in, self._folder)
+            model, stats, loaded = load(self._name, handed_in, self._folder)
         except AnswerError as error:
             raise CheckpointError(str(error)) from None
+        self._model, self._steps, self.chunk_size = [model], loaded.steps, loaded.chunk_size
+        self._own = Normalizer(stats) if stats else None
         self._graded = Normalizer(handed_in.stats)
+        self.kernel_message = loaded.message()
         return handed_in.weights
 
     def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
@@ -64,22 +71,28 @@ class ScriptPolicy(BasePolicy):
         """
 
     def sample_actions(self, state: torch.Tensor, *, num_steps: int = 10) -> torch.Tensor:
-        """Return chunks (B, chunk_size, 2) for states (B, 5), both normalised."""
-        assert self._loaded is not None, "state_dict() must be called first"
-        model, own = self._loaded
-        moments = self._graded.stats["obs"]
-        pixels = state * torch.from_numpy(moments["std"]) + torch.from_numpy(moments["mean"])
-        steps = {"num_steps": num_steps} if _accepts(model.sample_actions, "num_steps") else {}
-        chunk = model.sample_actions(own.normalize_state(pixels), **steps)
+        """Return chunks (B, chunk_size, 2) for states (B, 5), both normalised: with the statistics
+        of the checkpoint, or with those of the training where the submission has none of its own.
+        The number of denoising steps is the run's.
+        """
+        assert self._model, "state_dict() must be called first"
+        (model,) = self._model
+        if self._own:
+            moments = self._graded.stats["obs"]
+            pixels = state * torch.from_numpy(moments["std"]) + torch.from_numpy(moments["mean"])
+            state = self._own.normalize_state(pixels)
+        steps = {"num_steps": self._steps} if _accepts(model.sample_actions, "num_steps") else {}
+        chunk = model.sample_actions(state, **steps)
         if (
             not isinstance(chunk, torch.Tensor)
             or chunk.ndim != 3
             or chunk.shape[-1] != self.action_dim
         ):
             return chunk  # the caller reports the error
-        return self._graded.normalize_action(
-            own.denormalize_action(chunk[:, : self.chunk_size]).clamp(0, WINDOW)
-        )
+        chunk = chunk[:, : self.chunk_size]
+        if not self._own:
+            return chunk
+        return self._graded.normalize_action(self._own.denormalize_action(chunk).clamp(0, WINDOW))
 
 
 def _accepts(function: Callable[..., Any], name: str) -> bool:
@@ -92,27 +105,23 @@ def _accepts(function: Callable[..., Any], name: str) -> bool:
 
 def load(
     name: str, handed_in: Checkpoint, folder: str | os.PathLike[str] = "."
-) -> tuple[Any, Normalizer]:
-    """Return (model, its `Normalizer`) of a submission whose packed zip is in `folder`.
+) -> tuple[Any, Stats | None, Loaded]:
+    """Return (model, its statistics or None without any, `Loaded`) of a submission whose packed zip
+    is in `folder`.
 
-    handed_in: the policy's checkpoint; its statistics are used if the run directory has none.
-    AnswerError with the reason when nothing can be loaded, or when the zip is missing because there
-    is no sandbox.
+    handed_in: the policy's checkpoint, whose weights are used if it has some. AnswerError with the
+    reason when nothing can be loaded, or when the zip is missing because there is no sandbox.
     """
     method, packed = name.split("_")[1], Path(folder, PACKED)
     if not packed.is_file():
         raise AnswerError(
-            "This notebook was graded without a sandbox, so the script assignment's src/ and"
-            f" pickled models were not loaded: hand in your {method} policy's weights as"
-            f" exp/{method}/policy{SUFFIX}, which can be read without running code, and its code in"
-            f" {PART}.ipynb."
+            "This was graded on a machine without a sandbox, where src/ and the checkpoints in"
+            f" exp/{method} are not opened, because that runs their code. This is not your fault:"
+            " tell your instructor."
         )
     home = Path(call_answer(PACKED, _unpacked, packed.resolve()).name)
-    if not (home / "exp" / method).is_dir():
-        raise AnswerError(
-            f"The submission has no exp/{method} with a model: add the run directory of your"
-            f" {method} policy."
-        )
+    if not handed_in.weights and not (home / "exp" / method).is_dir():
+        raise AnswerError(no_model(method, ()))
     return Loader(home, method).load(handed_in)
 
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 from pusht.checkpoint import SUFFIX
 from pusht.train import POLICIES
-from score.hw1.layout import METHODS, PART, in_run, policy_module, ranked_models
-from score.submission.archive import Archive, ArchiveMember, RejectedFile, listed
+from score.hw1 import imports
+from score.hw1.layout import in_run, no_model, policy_module
+from score.hw1.runs.choice import METHODS, PART, ranked_models
+from score.submission.archive import Archive, RejectedFile, listed
 from score.submission.check import check_checkpoint
 from score.submission.files import cap
 from score.submission.formats import Found
@@ -20,17 +22,10 @@ def report(archive: Archive, found: Found, contents: Mapping[str, bytes]) -> Par
     """Return the report on Part IV. contents: see `score.submission.formats.Format.report`."""
     report = PartReport(PART, [found.description])
     report.notes.append(
-        f"There is no {PART}.ipynb: the rollouts are graded and a person reads the report, but Q4.1"
-        " to Q4.4 count as not tried, and log.csv is not used."
+        "The rollouts of both policies are graded and a person reads the report. Q4.1 to Q4.4 count"
+        " as not tried: they are asked in this course's notebook."
     )
-    module = policy_module(found.files)
-    if module is None:
-        report.missing.append(
-            "There is no model.py in src/: hand in src/hw1_imitation with all its .py files."
-        )
-    else:
-        report.missing += _check_code(module, archive, found.files[module])
-    pickled = []
+    _check_code(archive, found, report)
     for method, policy in METHODS.items():
         name = policy.name + SUFFIX
         if name in contents:
@@ -38,42 +33,49 @@ def report(archive: Archive, found: Found, contents: Mapping[str, bytes]) -> Par
             check_checkpoint(policy, name, contents[name], checked)
             report.facts += checked.facts  # errors are ignored: other files may contain the weights
         files = in_run(found.files, method)
-        models = ranked_models(files)
-        if not models:
-            report.missing.append(_no_model(method, files))
-        elif not models[0].endswith(SUFFIX):
-            pickled.append(models[0])
-    if pickled:
+        if not ranked_models(files) and name not in contents:
+            report.missing.append(no_model(method, files))
+    models = [ranked_models(in_run(found.files, method))[:1] for method in METHODS]
+    if pickled := [name for names in models for name in names if not name.endswith(SUFFIX)]:
         report.notes.append(
-            f"Not opened here: {', '.join(pickled)}. Pickled models and src/ are loaded only if"
-            f" grading runs in a sandbox; otherwise it needs {PART}.ipynb and"
-            f" exp/…/policy{SUFFIX}."
+            f"Not opened here: {', '.join(pickled)}. Checkpoints and src/ are opened where they are"
+            " graded, in a sandbox."
         )
     if found.left_out:
         report.notes.append(f"Not taken: {listed(found.left_out)}.")
     return report
 
 
-def _no_model(method: str, files: list[str]) -> str:
-    if files:
-        return (
-            f"There is no model in exp/{method}: copy the whole run directory, with its"
-            " .safetensors, .pkl or .pt."
+def _check_code(archive: Archive, found: Found, report: PartReport) -> None:
+    """Report what is wrong with model.py, as far as its text shows."""
+
+    def read(name: str) -> bytes:
+        return archive.read(found.files[name], cap(name))
+
+    try:
+        module = policy_module([*found.files], read)
+        if module is None:
+            report.missing.append(
+                "There is no model.py: hand in src/hw1_imitation with all its .py files."
+            )
+            return
+        content = read(module)
+    except RejectedFile as error:
+        report.missing.append(f"The code in src/ cannot be used: {error}.")
+        return
+    report.missing += _problems(module, content)
+    if lacking := imports.missing(dict.fromkeys(found.files, b"") | {module: content}):
+        report.notes.append(
+            f"{module} imports {', '.join(lacking)}, which this machine does not have. Ask your"
+            " instructor whether the grading machine does."
         )
-    return (
-        f"There is no exp/{method} with a model: add the whole run directory of your {method}"
-        " policy."
-    )
 
 
-def _check_code(name: str, archive: Archive, member: ArchiveMember) -> list[str]:
-    """Return what is wrong with model.py, as far as parsing it shows."""
+def _problems(name: str, content: bytes) -> list[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parser warns about the student's style
-            tree = ast.parse(archive.read(member, cap(name)))
-    except RejectedFile as error:
-        return [f"{member.path} cannot be used: {error}."]
+            tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or "?"
         problem = f"{name} is not valid Python ({type(error).__name__}, line {line})"

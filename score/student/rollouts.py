@@ -93,8 +93,8 @@ def _rehearsal(
 def _serve_actions(
     policy: rubric.Policy, answer: Sequence[Any], folder: str | os.PathLike[str]
 ) -> Callable[[Any], Any]:
-    """Return the function that answers the grader: first True, when the weights are loaded, then
-    actions.
+    """Return the function that answers the grader: first, when the weights are loaded, True or
+    what a policy of a submission in another format says of itself, then actions.
     """
     infer: Inference | None = None
 
@@ -103,7 +103,8 @@ def _serve_actions(
         try:
             if infer is None:
                 infer = guarded_inference(policy, load_policy(policy, answer, folder)[1])
-                return True
+                message = getattr(answer[-1], "kernel_message", None)
+                return message if type(message) is dict else True
             return infer(torch.from_numpy(inputs["nobs"]), inputs["batch_size"]).numpy()
         except AnswerError as error:
             raise AnswerError(f"{error}{explain(error)}") from error

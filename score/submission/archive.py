@@ -32,7 +32,7 @@ from score.submission.zips import (
 ZIP_CAP = 250 * MB  # the largest zip within a zip
 RATIO = 500  # the largest ratio of a member's size to its packed size
 _OPEN_ZIPS = 4  # zips within an archive that stay unpacked
-OWN_FOLDERS = ("exp", "src")  # the folders that are read in a student's own folder
+OWN_FOLDERS = ("exp", "src", "hw1_imitation")  # the folders that are read in a student's own folder
 
 # Files that operating systems and editors leave behind.
 NOISE = re.compile(r"(^|/)(__MACOSX|\.[^./][^/]*|Thumbs\.db|desktop\.ini)(/|$)")

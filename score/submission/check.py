@@ -107,7 +107,8 @@ def _read(archive: Archive, members: list[ArchiveMember]) -> _Submission:
         if content is not None:
             contents[name] = content
     notebooks = {*contents, *rejected}
-    found = formats.find(members, [p for p in rubric.PARTS if f"{p}.ipynb" not in notebooks])
+    asked = [name for name in rubric.PARTS if f"{name}.ipynb" not in notebooks]
+    found = formats.find(archive, members, asked)
     return _Submission(archive, members, contents, rejected, found, *_manifest(archive, members))
 
 

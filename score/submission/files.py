@@ -15,6 +15,7 @@ CAPS = {
     SUFFIX: MAX_BYTES,
     ".csv": 5 * MB,
     ".json": 5 * MB,
+    ".yaml": MB,
     ".mp4": 20 * MB,
     ".py": MB,
     ".npz": 5 * MB,

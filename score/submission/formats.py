@@ -9,9 +9,11 @@ import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from pusht.checkpoint import SUFFIX
+from pusht.normalisation import Stats
 from score import rubric
 from score.submission.archive import Archive, ArchiveMember
 from score.submission.files import taken_name
@@ -20,7 +22,7 @@ from score.submission.report import PartReport
 # Each package has a `FORMAT`. They are imported later, because they import this module.
 PACKAGES = ("score.hw1",)
 # Patterns of the files that read such submissions, for the cache keys of results.
-SOURCES = tuple(f"{package.replace('.', '/')}/*.py" for package in PACKAGES)
+SOURCES = tuple(f"{package.replace('.', '/')}/**/*.py" for package in PACKAGES)
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,11 @@ class Format(Protocol):
     packed_cap: int
     substitute: Substitute
 
-    def find(self, members: Sequence[ArchiveMember]) -> "Found | None":
-        """Return the submission in this format among one student's files, or None."""
+    def find(self, archive: Archive, members: Sequence[ArchiveMember]) -> "Found | None":
+        """Return the submission in this format among one student's files, or None.
+
+        archive: reads them.
+        """
 
     def recognises(self, path: str) -> bool:
         """Return whether a path can only belong to a submission in this format."""
@@ -71,6 +76,43 @@ class Format(Protocol):
 
         contents: {name: content} of `Found.files`. checkpoints: {name: content} of checkpoints.
         """
+
+    def missing_packages(self, packed: bytes) -> list[str]:
+        """Return the packages that the code in a packed zip imports and that this machine lacks."""
+
+    def acting(self, policy: rubric.Policy, message: Any, packed: bytes) -> "Acting":
+        """Return how a policy of a packed zip acts; AnswerError when that is not known.
+
+        message: what the kernel says that it loaded.
+        """
+
+
+@dataclass(frozen=True)
+class Acting:
+    """How a policy of a submission in another format acts.
+
+    chunk_size: actions that it predicts and that are executed. calls: of its network in an episode,
+    relative to those that the rubric expects. told: sentences on what is graded, in which the
+    kernel's own words may be. sets: statistics
+    of normalisation to choose from, by the demonstrations' fingerprint; empty if the submission has
+    its own. logged: the mean reward that its log claims over the episodes of `seeds`, or None.
+    """
+
+    chunk_size: int
+    calls: float
+    told: str
+    sets: Mapping[str, Stats]
+    logged: float | None
+    seeds: Sequence[int]
+
+    def policy(self, policy: rubric.Policy) -> rubric.Policy:
+        """Return the rubric's policy with these chunks, and the time that its episodes take."""
+        return replace(
+            policy,
+            pred_horizon=self.chunk_size,
+            action_horizon=self.chunk_size,
+            episode_seconds=policy.episode_seconds * max(1.0, self.calls),
+        )
 
 
 @dataclass(frozen=True)
@@ -109,11 +151,13 @@ def formats() -> tuple[Format, ...]:
     return tuple(import_module(package).FORMAT for package in PACKAGES)
 
 
-def find(members: Sequence[ArchiveMember], parts: Collection[str]) -> Found | None:
+def find(
+    archive: Archive, members: Sequence[ArchiveMember], parts: Collection[str]
+) -> Found | None:
     """Return the first submission among one student's files that is in another format and for one
-    of these parts, or None.
+    of these parts, or None. archive: reads them.
     """
-    candidates = (format.find(members) for format in formats() if format.part in parts)
+    candidates = (format.find(archive, members) for format in formats() if format.part in parts)
     return next((found for found in candidates if found), None)
 
 
@@ -126,6 +170,25 @@ def graded_files(part: rubric.Part) -> list[str]:
     """Return the names of the files from which a part is graded, beside its notebook."""
     packed = [format.packed for format in formats() if format.part == part.name]
     return [policy.name + SUFFIX for policy in part.policies] + packed
+
+
+def acting(policy: rubric.Policy, message: Any, folder: Path) -> Acting | None:
+    """Return how a policy acts whose submission in `folder` is in another format, None for a
+    notebook's. See `Format.acting`.
+    """
+    for format in formats():
+        packed = folder / format.packed
+        if format.part == rubric.part_of(policy).name and packed.is_file():
+            return format.acting(policy, message, packed.read_bytes())
+    return None
+
+
+def missing_packages(files: Mapping[str, bytes]) -> list[str]:
+    """Return the packages that a submission's code, {name: content of a graded file}, imports and
+    that this machine lacks.
+    """
+    packed = [(format, files[format.packed]) for format in formats() if format.packed in files]
+    return sorted({name for format, content in packed for name in format.missing_packages(content)})
 
 
 def needs_sandbox(name: str) -> bool:

@@ -124,7 +124,7 @@ class _Gathering:
             name: [ArchiveMember(name, len(content), now, now)] for name, content in live.items()
         }
         asked = [name for name in parts or rubric.PARTS if f"{name}.ipynb" not in self.candidates]
-        self.found = formats.find(self.members, asked)
+        self.found = formats.find(archive, self.members, asked)
 
     def gathered(self) -> Gathered:
         left = [m for m in self.members if m.rejection and taken_name(m.path)]

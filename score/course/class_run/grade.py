@@ -7,6 +7,7 @@ written into the course's folder.
 
 import contextlib
 import functools
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -285,7 +286,22 @@ class _Plan:
         return {file.name: file.read_bytes() for file in files}
 
 
+def _installed(package: str) -> bool:
+    """Return whether a package, NAME or NAME==VERSION, is installed."""
+    name, _, wanted = package.partition("==")
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return wanted in ("", version)
+
+
 def _plan(course: Course) -> _Plan:
+    if lacking := [name for name in course.packages if not _installed(name)]:
+        raise CourseError(
+            f"{course.folder / 'course.toml'} names packages that this machine does not have:"
+            f" `pip install {' '.join(lacking)}`."
+        )
     config = configuration.read(course.folder)
     settings = RunSettings(course.seed, course.episodes, limits=configuration.limits(config))
     try:

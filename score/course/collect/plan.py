@@ -183,7 +183,7 @@ class _Planner:
     ) -> None:
         self.archive, self.stored, self.released = archive, stored, released
         self.members, self.candidates = members, ranked(members)
-        found = formats.find(members, rubric.PARTS)
+        found = formats.find(archive, members, rubric.PARTS)
         if found and (
             f"{found.part}.ipynb" in self.candidates or stored.has_own_notebook(found.format)
         ):

@@ -18,9 +18,10 @@ def substitute(released: nbformat.NotebookNode, format: Format) -> nbformat.Note
     made = copy.deepcopy(released)
     for cell in made.cells:
         if cell.get("metadata", {}).get("nbgrader", {}).get("solution"):
+            # No question is named: an answer may stand in the way of a later one's check.
             cell.source = re.sub(
-                rf"{UNANSWERED} for (Q\d+\.\d+)",
-                rf"{UNANSWERED} for \1, not tried: {texts.reason}",
+                rf"{UNANSWERED} for Q\d+\.\d+",
+                f"{UNANSWERED} in a notebook, not tried: {texts.reason}",
                 cell.source,
             )
             cell.source += f" {texts.written}" if cell.cell_type == "markdown" else ""

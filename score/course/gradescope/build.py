@@ -82,6 +82,7 @@ def _course(course: Course, episodes: int, limits: dict[str, int]) -> dict[str, 
         "course/course.toml": settings.encode(),
         "course/nbgrader_config.py": (course.folder / "nbgrader_config.py").read_bytes(),
         f"course/{SETTINGS}": json.dumps(limits).encode(),
+        "course/packages.txt": "".join(f"{name}\n" for name in course.packages).encode(),
     }
     for part in rubric.PARTS:
         released = course.folder / "release" / ASSIGNMENT / f"{part}.ipynb"

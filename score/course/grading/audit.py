@@ -82,7 +82,8 @@ def flags_on_answers(
     record: of the company that it was asked in.
     """
     found = [*_other_answers(policy, record), *_slow(policy, checkpoint, record)]
-    if policy.method in ("mse", "flow"):  # the thresholds are those of chunks
+    usual = policy.action_horizon == rubric.POLICIES[policy.name].action_horizon
+    if policy.method in ("mse", "flow") and usual:  # the thresholds are those of such chunks
         found += _unlike_demonstrations(policy, score, record, checkpoint)
         found += _unlike_reference(policy, score, record, checkpoint)
     enough = len(record.nerrors) >= _FEWEST_DEMONSTRATED

@@ -29,6 +29,7 @@ ROLLOUT_CODE = (
     "score/rollouts/given.py",
     "score/rollouts/policies.py",
     "score/rollouts/evaluate.py",
+    "score/rollouts/statistics.py",
     "score/rollouts/stopping.py",
     "score/questions/ddpm/schedule.py",
     "score/cells.py",
@@ -66,7 +67,7 @@ _SHAPES = ("name", "max_steps", "rules", *_HORIZONS, "normalisation")
 _SCALE = ("baseline", "targets", "episode_seconds")  # they decide the number of episodes
 # The rubric's other numbers on which rollouts depend.
 _NUMBERS = (
-    *("DIFFUSION_STEPS", "FLOW_STEPS"),
+    *("DIFFUSION_STEPS", "FLOW_STEPS", "FITS_BETTER"),
     *("BLOCK", "GROWTH", "LEVEL", "PRECISION", "KEPT_EPISODES", "KEPT_SECONDS", "ONE_BY_ONE"),
 )
 _WORDS = ("points", "title", "label")  # of the rubric's entries: no result depends on them
@@ -87,6 +88,7 @@ def task_key(
         _rules(part).encode(),
         _released_code(released),
         repr(settings).encode(),
+        *_lacking(submission),
         *_named(submission),
     )
 
@@ -104,6 +106,7 @@ def rollout_key(
         repr([getattr(policy, name) for name in (*_SHAPES, *_SCALE)]).encode(),
         repr([getattr(rubric, name) for name in _NUMBERS]).encode(),
         f"{settings.seed} {settings.episodes} {settings.seconds}".encode(),
+        *_lacking(submission),
         *_named(code),
     )
 
@@ -195,6 +198,13 @@ def _code_cells(content: bytes) -> bytes:
     except ValueError:  # it will not be run
         return content
     return json.dumps([cell.source for cell in cells if cell.cell_type == "code"]).encode()
+
+
+def _lacking(submission: Mapping[str, bytes]) -> list[bytes]:
+    """Return the packages that a submission's code imports and that this machine lacks: where one
+    is installed later, the submission is graded again.
+    """
+    return [name.encode() for name in formats.missing_packages(submission)]
 
 
 def _named(files: Mapping[str, bytes]) -> list[bytes]:

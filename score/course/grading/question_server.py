@@ -27,7 +27,9 @@ from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError
 from score.rollouts.evaluate import no_rollouts, rollouts_verdict
 from score.rollouts.given import NETWORKS
-from score.rollouts.policies import load_policy, load_submission_checkpoint
+from score.rollouts.policies import guarded_inference, load_policy, load_submission_checkpoint
+from score.rollouts.statistics import with_fitting_statistics
+from score.submission import formats
 from score.verdict import AnswerError, Verdict
 
 QUESTION_SECONDS = 120
@@ -39,7 +41,9 @@ _UNSAID = (
 )
 _NOTHING = Verdict("", 0.0, 0.0, _ONCE)  # for a kernel that asks between the test cells
 _REQUEST_BYTES = 2**12  # of the message that begins a conversation
-_ACTIONS_BYTES = 2**20  # of a message with actions; those of the largest block take a twentieth
+_ACTIONS_BYTES = (
+    2**20
+)  # of a message with actions; those of the largest block take a twentieth, for chunks of 8
 
 
 @dataclass(frozen=True)
@@ -229,16 +233,33 @@ class QuestionServer:
     ) -> tuple[Checkpoint, RolloutResult]:
         """Roll a policy out whose actions the kernel computes."""
         checkpoint = load_submission_checkpoint(policy, self._folder)
-        connection.call(True)  # the kernel loads the weights
+        message = connection.call(True)  # the kernel loads the weights
+        discreet = self.discreet
+        acting = formats.acting(policy, message, self._folder)
+        policy = acting.policy(policy) if acting else policy
 
         def infer(nobs: torch.Tensor, batch_size: int) -> torch.Tensor:
             self.discreet = self._settings.at_once
             return _actions(connection, policy, nobs, batch_size)
 
-        known = self._known.get(policy.name)
-        return checkpoint, known or self._rollouts.of_function(
-            policy, checkpoint, infer, self.processor_seconds
-        )
+        if known := self._known.get(policy.name):
+            return checkpoint, known
+        told = acting.told if acting else ""
+        if acting and acting.sets:
+            with self._timed("rollouts"):
+                checkpoint, why = with_fitting_statistics(
+                    policy,
+                    checkpoint,
+                    guarded_inference(policy, infer),
+                    acting.sets,
+                    acting.logged,
+                    acting.seeds,
+                )
+            told = f"{told} {why}"
+        result = self._rollouts.of_function(policy, checkpoint, infer, self.processor_seconds)
+        if discreet and told:  # the kernel has chosen what to tell
+            return checkpoint, replace(result, flags=[*result.flags, f"{policy.title}: {told}"])
+        return checkpoint, replace(result, told=told)
 
     def _verdict(
         self,
@@ -247,13 +268,14 @@ class QuestionServer:
         flags: list[str],
     ) -> Verdict:
         try:
-            checkpoint, result = rolled()
+            _, result = rolled()
         except AnswerError as error:
             return no_rollouts(policy, error)
         self.rollouts[policy.name] = result
         flags += result.flags
         flags += audit.not_precise(policy, result)
-        return rollouts_verdict(policy, checkpoint.demonstrations, result)
+        verdict = rollouts_verdict(policy, result.demonstrations, result)
+        return replace(verdict, sentence=f"{verdict.sentence} {result.told}".rstrip())
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -278,7 +300,8 @@ def _actions(
     connection: Connection, policy: rubric.Policy, nobs: torch.Tensor, batch_size: int
 ) -> torch.Tensor:
     """Return the kernel's actions (B, pred_horizon, 2) for observations (B, obs_horizon, 5)."""
-    actions = connection.call({"nobs": nobs.numpy(), "batch_size": batch_size}, _ACTIONS_BYTES)
+    most = _ACTIONS_BYTES * max(1, policy.pred_horizon // 8)
+    actions = connection.call({"nobs": nobs.numpy(), "batch_size": batch_size}, most)
     if not isinstance(actions, np.ndarray) or actions.dtype != np.float32:
         raise AnswerError(f"{policy.function} gave no array of float32.")
     return torch.from_numpy(actions)

@@ -35,7 +35,8 @@ class RolloutResult:
     again. per_episode: the largest reward of each. interval: 95 %, of their mean. losses: one an
     epoch. demonstrations: their fingerprint, as the hand-in file states it. film: file name beside
     the graded notebook, "" for none. flags: for the instructor alone. stop: why there were no more
-    episodes, None in a result of an earlier version.
+    episodes, None in a result of an earlier version. told: sentences on what was graded, where that
+    was to be found out.
     """
 
     key: str
@@ -47,6 +48,7 @@ class RolloutResult:
     film: str
     flags: list[str]
     stop: Stop | None = None
+    told: str = ""
 
     @property
     def score(self) -> float:

@@ -123,7 +123,7 @@ class Rollouts:
     ) -> Score:
         """Return the score of a policy. Only its first episodes are kept, for the film."""
         part, started = rubric.part_of(policy), time.monotonic()
-        later = [p for p in part.policies if p is not policy and p.name not in self.done]
+        later = [p for p in part.policies if p.name not in {policy.name, *self.done}]
         counted = self.settings.seconds - spent(self.done) - kept_for(later)
 
         def in_time(share: float) -> bool:

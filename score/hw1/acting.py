@@ -1,0 +1,58 @@
+"""How a submission's policy acts when it is graded, and what its student is told of that."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from pusht import demos
+from pusht.normalisation import Normalizer, Stats
+from score.hw1.graded_files import HUMAN_STATS
+from score.hw1.layout import in_run
+from score.hw1.loaded import (
+    HANDED_IN,
+    read_message,
+    sentence_on_file,
+    sentence_on_settings,
+)
+from score.hw1.runs.choice import step_of
+from score.hw1.runs.reward_log import LOG, SEEDS, SUMMARY, logged_reward
+from score.rubric import FLOW_STEPS, Policy
+from score.submission.formats import Acting
+
+
+def acting(policy: Policy, message: Any, contents: Mapping[str, bytes]) -> Acting:
+    """Return how a policy acts; AnswerError when the kernel's message does not say what it loaded.
+
+    message: see `score.hw1.loaded`. contents: of the packed zip.
+    """
+    loaded = read_message(message, contents, policy.max_steps)
+    calls = policy.action_horizon / loaded.chunk_size
+    if policy.method == "flow":
+        calls *= loaded.steps / FLOW_STEPS
+    told = [
+        sentence_on_file(loaded),
+        sentence_on_settings(loaded, policy.method, policy.action_horizon),
+    ]
+    own = loaded.statistics
+    if own and own not in (loaded.file, HANDED_IN):
+        told.append(f"Its normalisation is that of {own}.")
+    sets, reward = {}, None
+    if not own:
+        sets = {
+            demos.HUMAN_FINGERPRINT: HUMAN_STATS,
+            demos.SHIPPED_FINGERPRINT: _shipped_statistics(),
+        }
+        reward = logged_reward(_logs(policy.method, contents), step_of(loaded.file))
+    return Acting(loaded.chunk_size, calls, " ".join(filter(None, told)), sets, reward, SEEDS)
+
+
+def _logs(method: str, contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return {LOG or SUMMARY: content} of a run; of several files of a name, the topmost."""
+    names = sorted(in_run(contents, method), key=lambda name: (-name.count("/"), name))
+    return {end: contents[name] for name in names for end in (LOG, SUMMARY) if name.endswith(end)}
+
+
+@functools.cache
+def _shipped_statistics() -> Stats:
+    shipped = demos.open("shipped")
+    return Normalizer.from_data(shipped.states, shipped.actions).stats

@@ -1,0 +1,1 @@
+"""What opens the code and the pickles of a submission: only a graded kernel imports it."""

@@ -1,0 +1,107 @@
+"""Builds the policy that the weights of a file belong to."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from pusht.train import POLICIES
+from score.hw1.boxed.code import Code
+from score.verdict import AnswerError, call_answer
+
+_COMPILED = re.compile(r"(^|\.)_orig_mod\.")  # in the names of weights, after torch.compile
+_PARALLEL = re.compile(r"^(?:module\.)+")  # after DataParallel
+
+
+def built(
+    code: Code, method: str, name: str, weights: Mapping[str, torch.Tensor], kept: dict[str, Any]
+) -> Any:
+    """Return a policy of a student's class with these weights.
+
+    name: of their file. kept: the settings of the run. AnswerError when they fit no policy that
+    the code defines.
+    """
+    weights = {_PARALLEL.sub("", _COMPILED.sub(r"\1", key)): weights[key] for key in weights}
+    first: Exception | None = None
+    for settings in _settings(weights, kept):
+        try:
+            model = _policy(code, method, settings)
+            model.load_state_dict(weights)
+            return model
+        except Exception as error:  # another architecture, or an error in the student's code
+            first = first or error
+    if isinstance(first, AnswerError):
+        raise first
+    raise AnswerError(
+        f"The weights in {name} do not fit the policy that src/ defines:"
+        f" {' '.join(str(first).split())[:300]}"
+    )
+
+
+def _settings(weights: Mapping[str, torch.Tensor], kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the settings to try for the policy: those of the run, none, and those that follow from
+    the shapes of the weights.
+    """
+    kept = {key: kept[key] for key in ("hidden_dims", "chunk_size") if key in kept}
+    tried: list[dict[str, Any]] = [dict(kept), {}]
+    # Try the order in which the modules were created and the natural order of their names, because
+    # safetensors sorts them by name.
+    for names in ([*weights], sorted(weights, key=_natural)):
+        widths = [weights[name].shape[0] for name in names if weights[name].ndim == 2]
+        if len(widths) > 1:
+            hidden = {"hidden_dims": widths[:-1]}
+            tried += [hidden, hidden | {"chunk_size": widths[-1] // 2}]
+    return [
+        {"chunk_size": 8}
+        | {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
+        for settings in tried
+    ]
+
+
+def _policy(code: Code, method: str, settings: Mapping[str, Any]) -> Any:
+    """Return a new policy, made by build_policy in model.py or by its class."""
+    offered = {"state_dim": 5, "obs_dim": 5, "action_dim": 2, "act_dim": 2, **settings}
+    name = POLICIES[method]
+    build, defined = _defined(code, "build_policy"), _defined(code, name)
+    if build is None and defined is None:
+        raise AnswerError(f"src/ defines neither build_policy nor {name} in its model.py.")
+    if build is not None:
+        try:
+            return _made("build_policy", lambda: _call(build, offered, method))
+        except AnswerError:
+            if defined is None:
+                raise
+    return _made(name, lambda: _call(defined, offered))
+
+
+def _defined(code: Code, name: str) -> Any:
+    try:
+        found = code.named(name)
+    except AttributeError:
+        return None
+    return found if callable(found) else None
+
+
+def _natural(name: str) -> list[Any]:
+    """Return a key for sorting that puts net.10 after net.2."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _call(function: Callable[..., Any], offered: Mapping[str, Any], *first: Any) -> Any:
+    """Call a function with the offered arguments for which it has parameters."""
+    parameters = inspect.signature(function).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    named = {one.name for one in parameters if one.kind in kinds}
+    return function(*first, **{name: value for name, value in offered.items() if name in named})
+
+
+def _made(what: str, make: Callable[[], Any]) -> Any:
+    model = call_answer(what, make)
+    kind = type(model).__name__
+    if not isinstance(model, torch.nn.Module):
+        raise AnswerError(f"{what} in src/ returned a {kind}; a policy, an nn.Module, is needed.")
+    if not callable(getattr(model, "sample_actions", None)):
+        raise AnswerError(f"{what} in src/ returned a {kind} without sample_actions.")
+    return model

@@ -1,0 +1,66 @@
+"""The settings of a run, as the assignment's scripts leave them in its directory."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_FILES = ("config.json", "config.yaml")  # W&B's is in wandb/files/
+_NAMES = ("policy_type", "policy", "chunk_size", "flow_num_steps", "hidden_dims")
+# A line "name: …" of a .yaml file, and in W&B's a line "value: …" below it.
+_ENTRY = re.compile(r"^(\w+):[ \t]*(.*)\n((?:[ \t-].*(?:\n|$))*)", re.MULTILINE)
+_VALUE = re.compile(r"^[ \t]+value:[ \t]*(.*)\n?((?:[ \t]+-.*(?:\n|$))*)", re.MULTILINE)
+
+
+def is_settings(name: str) -> bool:
+    """Return whether a file of a run directory contains its settings."""
+    return name.endswith(_FILES)
+
+
+def read_settings(contents: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
+    """Return the settings that files, (name, content), contain, of those that decide how a policy
+    is built and asked; {} if none can be read.
+    """
+    found: dict[str, Any] = {}
+    for name, content in contents:
+        text = content.decode("utf-8", errors="replace")
+        values = _json(text) if name.endswith(".json") else _yaml(text)
+        found = {key: values[key] for key in _NAMES if key in values} | found
+    return found
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    return {
+        key: value["value"] if isinstance(value, dict) and "value" in value else value
+        for key, value in values.items()
+    }
+
+
+def _yaml(text: str) -> dict[str, Any]:
+    """Return the values of a .yaml file that are single words or numbers, or lists of these."""
+    values = {}
+    for key, value, below in _ENTRY.findall(text + "\n"):
+        if inner := _VALUE.search(below):
+            value, below = inner.groups()
+        items = re.findall(r"^[ \t]*-[ \t]*(.*)$", below, re.MULTILINE)
+        value = value.strip()
+        if value.startswith("["):
+            items, value = value.strip("[]").split(","), ""
+        values[key] = _plain(value) if value or not items else [_plain(item) for item in items]
+    return values
+
+
+def _plain(text: str) -> Any:
+    text = text.strip().strip("'\"")
+    return int(text) if re.fullmatch(r"\d{1,9}", text) else text
+
+
+def whole(value: Any, most: int) -> int | None:
+    """Return a value if it is a whole number from 1 to `most`, else None."""
+    return value if type(value) is int and 1 <= value <= most else None

@@ -1,0 +1,403 @@
+"""A catalogue of the script assignment's hand-ins, made up after real ones.
+
+python tests/hand_ins.py [NAME…]            loads them, and prints what is graded and the sentence
+python tests/hand_ins.py --graded [NAME…]   has them graded in the grader's own sandbox
+"""
+
+import json
+import pickle
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from hw1_files import METHODS, MODEL, OWN, hand_in, layout_of, saved
+
+from pusht.checkpoint import CheckpointError
+from score import rubric
+from score.hw1 import FORMAT
+from score.hw1.policy import ScriptPolicy
+from score.submission import formats
+
+PACKAGE = "src/hw1_imitation"
+CHECKPOINT = "wandb/files/checkpoints/checkpoint_step_{}.pkl"
+LOG = b"step,eval/mean_reward\n10,0.5\n"
+Files = dict[str, bytes]
+
+
+class Code:
+    """Makes models of classes that a student's module defines. make: of `student_modules`."""
+
+    def __init__(self, make: Callable) -> None:
+        self.make = make
+
+    def model(self, method, source=MODEL, name="hw1_imitation.model", **sizes):
+        torch.manual_seed(1)
+        sizes = {"state_dim": 5, "action_dim": 2, "chunk_size": 8} | sizes
+        return self.make(source, name).build_policy(method, **sizes)
+
+
+def run(model, step=10, config="", log=LOG) -> Files:
+    """The files of a run directory as the assignment's scripts leave it."""
+    files = {CHECKPOINT.format(step): saved(model), "log.csv": log, "wandb/run-a.wandb": b"x"}
+    if config:
+        files["wandb/files/config.yaml"] = config.encode()
+    return files
+
+
+def config(**settings) -> str:
+    """A config.yaml as W&B writes it."""
+    lines = ["wandb_version: 1", ""]
+    for key, value in settings.items():
+        lines.append(f"{key}:\n    desc: null")
+        if isinstance(value, tuple):
+            lines += ["    value:", *(f"        - {one}" for one in value)]
+        else:
+            lines.append(f"    value: {value}")
+    return "\n".join([*lines, ""])
+
+
+def submission(code, names=METHODS, source=MODEL, package=PACKAGE, configs=("", ""), exp="exp/"):
+    """The files of a hand-in with these names of the run directories."""
+    files = {f"{package}/model.py": source.encode(), f"{package}/__init__.py": b""}
+    for method, name, text in zip(METHODS, names, configs, strict=True):
+        inside = run(code.model(method, source), config=text)
+        files |= {f"{exp}{name}/{path}": content for path, content in inside.items()}
+    return files
+
+
+def with_source(change):
+    """A hand-in whose model.py is changed after the training."""
+    return lambda code: submission(code) | {f"{PACKAGE}/model.py": change(MODEL).encode()}
+
+
+def only(code, files: Files, source=MODEL) -> Files:
+    """A hand-in of the code, a usual flow run and these files of the MSE run."""
+    usual = submission(code, source=source)
+    kept = {name: x for name, x in usual.items() if not name.startswith("exp/mse/")}
+    return kept | {f"exp/mse/{name}": content for name, content in files.items()}
+
+
+STARTED = tuple(f"seed_42_2026011{day}_161512" for day in (8, 9))
+BY_CONFIG = tuple(config(policy_type=method, chunk_size=8) for method in METHODS)
+IMPORTS = """import gym_pusht
+import imageio.v2 as imageio
+import modal
+import wandb
+from wandb.sdk import wandb_run
+
+app = modal.App("hw1")
+
+
+@app.function(gpu="A10G")
+def remote(video: wandb.Video | None = None): ...
+
+
+class Film(wandb.Video): ...
+
+
+"""
+COMPILED = MODEL.replace(
+    "    def velocity(", "    @torch.compile(mode='reduce-overhead')\n    def velocity("
+).replace("    def sample_actions(", "    @torch.compile\n    def sample_actions(", 1)
+PARSED = (
+    "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--seed', {})\n"
+    "arguments = parser.parse_args()\n"
+)
+NESTED = (
+    MODEL
+    + """
+_Plain = MSEPolicy
+
+
+class MSEPolicy(_Plain):
+    def __init__(self, *sizes, **settings):
+        super().__init__(*sizes, **settings)
+        self.net = torch.compile(self.net)
+"""
+)
+
+
+def _compiled_inside(model):
+    model.net = torch.compile(model.net)
+    return model
+
+
+def _flat(code, prefix=""):
+    return {
+        f"{prefix}model.py": MODEL.encode(),
+        f"{prefix}mse.pkl": saved(code.model("mse")),
+        f"{prefix}flow.pkl": saved(code.model("flow")),
+    }
+
+
+def _renamed(files: Files, old: str, new: str) -> Files:
+    return {name.replace(old, new): content for name, content in files.items()}
+
+
+def _two_runs(code):
+    files = submission(code, names=("seed_1_20260118_161512_mse", "flow"))
+    later = run(code.model("mse"), step=30)
+    return files | {f"exp/seed_1_20260119_161512_mse/{name}": x for name, x in later.items()}
+
+
+def _no_model(code, method):
+    files = submission(code)
+    return {n: x for n, x in files.items() if not (f"exp/{method}/" in n and n.endswith(".pkl"))}
+
+
+def _without(code, beginning):
+    return {n: x for n, x in submission(code).items() if not n.startswith(beginning)}
+
+
+def _wandb_at_the_root(code):
+    runs = {
+        f"wandb/run-2026011{day}_161512-abc/{name.removeprefix('wandb/')}": content
+        for day, method in enumerate(METHODS, 8)
+        for name, content in run(code.model(method), config=config(policy_type=method)).items()
+        if name.startswith("wandb/")
+    }
+    return {"model.py": MODEL.encode()} | runs
+
+
+FIRST = "exp/{}/" + CHECKPOINT.format(10)
+GRADED = {method: f"Graded: {FIRST.format(method)} (step 10)." for method in METHODS}
+NEEDS = f"{PACKAGE}/model.py needs "
+NO_MODEL = "There is no run of the {} policy: hand in its whole run directory"
+
+
+@dataclass(frozen=True)
+class HandIn:
+    """A made-up hand-in.
+
+    files: makes them. says: the beginning of the sentence on each policy, by method; that of a
+    policy that is graded begins with "Graded". told: phrases that follow in what is told of MSE.
+    """
+
+    files: Callable[[Code], Files]
+    mse: str = GRADED["mse"]
+    flow: str = GRADED["flow"]
+    told: tuple[str, ...] = ()
+
+
+def both(sentence: str) -> dict[str, str]:
+    return {method: sentence.format(method, method) for method in METHODS}
+
+
+HAND_INS = {
+    # Names of run directories.
+    "as asked": HandIn(submission),
+    "capitals: exp/MSE, exp/FLOW": HandIn(lambda code: submission(code, ("MSE", "FLOW"))),
+    "exp/MSE, exp/FlowMatching": HandIn(lambda code: submission(code, ("MSE", "FlowMatching"))),
+    "exp/mse_best, exp/flow_matching": HandIn(
+        lambda code: submission(code, ("mse_best", "flow_matching"))
+    ),
+    "the default names, W&B's settings": HandIn(
+        lambda code: submission(code, STARTED, configs=BY_CONFIG)
+    ),
+    "the default names, a config.json": HandIn(
+        lambda code: (
+            submission(code, STARTED)
+            | {
+                f"exp/{name}/config.json": json.dumps({"policy_type": method}).encode()
+                for name, method in zip(STARTED, METHODS, strict=True)
+            }
+        )
+    ),
+    "the default names, the class in the pickle": HandIn(lambda code: submission(code, STARTED)),
+    "names that say nothing": HandIn(lambda code: submission(code, ("run_1", "run_2"))),
+    "one renamed, the other by elimination": HandIn(
+        lambda code: (
+            {n: x for n, x in submission(code).items() if not n.startswith("exp/flow")}
+            | {"exp/final/m_10.pt": saved(code.model("flow").state_dict())}
+        ),
+        flow="Graded: exp/flow/m_10.pt (step 10).",
+    ),
+    "weights alone under names that say nothing": HandIn(
+        lambda code: (
+            _without(code, "exp/")
+            | {
+                f"exp/run_{i}/m.pt": saved(code.model(m).state_dict())
+                for i, m in enumerate(METHODS)
+            }
+        ),
+        **both(NO_MODEL),
+    ),
+    "two runs of a method": HandIn(
+        _two_runs, mse=f"Graded: exp/mse/{CHECKPOINT.format(30)} (step 30)."
+    ),
+    "a folder more: exp/hw1/mse": HandIn(lambda code: submission(code, exp="exp/hw1/")),
+    # Layouts.
+    "in a folder of its own": HandIn(
+        lambda code: {f"submit/{name}": x for name, x in submission(code).items()}
+    ),
+    "no src/": HandIn(lambda code: _renamed(submission(code), "src/", "")),
+    "all at the root": HandIn(_flat, **both("Graded: exp/{}/{}.pkl.")),
+    "models in exp/ itself": HandIn(
+        lambda code: _without(code, "exp/") | _flat(code, "exp/"), **both("Graded: exp/{}/{}.pkl.")
+    ),
+    "flat src/": HandIn(lambda code: _renamed(submission(code), PACKAGE, "src")),
+    "another name of the package": HandIn(
+        lambda code: _renamed(submission(code), PACKAGE, "src/homework_one")
+    ),
+    "a pickle of another package": HandIn(
+        lambda code: only(code, {"m_3.pkl": saved(code.model("mse", name="policies"))}),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    "the policies in another file": HandIn(
+        lambda code: _renamed(submission(code), "model.py", "policies.py")
+    ),
+    "W&B's folder as it was": HandIn(
+        _wandb_at_the_root, **both("Graded: exp/{}/files/checkpoints/checkpoint_step_10.pkl")
+    ),
+    "no code": HandIn(lambda code: _without(code, "src/"), **both("There is no model.py: hand in")),
+    "no runs": HandIn(lambda code: _without(code, "exp/"), **both(NO_MODEL)),
+    "exp/mse without checkpoints": HandIn(
+        lambda code: _no_model(code, "mse"),
+        mse="exp/mse has no checkpoint (log.csv is there): copy the whole run directory",
+    ),
+    # Imports.
+    "wandb, modal, imageio, gym_pusht": HandIn(with_source(lambda text: IMPORTS + text)),
+    "einops": HandIn(
+        with_source(lambda text: "from einops import rearrange\n" + text),
+        **both(NEEDS + "the package einops, which is not installed where this is graded"),
+    ),
+    "a package that is tried": HandIn(
+        with_source(lambda text: "try:\n    import einops\nexcept ImportError: pass\n" + text)
+    ),
+    "a file that is not there": HandIn(
+        with_source(lambda text: "from hw1_imitation.layers import mlp\n" + text),
+        **both(NEEDS + "hw1_imitation.layers, which is not in src/: hand in all its .py files"),
+    ),
+    "arguments parsed on import": HandIn(
+        with_source(lambda text: PARSED.format("default=1") + text)
+    ),
+    "arguments required on import": HandIn(
+        with_source(lambda text: PARSED.format("required=True") + text),
+        **both(f"{PACKAGE}/model.py ended the program when it was imported (SystemExit: 2)"),
+    ),
+    # Checkpoints.
+    "the newest is cut off": HandIn(
+        lambda code: submission(code) | {f"exp/mse/{CHECKPOINT.format(20)}": b"PK\3\4"},
+        mse=f"Graded: {FIRST.format('mse')} (step 10), because exp/mse/{CHECKPOINT.format(20)}"
+        " cannot be loaded (is not a whole checkpoint",
+    ),
+    "the only one is cut off": HandIn(
+        lambda code: only(code, {"m_3.pkl": b"PK\3\4"}),
+        mse="exp/mse/m_3.pkl is not a whole checkpoint (UnpicklingError): copy it again",
+    ),
+    "weights with the optimiser's": HandIn(
+        lambda code: only(
+            code, {"m_3.pt": saved({"model": code.model("mse").state_dict(), "optimizer": {}})}
+        ),
+        mse="Graded: exp/mse/m_3.pt (step 3).",
+    ),
+    "statistics beside the model": HandIn(
+        lambda code: submission(code) | {"exp/mse/normalizer.json": json.dumps(OWN).encode()},
+        told=("Its normalisation is that of exp/mse/normalizer.json.",),
+    ),
+    "a pickle of pickle's own": HandIn(
+        lambda code: only(code, {"m_3.pkl": pickle.dumps(code.model("mse"))}),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    # torch.compile.
+    "a compiled model": HandIn(
+        lambda code: only(code, {"m_3.pkl": saved(torch.compile(code.model("mse")))}),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    "a compiled submodule": HandIn(
+        lambda code: only(code, {"m_3.pkl": saved(_compiled_inside(code.model("mse")))}),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    "weights of a compiled submodule": HandIn(
+        lambda code: only(
+            code, {"m_3.pt": saved(_compiled_inside(code.model("mse")).state_dict())}
+        ),
+        mse="Graded: exp/mse/m_3.pt (step 3).",
+    ),
+    "compiled methods": HandIn(lambda code: submission(code, source=COMPILED)),
+    "compiled in __init__": HandIn(
+        lambda code: (
+            only(code, {"m_3.pt": saved(_compiled_inside(code.model("mse")).state_dict())})
+            | {f"{PACKAGE}/model.py": NESTED.encode()}
+        ),
+        mse="Graded: exp/mse/m_3.pt (step 3).",
+    ),
+    # Chunks and steps.
+    **{
+        f"chunks of {size}": HandIn(
+            lambda code, size=size: only(code, run(code.model("mse", chunk_size=size))),
+            told=(f"As in its run, with chunks of {size} action",),
+        )
+        for size in (1, 4, 16, 300)
+    },
+    "chunks of 4, weights and settings": HandIn(
+        lambda code: only(
+            code,
+            {
+                "m_3.pt": saved(code.model("mse", chunk_size=4).state_dict()),
+                "wandb/files/config.yaml": config(chunk_size=4, hidden_dims=(32,)).encode(),
+            },
+        ),
+        mse="Graded: exp/mse/m_3.pt (step 3). As in its run, with chunks of 4 actions.",
+    ),
+    "three denoising steps": HandIn(
+        lambda code: submission(code, configs=("", config(policy_type="flow", flow_num_steps=3))),
+        flow=f"{GRADED['flow']} As in its run, with 3 denoising steps.",
+    ),
+}
+
+
+# What comes of one.
+
+
+def loaded(files: Files, method: str) -> str:
+    """The sentence on a policy of a hand-in, as far as loading it in this process decides it."""
+    for name in [name for name in sys.modules if re.match(r"hw1_imitation|policies$", name)]:
+        del sys.modules[name]
+    with tempfile.TemporaryDirectory() as place:
+        folder = hand_in(Path(place), files)
+        if not (folder / FORMAT.packed).is_file() or layout_of(files) is None:
+            return "It is no submission of the script assignment."
+        entry = rubric.POLICIES[f"part4_{method}"]
+        made = ScriptPolicy(entry.name, 5, 2, 8, folder=folder)
+        try:
+            made.state_dict()
+        except CheckpointError as error:
+            return str(error)
+        acting = formats.acting(entry, made.kernel_message, folder)
+        assert acting is not None
+        chunk = made.sample_actions(torch.zeros(3, 5))
+        assert chunk.shape == (3, acting.chunk_size, 2)
+        return acting.told
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table."""
+    import pytest
+    from hw1_files import student_modules
+    from test_hw1 import outcome
+
+    graded = "--graded" in arguments
+    names = [name for name in arguments if name != "--graded"] or [*HAND_INS]
+    print("| hand-in | policy | points | sentence |\n|---|---|---|---|")
+    for name in names:
+        with pytest.MonkeyPatch.context() as patch, student_modules(patch) as make:
+            files = HAND_INS[name].files(Code(make))
+            patch.setattr("score.hw1.acting.SEEDS", range(4))  # the models were not trained
+            verdicts = outcome(files, episodes=4, seconds=600) if graded else {}
+            for method in METHODS:
+                points, said = "", ""
+                if graded:
+                    verdict = verdicts[method]
+                    points, said = f"{verdict.points:.2f}", verdict.sentence
+                else:
+                    said = loaded(files, method)
+                print(f"| {name} | {method} | {points} | {said} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
