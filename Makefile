@@ -1,7 +1,8 @@
 # You need python3 (3.11 or later, with venv), make, and access to PyPI. Everything else goes into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo lint format test test-all bench bench-class bench-flags bench-training notebooks notebooks-check docs wheel \
+.PHONY: help setup demo lint format test test-all bench bench-class bench-flags bench-training notebooks notebooks-check pictures docs \
+	wheel \
 	reference demonstrations check-wheels lock clean
 
 PYTHON ?= python3
@@ -54,6 +55,9 @@ notebooks: .venv/.kit  ## build the students' notebooks from notebooks/source
 
 notebooks-check: .venv/.kit  ## fail if a built notebook is out of date
 	$(RUN) -m score.course.notebooks.build --check
+
+pictures: .venv/.kit  ## make the README's pictures, with chromium; grades the demo on the way
+	$(RUN) tests/pictures.py
 
 docs: .venv/.docs  ## build a site with the API reference and the guides: build/site
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
