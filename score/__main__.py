@@ -3,7 +3,6 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +74,7 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _add(
-    commands: "Commands", name: str, run: Callable[[Namespace], Any], text: str
-) -> ArgumentParser:
+def _add(commands: "Commands", name: str, run: Any, text: str) -> ArgumentParser:
     command = commands.add_parser(name, help=text)
     command.set_defaults(run=run)
     return command

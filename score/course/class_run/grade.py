@@ -7,7 +7,6 @@ written into the course's folder.
 
 import contextlib
 import functools
-import importlib.metadata
 import os
 import shutil
 import sys
@@ -25,7 +24,7 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from score import rubric
-from score.course.class_run import records, workers
+from score.course.class_run import machine, records, workers
 from score.course.grading import results
 from score.course.grading.cache_keys import kit_version, rollout_key, task_key
 from score.course.grading.execution import usable_files
@@ -33,10 +32,10 @@ from score.course.grading.notebook import Task, grade_part
 from score.course.grading.results import PartResult
 from score.course.nbgrader import configuration, gradebook
 from score.course.report.tables import ClassVerdicts
-from score.course.sandbox import host, levels
+from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings
 from score.plain import plain_line
-from score.submission.failures import Failures, GraderFailure
+from score.submission.failures import Failures
 from score.submission.formats import needs_sandbox
 
 _SCRATCH = "pusht-grading-"
@@ -70,7 +69,7 @@ def grade_course(
             f" submitted/STUDENT/{ASSIGNMENT}/."
         )
     chosen = sorted(set(students)) if students else handed_in
-    _check_machine(course)
+    machine.check(course)
     plan = _plan(course)
     with (
         _alone(course) as scratch,
@@ -88,14 +87,6 @@ def grade_course(
         run.grade(open_executor, jobs)
         records.write_class(course, book, failures)
         return records.class_verdicts(course, book, chosen, failures)
-
-
-def _check_machine(course: Course) -> None:
-    """CourseError where it is known before anything is graded that the machine lacks something."""
-    try:
-        host.check(course.folder)
-    except GraderFailure as error:
-        raise CourseError(str(error)) from None
 
 
 @contextlib.contextmanager
@@ -286,22 +277,7 @@ class _Plan:
         return {file.name: file.read_bytes() for file in files}
 
 
-def _installed(package: str) -> bool:
-    """Return whether a package, NAME or NAME==VERSION, is installed."""
-    name, _, wanted = package.partition("==")
-    try:
-        version = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return wanted in ("", version)
-
-
 def _plan(course: Course) -> _Plan:
-    if lacking := [name for name in course.packages if not _installed(name)]:
-        raise CourseError(
-            f"{course.folder / 'course.toml'} names packages that this machine does not have:"
-            f" `pip install {' '.join(lacking)}`."
-        )
     config = configuration.read(course.folder)
     settings = RunSettings(course.seed, course.episodes, limits=configuration.limits(config))
     try:

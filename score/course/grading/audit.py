@@ -36,8 +36,7 @@ _BATCHES, _BATCH = 8, 256  # as in training: the CVAE's loss depends on the size
 # The loss over part of the windows, with averaged weights, is between half and twice that of the
 # last epoch.
 _LARGEST_RATIO = 3.0
-# Answers of the MSE policy to one observation differ by rounding only.
-_ALIKE = 1.0  # px
+_ALIKE = 1.0  # px; answers of the MSE policy to one observation differ by rounding only
 _LARGEST_UNLIKE = 0.02  # share of the answers
 # Of answers that are drawn from one distribution, the share of their distances that the company
 # explains is 0 on average; of 200 honest rollouts it was 0.07 at most (0.13 with fixed noise).
@@ -53,8 +52,8 @@ _SMALLEST_MEDIAN = 2.0  # px; of a network it is seven and more, of what is look
 _LARGEST_APART = 1.1
 _FEWEST_DEMONSTRATED = 100
 # Of the reference policy's time for one row at a time, times one more than the submitted weights
-# are of its own: a network in batches takes a hundredth, a small transformer one row at a time five
-# times that, twenty-four random pushes that are simulated ten times.
+# are of its own: a network in batches takes a hundredth, a small transformer by rows five times
+# that, twenty-four random pushes that are simulated ten times.
 _LARGEST_TIME, _REFERENCE_WEIGHTS, _LARGEST_NETWORK = 10, 141_328, 25
 _SLACK = 1.0  # seconds, for what is done once
 

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from score import rubric
+from score.course.grading.results import without_figures
 from score.course.sandbox.host import little_memory_left
 from score.course.sandbox.whose import ENDS_OF_JUDGES, GraderFailure, is_at_answers
 from score.protocol import Connection, ProtocolError, one_line
@@ -38,6 +39,11 @@ _CALLS = 1000  # of a question; the longest calls the answer some dozens of time
 _LARGEST_RESULT = 2**20
 _NO_RESULT = b'{"signal": 0, "error": "the process that stands ready is gone"}'
 
+_UNSAID = (
+    "The notebook's code failed when it was called. What it said is not shown here: run your"
+    " notebook from its first cell, and look at this check there."
+)
+
 Draw = Callable[[str], np.random.Generator]
 
 
@@ -50,6 +56,16 @@ class Judged:
     verdict: Verdict
     flags: list[str]
     refused: bool = False
+
+    def discreet(self) -> "Judged":
+        """Return the judgement without what the kernel could tell in it; the instructor gets the
+        rest.
+        """
+        told = _UNSAID if self.refused else without_figures(self.verdict.sentence)
+        if told == self.verdict.sentence:
+            return self
+        flags = [*self.flags, f"{self.verdict.name}, in full: {self.verdict.sentence}"]
+        return Judged(replace(self.verdict, sentence=told), flags, self.refused)
 
 
 def question_judged(name: str, connection: Connection, rng: np.random.Generator) -> Judged:

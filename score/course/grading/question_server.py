@@ -19,7 +19,7 @@ import torch
 from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.course.grading import audit, judge
-from score.course.grading.results import RolloutResult, entries_by_cell, without_figures
+from score.course.grading.results import RolloutResult, entries_by_cell
 from score.course.grading.rollouts import CHECK_SECONDS, Rollouts
 from score.course.sandbox import levels
 from score.course.sandbox.whose import IN_ROLLOUTS
@@ -35,10 +35,6 @@ from score.verdict import AnswerError, Verdict
 QUESTION_SECONDS = 120
 STAGES = ("questions", "rollouts", "audit", "film")
 _ONCE = "When graded, a check is judged once, in its own cell."
-_UNSAID = (
-    "The notebook's code failed when it was called. What it said is not shown here: run your"
-    " notebook from its first cell, and look at this check there."
-)
 _NOTHING = Verdict("", 0.0, 0.0, _ONCE)  # for a kernel that asks between the test cells
 _REQUEST_BYTES = 2**12  # of the message that begins a conversation
 _ACTIONS_BYTES = (
@@ -190,7 +186,7 @@ class QuestionServer:
             judged = self._judge(check, connection, accepted)
             if judged:
                 if self.discreet and check.name not in self.rollouts:
-                    judged = _discreet(judged)
+                    judged = judged.discreet()
                 seconds = time.monotonic() - started
                 self.ledger[cell] = LedgerEntry(judged.verdict, seconds, judged.flags)
             connection.send_verdict(judged.verdict if judged else check.failed(_ONCE))
@@ -284,16 +280,6 @@ class QuestionServer:
             yield
         finally:
             self.seconds[stage] += time.monotonic() - started
-
-
-def _discreet(judged: judge.Judged) -> judge.Judged:
-    """Return a judgement without what the kernel could tell in it; the instructor gets the rest."""
-    verdict = judged.verdict
-    told = _UNSAID if judged.refused else without_figures(verdict.sentence)
-    if told == verdict.sentence:
-        return judged
-    flags = [*judged.flags, f"{verdict.name}, in full: {verdict.sentence}"]
-    return judge.Judged(replace(verdict, sentence=told), flags, judged.refused)
 
 
 def _actions(
