@@ -1,7 +1,8 @@
 """What the rubric is made of: questions, policies and parts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pusht import demos
 from pusht.checkpoint import RANGE
@@ -130,3 +131,27 @@ class Part:
     def cell_id(self, entry: Graded) -> str:
         """Return the id of an entry's cell in the notebook and in results, such as "part1-q1_2"."""
         return f"part{self.number}-{entry.cell}"
+
+
+def points_key(entry: Graded) -> str:
+    """Return the name under which a course sets an entry's points: "Q1.2" of a question,
+    "part1_mlp rollouts" of a policy, "Q4.5 curves" of an answer in words.
+    """
+    if isinstance(entry, Policy):
+        return f"{entry.name} rollouts"
+    return f"{entry.name} {entry.title}" if isinstance(entry, ManualQuestion) else entry.name
+
+
+def with_points(part: Part, points: Mapping[str, float]) -> Part:
+    """Return a part with other points, by `points_key`, where these name one of its entries."""
+
+    def worth(entry: Any) -> Any:
+        key = points_key(entry)
+        return replace(entry, points=points[key]) if key in points else entry
+
+    return replace(
+        part,
+        questions=tuple(map(worth, part.questions)),
+        policies=tuple(map(worth, part.policies)),
+        written=tuple(map(worth, part.written)),
+    )

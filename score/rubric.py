@@ -161,8 +161,9 @@ POLICIES = {policy.name: policy for part in PARTS.values() for policy in part.po
 # The number of network calls with which each sampling policy makes a chunk.
 DIFFUSION_STEPS, FLOW_STEPS = 100, 10
 
-# Students practise on the ten published seeds and on thirty more. The human demonstrations start
-# from seeds 0 to 205.
+# Students practise on the ten published seeds and on thirty more; the human demonstrations start
+# from HUMAN_SEEDS.
+HUMAN_SEEDS = range(206)
 PUBLISHED_SEEDS = range(10)
 PRACTICE_SEEDS = range(500, 530)
 GRADED_FIRST_SEED = 10_000  # held-out ones are from here on

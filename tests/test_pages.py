@@ -457,7 +457,7 @@ def test_the_report_says_once_what_to_look_at():
 def test_points_are_flagged_where_episodes_ended_before_they_were_certain(stop):
     result = graded("part1_mlp", flags=[])
     rollout = replace(result.rollouts["part1_mlp"], stop=stop, flags=[])
-    flags = audit.not_precise(rubric.POLICIES["part1_mlp"], rollout)
+    flags = not_precise(rubric.POLICIES["part1_mlp"], rollout)
     result = replace(result, flags=flags, rollouts={"part1_mlp": rollout})
     text, _ = shown(report({"ada": {"part1_mlp": result}}))
     flagged = stop in (Stop.MOST, Stop.TIME)

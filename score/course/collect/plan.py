@@ -15,10 +15,9 @@ from functools import partial
 
 import nbformat
 
-from score import rubric
 from score.course.collect.layouts import SortedExport, by_student
 from score.course.collect.stored import STUDENT, FileRecord, Stored, parsed_time
-from score.course.settings import ASSIGNMENT, Course, CourseError
+from score.course.settings import Course, CourseError
 from score.submission import formats
 from score.submission.archive import (
     MB,
@@ -99,8 +98,8 @@ class Release:
 def releases(course: Course) -> dict[str, Release]:
     """Return the course's releases by part; CourseError where one is missing."""
     found = {}
-    for part in rubric.PARTS:
-        path = course.folder / "release" / ASSIGNMENT / f"{part}.ipynb"
+    for part in course.parts:
+        path = course.released(part)
         if not path.exists():
             raise CourseError(
                 f"There is no {path}: run `python -m score course release {course.folder}` first."
@@ -159,7 +158,7 @@ def _upload(
 ) -> Upload:
     """Return a student's upload."""
     members = export.students[student]
-    planner = _Planner(archive, Stored(course, student), released, members)
+    planner = _Planner(archive, course, student, released, members)
     return planner.upload(export.layout)
 
 
@@ -177,15 +176,26 @@ class _Planner:
     def __init__(
         self,
         archive: Archive,
-        stored: Stored,
+        course: Course,
+        student: str,
         released: dict[str, Release],
         members: list[ArchiveMember],
     ) -> None:
-        self.archive, self.stored, self.released = archive, stored, released
-        self.members, self.candidates = members, ranked(members)
-        found = formats.find(members, rubric.PARTS)
+        self.archive, self.student, self.released = archive, student, released
+        self.stored = {
+            part: stored
+            for assignment in course.assignments
+            for stored in [Stored(course, student, assignment)]
+            for part in assignment.parts
+        }
+        self.members = members
+        self.candidates = {
+            name: found for name, found in ranked(members).items() if TAKEN[name] in self.stored
+        }
+        found = formats.find(members, self.stored)
         if found and (
-            f"{found.part}.ipynb" in self.candidates or stored.has_own_notebook(found.format)
+            f"{found.part}.ipynb" in self.candidates
+            or self.stored[found.part].has_own_notebook(found.format)
         ):
             found = found.set_aside()
         self.found = found
@@ -197,7 +207,7 @@ class _Planner:
         """Return the `Upload`: of each file that is taken the best, read once for its digest."""
         places = ", ".join(dict.fromkeys(m.path.partition("/")[0] for m in self.members))
         latest = max(member.received for member in self.members)
-        upload = Upload(self.stored.student, f"{layout}: {places[:200]}", latest)
+        upload = Upload(self.student, f"{layout}: {places[:200]}", latest)
         left = self._left_out()
         for name, candidates in self.candidates.items():
             if member := self._take(upload, left, name, candidates, TAKEN[name]):
@@ -226,7 +236,8 @@ class _Planner:
             members = (*self.found.files.values(), *self.found.unused, *left)
             claimed = {member.path for member in members}
         for member in self.members:
-            known = taken_name(member.path) or is_extra(member.path)
+            taken = taken_name(member.path)
+            known = (taken and TAKEN[taken[0]] in self.stored) or is_extra(member.path)
             if member.path not in claimed and (member.rejection or not known):
                 if is_pickle(member.path) and not member.rejection:
                     member = member.rejected(
@@ -268,13 +279,14 @@ class _Planner:
 
     def _state(self, part: str, files: dict[str, TakenFile]) -> str:
         """Return how an upload's files of a part compare with what the course has: see `Upload`."""
-        if not self.stored.names(part):
+        stored = self.stored[part]
+        if not stored.names(part):
             return "new"
-        record = self.stored.part(part)
+        record = stored.part(part)
         if record and self._are_recorded(files, record["files"]):
             released = self.released[part].sha256
             return "unchanged" if record.get("release", released) == released else "again"
-        since = parsed_time(record["timestamp"]) if record else self.stored.timestamp
+        since = parsed_time(record["timestamp"]) if record else stored.timestamp
         return "newer" if max(file.received for file in files.values()) > since else "older"
 
     @staticmethod
@@ -291,7 +303,7 @@ class _Planner:
         )
 
     def _stays(self, part: str, upload: Upload) -> str:
-        stored, names = self.stored, upload.of(part)
+        stored, names = self.stored[part], upload.of(part)
         gone = {*upload.files, *stored.given(part), *stored.outdated(part, names)}
         stays = sorted(stored.names(part) - gone)
         return f"Stays from before: {', '.join(stays)}." if stays else ""

@@ -26,7 +26,7 @@ from score.course.collect.repair import RepairError, repair
 from score.course.collect.stored import PartRecord, Record, Stored, parsed_time, time_stamp
 from score.course.collect.substitute import substitute
 from score.course.notebooks.build import write
-from score.course.settings import ASSIGNMENT, Course, CourseError
+from score.course.settings import Course, CourseError
 from score.submission.archive import Archive, RejectedFile
 from score.submission.files import TAKEN, cap
 from score.submission.formats import Format
@@ -39,13 +39,29 @@ def write_upload(
     there before is kept. CourseError where the export has changed since the plan was made.
     """
     assert upload.student is not None, "what is nobody's is not taken"
-    stored = Stored(course, upload.student)
-    outdated = {part: stored.outdated(part, upload.of(part)) for part in upload.taken}
-    replaces = any(stored.names(part) & {*upload.of(part)} for part in upload.taken)
+    record: Record = {}
+    for assignment in course.assignments:
+        taken = [part for part in upload.taken if part in assignment.parts]
+        if taken:
+            stored = Stored(course, upload.student, assignment)
+            record = _write_parts(stored, archive, released, upload, taken)
+    return record
+
+
+def _write_parts(
+    stored: Stored,
+    archive: Archive,
+    released: dict[str, Release],
+    upload: Upload,
+    taken: list[str],
+) -> Record:
+    """Write an upload's parts that belong to one assignment; return the student's record."""
+    outdated = {part: stored.outdated(part, upload.of(part)) for part in taken}
+    replaces = any(stored.names(part) & {*upload.of(part)} for part in taken)
     keep = _free(stored) if replaces or any(outdated.values()) else None
-    names = {name for part in upload.taken for name in upload.of(part)}.union(*outdated.values())
+    names = {name for part in taken for name in upload.of(part)}.union(*outdated.values())
     writer = _Writer(archive, stored, upload, names)
-    for part in upload.taken:
+    for part in taken:
         writer.write_part(part, released[part], outdated[part])
     return writer.finish(keep)
 
@@ -142,7 +158,11 @@ class _Writer:
         """Put the new folders in place and write the record. keep: where the old ones are kept."""
         stored, record = self.stored, self.stored.record
         record["remarks"] = self.upload.remarks
-        times = (parsed_time(part["timestamp"]) for part in record["parts"].values())
+        times = (
+            parsed_time(part["timestamp"])
+            for name, part in record["parts"].items()
+            if name in stored.assignment.parts
+        )
         write_whole(self.new / "timestamp.txt", time_stamp(max(times)))
         if keep and stored.record_path.exists():
             write_whole(keep / "repairs.json", stored.record_path.read_bytes())
@@ -150,7 +170,7 @@ class _Writer:
         goal = stored.graded if complete else stored.incomplete
         old = stored.home
         _swap(self.new_originals, stored.originals, stored.originals, keep and keep / "originals")
-        _swap(self.new, old, goal, keep and keep / ASSIGNMENT)
+        _swap(self.new, old, goal, keep and keep / stored.assignment.name)
         stored.write_record()
         return record
 

@@ -43,7 +43,7 @@ def configure(config: Config, path: str) -> None:
     config.Autograde.autograde_preprocessors = [
         "score.course.nbgrader.preprocessors.Execute",
         "score.course.nbgrader.preprocessors.SaveAutoGrades",
-        "nbgrader.preprocessors.AssignLatePenalties",
+        "score.course.nbgrader.late.AssignLatePenalties",
         "nbgrader.preprocessors.CheckCellMetadata",
         "score.course.nbgrader.preprocessors.Clean",
     ]
