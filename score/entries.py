@@ -1,7 +1,9 @@
 """What the rubric is made of: questions, policies and parts."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pusht import demos
@@ -154,4 +156,24 @@ def with_points(part: Part, points: Mapping[str, float]) -> Part:
         questions=tuple(map(worth, part.questions)),
         policies=tuple(map(worth, part.policies)),
         written=tuple(map(worth, part.written)),
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a course asks of its students: parts by assignment, and points by `points_key`. Both are
+    empty where it asks for all of the kit as it is.
+    """
+
+    assignments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    points: Mapping[str, float] = field(default_factory=dict)
+
+
+def asked(path: Path) -> Asked:
+    """Return what a file says that a course asks; nothing where there is no such file."""
+    if not path.is_file():
+        return Asked()
+    said = json.loads(path.read_text(encoding="utf-8"))
+    return Asked(
+        {name: tuple(parts) for name, parts in said["assignments"].items()}, said["points"]
     )

@@ -19,7 +19,12 @@ import torch
 from pusht.checkpoint import Checkpoint
 from score import rubric
 from score.course.grading import judge
-from score.course.grading.results import (RolloutResult, entries_by_cell, not_precise, without_figures)
+from score.course.grading.results import (
+    RolloutResult,
+    entries_by_cell,
+    not_precise,
+    without_figures,
+)
 from score.course.grading.rollouts import CHECK_SECONDS, Rollouts
 from score.course.sandbox import levels
 from score.course.settings import RunSettings

@@ -79,7 +79,7 @@ def _merge(
     for notebook in submission.notebooks:
         result = results.get(notebook.name)  # none of a part that has left the course
         for grade in notebook.grades:
-            set_score(grade, result and result.cells.get(grade.name))
+            set_score(grade, result.cells.get(grade.name) if result else None)
     db.flush()
     _set_penalties(submission, assignment, student, config)
     db.flush()

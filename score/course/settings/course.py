@@ -147,17 +147,20 @@ def open_course(folder: str | os.PathLike[str]) -> Course:
     """Return the `Course` in a folder, which is then private (see `keep_private`); CourseError when
     there is none, with the first of what is wrong in its course.toml.
     """
+    course, wrong = read_course(folder)
+    if course is None or wrong:
+        folder = Path(folder).resolve()
+        more = f" ({len(wrong) - 1} more: `python -m score course check {folder}` lists them.)"
+        raise CourseError(wrong[0] + (more if wrong[1:] else ""))
+    return course
+
+
+def read_course(folder: str | os.PathLike[str]) -> tuple[Course | None, list[str]]:
+    """Return the course in a folder, which is then private, with a default in place of each setting
+    that is wrong, and a sentence on each of those; no course where course.toml cannot be read at
+    all. CourseError where there is none.
+    """
     folder = Path(folder).resolve()
     values, wrong = read_settings(folder / SETTINGS)
     keep_private(folder)
-    if wrong:
-        more = f" ({len(wrong) - 1} more: `python -m score course check {folder}` lists them.)"
-        raise CourseError(wrong[0] + (more if wrong[1:] else ""))
-    return Course(folder, **values)
-
-
-def problems(folder: str | os.PathLike[str]) -> list[str]:
-    """Return a sentence on each thing that is wrong in a course's course.toml; CourseError when
-    there is none.
-    """
-    return read_settings(Path(folder).resolve() / SETTINGS)[1]
+    return (Course(folder, **values) if values else None), wrong
