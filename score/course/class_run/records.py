@@ -143,7 +143,9 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
     similar = similarity.find(course, failures=failures)
     remarks = tables.remarks(course, failures=failures)
     penalties = {student: penalty for student, (_, _, penalty) in pages.items()}
-    write_whole(course.folder / "grades.csv", tables.csv_text(course, verdicts, penalties, remarks))
+    write_whole(
+        course.folder / "grades.csv", tables.csv_text(course.parts, verdicts, penalties, remarks)
+    )
     page = class_page(
         course,
         {student: found for student, (found, _, _) in pages.items()},

@@ -53,6 +53,7 @@ def check(folder: str | os.PathLike[str]) -> Checked:
         config = found.attempt(configuration.read, course.folder)
         if config is not None:
             found.attempt(configuration.limits, config)
+            found.attempt(configuration.require_steps, config, course.folder)
             for assignment in course.assignments:
                 found.attempt(rule_of, assignment, config)
     else:

@@ -85,9 +85,9 @@ def read(folder: Path) -> Config:
     """
     try:
         config: Config = PyFileConfigLoader(_FILE, str(folder)).load_config()
-        if _is_of_course(config, folder):
+        if config.CourseDirectory.get("root") == str(folder):
             return config
-        problem = "does not have notebooks graded by the course"
+        problem = "does not say that this is a course of the kit"
     except CourseError:
         raise
     except ConfigFileNotFound:
@@ -109,15 +109,22 @@ def compiled(folder: Path) -> None:
         raise CourseError(f"{folder / _FILE} is no Python ({error}). {_NEEDED}") from None
 
 
-def _is_of_course(config: Config, folder: Path) -> bool:
-    """Say whether a configuration has what `configure` sets: without it, nbgrader's own steps would
-    grade, and give everybody 0.
+def require_steps(config: Config, folder: Path) -> None:
+    """Raise a CourseError where a configuration of a course has other steps than the course's for
+    nbgrader's own commands and its page: these would give everybody 0.
     """
     ours = Config()
     configure(ours, str(folder / _FILE))
-    steps = ("sanitize_preprocessors", "autograde_preprocessors")
-    same_steps = all(config.Autograde.get(name) == ours.Autograde[name] for name in steps)
-    return same_steps and config.CourseDirectory.get("db_url") == ours.CourseDirectory.db_url
+    for part, names in {
+        "Autograde": ("sanitize_preprocessors", "autograde_preprocessors"),
+        "GenerateAssignment": ("preprocessors",),
+    }.items():
+        for name in names:
+            if config[part].get(name) != ours[part][name]:
+                raise CourseError(
+                    f"{folder / _FILE} sets {part}.{name}, without which nbgrader's own commands"
+                    " give 0 points: take that line out."
+                )
 
 
 def limits(config: Config) -> Limits:

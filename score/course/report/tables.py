@@ -101,19 +101,19 @@ def reasons(verdicts: ClassVerdicts) -> str:
 
 
 def csv_text(
-    course: Course,
+    parts: Mapping[str, rubric.Part],
     verdicts: ClassVerdicts,
     penalties: Mapping[str, float],
     remarks: Iterable[Remark],
 ) -> str:
-    """Return grades.csv: a row a student with all cells of the course, the late penalty, the total
+    """Return grades.csv: a row a student with all cells of these parts, the late penalty, the total
     and how many remarks there are. Fields of what is not known are empty.
 
     penalties: points by student.
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    cells = [(part.name, cell) for part in course.parts.values() for cell in entries_by_cell(part)]
+    cells = [(part.name, cell) for part in parts.values() for cell in entries_by_cell(part)]
     names = [short_name(*cell) for cell in cells]
     rows.writerow(["student", *names, "late_penalty", "total", "look_at"])
     counts = Counter(student for student, _, _ in remarks)

@@ -103,7 +103,7 @@ def _parts(
     if "parts" not in table and alone:
         return known
     names = problems.of_kind(table, "parts", list, [], *where)
-    if not names and not ("parts" in table and table["parts"] != []):
+    if not names and table.get("parts", []) == []:
         told = f"this assignment has no parts. Allowed are {', '.join(known)}."
         problems.add(told, "parts", *where)
     owners = {part: other.name for other in before for part in other.parts}
