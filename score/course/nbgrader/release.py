@@ -104,6 +104,7 @@ def release(course: Course) -> list[str]:
     Return sentences on what stays as an instructor changed it in the course's source/.
     """
     said = write_sources(course)
+    _forget_old(course)
     gradebook.add_notebooks(course)
     for assignment in course.assignments:
         _generate(course, assignment)
@@ -117,6 +118,17 @@ def release(course: Course) -> list[str]:
     with gradebook.open_gradebook(course) as book:
         gradebook.complete(book, course)
     return said
+
+
+def _forget_old(course: Course) -> None:
+    """Remove what was released of the kit's parts for assignments that the course no longer has."""
+    names = {assignment.name for assignment in course.assignments}
+    for path in (course.folder / "release").glob("*/*.ipynb"):
+        if path.stem in rubric.PARTS and path.parent.name not in names:
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    gradebook.forget_old(course)
 
 
 def _students(course: Course, part: str) -> NotebookNode:
