@@ -62,7 +62,8 @@ def check(folder: str | os.PathLike[str]) -> Checked:
         source = found.attempt(source_of, course, part)
         if source:
             found.facts.extend(source.sentences(Path("source", f"{part.name}.ipynb")))
-            found.attempt(_check_release, course, part, source.notebook)
+            if not wrong:
+                found.attempt(_check_release, course, part, source.notebook)
     found.problems.extend(_strangers(course))
     return found
 
