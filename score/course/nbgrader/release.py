@@ -98,6 +98,21 @@ def create(
     return course
 
 
+def created(course: Course) -> str:
+    """Return what to tell of a course that was made."""
+    return (
+        f"The course is in {course.folder}: settings in course.toml, what students get in bundle/,"
+        f" nbgrader's release in release/{course.assignments[0].name}/."
+    )
+
+
+def released(course: Course) -> str:
+    """Return what to tell of a release that was made."""
+    made = [course.folder / "release" / assignment.name for assignment in course.assignments]
+    bundle = course.folder / "bundle" / "pusht-kit.zip"
+    return f"Released: {', '.join(map(str, [bundle, *made[:-1]]))} and {made[-1]}."
+
+
 def release(course: Course) -> list[str]:
     """Build the notebooks anew, have nbgrader make the release from them, and write the bundle.
 
