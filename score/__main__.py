@@ -2,7 +2,7 @@
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +99,8 @@ def _add_course(actions: "Commands") -> None:
         "build the notebooks, nbgrader's release and the students' bundle again",
     )
     release.add_argument("folder")
+    text = "say all that is wrong in a course's folder, from course.toml to its release"
+    _add(actions, "check", _check_course, text).add_argument("folder")
     _add_collect(actions)
     _add_grade(actions)
 
@@ -179,6 +181,8 @@ def _add_gradescope(actions: "Commands") -> None:
         metavar="FILE",
         help="path of the zip (default: gradescope.zip in the course's folder)",
     )
+    text = "name of the assignment, where the course has several (default: a zip for each)"
+    build.add_argument("--assignment", metavar="NAME", help=text)
     for name, default, text in (
         ("--episodes", 8000, "most episodes of a policy (default: 8000)"),
         ("--minutes", 10, "time limit of a submission on Gradescope (default: 10)"),
@@ -188,9 +192,9 @@ def _add_gradescope(actions: "Commands") -> None:
 
 
 def _count(text: str) -> int:
-    count = int(text)
+    count = int(text) if text.strip().isdecimal() else 0
     if count < 1:
-        raise ValueError
+        raise ArgumentTypeError(f"{text!r}: write a whole number of 1 or more")
     return count
 
 
@@ -199,26 +203,33 @@ def _count(text: str) -> int:
 
 def _create(options: Namespace) -> None:
     from score.course.nbgrader.release import create
-    from score.course.settings import ASSIGNMENT
 
     chosen = {"episodes": options.episodes} if options.episodes is not None else {}
     course = create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
     print(
         f"The course is in {course.folder}: settings in course.toml, what students get in"
-        f" bundle/, nbgrader's release in release/{ASSIGNMENT}/."
+        f" bundle/, nbgrader's release in release/{course.assignments[0].name}/."
     )
 
 
 def _release(options: Namespace) -> None:
     from score.course.nbgrader.release import release
-    from score.course.settings import ASSIGNMENT, open_course
+    from score.course.settings import open_course
 
     course = open_course(options.folder)
-    release(course)
-    print(
-        f"Released: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
-        f" {course.folder / 'release' / ASSIGNMENT}."
-    )
+    for sentence in release(course):
+        print(plain_line(sentence))
+    made = [course.folder / "release" / assignment.name for assignment in course.assignments]
+    bundle = course.folder / "bundle" / "pusht-kit.zip"
+    print(f"Released: {', '.join(map(str, [bundle, *made[:-1]]))} and {made[-1]}.")
+
+
+def _check_course(options: Namespace) -> int:
+    from score.course.nbgrader.check import check
+
+    found = check(options.folder)
+    print(plain(str(found)))
+    return 1 if found.problems else 0
 
 
 def _collect(options: Namespace) -> str | None:
@@ -229,6 +240,7 @@ def _collect(options: Namespace) -> str | None:
 
 def _grade(options: Namespace) -> str | None:
     from score.course.class_run.grade import grade_course
+    from score.course.class_run.records import late_penalties
     from score.course.report.tables import reasons, remarks, table
     from score.course.settings import open_course
     from score.submission.failures import Failures
@@ -239,8 +251,9 @@ def _grade(options: Namespace) -> str | None:
         verdicts = grade_course(course, options.student, options.part, failures=failures, **where)
     except KeyboardInterrupt:
         sys.exit("Stopped. The results so far are kept: run the same command again to go on.")
-    print(plain(table(verdicts)))
-    if len({student for student, _, _ in verdicts}) <= _LISTED_STUDENTS:
+    students = {student for student, _, _ in verdicts}
+    print(plain(table(verdicts, late_penalties(course, students))))
+    if len(students) <= _LISTED_STUDENTS:
         print(plain(reasons(verdicts)))
         for student, notebook, sentence in remarks(course, options.student, failures):
             print(plain_line(f"Look at {student}, {notebook}: {sentence}"))
@@ -274,17 +287,23 @@ def _build_autograder(options: Namespace) -> None:
     from score.course.gradescope.build import build
     from score.course.settings import open_course
 
-    path = build(
-        open_course(options.folder),
-        options.out,
-        episodes=options.episodes,
-        minutes=options.minutes,
-        megabytes=options.megabytes,
-    )
-    print(
-        f"{path}: upload it in Gradescope as the assignment's autograder. It contains solutions"
-        " and held-out seeds, so do not show it to students."
-    )
+    course = open_course(options.folder)
+    chosen = [options.assignment]
+    if not options.out and not options.assignment:
+        chosen = [assignment.name for assignment in course.assignments]
+    for assignment in chosen:
+        path = build(
+            course,
+            options.out,
+            assignment=assignment,
+            episodes=options.episodes,
+            minutes=options.minutes,
+            megabytes=options.megabytes,
+        )
+        print(
+            f"{path}: upload it in Gradescope as the assignment's autograder. It contains solutions"
+            " and held-out seeds, so do not show it to students."
+        )
 
 
 def _demo(options: Namespace) -> None:

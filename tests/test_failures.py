@@ -258,8 +258,7 @@ def test_entries_over_one_body_are_not_all_unpacked(course, tmp_path):
         info.CRC += 1  # none can be used
         archive.filelist += [info] * 400
     with Archive(write_export(tmp_path, {"mallory.zip": packed.getvalue()})) as archive:
-        stored = planning.Stored(course, "mallory")
-        planner = planning._Planner(archive, stored, {}, archive.members)
+        planner = planning._Planner(archive, course, "mallory", {}, archive.members)
         upload = planner.upload("")
     assert not upload.files and "and 393 more" in upload.remarks[0]
     assert 300 * MB < archive.unpacked < 600 * MB  # of 8 GB

@@ -5,6 +5,7 @@ instructor's, no text becomes markup, and charts can be read by all.
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,11 +13,11 @@ from browser import chromium_page, needs_chromium
 
 from pusht import demos
 from score import rubric
-from score.course.grading import audit
-from score.course.grading.results import ManualGrade, PartResult, RolloutResult
+from score.course.grading.results import ManualGrade, PartResult, RolloutResult, not_precise
 from score.course.report.class_page import class_page
 from score.course.report.feedback import feedback as feedback_page
 from score.course.report.points import part_points
+from score.course.settings import Course
 from score.rollouts.loss_curves import load_losses, loss_path
 from score.rollouts.stopping import Stop
 from score.verdict import Verdict
@@ -112,6 +113,7 @@ def feedback(results, manual=None, folder="."):
 
 
 def report(results, manual=None, repairs=None, similar=(), remarks=(), course="Robots"):
+    course = Course(Path(course), "", 1, "", 1)
     return class_page(course, results, manual or {}, repairs or {}, similar, remarks)
 
 
@@ -457,7 +459,7 @@ def test_the_report_says_once_what_to_look_at():
 def test_points_are_flagged_where_episodes_ended_before_they_were_certain(stop):
     result = graded("part1_mlp", flags=[])
     rollout = replace(result.rollouts["part1_mlp"], stop=stop, flags=[])
-    flags = audit.not_precise(rubric.POLICIES["part1_mlp"], rollout)
+    flags = not_precise(rubric.POLICIES["part1_mlp"], rollout)
     result = replace(result, flags=flags, rollouts={"part1_mlp": rollout})
     text, _ = shown(report({"ada": {"part1_mlp": result}}))
     flagged = stop in (Stop.MOST, Stop.TIME)

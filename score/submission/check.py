@@ -127,7 +127,7 @@ def _report(submission: _Submission, parts: list[str] | None) -> Report:
     if not parts:
         parts = [name for name in rubric.PARTS if name in submission.packed_parts]
     if not parts:
-        parts = [found.part] if found and there <= {found.part} else [*rubric.PARTS]
+        parts = [found.part] if found and there <= {found.part} else rubric.asked_parts(there)
     report = Report(submission.archive.path.name, [_part_report(submission, p) for p in parts])
     if others := there - {*parts}:
         report.notes.append(

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 
 import nbformat
 
-from score import rubric
 from score.course.collect.layouts import HandedIn, by_student
 from score.course.collect.people import People, Unclear, open_people
 from score.course.collect.planner import Planner
-from score.course.collect.stored import Stored
 from score.course.collect.upload import Release, Upload
-from score.course.settings import ASSIGNMENT, Course, CourseError
+from score.course.settings import Course, CourseError
 from score.submission.archive import Archive, SubmissionError, listed
 from score.submission.failures import Failures
 
@@ -23,8 +21,8 @@ COLLECT = "collect"  # the step's name in `Failures`
 def releases(course: Course) -> dict[str, Release]:
     """Return the course's releases by part; CourseError where one is missing."""
     found = {}
-    for part in rubric.PARTS:
-        path = course.folder / "release" / ASSIGNMENT / f"{part}.ipynb"
+    for part in course.parts:
+        path = course.released(part)
         if not path.exists():
             raise CourseError(
                 f"There is no {path}: run `python -m score course release {course.folder}` first."
@@ -118,4 +116,4 @@ def _upload(
     handed_in: HandedIn,
 ) -> Upload:
     """Return a student's upload."""
-    return Planner(archive, Stored(course, folder), released, handed_in).upload()
+    return Planner(archive, course, folder, released, handed_in).upload()

@@ -9,10 +9,10 @@ it is not believed.
 import hashlib
 from functools import partial
 
-from score import rubric
 from score.course.collect.layouts import HandedIn
 from score.course.collect.stored import FileRecord, Stored, parsed_time
 from score.course.collect.upload import NOTEBOOK, Release, TakenFile, Upload, nothing_usable
+from score.course.settings import Course
 from score.submission import formats
 from score.submission.archive import (
     MB,
@@ -45,19 +45,31 @@ class Planner:
     def __init__(
         self,
         archive: Archive,
-        stored: Stored,
+        course: Course,
+        student: str,
         released: dict[str, Release],
         handed_in: HandedIn,
     ) -> None:
-        self.archive, self.stored, self.released = archive, stored, released
+        self.archive, self.student, self.released = archive, student, released
+        self.stored = {
+            part: stored
+            for assignment in course.assignments
+            for stored in [Stored(course, student, assignment)]
+            for part in assignment.parts
+        }
         self.handed_in, self.members = handed_in, handed_in.members
         self.unpacked_before = archive.unpacked
         self.remarks: list[str] = []
-        self.candidates = ranked(self.members)
+        self.candidates = {
+            name: found
+            for name, found in ranked(self.members).items()
+            if TAKEN[name] in self.stored
+        }
         self.notebooks = self._known_by_markers()
-        found = formats.find(self.members, rubric.PARTS)
+        found = formats.find(self.members, self.stored)
         if found and (
-            f"{found.part}.ipynb" in self.candidates or stored.has_own_notebook(found.format)
+            f"{found.part}.ipynb" in self.candidates
+            or self.stored[found.part].has_own_notebook(found.format)
         ):
             found = found.set_aside()
         self.found = found
@@ -78,13 +90,13 @@ class Planner:
                 part = part_of(self._unpacked(member, cap("part.ipynb")))
             except RejectedFile:
                 part = None  # it is told where the file is read by its name
-            if part:
+            if part in self.stored:
                 parts[member.path] = part
                 if named and named != f"{part}.ipynb":
                     self.remarks.append(
                         f"{member.path} has the cells of {part}, and is taken for it."
                     )
-        for name in [f"{part}.ipynb" for part in rubric.PARTS]:
+        for name in [f"{part}.ipynb" for part in self.stored]:
             own = [
                 member
                 for member in self.candidates.pop(name, [])
@@ -104,7 +116,7 @@ class Planner:
         sent_as = self.handed_in.sent_as
         places = ", ".join(dict.fromkeys(m.path.partition("/")[0] for m in self.members) or sent_as)
         latest = max((member.received for member in self.members), default=None)
-        upload = Upload(self.stored.student, places[:200], latest)
+        upload = Upload(self.student, places[:200], latest)
         left = self._left_out()
         for name, candidates in self.candidates.items():
             before = len(left)
@@ -131,7 +143,7 @@ class Planner:
             if part in upload.taken:
                 upload.remarks.append(self._stays(part, upload))
         upload.is_whole = not upload.refused and all(
-            f"{part}.ipynb" in {*upload.files, *self.stored.names(part)} or upload.found
+            f"{part}.ipynb" in {*upload.files, *self.stored[part].names(part)} or upload.found
             for part in upload.parts
         )
         upload.remarks = [remark for remark in [*self.remarks, *upload.remarks] if remark]
@@ -145,7 +157,8 @@ class Planner:
             members = (*self.found.files.values(), *self.found.unused, *left)
             claimed |= {member.path for member in members}
         for member in self.members:
-            known = taken_name(member.path) or is_extra(member.path)
+            taken = taken_name(member.path)
+            known = (taken and TAKEN[taken[0]] in self.stored) or is_extra(member.path)
             if member.path not in claimed and (member.rejection or not known):
                 if is_pickle(member.path) and not member.rejection:
                     member = member.rejected(
@@ -190,13 +203,14 @@ class Planner:
 
     def _state(self, part: str, files: dict[str, TakenFile]) -> str:
         """Return how an upload's files of a part compare with what the course has: see `Upload`."""
-        if not self.stored.names(part):
+        stored = self.stored[part]
+        if not stored.names(part):
             return "new"
-        record = self.stored.part(part)
+        record = stored.part(part)
         if record and self._are_recorded(files, record["files"]):
             released = self.released[part].sha256
             return "unchanged" if record.get("release", released) == released else "again"
-        since = parsed_time(record["timestamp"]) if record else self.stored.timestamp
+        since = parsed_time(record["timestamp"]) if record and record["files"] else stored.timestamp
         return "newer" if max(file.received for file in files.values()) > since else "older"
 
     @staticmethod
@@ -213,7 +227,7 @@ class Planner:
         )
 
     def _stays(self, part: str, upload: Upload) -> str:
-        stored, names = self.stored, upload.of(part)
+        stored, names = self.stored[part], upload.of(part)
         gone = {*upload.files, *stored.given(part), *stored.outdated(part, names)}
         stays = sorted(stored.names(part) - gone)
         return f"Stays from before: {', '.join(stays)}." if stays else ""

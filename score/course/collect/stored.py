@@ -10,7 +10,7 @@ from typing import TypedDict
 from nbgrader.utils import parse_utc
 
 from pusht.files import write_whole
-from score.course.settings import ASSIGNMENT, Course
+from score.course.settings import Assignment, Course
 from score.plain import plain
 from score.submission.archive import utc
 from score.submission.failures import Failures
@@ -65,17 +65,17 @@ class Record(TypedDict, total=False):
 
 
 class Stored:
-    """What a course has of a student's submission, which may be nothing yet.
+    """What a course has of a student's submission for an assignment, which may be nothing yet.
 
     graded, incomplete: the folder where it lies if it has a notebook, and if it has none.
     originals: that of the notebooks as they came. replaced: that of what later uploads replaced.
-    record_path, record: repairs/STUDENT.json, and what it says.
+    record_path, record: repairs/STUDENT.json, and what it says, of all assignments.
     """
 
-    def __init__(self, course: Course, student: str) -> None:
-        self.student = student
-        self.graded = course.folder / "submitted" / student / ASSIGNMENT
-        self.incomplete = course.folder / "incomplete" / student
+    def __init__(self, course: Course, student: str, assignment: Assignment) -> None:
+        self.student, self.assignment = student, assignment
+        self.graded = course.submission(student, assignment)
+        self.incomplete = course.incomplete(student, assignment)
         self.originals = course.folder / "originals" / student
         self.replaced = course.folder / "replaced" / student
         self.record_path = course.folder / "repairs" / f"{student}.json"
@@ -136,7 +136,8 @@ def note_failures(course: Course, student: str, failures: Failures) -> None:
     """Note in repairs/STUDENT.json where collecting a student's upload failed, or that it no longer
     does. The report tells it.
     """
-    stored, sentences = Stored(course, student), [each.sentence for each in failures.of(student)]
+    stored = Stored(course, student, course.assignments[0])
+    sentences = [each.sentence for each in failures.of(student)]
     if sentences != stored.record.get("failed", []):
         stored.record["failed"] = sentences
         stored.write_record()

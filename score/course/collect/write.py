@@ -36,7 +36,7 @@ from score.course.collect.stored import (
 from score.course.collect.substitute import substitute
 from score.course.collect.upload import Release, TakenFile, Upload
 from score.course.notebooks.build import write
-from score.course.settings import ASSIGNMENT, Course, CourseError
+from score.course.settings import Course, CourseError
 from score.plain import plain
 from score.submission.archive import Archive, RejectedFile
 from score.submission.files import TAKEN, cap
@@ -50,13 +50,29 @@ def write_upload(
     there before is kept. CourseError where the export has changed since the plan was made.
     """
     assert upload.student is not None, "what is nobody's is not taken"
-    stored = Stored(course, upload.student)
-    outdated = {part: stored.outdated(part, upload.of(part)) for part in upload.taken}
-    replaces = any(stored.names(part) & {*upload.of(part)} for part in upload.taken)
+    record: Record = {}
+    for assignment in course.assignments:
+        taken = [part for part in upload.taken if part in assignment.parts]
+        if taken:
+            stored = Stored(course, upload.student, assignment)
+            record = _write_parts(stored, archive, released, upload, taken)
+    return record
+
+
+def _write_parts(
+    stored: Stored,
+    archive: Archive,
+    released: dict[str, Release],
+    upload: Upload,
+    taken: list[str],
+) -> Record:
+    """Write an upload's parts that belong to one assignment; return the student's record."""
+    outdated = {part: stored.outdated(part, upload.of(part)) for part in taken}
+    replaces = any(stored.names(part) & {*upload.of(part)} for part in taken)
     keep = _free(stored) if replaces or any(outdated.values()) else None
-    names = {name for part in upload.taken for name in upload.of(part)}.union(*outdated.values())
+    names = {name for part in taken for name in upload.of(part)}.union(*outdated.values())
     writer = _Writer(archive, stored, upload, names)
-    for part in upload.taken:
+    for part in taken:
         writer.write_part(part, released[part], outdated[part])
     return writer.finish(keep)
 
@@ -66,9 +82,9 @@ def note_upload(course: Course, upload: Upload) -> None:
     can be read. Where nothing has changed, nothing is written.
     """
     assert upload.student is not None, "what is nobody's has no record"
-    stored = Stored(course, upload.student)
+    stored = Stored(course, upload.student, course.assignments[0])
     before = json.dumps(stored.record)
-    if not upload.files:
+    if upload.refused or not upload.files:
         describe(stored.record, upload)
     if json.dumps(stored.record) != before:
         stored.write_record()
@@ -189,8 +205,11 @@ class _Writer:
         """Put the new folders in place and write the record. keep: where the old ones are kept."""
         stored, record = self.stored, self.stored.record
         describe(record, self.upload)
-        handed_in = (part for part in record["parts"].values() if part["files"])
-        times = (parsed_time(part["timestamp"]) for part in handed_in)
+        times = (
+            parsed_time(part["timestamp"])
+            for name, part in record["parts"].items()
+            if name in stored.assignment.parts and part["files"]
+        )
         write_whole(self.new / "timestamp.txt", time_stamp(max(times)))
         if keep and stored.record_path.exists():
             write_whole(keep / "repairs.json", stored.record_path.read_bytes())
@@ -198,7 +217,7 @@ class _Writer:
         goal = stored.graded if complete else stored.incomplete
         old = stored.home
         _swap(self.new_originals, stored.originals, stored.originals, keep and keep / "originals")
-        _swap(self.new, old, goal, keep and keep / ASSIGNMENT)
+        _swap(self.new, old, goal, keep and keep / stored.assignment.name)
         stored.write_record()
         return record
 

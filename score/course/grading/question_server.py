@@ -18,8 +18,13 @@ import torch
 
 from pusht.checkpoint import Checkpoint
 from score import rubric
-from score.course.grading import audit, judge
-from score.course.grading.results import RolloutResult, entries_by_cell, without_figures
+from score.course.grading import judge
+from score.course.grading.results import (
+    RolloutResult,
+    entries_by_cell,
+    not_precise,
+    without_figures,
+)
 from score.course.grading.rollouts import CHECK_SECONDS, Rollouts
 from score.course.sandbox import levels
 from score.course.settings import RunSettings
@@ -235,7 +240,7 @@ class QuestionServer:
             return no_rollouts(policy, error)
         self.rollouts[policy.name] = result
         flags += result.flags
-        flags += audit.not_precise(policy, result)
+        flags += not_precise(policy, result)
         return rollouts_verdict(policy, checkpoint.demonstrations, result)
 
     @contextlib.contextmanager

@@ -5,18 +5,17 @@ the kit.
 import shutil
 from pathlib import Path
 
+import nbformat
+from nbformat import NotebookNode
+
 from pusht.files import write_whole
 from score import rubric
 from score.course.nbgrader import configuration, gradebook
-from score.course.notebooks.build import (
-    parts_with_source,
-    source_notebook,
-    student_notebook,
-    write,
-)
+from score.course.nbgrader.source import write_sources
+from score.course.notebooks.build import students_version, write
 from score.course.notebooks.bundle import bundle_bytes
 from score.course.settings import (
-    ASSIGNMENT,
+    Assignment,
     Course,
     CourseError,
     keep_private,
@@ -25,7 +24,9 @@ from score.course.settings import (
 )
 
 _SETTINGS = """\
-# Settings of the course. After a change: python -m score course release {folder}
+# Settings of the course: docs/instructors.md of the kit lists them all. After a change:
+#     python -m score course check {folder}
+#     python -m score course release {folder}
 
 # Where students get the kit: the address at which you put bundle/pusht-kit.zip. It goes into each
 # notebook's set-up cell and badge. For the badge to open the notebook in Colab, put
@@ -40,6 +41,14 @@ secret = "{secret}"
 # The most held-out episodes of a policy. It is rolled out until its points are certain enough: that
 # takes a right solution some hundred episodes, and one that is half-way some thousand.
 episodes = {episodes}
+
+# What is handed in together, and until when. Without such tables there is one assignment, pusht,
+# with all parts.
+# [[assignment]]
+# name = "imitation"
+# parts = ["part1_mlp", "part2_cvae"]
+# due = 2027-03-01T23:59:00+01:00
+# late = {{ per_day = 0.1, none_after_days = 5 }}
 """
 _FIRST_SEED = """
 # The graded episodes are those of the seeds from here on, whatever the secret.
@@ -89,21 +98,41 @@ def create(
     return course
 
 
-def release(course: Course) -> None:
-    """Build the notebooks anew, have nbgrader make the release from them, and write the bundle."""
-    for part in parts_with_source():
-        write(source_notebook(part, course.bundle), course.source / f"{part.name}.ipynb")
-    gradebook.add_notebooks(course, [part.name for part in parts_with_source()])
-    _generate(course)
+def release(course: Course) -> list[str]:
+    """Build the notebooks anew, have nbgrader make the release from them, and write the bundle.
+
+    Return sentences on what stays as an instructor changed it in the course's source/.
+    """
+    said = write_sources(course)
+    gradebook.add_notebooks(course)
+    for assignment in course.assignments:
+        _generate(course, assignment)
     notebooks = course.folder / "bundle" / "notebooks"
-    for part in parts_with_source():
-        write(student_notebook(part, course.bundle), notebooks / f"{part.name}.ipynb")
-    write_whole(course.folder / "bundle" / "pusht-kit.zip", bundle_bytes(notebooks))
+    for name in course.parts:
+        write(_students(course, name), notebooks / f"{name}.ipynb")
+    for old in notebooks.glob("*.ipynb"):
+        if old.stem not in course.parts:
+            old.unlink()
+    write_whole(course.folder / "bundle" / "pusht-kit.zip", bundle_bytes(notebooks, course))
+    with gradebook.open_gradebook(course) as book:
+        gradebook.complete(book, course)
+    return said
 
 
-def _generate(course: Course) -> None:
-    """Have nbgrader make release/pusht. When it cannot, the last one stays: grading needs one."""
-    made, before = course.folder / "release" / ASSIGNMENT, course.folder / ".release-before"
+def _students(course: Course, part: str) -> NotebookNode:
+    """Return the students' notebook of the course's own source of a part."""
+    path = course.source(course.assignment_of(part)) / f"{part}.ipynb"
+    try:
+        return students_version(nbformat.read(path, as_version=4))
+    except ValueError as error:
+        raise CourseError(f"{path}: {error}: correct it.") from None
+
+
+def _generate(course: Course, assignment: Assignment) -> None:
+    """Have nbgrader make an assignment's release. When it cannot, the last one stays: grading needs
+    one.
+    """
+    made, before = course.folder / "release" / assignment.name, course.folder / ".release-before"
     if before.is_dir():  # a release that was killed has left it: the last whole one
         shutil.rmtree(made, ignore_errors=True)
         before.rename(made)
@@ -114,7 +143,7 @@ def _generate(course: Course) -> None:
         copy.rename(before)
     result = {"success": False}
     try:
-        result = configuration.api(course).generate_assignment(ASSIGNMENT)
+        result = configuration.api(course).generate_assignment(assignment.name)
     finally:  # also when Ctrl-C stops it
         if not result["success"] and before.is_dir():
             shutil.rmtree(made, ignore_errors=True)

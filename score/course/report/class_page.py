@@ -28,14 +28,14 @@ from score.course.report.page import MARKS, render
 from score.course.report.points import Row, part_points, part_rows
 from score.course.report.similarity import SimilarPair
 from score.course.report.tables import Remark
-from score.course.settings import ASSIGNMENT
+from score.course.settings import Course
 from score.rollouts.given import NETWORKS
 
 _MISTAKES = 3  # of a question, the most common
 
 
 def class_page(
-    course_name: str,
+    course: Course,
     results: Mapping[str, Mapping[str, PartResult]],
     manual: Mapping[str, ManualGrades],
     repairs: Mapping[str, Any],
@@ -50,11 +50,11 @@ def class_page(
     results = {student: results[student] for student in sorted(results)}
     manual = {student: manual.get(student, {}) for student in results}
     graded = [(student, result) for student in results for result in results[student].values()]
-    used = _used_parts(graded, manual)
+    used = _used_parts(course, graded, manual)
     repaired, refused = repairs_and_refusals(repairs)
-    flags, uncertain = flags_of(graded, remarks, refused), uncertain_points(graded)
+    flags, uncertain = flags_of(graded, remarks, refused), uncertain_points(graded, used)
     students = [
-        _student(student, results[student], manual[student], used, flags, uncertain)
+        _student(course, student, results[student], manual[student], used, flags, uncertain)
         for student in results
     ]
     rows = [
@@ -62,7 +62,7 @@ def class_page(
     ]
     return render(
         "report.html",
-        course=course_name,
+        course=course.name,
         students=students,
         used=used,
         graded=sum(not result.missing for _, result in graded),
@@ -81,17 +81,20 @@ def class_page(
     )
 
 
-def _used_parts(graded: Graded, manual: Mapping[str, ManualGrades]) -> list[rubric.Part]:
-    """Return the parts that anybody handed in, or that a person graded."""
+def _used_parts(
+    course: Course, graded: Graded, manual: Mapping[str, ManualGrades]
+) -> list[rubric.Part]:
+    """Return the course's parts that anybody handed in, or that a person graded."""
     names = {result.part for _, result in graded if not result.missing or result.failed}
     names |= {part for grades in manual.values() for part, _ in grades}
-    return [part for part in rubric.PARTS.values() if part.name in names]
+    return [part for part in course.parts.values() if part.name in names]
 
 
 # Points.
 
 
 def _student(
+    course: Course,
     student: str,
     results: Mapping[str, PartResult],
     manual: ManualGrades,
@@ -111,7 +114,10 @@ def _student(
         )
     return {
         "name": student,
-        "page": f"feedback/{quote(student, safe='')}/{ASSIGNMENT}/feedback.html",
+        "pages": [
+            (each.name, f"feedback/{quote(student, safe='')}/{quote(each.name)}/feedback.html")
+            for each in course.assignments
+        ],
         "cells": cells,
         "graded": bool(results) and not any(result.failed for result in results.values()),
         "total": sum(part_points(result, manual) for result in results.values()),

@@ -27,7 +27,7 @@ def feedback(
 ) -> str:
     """Return the HTML page for a student.
 
-    results: by part. folder: where the films are.
+    results: by part, of the assignment that the page is on. folder: where the films are.
     """
     parts = [_part(results[name], manual, Path(folder)) for name in rubric.PARTS if name in results]
     return render(

@@ -23,20 +23,34 @@ ClassVerdicts = dict[tuple[str, str, str], Verdict | None]
 Remark = tuple[str, str, str]  # student, part, sentence
 
 
-def table(verdicts: ClassVerdicts) -> str:
-    """Return the class as text: a row a student, a column a cell that earns points."""
+def table(verdicts: ClassVerdicts, penalties: Mapping[str, float] | None = None) -> str:
+    """Return the class as text: a row a student, a column a cell that earns points.
+
+    penalties: points by student that late work costs; where there are any, a column has them.
+    """
+    late = {name: points for name, points in (penalties or {}).items() if points}
     by_student = _by_student(verdicts)
     cells = list(dict.fromkeys((part, cell) for _, part, cell in verdicts))
-    head = ["student", *(short_name(*cell) for cell in cells), "total"]
-    rows = [
-        [plain_line(student), *_points([_known(own[cell]) for cell in cells], "–")]
-        for student, own in by_student.items()
-    ]
-    full = [float(entries_by_cell(rubric.PARTS[part])[cell].points) for part, cell in cells]
-    rows.append(["of", *_points(full, "–")])
+    columns = [*(short_name(*cell) for cell in cells), *(["late"] if late else []), "total"]
+    rows = []
+    for student, own in by_student.items():
+        less = late.get(student, 0.0)
+        *points, total = _points([_known(own[cell]) for cell in cells], "–", less)
+        penalty = [f"{-less:.2f}" if less else ""] if late else []
+        rows.append([plain_line(student), *points, *penalty, total])
+    *full, total = _points([_full(verdicts, *cell) for cell in cells], "–")
+    rows.append(["of", *full, *([""] if late else []), total])
+    head = ["student", *columns]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [_line(row, widths) for row in (head, *rows)]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _full(verdicts: ClassVerdicts, part: str, cell: str) -> float:
+    """Return what a cell is worth in a course; where all of it is unknown, by the rubric."""
+    found = (own for (_, *at), own in verdicts.items() if at == [part, cell] and own)
+    worth = next((own.max_points for own in found), None)
+    return float(entries_by_cell(rubric.PARTS[part])[cell].points) if worth is None else worth
 
 
 def _known(verdict: Verdict | None) -> float | None:
@@ -87,16 +101,19 @@ def reasons(verdicts: ClassVerdicts) -> str:
 
 
 def csv_text(
-    verdicts: ClassVerdicts, penalties: Mapping[str, float], remarks: Iterable[Remark]
+    parts: Mapping[str, rubric.Part],
+    verdicts: ClassVerdicts,
+    penalties: Mapping[str, float],
+    remarks: Iterable[Remark],
 ) -> str:
-    """Return grades.csv: a row a student with all cells of the rubric, the late penalty, the total
+    """Return grades.csv: a row a student with all cells of these parts, the late penalty, the total
     and how many remarks there are. Fields of what is not known are empty.
 
     penalties: points by student.
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    cells = [(part.name, cell) for part in rubric.PARTS.values() for cell in entries_by_cell(part)]
+    cells = [(part.name, cell) for part in parts.values() for cell in entries_by_cell(part)]
     names = [short_name(*cell) for cell in cells]
     rows.writerow(["student", *names, "late_penalty", "total", "look_at"])
     counts = Counter(student for student, _, _ in remarks)
@@ -137,12 +154,16 @@ def remarks(
 def _of_results(course: Course, student: str) -> list[Remark]:
     found = []
     for part, result in results.load(course.folder / "results", student).items():
+        if part not in course.parts:
+            continue
+        result = result.worth(course.parts[part])
         stopped = [stopped_remark(result.stopped)] if result.stopped else []
         found += [(student, part, sentence) for sentence in [*stopped, *result.flags]]
-    stamp = course.submission(student) / "timestamp.txt"
-    if stamp.is_file() and not handed_in_at(stamp):
-        sentence = f"{stamp.name} holds no time, so no late penalty is counted: correct it."
-        found.append((student, "late work", sentence))
+    for assignment in course.assignments:
+        stamp = course.submission(student, assignment) / "timestamp.txt"
+        if stamp.is_file() and not handed_in_at(stamp):
+            sentence = f"{stamp.name} holds no time, so no late penalty is counted: correct it."
+            found.append((student, "late work", sentence))
     return found
 
 

@@ -26,7 +26,6 @@ from score.course.notebooks.build import (
 from score.course.notebooks.solutions import reference_path
 from score.course.report.tables import reasons, remarks, table
 from score.course.sandbox.levels import strictest
-from score.course.settings import ASSIGNMENT
 from score.rubric import Part
 
 _HALF = ["part4-mse_policy", "part4-train"]  # the answered cells of the half-answered Part IV
@@ -78,7 +77,8 @@ def demo(folder: str | os.PathLike[str]) -> None:
     print(f"Isolation: {strictest()}.")
     print(f"Graded in {time.monotonic() - grading:.0f} s.")
     for student in course.students():
-        print(f"{student}: {course.folder / 'feedback' / student / ASSIGNMENT / 'feedback.html'}")
+        pages = [course.feedback(student, assignment) for assignment in course.assignments]
+        print(f"{student}: {', '.join(map(str, pages))}")
     print(f"The class: {course.folder / 'report.html'}, {course.folder / 'grades.csv'}")
     print(f"All done in {time.monotonic() - started:.0f} s.")
 

@@ -23,8 +23,6 @@ from score.course.collect.people.roster import Person, Roster, read_roster
 from score.course.collect.stored import STUDENT
 from score.course.settings import Course, CourseError
 
-ROSTER = "roster.csv"
-
 
 class Known(TypedDict, total=False):
     """What people.json has of a folder.
@@ -184,7 +182,7 @@ class People:
 
 def open_people(course: Course) -> People:
     """Return a course's `People`; CourseError where its roster or people.json cannot be read."""
-    roster, path = course.folder / ROSTER, course.folder / "people.json"
+    path = course.folder / "people.json"
     known: dict[str, Known] = {}
     if path.exists():
         try:
@@ -196,7 +194,7 @@ def open_people(course: Course) -> People:
             ) from None
     places = ("submitted", "incomplete", "originals", "results")
     folders = {f.name for place in places for f in (course.folder / place).glob("*") if f.is_dir()}
-    return People(path, read_roster(roster) if roster.exists() else None, known, folders)
+    return People(path, read_roster(course.roster) if course.roster else None, known, folders)
 
 
 def made_of(name: str) -> str:

@@ -17,7 +17,7 @@ from score.course.collect.repair import MAX_BYTES
 from score.course.notebooks.build import answered_notebook, student_notebook
 from score.course.report.similarity.pair import STEP, SimilarPair
 from score.course.report.similarity.source import Answer, normalised
-from score.course.settings import ASSIGNMENT, Course
+from score.course.settings import Course
 from score.rubric import Part
 from score.submission.failures import Failures
 
@@ -41,7 +41,7 @@ def similar_answers(
     few: how many may share an answer that counts as rare.
     """
     file, released = f"{part.name}.ipynb", answer_cells(part.name)
-    of_course = _read(course.folder / "release" / ASSIGNMENT / file)
+    of_course = _read(course.released(part.name))
     stubs = {key: _normalised(of_course.get(key, cell)) for key, cell in released.items()}
     kit = _written(_marked(answered_notebook(part).cells), stubs)
     answers = {
