@@ -49,7 +49,9 @@ def collect(
             failures.attempt(
                 upload.student, COLLECT, note_failures, course, upload.student, failures
             )
-            people.note(upload.student, upload.layout, upload.claimed, upload.handed_in)
+            names = {course.assignment_of(part).name for part in upload.parts}
+            whose = (upload.student, upload.layout, upload.claimed, upload.handed_in)
+            people.note(*whose, names or [each.name for each in course.assignments])
     people.save()
     note_export(course, path, uploads)
     return written

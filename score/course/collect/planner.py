@@ -7,6 +7,7 @@ it is not believed.
 """
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from score.course.collect.layouts import HandedIn
@@ -182,7 +183,8 @@ class Planner:
         left += rejected
         if member is None or content is None:
             return None
-        upload.files[name] = TakenFile(member, part, hashlib.sha256(content).hexdigest())
+        digest, when = hashlib.sha256(content).hexdigest(), self._received(member, part)
+        upload.files[name] = TakenFile(member, part, digest, when)
         self.room -= len(content)
         self.packed_room -= len(content) if name not in TAKEN else 0
         return member
@@ -195,6 +197,17 @@ class Planner:
             packed_cap = self.found.format.packed_cap
             raise RejectedFile(f"code and models would be larger than {packed_cap // MB} MB")
         return content
+
+    def _received(self, member: ArchiveMember, part: str) -> datetime:
+        """Return when a file was handed in. Where the system only says what is late, what it does
+        not call late came by the due date at the latest, and what it does came after it.
+        """
+        due, late = self.stored[part].assignment.due, self.handed_in.late
+        if due is None or late is None:
+            return member.received
+        if late:
+            return max(member.received, (due + timedelta(seconds=1)).astimezone(UTC))
+        return min(member.received, due.astimezone(UTC))
 
     def _unpacked(self, member: ArchiveMember, most: int) -> bytes:
         if self.archive.unpacked - self.unpacked_before > _UNPACKED_CAP:

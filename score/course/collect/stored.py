@@ -143,6 +143,12 @@ def note_failures(course: Course, student: str, failures: Failures) -> None:
         stored.write_record()
 
 
+def why_missing(course: Course, student: str, part: str) -> str:
+    """Return why there is no notebook of a part: that it could not be read, or did not come."""
+    record = Stored(course, student, course.assignments[0]).part(part)
+    return (record and record.get("refused")) or f"{part}.ipynb was not handed in."
+
+
 def collected(course: Course) -> dict[str, Export]:
     """Return the exports that were collected, by the names of their files. A damaged file counts as
     none: it is written again.

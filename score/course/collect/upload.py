@@ -19,16 +19,14 @@ _ADDRESS = re.compile(r"(?:^|_)(?:link|text|onlinetext)\.html$|\.(?:url|webloc)$
 
 @dataclass(frozen=True)
 class TakenFile:
-    """A file that is taken: where it is in the export, the part it is for, its SHA-256."""
+    """A file that is taken: where it is in the export, the part it is for, its SHA-256, and when
+    the upload that holds it was made (UTC).
+    """
 
     member: ArchiveMember
     part: str
     sha256: str
-
-    @property
-    def received(self) -> datetime:
-        """When the upload that holds it was made (UTC)."""
-        return self.member.received
+    received: datetime
 
 
 @dataclass

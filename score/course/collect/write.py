@@ -93,7 +93,7 @@ def note_upload(course: Course, upload: Upload) -> None:
 def describe(record: Record, upload: Upload) -> None:
     """Enter into a record what is told of an upload as a whole."""
     record["remarks"], record["left"] = upload.remarks, [(p, r) for p, r in upload.left]
-    record["nothing"], record["late"] = upload.nothing, upload.handed_in.late
+    record["nothing"], record["late"] = upload.nothing, bool(upload.handed_in.late)
     for part, reason in upload.refused.items():
         of_part = record["parts"].setdefault(part, {"files": {}, "repairs": []})
         if f"{part}.ipynb" not in of_part["files"]:

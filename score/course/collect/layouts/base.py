@@ -19,8 +19,8 @@ class Claim:
     claims it, such as a display name before the number: the same for all that one student has in an
     export. received: when the file was handed in. name: the display name. sent_as: what the system
     calls the submission, a folder or the beginning of the file's name. late: whether the system
-    says that it is. attempt: as of `ArchiveMember`. own: whether the file is the system's, not the
-    student's.
+    says that it is, None of a system that never does. attempt: as of `ArchiveMember`. own: whether
+    the file is the system's, not the student's.
     """
 
     student: str
@@ -28,7 +28,7 @@ class Claim:
     received: datetime
     name: str = ""
     sent_as: str = ""
-    late: bool = False
+    late: bool | None = None
     attempt: int = 0
     own: bool = False
 
@@ -92,7 +92,7 @@ class Layout:
             when or member.received,
             groups.get("name", "").strip(),
             groups.get("sent_as", ""),
-            bool(groups.get("late")),
+            bool(groups["late"]) if "late" in groups else None,
             attempt,
             bool(groups.get("own")),
         )

@@ -11,6 +11,7 @@ from score.submission.files import taken_name
 from score.submission.formats import is_submitted
 
 _PACKED = r"(?i:\.zip|\.tar|\.tar\.gz|\.tgz)"
+_DRIVE = r"\d{8}T\d{6}Z-\d[\d-]*\.zip"
 FALLBACK = Layout(
     "folders and files",
     (
@@ -28,23 +29,27 @@ class HandedIn:
     """What an export has of one student.
 
     members: each with the time when it was handed in. name: the display name, "" where the export
-    has none. sent_as: what the system calls the submissions. late: whether the system says so.
+    has none. sent_as: what the system calls the submissions, that of the last attempt first. late:
+    whether the system says so, None of a system that never does. attempt: the number of the last.
     """
 
     members: list[ArchiveMember] = field(default_factory=list)
     name: str = ""
     sent_as: list[str] = field(default_factory=list)
-    late: bool = False
+    late: bool | None = None
+    attempt: int = -1
 
     def add(self, member: ArchiveMember, claim: Claim) -> None:
         """Add a member that a claim says is the student's."""
         if not claim.own:
             member = replace(member, received=claim.received, attempt=claim.attempt)
             self.members.append(member)
-            self.late = self.late or claim.late
+            if claim.late is not None:
+                self.late = bool(self.late) or claim.late
         self.name = claim.name or self.name
         if claim.sent_as and claim.sent_as not in self.sent_as:
-            self.sent_as.append(claim.sent_as)
+            self.sent_as.insert(0 if claim.attempt > self.attempt else 1, claim.sent_as)
+            self.attempt = max(self.attempt, claim.attempt)
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,10 @@ def by_student(archive: Archive, pattern: str | None = None) -> SortedExport:
     likely = _likely(archive, [member.path for member in members])
     if likely == [FALLBACK] and (named := _of_one_student(archive, members)):
         members, likely = named
-    if archive.zip and likely == [FALLBACK] and (top := _of_whom(members)):
+    if likely == [FALLBACK] and (top := _of_whom(members, bool(archive.zip))):
         remark = (
             f"Everything is in one folder, {top}/, which may be one student's or the class's:"
-            f" for the class, unpack the zip and collect {top}/; for one student, give"
+            f" for the class, unpack it and collect {top}/; for one student, give"
             " --pattern '(?P<student>[^/]+)/'."
         )
         return SortedExport(FALLBACK.name, {}, [remark])
@@ -147,7 +152,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _unwrapped(archive: Archive, members: list[ArchiveMember]) -> list[ArchiveMember]:
     """Return the members without the folder around a whole export, which Gradescope makes, and
-    Google's Drive where no file is in a folder within it.
+    Google's Drive, whose zips are named after the folder.
     """
     tops = {member.path.partition("/")[0] for member in members}
     within = inside(members)
@@ -155,12 +160,8 @@ def _unwrapped(archive: Archive, members: list[ArchiveMember]) -> list[ArchiveMe
         return members
     if re.fullmatch(r"assignment_\d+_export", min(tops)):
         return within
-    paths = [member.path for member in within]
-    loose = [layout for layout in systems.layouts() if layout.loose]
-    if _likely(archive, [member.path for member in members]) == [FALLBACK]:
-        flat = all("/" not in member.path for member in within if not member.zip)
-        if flat and any(layout in loose for layout in _likely(archive, paths)):
-            return within
+    if re.fullmatch(rf"{re.escape(min(tops))}-{_DRIVE}", archive.path.name):
+        return within
     return members
 
 
@@ -176,20 +177,26 @@ def _of_one_student(
     return None if likely == [FALLBACK] or likely[0].loose else (named, likely)
 
 
-def _of_whom(members: list[ArchiveMember]) -> str:
+def _of_whom(members: list[ArchiveMember], zipped: bool) -> str:
     """Return the name of the one folder that holds all, where it may be a student's or the class's:
-    in it are nothing but folders, and two of these have files of one name for the course. "" where
-    it is clear whose it is: what is in a student's folder must not say that.
+    in it are folders, and two of these have files of one name for the course, or files of one name
+    for the course in front of which there are two names. "" where it is clear whose it is: what is
+    in a student's folder must not say that. In an export that is a folder it is a student's if
+    there are folders in it.
     """
     tops: set[str] = set()
     folders: dict[str, set[str]] = {}
+    named = False
+    loose = [layout for layout in systems.layouts() if layout.loose]
     for member in members:
         top, *inner = member.path.split("/")[:-1] or [""]
         tops.add(top)
         if taken := taken_name(member.path):
-            folders.setdefault(taken[0], set()).add(inner[0] if inner else "")
+            names = inner or [*loose[0].readings(member.path.partition("/")[2])]
+            named = named or not inner
+            folders.setdefault(taken[0], set()).add(names[0] if names else "")
     if len(tops) != 1 or any("" in each for each in folders.values()):
         return ""
     top = tops.pop()
-    alike = any(len(each) > 1 for each in folders.values())
+    alike = any(len(each) > 1 for each in folders.values()) and (zipped or named)
     return top if alike and not FALLBACK.patterns[0].match(f"{top}/") else ""

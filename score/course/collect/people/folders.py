@@ -5,7 +5,7 @@ A person's folder is named after the id of the roster, or of the LMS, or else af
 kept in the course's people.json, so that the same person always has the same folder.
 
     {"12345": {"id": "12345", "name": "Ann Lee", "known_as": ["Canvas 12345"],
-               "sent_as": {"Canvas": ["leeann_12345_67890"]}, …}}
+               "sent_as": {"Canvas": {"pusht": ["leeann_12345_67890"]}}, …}}
 """
 
 import hashlib
@@ -28,13 +28,14 @@ class Known(TypedDict, total=False):
     """What people.json has of a folder.
 
     person: `Person.key` on the roster. name: as the LMS has it. known_as: "SYSTEM STUDENT", how
-    exports have named the student. sent_as: by system, what it called the last submissions.
+    exports have named the student. sent_as: by system and assignment, what it called the last
+    submissions.
     """
 
     person: str
     name: str
     known_as: list[str]
-    sent_as: dict[str, list[str]]
+    sent_as: dict[str, dict[str, list[str]]]
 
 
 class Unclear(Exception):
@@ -107,8 +108,15 @@ class People:
                 return student  # the same id on another system
         return self._free(made_of(handed_in.name or student))
 
-    def note(self, folder: str, system: str, student: str, handed_in: HandedIn) -> None:
-        """Note whose a folder is."""
+    def note(
+        self,
+        folder: str,
+        system: str,
+        student: str,
+        handed_in: HandedIn,
+        assignments: Iterable[str],
+    ) -> None:
+        """Note whose a folder is, and what was sent for these assignments."""
         known = self.known.setdefault(folder, {"known_as": [], "sent_as": {}})
         name = f"{system} {student}"
         if name not in known["known_as"]:
@@ -118,7 +126,8 @@ class People:
         if handed_in.name:
             known["name"] = handed_in.name
         if handed_in.sent_as:
-            known["sent_as"][system] = handed_in.sent_as
+            sent_as = known["sent_as"].setdefault(system, {})
+            sent_as |= dict.fromkeys(assignments, handed_in.sent_as)
         if person := self.person(folder):
             known["person"] = person.key
 
