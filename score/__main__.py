@@ -99,6 +99,7 @@ def _add_course(actions: "Commands") -> None:
     _add(actions, "check", _check_course, text).add_argument("folder")
     _add_collect(actions)
     _add_grade(actions)
+    _add_export(actions)
 
 
 def _add_collect(actions: "Commands") -> None:
@@ -140,6 +141,21 @@ def _add_grade(actions: "Commands") -> None:
         "--scheduler",
         metavar="ADDRESS",
         help="use the workers of this Dask scheduler (needs the extra `cluster`)",
+    )
+
+
+def _add_export(actions: "Commands") -> None:
+    text = "write the grades and the feedback as an LMS takes them"
+    export = _add(actions, "export", _export, text)
+    export.add_argument("folder")
+    export.add_argument("out", nargs="?", help="folder to write (default: export/SYSTEM in it)")
+    export.add_argument(
+        "--to", required=True, choices=("canvas", "moodle", "brightspace", "csv"), help="the LMS"
+    )
+    export.add_argument(
+        "--gradebook",
+        metavar="FILE",
+        help="what the LMS exported, whose ids and columns are taken (default: the roster)",
     )
 
 
@@ -232,6 +248,7 @@ def _collect(options: Namespace) -> str | None:
 def _grade(options: Namespace) -> str | None:
     from score.course.class_run.grade import grade_course
     from score.course.class_run.records import late_penalties
+    from score.course.report.everybody import everybody
     from score.course.report.tables import reasons, remarks, table
     from score.course.settings import open_course
     from score.submission.failures import Failures
@@ -243,7 +260,12 @@ def _grade(options: Namespace) -> str | None:
     except KeyboardInterrupt:
         sys.exit("Stopped. The results so far are kept: run the same command again to go on.")
     students = {student for student, _, _ in verdicts}
-    print(plain(table(verdicts, late_penalties(course, students))))
+    people = {
+        student: someone
+        for student, someone in everybody(course).items()
+        if not options.student or student in options.student
+    }
+    print(plain(table(verdicts, late_penalties(course, students), people)))
     if len(students) <= _LISTED_STUDENTS:
         print(plain(reasons(verdicts)))
         for student, notebook, sentence in remarks(course, options.student, failures):
@@ -252,6 +274,21 @@ def _grade(options: Namespace) -> str | None:
         f"The class: {course.folder / 'report.html'} and grades.csv; to hand back:"
         f" {course.folder / 'feedback'}"
     )
+    return failures.names()
+
+
+def _export(options: Namespace) -> str | None:
+    from score.course.class_run.export import export
+    from score.course.settings import open_course
+    from score.submission.failures import Failures
+
+    failures = Failures()
+    out, exported = (path and Path(path) for path in (options.out, options.gradebook))
+    found = export(open_course(options.folder), options.to, out, exported, failures)
+    for path in found.files:
+        print(f"Written: {path}")
+    for sentence in found.sentences:
+        print(plain_line(sentence))
     return failures.names()
 
 

@@ -43,8 +43,7 @@ from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.course.class_run.grade import grade_course
-from score.course.collect import plan as planning
-from score.course.collect import write
+from score.course.collect import planner, write
 from score.course.collect.collect import collect, format_plan, run_collect
 from score.course.collect.plan import plan
 from score.course.collect.stored import time_stamp
@@ -100,8 +99,10 @@ def test_the_preview_writes_nothing_and_says_what_would_be_done(course, export, 
     assert tree(course.folder) == before
     assert re.match(r"ann  2026-.* UTC  part1_mlp new  \(folders and files: ann\)$", printed[0])
     assert printed[1] == "    Left out: ann/numpy.py."
-    assert "nothing that the course asks for" in printed[2]
-    assert printed[3] == "    Left out: bo/notes.txt."
+    assert printed[2] == "bo   nothing usable  (folders and files: bo)"
+    assert printed[3] == "    Handed in notes.txt, which is no notebook."
+    assert printed[4] == "    Left out: bo/notes.txt."
+    assert printed[-2] == "Students: taken 1, incomplete 0, nothing usable 1."
     assert printed[-1] == "Nothing was written: this was a preview."
 
 
@@ -284,7 +285,8 @@ def test_of_two_copies_the_newer_or_else_the_larger_is_taken_and_that_is_said(
 def test_only_files_of_the_release_are_taken_whatever_was_added_to_their_names(
     course, export, name, taken
 ):
-    uploads = plan(course, export({f"ann/{name}": NOTEBOOK, "ann/other.txt": b"x"}))
+    # Without markers in it a file is known by its name alone.
+    uploads = plan(course, export({f"ann/{name}": b"{}", "ann/other.txt": b"x"}))
     assert [*uploads[0].files] == ([taken] if taken else [])
 
 
@@ -305,7 +307,10 @@ def entry(name, mode=0, flags=0):
         ({entry("part1_mlp.ipynb", stat.S_IFIFO): b""}, "not a regular file"),
         ({"part1_mlp.ipynb": b" " * (21 << 20)}, "larger than 20 MB|more than 500 times"),
         ({"part1_mlp.safetensors": bytes(10 << 20)}, "more than 500 times its packed size"),
-        ({"deep.zip": zipped({"part1_mlp.ipynb": NOTEBOOK})}, "ann.zip/deep.zip"),
+        (
+            {"2.zip": zipped({"3.zip": zipped({"4.zip": zipped({"part1_mlp.ipynb": NOTEBOOK})})})},
+            r"ann\.zip/2\.zip/3\.zip/4\.zip \(a zip in 3 others",
+        ),
     ],
     ids=[
         "up",
@@ -316,7 +321,7 @@ def entry(name, mode=0, flags=0):
         "pipe",
         "spaces",
         "zeros",
-        "zip in a zip",
+        "zips in zips",
     ],
 )
 def test_what_is_hostile_in_a_students_zip_is_not_read_and_is_named(course, export, files, reason):
@@ -397,7 +402,7 @@ def test_links_in_a_folder_are_not_followed(course, export, tmp_path):
 def test_a_submission_larger_than_nbgrader_takes_is_cut_where_it_is_too_much(
     course, export, monkeypatch
 ):
-    monkeypatch.setattr(planning, "STUDENT_CAP", len(NOTEBOOK) + 10)
+    monkeypatch.setattr(planner, "STUDENT_CAP", len(NOTEBOOK) + 10)
     files = {
         "ann/part1_mlp.ipynb": NOTEBOOK,
         "ann/mlp_vis.mp4": b"x" * 11,

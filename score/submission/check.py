@@ -90,7 +90,7 @@ class _Submission:
 
 
 def _bomb(member: ArchiveMember) -> str:
-    packed = member.info.compress_size if member.info else member.size
+    packed = member.size if member.packed is None else member.packed
     return (
         f"more than {RATIO} times its packed size" if member.size > max(packed * RATIO, MB) else ""
     )

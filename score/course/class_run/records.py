@@ -18,12 +18,14 @@ from traitlets.config import Config
 
 from pusht.files import write_whole
 from score import rubric
+from score.course.collect.stored import collected, why_missing
 from score.course.grading import results
 from score.course.grading.notebook import Graded
 from score.course.grading.results import ManualGrades, PartResult, not_known, ungraded
 from score.course.nbgrader import gradebook
 from score.course.report import similarity, tables
 from score.course.report.class_page import class_page
+from score.course.report.everybody import everybody
 from score.course.report.feedback import feedback
 from score.course.report.page import pages_version
 from score.course.report.tables import ClassVerdicts
@@ -143,9 +145,9 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
     similar = similarity.find(course, failures=failures)
     remarks = tables.remarks(course, failures=failures)
     penalties = {student: penalty for student, (_, _, penalty) in pages.items()}
-    write_whole(
-        course.folder / "grades.csv", tables.csv_text(course.parts, verdicts, penalties, remarks)
-    )
+    people = everybody(course, failures)
+    text = tables.csv_text(course.parts, verdicts, penalties, remarks, people)
+    write_whole(course.folder / "grades.csv", text)
     page = class_page(
         course,
         {student: found for student, (found, _, _) in pages.items()},
@@ -153,6 +155,8 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
         repairs,
         similar,
         remarks,
+        people,
+        {name: each["nobody"] for name, each in collected(course).items()},
     )
     write_whole(course.folder / "report.html", page)
 
@@ -180,7 +184,7 @@ def _all_parts(course: Course, student: str, failures: Failures) -> dict[str, Pa
     for part in course.parts:
         folder = course.submission(student, course.assignment_of(part))
         if not (folder / f"{part}.ipynb").is_file():
-            found[part] = ungraded(student, part, f"{part}.ipynb was not handed in.")
+            found[part] = ungraded(student, part, why_missing(course, student, part))
         elif failures.of(student, part):
             found[part] = not_known(student, part)
         elif part not in found:

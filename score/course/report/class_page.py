@@ -17,6 +17,7 @@ from score import rubric
 from score.course.grading.execution import NOT_REACHED
 from score.course.grading.results import ManualGrades, PartResult
 from score.course.report.charts import Dot, class_chart
+from score.course.report.everybody import Someone
 from score.course.report.flags import (
     Graded,
     flags_of,
@@ -27,7 +28,7 @@ from score.course.report.flags import (
 from score.course.report.page import MARKS, render
 from score.course.report.points import Row, part_points, part_rows
 from score.course.report.similarity import SimilarPair
-from score.course.report.tables import Remark
+from score.course.report.tables import NOT_ON_ROSTER, Remark
 from score.course.settings import Course
 from score.rollouts.given import NETWORKS
 
@@ -41,12 +42,16 @@ def class_page(
     repairs: Mapping[str, Any],
     similar: Sequence[SimilarPair],
     remarks: Iterable[Remark],
+    people: Mapping[str, Someone] | None = None,
+    nobody: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Return the HTML page on a class.
 
     results, manual: by student, as for `feedback.feedback`. repairs: the content of
-    repairs/STUDENT.json, by student. remarks: what else to know.
+    repairs/STUDENT.json, by student. remarks: what else to know. people: everybody, by student.
+    nobody: by export, sentences on files in it that are nobody's.
     """
+    people = people or {}
     results = {student: results[student] for student in sorted(results)}
     manual = {student: manual.get(student, {}) for student in results}
     graded = [(student, result) for student in results for result in results[student].values()]
@@ -64,6 +69,8 @@ def class_page(
         "report.html",
         course=course.name,
         students=students,
+        who=lambda student: people[student].label if student in people else student,
+        **_not_graded(people, results, nobody or {}),
         used=used,
         graded=sum(not result.missing for _, result in graded),
         waiting=sum(row.mark == "waits" for _, row in rows),
@@ -79,6 +86,24 @@ def class_page(
         **_totals(students, used),
         **_grading(graded, used),
     )
+
+
+def _not_graded(
+    people: Mapping[str, Someone],
+    results: Mapping[str, object],
+    nobody: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """Return those of whom there is nothing to grade, those who are not on the roster, and what is
+    nobody's, as the lists of the page.
+    """
+    absent = [one for one in people.values() if one.reason and one.folder not in results]
+    return {
+        "absent": [(one.folder, one.section, one.reason) for one in absent],
+        "strangers": [
+            (one.folder, "", NOT_ON_ROSTER) for one in people.values() if one.on_roster is False
+        ],
+        "nobody": [(export, "", told) for export, every in nobody.items() for told in every],
+    }
 
 
 def _used_parts(
