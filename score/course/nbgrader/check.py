@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from score.cells import read_marker
+from score.course.collect.people.roster import read_roster
 from score.course.nbgrader import configuration
 from score.course.nbgrader.late import rule_of
 from score.course.nbgrader.source import source_of
@@ -58,6 +59,8 @@ def check(folder: str | os.PathLike[str]) -> Checked:
                 found.attempt(rule_of, assignment, config)
     else:
         found.attempt(configuration.compiled, course.folder)
+    if course.roster:
+        found.attempt(read_roster, course.roster)
     for part in course.parts.values():
         source = found.attempt(source_of, course, part)
         if source:

@@ -68,11 +68,13 @@ def create(
     bundle: str = "",
     first_seed: int | None = None,
     episodes: int = rubric.GRADED_EPISODES,
+    more: str = "",
 ) -> Course:
     """Make a course in an empty or new folder and return it: its settings, nbgrader's
     configuration, the notebooks' sources, their release and the gradebook.
 
-    first_seed: of consecutive held-out seeds; when None they follow from the course's secret.
+    first_seed: of consecutive held-out seeds; when None they follow from the course's secret. more:
+    lines for the end of course.toml.
     """
     folder = Path(folder).resolve()
     if folder.exists() and any(folder.iterdir()):
@@ -90,7 +92,8 @@ def create(
             secret=new_secret(),
             first_seed=first,
             episodes=episodes,
-        ),
+        )
+        + more,
         encoding="utf-8",
     )
     course = open_course(folder)
