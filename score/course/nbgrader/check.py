@@ -45,7 +45,7 @@ class Checked:
 def check(folder: str | os.PathLike[str]) -> Checked:
     """Return what is wrong with a course; CourseError where there is none in the folder."""
     course, wrong = read_course(folder)
-    found = Checked(wrong)
+    found = Checked([*wrong])
     if course is None:
         found.facts.append("Nothing else was looked at: all of it depends on course.toml.")
         return found
