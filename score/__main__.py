@@ -92,12 +92,8 @@ def _add_course(actions: "Commands") -> None:
         "--first-seed", type=int, help="first of the held-out seeds (default: drawn)"
     )
     create.add_argument("--episodes", type=int, help="most episodes of a policy (default: 8000)")
-    release = _add(
-        actions,
-        "release",
-        _release,
-        "build the notebooks, nbgrader's release and the students' bundle again",
-    )
+    text = "build the notebooks, nbgrader's release and the students' bundle again"
+    release = _add(actions, "release", _release, text)
     release.add_argument("folder")
     text = "say all that is wrong in a course's folder, from course.toml to its release"
     _add(actions, "check", _check_course, text).add_argument("folder")
@@ -218,26 +214,21 @@ def _count(text: str) -> int:
 
 
 def _create(options: Namespace) -> None:
-    from score.course.nbgrader.release import create
+    from score.course.nbgrader.release import create, created
 
     chosen = {"episodes": options.episodes} if options.episodes is not None else {}
     course = create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
-    print(
-        f"The course is in {course.folder}: settings in course.toml, what students get in"
-        f" bundle/, nbgrader's release in release/{course.assignments[0].name}/."
-    )
+    print(created(course))
 
 
 def _release(options: Namespace) -> None:
-    from score.course.nbgrader.release import release
+    from score.course.nbgrader.release import release, released
     from score.course.settings import open_course
 
     course = open_course(options.folder)
     for sentence in release(course):
         print(plain_line(sentence))
-    made = [course.folder / "release" / assignment.name for assignment in course.assignments]
-    bundle = course.folder / "bundle" / "pusht-kit.zip"
-    print(f"Released: {', '.join(map(str, [bundle, *made[:-1]]))} and {made[-1]}.")
+    print(released(course))
 
 
 def _check_course(options: Namespace) -> int:
@@ -324,19 +315,12 @@ def _build_autograder(options: Namespace) -> None:
     from score.course.gradescope.build import build
     from score.course.settings import open_course
 
-    course = open_course(options.folder)
-    chosen = [options.assignment]
+    course, names = open_course(options.folder), [options.assignment]
     if not options.out and not options.assignment:
-        chosen = [assignment.name for assignment in course.assignments]
-    for assignment in chosen:
-        path = build(
-            course,
-            options.out,
-            assignment=assignment,
-            episodes=options.episodes,
-            minutes=options.minutes,
-            megabytes=options.megabytes,
-        )
+        names = [assignment.name for assignment in course.assignments]
+    limits = {name: vars(options)[name] for name in ("episodes", "minutes", "megabytes")}
+    for name in names:
+        path = build(course, options.out, assignment=name, **limits)
         print(
             f"{path}: upload it in Gradescope as the assignment's autograder. It contains solutions"
             " and held-out seeds, so do not show it to students."

@@ -102,7 +102,7 @@ def test_a_course_of_an_earlier_version_gets_a_secret_once(tmp_path):
 @pytest.mark.parametrize("secret", ["0123", "not hexadecimal" * 3, SECRET[:-2]])
 def test_a_secret_that_is_none_is_told_in_one_sentence(tmp_path, secret):
     (tmp_path / "course.toml").write_text(f'bundle = ""\nsecret = "{secret}"\nepisodes = 3\n')
-    with pytest.raises(CourseError, match=r"course.toml cannot be read .*: correct it\."):
+    with pytest.raises(CourseError, match=r"course.toml, line 2: the course needs a secret"):
         open_course(tmp_path)
 
 

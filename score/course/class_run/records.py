@@ -81,7 +81,7 @@ def _write_feedback(
         path = course.feedback(student, assignment)
         if not path.exists() or not path.read_text(encoding="utf-8").startswith(note):
             films = course.autograded(student, assignment)
-            write_whole(path, note + feedback(student, own, hand, films))
+            write_whole(path, note + feedback(student, own, hand, films, assignment.parts))
 
 
 def class_verdicts(

@@ -179,10 +179,8 @@ def _grade(folder: Path, student: str, part: str, record: Record) -> None:
         )
     course = open_course(folder)
     done = results.load(folder / "results", student)
-    run_settings = replace(
-        _run_settings(course, seconds, settings["megabytes"]),
-        seconds=counted_seconds(settings["minutes"], done, record.waiting, len(course.parts)),
-    )
+    counted = counted_seconds(settings["minutes"], done, record.waiting, len(course.parts))
+    run_settings = replace(_run_settings(course, seconds, settings["megabytes"]), seconds=counted)
     found = course.submission(student, course.assignment_of(part))
     files = {
         name: (found / name).read_bytes()
@@ -233,13 +231,12 @@ def _run_settings(course: Course, seconds: int, megabytes: int) -> RunSettings:
 
 
 def _write_results(goal: Path, folder: Path, student: str, record: Record) -> None:
-    course = open_course(folder)
-    found = {part: ungraded(student, part, _WAITS) for part in course.parts}
-    found |= results.load(folder / "results", student)
-    found = {name: found[name].worth(part) for name, part in course.parts.items()}
+    parts, known = open_course(folder).parts, results.load(folder / "results", student)
+    waits = {part: ungraded(student, part, _WAITS) for part in parts}
+    found = {name: (waits | known)[name].worth(part) for name, part in parts.items()}
     tests = [
         _test(part, entry, found[part.name].cells[part.cell_id(entry)])
-        for part in course.parts.values()
+        for part in parts.values()
         for entry in part.graded()
     ]
     stopped = [

@@ -10,6 +10,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from score.cells import read_marker
+from score.course.collect.people.roster import read_roster
 from score.course.nbgrader import configuration
 from score.course.nbgrader.late import rule_of
 from score.course.nbgrader.source import source_of
@@ -44,7 +45,7 @@ class Checked:
 def check(folder: str | os.PathLike[str]) -> Checked:
     """Return what is wrong with a course; CourseError where there is none in the folder."""
     course, wrong = read_course(folder)
-    found = Checked(wrong)
+    found = Checked([*wrong])
     if course is None:
         found.facts.append("Nothing else was looked at: all of it depends on course.toml.")
         return found
@@ -58,11 +59,14 @@ def check(folder: str | os.PathLike[str]) -> Checked:
                 found.attempt(rule_of, assignment, config)
     else:
         found.attempt(configuration.compiled, course.folder)
+    if course.roster:
+        found.attempt(read_roster, course.roster)
     for part in course.parts.values():
         source = found.attempt(source_of, course, part)
         if source:
             found.facts.extend(source.sentences(Path("source", f"{part.name}.ipynb")))
-            found.attempt(_check_release, course, part, source.notebook)
+            if not wrong:
+                found.attempt(_check_release, course, part, source.notebook)
     found.problems.extend(_strangers(course))
     return found
 

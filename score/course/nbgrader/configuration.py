@@ -64,15 +64,16 @@ def configure(config: Config, path: str) -> None:
 
 
 def _make_importable(folder: Path) -> None:
-    """Have modules in the course's folder found, such as one with the rule for late work, and
-    modules of a course that was open before forgotten: the same name may be another rule here.
+    """Have modules in the course's folder found, such as one with the rule for late work, as they
+    are now; those of a course that was open before have the same names and are other rules.
     """
-    for path in _IMPORTABLE - {str(folder)}:
-        sys.path.remove(path)
-        _IMPORTABLE.remove(path)
+    for path in {*_IMPORTABLE}:
         for name, module in [*sys.modules.items()]:
             if Path(getattr(module, "__file__", None) or "").parent == Path(path):
                 del sys.modules[name]
+        if path != str(folder):
+            sys.path.remove(path)
+            _IMPORTABLE.remove(path)
     if str(folder) not in sys.path:
         _IMPORTABLE.add(str(folder))
         sys.path.append(str(folder))  # last: it replaces nothing

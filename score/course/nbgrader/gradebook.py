@@ -11,6 +11,7 @@ from nbgrader import api
 from sqlalchemy.orm import Session
 from traitlets.config import Config
 
+from score import rubric
 from score.course.collect import stored
 from score.course.grading.results import ManualGrade, PartResult, entries_by_cell
 from score.course.nbgrader.late import rule_of
@@ -33,6 +34,21 @@ def add_notebooks(course: Course) -> None:
                 gradebook.update_or_create_assignment(assignment.name)
                 for name in assignment.parts:
                     gradebook.update_or_create_notebook(name, assignment.name)
+
+
+def forget_old(course: Course) -> None:
+    """Remove from the gradebook the kit's assignments that the course no longer has, unless
+    somebody has handed them in.
+    """
+    if not (course.folder / "gradebook.db").exists():
+        return
+    names = {assignment.name for assignment in course.assignments}
+    with open_gradebook(course) as gradebook:
+        for old in [*gradebook.assignments]:
+            notebooks = {notebook.name for notebook in old.notebooks}
+            ours = notebooks and notebooks <= {*rubric.PARTS}
+            if old.name not in names and ours and not old.submissions:
+                gradebook.remove_assignment(old.name)
 
 
 def merge(

@@ -68,11 +68,13 @@ def create(
     bundle: str = "",
     first_seed: int | None = None,
     episodes: int = rubric.GRADED_EPISODES,
+    more: str = "",
 ) -> Course:
     """Make a course in an empty or new folder and return it: its settings, nbgrader's
     configuration, the notebooks' sources, their release and the gradebook.
 
-    first_seed: of consecutive held-out seeds; when None they follow from the course's secret.
+    first_seed: of consecutive held-out seeds; when None they follow from the course's secret. more:
+    lines for the end of course.toml.
     """
     folder = Path(folder).resolve()
     if folder.exists() and any(folder.iterdir()):
@@ -90,12 +92,28 @@ def create(
             secret=new_secret(),
             first_seed=first,
             episodes=episodes,
-        ),
+        )
+        + more,
         encoding="utf-8",
     )
     course = open_course(folder)
     release(course)
     return course
+
+
+def created(course: Course) -> str:
+    """Return what to tell of a course that was made."""
+    return (
+        f"The course is in {course.folder}: settings in course.toml, what students get in bundle/,"
+        f" nbgrader's release in release/{course.assignments[0].name}/."
+    )
+
+
+def released(course: Course) -> str:
+    """Return what to tell of a release that was made."""
+    made = [course.folder / "release" / assignment.name for assignment in course.assignments]
+    bundle = course.folder / "bundle" / "pusht-kit.zip"
+    return f"Released: {', '.join(map(str, [bundle, *made[:-1]]))} and {made[-1]}."
 
 
 def release(course: Course) -> list[str]:
@@ -104,6 +122,7 @@ def release(course: Course) -> list[str]:
     Return sentences on what stays as an instructor changed it in the course's source/.
     """
     said = write_sources(course)
+    _forget_old(course)
     gradebook.add_notebooks(course)
     for assignment in course.assignments:
         _generate(course, assignment)
@@ -117,6 +136,17 @@ def release(course: Course) -> list[str]:
     with gradebook.open_gradebook(course) as book:
         gradebook.complete(book, course)
     return said
+
+
+def _forget_old(course: Course) -> None:
+    """Remove what was released of the kit's parts for assignments that the course no longer has."""
+    names = {assignment.name for assignment in course.assignments}
+    for path in (course.folder / "release").glob("*/*.ipynb"):
+        if path.stem in rubric.PARTS and path.parent.name not in names:
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    gradebook.forget_old(course)
 
 
 def _students(course: Course, part: str) -> NotebookNode:

@@ -16,12 +16,14 @@ import nbformat
 from nbformat import NotebookNode
 
 from pusht.files import write_whole
+from score import rubric
 from score.cells import read_marker
 from score.course.notebooks.build import colab_address, source_notebook, write
 from score.course.settings import Course, CourseError
 from score.rubric import Part
 
 _NOTE = ".release.json"
+_UNUSED = "unused"  # folder of the sources of parts that are not in the course
 _LISTED = 8  # names of cells in a sentence
 _ADDRESS = re.compile(r'^BUNDLE = "[^"\n]*"', re.MULTILINE)
 _BADGE = re.compile(r"(colab-badge\.svg\)\]\()[^)\s]*(\))")
@@ -72,11 +74,28 @@ def write_sources(course: Course) -> list[str]:
         write(source.notebook, path)
         kit = source_notebook(part, course.bundle)
         written[part.name] = {_name(cell): _digest(cell) for cell in kit.cells}
-        for old in (course.folder / "source").glob(f"*/{part.name}.ipynb"):
-            if old != path:  # the part was in another assignment
-                old.unlink()
+        for old in _others(course, part):
+            old.unlink(missing_ok=True)
+    said += _put_aside(course)
     write_whole(course.folder / _NOTE, json.dumps(written, indent=1))
     return said
+
+
+def _put_aside(course: Course) -> list[str]:
+    """Move the notebooks of the kit's parts that are not in the course out of nbgrader's way."""
+    said = []
+    for name in rubric.PARTS.keys() - course.parts.keys():
+        for path in (course.folder / "source").glob(f"*/{name}.ipynb"):
+            goal = course.folder / _UNUSED / path.name
+            goal.parent.mkdir(exist_ok=True)
+            path.rename(goal)
+            said.append(f"{name} is not in the course: its source is in {_UNUSED}/ now.")
+        for path in (course.folder / "release").glob(f"*/{name}.ipynb"):
+            path.unlink()
+    for folder in (course.folder / "source").glob("*"):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()  # nbgrader's page would show it as an assignment
+    return sorted(said)
 
 
 def source_of(
@@ -88,9 +107,11 @@ def source_of(
     cannot be read.
     """
     written = _read_note(course) if written is None else written
-    kit, path = source_notebook(part, course.bundle), _path(course, part)
-    if not path.exists():
+    kit = source_notebook(part, course.bundle)
+    there = [path for path in (_path(course, part), *_others(course, part)) if path.exists()]
+    if not there:
         return Source(kit)
+    path = there[0]
     try:
         own = nbformat.read(path, as_version=4)
     except Exception as error:  # the file may hold anything
@@ -106,12 +127,15 @@ def source_of(
 
 
 def _path(course: Course, part: Part) -> Path:
-    """Return where a part's notebook is, or would be: also in the folder of the assignment that it
-    was in before.
-    """
-    path = course.source(course.assignment_of(part.name)) / f"{part.name}.ipynb"
-    others = sorted((course.folder / "source").glob(f"*/{part.name}.ipynb"))
-    return path if path.exists() or not others else others[0]
+    """Return where a part's notebook with solutions belongs."""
+    return course.source(course.assignment_of(part.name)) / f"{part.name}.ipynb"
+
+
+def _others(course: Course, part: Part) -> list[Path]:
+    """Return where a part's notebook lies from when the part was in another assignment or none."""
+    places = (course.folder / "source").glob(f"*/{part.name}.ipynb")
+    unused = course.folder / _UNUSED / f"{part.name}.ipynb"
+    return [path for path in (*sorted(places), unused) if path != _path(course, part)]
 
 
 def _merged(kit: NotebookNode, own: NotebookNode, written: Mapping[str, str]) -> Source:

@@ -5,7 +5,7 @@ There is nothing of the instructor's on it: no flags, no seeds, no audit.
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ def feedback(
     results: Mapping[str, PartResult],
     manual: ManualGrades,
     folder: str | os.PathLike[str],
+    asked: Collection[str] = rubric.PARTS,
 ) -> str:
     """Return the HTML page for a student.
 
-    results: by part, of the assignment that the page is on. folder: where the films are.
+    results: by part. folder: where the films are. asked: names of the parts that the page is on.
     """
     parts = [_part(results[name], manual, Path(folder)) for name in rubric.PARTS if name in results]
     return render(
@@ -37,7 +38,7 @@ def feedback(
         total=sum(part["points"] for part in parts),
         max_total=sum(part["max_points"] for part in parts),
         waiting=sum(row.mark == "waits" for part in parts for row in part["rows"]),
-        ungraded=[part.title for part in rubric.PARTS.values() if part.name not in results],
+        ungraded=[rubric.PARTS[name].title for name in asked if name not in results],
     )
 
 

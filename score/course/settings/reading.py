@@ -53,6 +53,7 @@ def _seeds(values: dict[str, Any], problems: Problems) -> dict[str, Any]:
     if episodes < 1:
         told = f"episodes is {episodes}: write a whole number of 1 or more."
         problems.add(told, "episodes")
+        episodes = rubric.GRADED_EPISODES
     if first is not None and (reason := _no_first_seed(first, episodes)):
         last = rubric.GRADED_FIRST_SEED + SEEDS
         told = f"write a whole number from {rubric.GRADED_FIRST_SEED:,} to {last:,}"
