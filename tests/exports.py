@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import tarfile
 import zipfile
 from datetime import datetime
 
@@ -45,6 +46,17 @@ def zipped(files, hour=12, day=1):
             if not isinstance(name, zipfile.ZipInfo):
                 info = zipfile.ZipInfo(name, (2026, 3, day, hour, 0, 0))
             archive.writestr(info, content, info.compress_type or zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def tarred(files, mode="w:gz"):
+    """The bytes of a tar of {name: content}; a name may be a `TarInfo`."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=mode) as archive:
+        for name, content in files.items():
+            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
+            info.size, info.mtime = len(content), local(12)
+            archive.addfile(info, io.BytesIO(content))
     return packed.getvalue()
 
 

@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import stat
+import tarfile
 import zipfile
 from functools import partial
 
@@ -24,6 +25,7 @@ from exports import (
     made_course,
     record,
     submitted,
+    tarred,
     tree,
     write_export,
     zipped,
@@ -50,6 +52,7 @@ from score.course.collect.stored import time_stamp
 from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, CourseError
+from score.submission import archive
 from score.submission import files as taken_files
 from score.submission.archive import utc
 from score.submission.failures import Failures
@@ -330,6 +333,84 @@ def test_what_is_hostile_in_a_students_zip_is_not_read_and_is_named(course, expo
     assert re.search(reason, uploads[0].remarks[0])
     collect(course, export({"ann.zip": zipped(files)}))
     assert not (course.folder / "submitted").exists()
+
+
+def of_kind(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("name", ["work.tar.gz", "work.tgz", "work.tar"])
+def test_a_tar_is_opened_as_a_zip_is(course, export, name):
+    files = {"a/part1_mlp.ipynb": NOTEBOOK, "b.zip": zipped({"part1_mlp.safetensors": b"weights"})}
+    packed = tarred(files, "w" if name.endswith(".tar") else "w:gz")
+    for path in (
+        export({f"ann/{name}": packed}),
+        export({f"ann.{name.partition('.')[2]}": packed}),
+    ):
+        (upload,) = plan(course, path)
+        assert upload.student == "ann" and {*upload.files} == {
+            "part1_mlp.ipynb",
+            "part1_mlp.safetensors",
+        }
+
+
+@pytest.mark.parametrize(
+    "packed, reason",
+    [
+        (tarred({"../part1_mlp.ipynb": NOTEBOOK}), "its path leads elsewhere"),
+        (tarred({of_kind("part1_mlp.ipynb", tarfile.SYMTYPE, "/etc/passwd"): b""}), "a link"),
+        (tarred({of_kind("part1_mlp.ipynb", tarfile.LNKTYPE, "other"): b""}), "a link"),
+        (tarred({of_kind("part1_mlp.ipynb", tarfile.FIFOTYPE): b""}), "not a regular file"),
+        (tarred({"part1_mlp.ipynb": bytes(10 << 20)}), "more than 500 times its packed size"),
+        (tarred({"part1_mlp.ipynb": NOTEBOOK})[:-200], "cannot be read"),
+        (b"hello", "cannot be read"),
+    ],
+    ids=["up", "link", "hard link", "pipe", "zeros", "cut off", "no tar"],
+)
+def test_what_is_hostile_in_a_tar_is_not_read_and_is_named(course, export, packed, reason):
+    uploads = plan(course, export({"ann.tar.gz": packed, "bo/part1_mlp.ipynb": NOTEBOOK}))
+    assert [upload.student for upload in uploads] == ["ann", "bo"] and not uploads[0].files
+    assert reason in uploads[0].nothing
+
+
+def test_zips_in_a_zip_share_its_room(course, export, monkeypatch):
+    inner = zipped({f"{i}.txt": b"x" for i in range(20)})
+    path = export(
+        {"ann.zip": zipped({"1.zip": inner, "2.zip": inner, "part1_mlp.ipynb": NOTEBOOK})}
+    )
+    monkeypatch.setattr(archive._Room, "__init__", _of_files(30))
+    (upload,) = plan(course, path)
+    assert upload.parts == {"part1_mlp": "new"}
+    assert any("2.zip" in path and "files together" in reason for path, reason in upload.left)
+
+
+def _of_files(count):
+    def __init__(self):
+        self.bytes, self.files, self.depth = archive.ZIP_CAP, count, 0
+
+    return __init__
+
+
+@pytest.mark.parametrize(
+    "name", ["Untitled.ipynb", "Part 1 MLP.ipynb", "part1_mlp (2).ipynb", "part2_cvae.ipynb"]
+)
+def test_a_notebook_is_known_by_its_markers_whatever_it_is_called(course, export, name):
+    (upload,) = plan(course, export({f"ann/{name}": NOTEBOOK}))
+    assert {*upload.files} == {"part1_mlp.ipynb"} and not upload.left
+    told = "part2_cvae.ipynb has the cells of part1_mlp" in " ".join(upload.remarks)
+    assert told == (name == "part2_cvae.ipynb")
+
+
+def test_of_two_notebooks_of_one_part_the_newest_is_taken_and_that_is_told(course, export):
+    old, new = (
+        zipfile.ZipInfo(f"ann/{name}", (2026, 3, 1, hour, 0, 0))
+        for name, hour in (("part1_mlp.ipynb", 9), ("Untitled.ipynb", 10))
+    )
+    (upload,) = plan(course, export({old: OTHER, new: NOTEBOOK}))
+    assert upload.files["part1_mlp.ipynb"].sha256 == hashlib.sha256(NOTEBOOK).hexdigest()
+    assert "part1_mlp.ipynb is ann/Untitled.ipynb" in upload.remarks[0]
 
 
 @pytest.mark.parametrize("unpacked", [False, True])

@@ -166,7 +166,13 @@ class Archive:
 
     def _in_zip(self, archive: Packed) -> Iterator[ArchiveMember]:
         written = utc(self.path.stat().st_mtime)
-        for entry in archive.entries():
+        try:
+            entries = archive.entries()
+        except UNREADABLE as error:
+            if is_of_machine(error):
+                raise
+            raise RejectedFile(f"it cannot be read: {_printable(str(error))[:100]}") from None
+        for entry in entries:
             when, path = archive.date(entry, written), _printable(entry.name)
             reason = entry.rejection
             yield ArchiveMember(path, entry.size, when, when, entry=entry, rejection=reason)

@@ -178,7 +178,7 @@ class _Tar:
 def _decompressed(file: IO[bytes], packed: int, cap: int) -> IO[bytes]:
     content = cast(IO[bytes], tempfile.SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115
     try:
-        with gzip.GzipFile(fileobj=file) as stream:
+        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
             for chunk in chunks(cast(IO[bytes], stream), cap, packed):
                 content.write(chunk)
     except BaseException:

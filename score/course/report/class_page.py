@@ -4,7 +4,7 @@ It links to the students' pages, feedback/STUDENT/pusht/feedback.html.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
@@ -47,9 +47,9 @@ def class_page(
 ) -> str:
     """Return the HTML page on a class.
 
-    results, manual: by student, as for `feedback.feedback`. repairs: the content of
-    repairs/STUDENT.json, by student. remarks: what else to know. people: everybody, by student.
-    nobody: by export, sentences on files in it that are nobody's.
+    results, manual: by student, as for `feedback.feedback`. repairs: repairs/STUDENT.json, by
+    student. remarks: what else to know. people: everybody, by student. nobody: by export, sentences
+    on files in it that are nobody's.
     """
     people = people or {}
     results = {student: results[student] for student in sorted(results)}
@@ -58,13 +58,12 @@ def class_page(
     used = _used_parts(course, graded, manual)
     repaired, refused = repairs_and_refusals(repairs)
     flags, uncertain = flags_of(graded, remarks, refused), uncertain_points(graded, used)
+    about = _by_student(flags)
     students = [
-        _student(course, student, results[student], manual[student], used, flags, uncertain)
-        for student in results
+        _student(course, name, results[name], manual[name], used, about[name], uncertain)
+        for name in results
     ]
-    rows = [
-        (student, row) for student, result in graded for row in part_rows(result, manual[student])
-    ]
+    rows = [(name, row) for name, result in graded for row in part_rows(result, manual[name])]
     return render(
         "report.html",
         course=course.name,
@@ -104,6 +103,13 @@ def _not_graded(
         ],
         "nobody": [(export, "", told) for export, every in nobody.items() for told in every],
     }
+
+
+def _by_student(flags: Iterable[Remark]) -> dict[str, list[Remark]]:
+    found = defaultdict[str, list[Remark]](list)
+    for flag in flags:
+        found[flag[0]].append(flag)
+    return found
 
 
 def _used_parts(

@@ -171,10 +171,13 @@ def _of_one_student(
     """Return the members and the layout of an export that is one student's folder or zip, known by
     its own name; None where it is not.
     """
-    name = archive.path.resolve().name
-    named = [replace(member, path=f"{name}/{member.path}") for member in members]
-    likely = _likely(archive, [member.path for member in named])
-    return None if likely == [FALLBACK] or likely[0].loose else (named, likely)
+    path = archive.path.resolve()
+    for name in (path.name, path.stem) if archive.zip else (path.name,):
+        named = [replace(member, path=f"{name}/{member.path}") for member in members]
+        likely = _likely(archive, [member.path for member in named])
+        if likely != [FALLBACK] and not likely[0].loose:
+            return named, likely
+    return None
 
 
 def _of_whom(members: list[ArchiveMember], zipped: bool) -> str:
