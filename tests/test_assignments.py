@@ -259,7 +259,9 @@ def test_nbgraders_own_step_takes_the_courses_rule(course):
     for name, penalty in (("first steps", 1.7), ("second", None)):
         step.assignment_id = name
         step.init_plugin()
-        assert step.plugin_inst.late_submission_penalty("bob", 17, 13 * 3600) == penalty
+        assert step.plugin_inst.late_submission_penalty("bob", 17, 13 * 3600) == pytest.approx(
+            penalty
+        )
     steps = config.Autograde.autograde_preprocessors
     assert "score.course.nbgrader.late.AssignLatePenalties" in steps
 
