@@ -65,7 +65,8 @@ def _parser() -> ArgumentParser:
         "gradescope", help="Gradescope's autograder (needs the extra `instructor`)"
     )
     _add_gradescope(gradescope.add_subparsers(dest="action", required=True))
-    demo = _add(commands, "demo", _demo, "make a course with six submissions and grade them")
+    text = "make a course with two assignments and six students, and grade them"
+    demo = _add(commands, "demo", _demo, text)
     demo.add_argument(
         "--folder", default="build/demo", help="folder of the course (default: build/demo)"
     )

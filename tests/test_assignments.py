@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from score.course.grading.results import RolloutResult, not_precise, ungraded
 from score.course.nbgrader import release as releasing
 from score.course.nbgrader.check import check
 from score.course.nbgrader.release import release
+from score.course.notebooks import build
 from score.course.report.tables import table
 from score.course.settings import CourseError, open_course
 from score.entries import with_points
@@ -157,12 +159,9 @@ def test_what_is_collected_goes_to_its_assignment_with_a_time_of_its_own(course,
     export = tmp_path / "export"
     for day, part in ((1, "part1_mlp"), (2, "part3_ddpm"), (2, "part2_cvae")):
         path = export / "ann" / f"{part}.ipynb"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(
-            course.released(part if part != "part2_cvae" else "part1_mlp").read_bytes()
-        )
+        build.write(build.student_notebook(rubric.PARTS[part]), path)
         when = datetime(2027, 3, day, 12).timestamp()
-        __import__("os").utime(path, (when, when))
+        os.utime(path, (when, when))
     run_collect(course.folder, export)
     stamps = sorted((course.folder / "submitted").glob("*/*/timestamp.txt"))
     assert [path.parent.name for path in stamps] == ["first steps", "second"]
@@ -205,7 +204,7 @@ def test_one_late_assignment_takes_nothing_from_another_and_the_total_has_its_pe
     assert rows["ann"][-1] == "27.00"  # the second assignment has no rule
     assert rows["bob"][-2:] == ["-1.70", "15.30"] and rows["student"][-2:] == ["late", "total"]
     csv = (course.folder / "grades.csv").read_text().splitlines()
-    assert csv[2].endswith(",1.70,15.30,0")
+    assert ",1.70,15.30," in csv[2]
     assert "<b>15.30</b>" in (course.folder / "report.html").read_text()
 
 
@@ -272,7 +271,7 @@ def source(course, part, cell_id=None):
 
 
 def test_a_translated_text_stays_and_the_rest_is_the_kits(course):
-    path, notebook, text = source(course, "part1_mlp", "part1-q1_1-text1")
+    path, notebook, text = source(course, "part1_mlp", "part1-architecture-text1")
     first = next(cell for cell in notebook.cells if cell.id.endswith("part1_mlp-text1"))
     first.source = first.source.replace("# Part I", "# Teil I")
     text.source = "### Q1.2 · Der Verlust"
@@ -283,7 +282,7 @@ def test_a_translated_text_stays_and_the_rest_is_the_kits(course):
     course = changed(course, ("example.org/kit", "example.org/new"), ('"Q1.2" = 4', '"Q1.2" = 7'))
 
     told = release(course)
-    assert len(told) == 2 and "3 cells stay" in told[0] and "part1-q1_1-text1, " in told[0] + ", "
+    assert len(told) == 2 and "3 cells stay" in told[0] and "part1-architecture-text1" in told[0]
     assert "part1-q1_3 had been deleted" in told[1]
     for place in (
         path,
@@ -313,7 +312,7 @@ def test_a_source_that_is_no_notebook_is_told_and_kept(course):
 
 
 def test_a_part_that_leaves_the_course_takes_its_translation_along_and_brings_it_back(course):
-    path, notebook, text = source(course, "part3_ddpm", "part3-q3_1-text1")
+    path, notebook, text = source(course, "part3_ddpm", "part3-dataset-text1")
     text.source = "Auf Deutsch."
     nbformat.write(notebook, path)
     without = changed(course, ('parts = ["part3_ddpm"]', 'parts = ["part2_cvae"]'))

@@ -122,7 +122,8 @@ def source_of(
     source = _merged(kit, own, written.get(part.name, {}))
     for cell in source.notebook.cells:
         if _name(cell) in source.kept:
-            _set_address(cell, course.bundle, part)
+            badge = colab_address(course.bundle, part.name)
+            cell.source = _addressed(cell.source, course.bundle, badge)
     return source
 
 
@@ -186,11 +187,10 @@ def _with_marks(cell: NotebookNode, fresh: NotebookNode) -> NotebookNode:
     return fresh
 
 
-def _set_address(cell: NotebookNode, bundle: str, part: Part) -> None:
-    """Set the course's address where an instructor's cell has it."""
-    cell.source = _ADDRESS.sub(lambda _: f'BUNDLE = "{bundle}"', cell.source)
-    address = colab_address(bundle, part.name)
-    cell.source = _BADGE.sub(lambda found: found[1] + address + found[2], cell.source)
+def _addressed(text: str, bundle: str, badge: str) -> str:
+    """Return a cell's text with these addresses of the kit and of the notebook in Colab."""
+    text = _ADDRESS.sub(lambda _: f'BUNDLE = "{bundle}"', text)
+    return _BADGE.sub(lambda found: found[1] + badge + found[2], text)
 
 
 def _name(cell: NotebookNode) -> str:
@@ -200,7 +200,8 @@ def _name(cell: NotebookNode) -> str:
 
 
 def _digest(cell: NotebookNode) -> str:
-    told = [cell.cell_type, cell.source, cell.metadata.get("nbgrader")]
+    """Return a digest of what a cell says, whatever the course's address."""
+    told = [cell.cell_type, _addressed(cell.source, "", ""), cell.metadata.get("nbgrader")]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
