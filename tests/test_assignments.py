@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,8 +26,10 @@ from score.course.gradescope import build as gradescope
 from score.course.grading import results
 from score.course.grading.notebook import Graded
 from score.course.grading.results import RolloutResult, not_precise, ungraded
+from score.course.nbgrader import configuration
 from score.course.nbgrader import release as releasing
 from score.course.nbgrader.check import check
+from score.course.nbgrader.late import AssignLatePenalties
 from score.course.nbgrader.release import release
 from score.course.notebooks import build
 from score.course.report.tables import table
@@ -169,6 +173,28 @@ def test_what_is_collected_goes_to_its_assignment_with_a_time_of_its_own(course,
     assert not [*(course.folder / "submitted").rglob("part2_cvae.ipynb")]
 
 
+def test_the_students_kit_asks_for_the_courses_parts_at_its_points(course, tmp_path):
+    with zipfile.ZipFile(course.folder / "bundle" / "pusht-kit.zip") as bundle:
+        bundle.extractall(tmp_path / "kit")
+    program = """
+import score
+from score import rubric
+print(rubric.asked_parts(), rubric.asked_parts({"part3_ddpm"}), rubric.PARTS["part1_mlp"].points)
+score.show_standing()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path / "kit",
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "kit")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, *standing = done.stdout.splitlines()
+    assert first == "['part1_mlp', 'part3_ddpm'] ['part3_ddpm'] 17"
+    assert "Points so far: 0 of 27." in standing and not [x for x in standing if "Q2." in x]
+
+
 def test_students_are_asked_for_the_parts_of_their_assignment(monkeypatch):
     monkeypatch.setattr(
         rubric, "ASSIGNMENTS", {"one": ("part1_mlp", "part2_cvae"), "two": ("part4_flow",)}
@@ -223,6 +249,19 @@ def test_a_rule_in_the_courses_folder_works_as_nbgrader_describes_it(course, qui
     assert printed(course)["bob"][-2:] == ["-13.00", "4.00"]
     (course.folder / "late.py").unlink()
     assert "cannot be used" in check(course.folder).problems[0]
+    with pytest.raises(CourseError, match="names a rule for late work .* cannot be used"):
+        grade_course(course)
+
+
+def test_nbgraders_own_step_takes_the_courses_rule(course):
+    config = configuration.read(course.folder)
+    step = AssignLatePenalties(config=config)
+    for name, penalty in (("first steps", 1.7), ("second", None)):
+        step.assignment_id = name
+        step.init_plugin()
+        assert step.plugin_inst.late_submission_penalty("bob", 17, 13 * 3600) == penalty
+    steps = config.Autograde.autograde_preprocessors
+    assert "score.course.nbgrader.late.AssignLatePenalties" in steps
 
 
 # Points.
@@ -340,6 +379,8 @@ def test_a_check_tells_what_the_course_is_and_all_that_is_wrong(course, capsys):
     assert len(found) == 4 and "sets Autograde.sanitize_preprocessors" in found[0]
     assert "There is no" in found[1] and "cannot be read" in found[2]
     assert "work of 1 students for 'pusht', which is no assignment" in found[3]
+    (course.folder / "roster.csv").write_text("colour,shape\nred,round\n")
+    assert "roster.csv" in check(course.folder).problems[1]
     config.write_text("configure(\n")
     assert "is no Python" in check(course.folder).problems[0]
     (course.folder / "course.toml").write_text("episodes = 0\nfirst_seed = -5\n")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from score import rubric
-from score.course.settings import Assignment, CourseError, Late, open_course, read_course
+from score.course.settings import Assignment, CourseError, Late, open_course, read_course, schedule
 from score.entries import points_key
 
 SECRET = 'secret = "0123456789abcdef0123456789abcdef"\n'
@@ -68,6 +68,15 @@ due = 2027-07-08T23:59:00+09:00
     assert last.points == rubric.PARTS["part4_flow"].points + 1.5
     assert course.submission("ann", flow) == tmp_path / "submitted/ann/flow"
     assert course.released("part3_ddpm") == tmp_path / "release/imitation/part3_ddpm.ipynb"
+
+
+def test_a_kit_without_the_sources_of_some_parts_makes_a_course_without_them(tmp_path, monkeypatch):
+    for name in ("part1_mlp", "part3_ddpm"):
+        (tmp_path / f"{name}.py").write_text("")
+    monkeypatch.setattr(schedule.resources, "path", lambda name: tmp_path)
+    assert [*opened(tmp_path, "").parts] == ["part1_mlp", "part3_ddpm"]
+    with pytest.raises(CourseError, match="the kit has no part 'part4_flow'"):
+        opened(tmp_path, '[[assignment]]\nparts = ["part4_flow"]\n')
 
 
 ONE = '[[assignment]]\nname = "one"\nparts = ["part1_mlp"]\n'

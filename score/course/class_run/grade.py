@@ -30,6 +30,7 @@ from score.course.grading.execution import usable_files
 from score.course.grading.notebook import Task, grade_part
 from score.course.grading.results import PartResult
 from score.course.nbgrader import configuration, gradebook
+from score.course.nbgrader.late import rule_of
 from score.course.report.tables import ClassVerdicts
 from score.course.sandbox import levels
 from score.course.settings import Course, CourseError, RunSettings
@@ -264,6 +265,8 @@ class _Plan:
 
 def _plan(course: Course) -> _Plan:
     config = configuration.read(course.folder)
+    for assignment in course.assignments:
+        rule_of(assignment, config)  # told now, and not at each student
     settings = RunSettings(course.seed, course.episodes, limits=configuration.limits(config))
     try:
         released = {part: course.released(part).read_bytes() for part in course.parts}
