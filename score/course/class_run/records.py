@@ -161,8 +161,8 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
     for old in (course.folder / "report").glob("*.html"):
         if f"report/{old.name}" not in pages_of_class:
             old.unlink()
-    for path, text in pages_of_class.items():
-        write_whole(course.folder / path, text)
+    for name, page in pages_of_class.items():
+        write_whole(course.folder / name, page)
 
 
 def _for_page(
