@@ -3,7 +3,7 @@
 results/STUDENT/PART.json        what everything else here is made from
 autograded/STUDENT/ASSIGNMENT/   the graded notebooks and films, for nbgrader's pages
 feedback/STUDENT/ASSIGNMENT/     feedback.html, to hand back
-gradebook.db, grades.csv, report.html
+gradebook.db, grades.csv, report.html and, of a large class, further pages in report/
 """
 
 import hashlib
@@ -148,7 +148,7 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
     people = everybody(course, failures)
     text = tables.csv_text(course.parts, verdicts, penalties, remarks, people)
     write_whole(course.folder / "grades.csv", text)
-    page = class_page(
+    pages_of_class = class_page(
         course,
         {student: found for student, (found, _, _) in pages.items()},
         {student: hand for student, (_, hand, _) in pages.items()},
@@ -158,7 +158,11 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
         people,
         {name: each["nobody"] for name, each in collected(course).items()},
     )
-    write_whole(course.folder / "report.html", page)
+    for old in (course.folder / "report").glob("*.html"):
+        if f"report/{old.name}" not in pages_of_class:
+            old.unlink()
+    for name, page in pages_of_class.items():
+        write_whole(course.folder / name, page)
 
 
 def _for_page(

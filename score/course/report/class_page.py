@@ -25,7 +25,7 @@ from score.course.report.flags import (
     repairs_and_refusals,
     uncertain_points,
 )
-from score.course.report.page import MARKS, render
+from score.course.report.page import MARKS, in_pages
 from score.course.report.points import Row, part_points, part_rows
 from score.course.report.similarity import SimilarPair
 from score.course.report.tables import NOT_ON_ROSTER, Remark
@@ -33,6 +33,9 @@ from score.course.settings import Course
 from score.rollouts.given import NETWORKS
 
 _MISTAKES = 3  # of a question, the most common
+_MOST_DOTS = 1000  # in a chart; of more, so many are drawn, evenly taken from all by their scores
+_LISTS = ["students", "absent", "strangers", "nobody", "flags", "uncertain", "similar"]
+_LISTS += ["stopped", "missing", "refused", "repairs"]
 
 
 def class_page(
@@ -44,8 +47,8 @@ def class_page(
     remarks: Iterable[Remark],
     people: Mapping[str, Someone] | None = None,
     nobody: Mapping[str, Sequence[str]] | None = None,
-) -> str:
-    """Return the HTML page on a class.
+) -> dict[str, str]:
+    """Return the HTML pages on a class by their paths in the course's folder, report.html first.
 
     results, manual: by student, as for `feedback.feedback`. repairs: repairs/STUDENT.json, by
     student. remarks: what else to know. people: everybody, by student. nobody: by export, sentences
@@ -64,27 +67,27 @@ def class_page(
         for name in results
     ]
     rows = [(name, row) for name, result in graded for row in part_rows(result, manual[name])]
-    return render(
-        "report.html",
-        course=course.name,
-        students=students,
-        who=lambda student: people[student].label if student in people else student,
+    values = {
+        "course": course.name,
+        "students": students,
+        "who": lambda student: people[student].label if student in people else student,
         **_not_graded(people, results, nobody or {}),
-        used=used,
-        graded=sum(not result.missing for _, result in graded),
-        waiting=sum(row.mark == "waits" for _, row in rows),
-        uncertain=[flag for flag in flags if flag in uncertain],
-        flags=[flag for flag in flags if flag not in uncertain],
-        repairs=repaired,
-        refused=refused,
-        similar=similar,
-        questions=_questions(used, [row for _, row in rows]),
-        mistakes=_mistakes(used, rows),
-        policies=[_policy(policy, graded) for part in used for policy in part.policies],
+        "used": used,
+        "graded": sum(not result.missing for _, result in graded),
+        "waiting": sum(row.mark == "waits" for _, row in rows),
+        "uncertain": [flag for flag in flags if flag in uncertain],
+        "flags": [flag for flag in flags if flag not in uncertain],
+        "repairs": repaired,
+        "refused": refused,
+        "similar": similar,
+        "questions": _questions(used, [row for _, row in rows]),
+        "mistakes": _mistakes(used, rows),
+        "policies": [_policy(policy, graded) for part in used for policy in part.policies],
         **not_run(graded, used),
         **_totals(students, used),
         **_grading(graded, used),
-    )
+    }
+    return in_pages(_LISTS, values)
 
 
 def _not_graded(
@@ -253,11 +256,19 @@ def _policy(policy: rubric.Policy, graded: Graded) -> dict[str, Any]:
     return {
         "title": policy.title,
         "label": policy.label,
-        "chart": class_chart(policy, dots) if dots else None,
+        "chart": class_chart(policy, _some(dots)) if dots else None,
         "count": len(dots),
         "mean": fmean(scores) if scores else None,
         "spread": stdev(scores) if len(scores) > 1 else None,
     }
+
+
+def _some(dots: list[Dot]) -> list[Dot]:
+    if len(dots) <= _MOST_DOTS:
+        return dots
+    places = np.linspace(0, len(dots) - 1, _MOST_DOTS).round().astype(int)
+    ordered = sorted(dots, key=lambda dot: dot.score)
+    return [ordered[place] for place in places]
 
 
 def _grading(graded: Graded, used: Iterable[rubric.Part]) -> dict[str, Any]:

@@ -49,10 +49,11 @@ def flags_of(
         for student, result in graded
         if result.stopped
     }
+    listed = stopped | {*refused}
     flags = dict.fromkeys(
         (student, part, printable(sentence)) for student, part, sentence in [*found, *remarks]
     )
-    return [flag for flag in flags if flag not in stopped and flag not in refused]
+    return [flag for flag in flags if flag not in listed]
 
 
 def uncertain_points(graded: Graded, used: Collection[rubric.Part]) -> set[Remark]:
