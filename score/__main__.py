@@ -1,6 +1,5 @@
 """The command line: python -m score, or pusht-kit if the kit is installed."""
 
-import importlib.util
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -55,7 +54,7 @@ def _parser() -> ArgumentParser:
     )
     _add_submission(submission.add_subparsers(dest="action", required=True))
     # The students' kit has no commands of the instructors'.
-    if importlib.util.find_spec("score.course"):
+    if Path(__file__).with_name("course").is_dir():
         from score.course.tools.command_line import add_commands
 
         add_commands(commands)

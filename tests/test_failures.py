@@ -290,9 +290,9 @@ def graded(tmp_path, monkeypatch):
     """A course of three, and how it is graded: in threads, in no time, mallory's by an error."""
     made = create(tmp_path / "graded", first_seed=20_000, episodes=1)
     for student in ("ann", "bo", "mallory"):
-        folder = made.submission(student)
+        folder = made.submission(student, made.assignments[0])
         build.write(build.answered_notebook(PART), folder / f"{PART.name}.ipynb")
-    (made.submission("bo") / "timestamp.txt").write_text("yesterday")
+    (made.submission("bo", made.assignments[0]) / "timestamp.txt").write_text("yesterday")
     errors = {"mallory": MemoryError("none left")}
 
     def quick(task):
