@@ -15,6 +15,7 @@ from score.__main__ import main
 from score.course.class_run import export as exporting
 from score.course.class_run import records
 from score.course.class_run.export import export
+from score.course.class_run.grade import grade_course
 from score.course.collect.collect import collect
 from score.course.grading import results
 from score.course.nbgrader import configuration, gradebook
@@ -131,6 +132,17 @@ def test_feedback_is_cut_into_zips_of_a_size(released, tmp_path, monkeypatch):
     files = export(course, "canvas").files
     assert [path.name for path in files[1:]] == ["feedback-pusht-1.zip", "feedback-pusht-2.zip"]
     assert all(len(zipfile.ZipFile(path).namelist()) == 1 for path in files[1:])
+
+
+def test_a_class_of_which_nothing_can_be_graded_has_its_report(released, tmp_path):
+    shutil.copytree(released.folder, tmp_path / "course")
+    (tmp_path / "course/roster.csv").write_text("id,name\n7,Ann Lee\n8,Bo\n")
+    course = open_course(tmp_path / "course")
+    collect(course, write_export(tmp_path, {"7/report.pdf": b"%PDF"}))
+    assert grade_course(course) == {}
+    page = (course.folder / "report.html").read_text()
+    assert "7 Ann Lee" in page and "Handed in report.pdf, which is no notebook." in page
+    assert rows(course.folder / "grades.csv")[2][-1] == "Handed in nothing."
 
 
 def test_without_points_there_is_a_sentence(released):

@@ -31,6 +31,7 @@ from score.course.grading.notebook import Task, grade_part
 from score.course.grading.results import PartResult
 from score.course.nbgrader import configuration, gradebook
 from score.course.nbgrader.late import rule_of
+from score.course.report.everybody import everybody
 from score.course.report.tables import ClassVerdicts
 from score.course.sandbox import levels
 from score.course.settings import Course, CourseError, RunSettings
@@ -63,7 +64,7 @@ def grade_course(
     unknown = sorted(set(students or ()) - set(handed_in))
     if unknown:
         raise CourseError(f"Nothing of {', '.join(unknown)} is in {course.folder / 'submitted'}.")
-    if not handed_in:
+    if not handed_in and not everybody(course):
         places = [f"submitted/STUDENT/{assignment.name}/" for assignment in course.assignments]
         raise CourseError(
             f"{course.folder / 'submitted'} is empty: put each student's files into"
