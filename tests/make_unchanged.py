@@ -301,12 +301,12 @@ def table_of(told):
     lines = told.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("student "))
     end = next(i for i, line in enumerate(lines) if i > start and line.startswith("of "))
-    columns, found = [*re.finditer(r" +(\S+)", lines[start])], {}
-    # The table's first column is to the left, and as wide as its longest name.
-    first = columns[0].start()
+    columns, found = [*re.finditer(r"(?<= )\S+", lines[start])], {}
+    first = columns[0].start() - 2  # names are to the left, and may have spaces in them
     for line in lines[start + 2 : end + 1]:
         whole = len(line) == len(lines[start])  # otherwise a reason stands in place of points
-        points = {each[1]: line[each.start() : each.end()].strip() for each in columns}
+        begins = [first, *(each.end() for each in columns)]
+        points = {each[0]: line[begin : each.end()].strip() for each, begin in zip(columns, begins)}
         found[line[:first].strip()] = points if whole else {"reason": line[first:].strip()}
     return found
 
