@@ -18,7 +18,7 @@ help:
 
 setup: .venv/.kit  ## make the environment, .venv (the targets below do this when necessary)
 
-demo: .venv/.kit  ## make a course with six submissions and grade them (no network)
+demo: .venv/.kit  ## make a course with two assignments and six students, and grade them (no network)
 	$(RUN) -m score demo
 
 lint: .venv/.kit  ## check format, lint, types, direction of imports and sizes; changes nothing

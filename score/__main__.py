@@ -1,12 +1,11 @@
 """The command line: python -m score, or pusht-kit if the kit is installed."""
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from score.plain import plain, plain_line
+from score.plain import plain
 from score.rubric import PARTS
 from score.submission.failures import told_of_machine
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:  # argparse has no public name for it, and none to subscript w
     from argparse import _SubParsersAction
 
     Commands = _SubParsersAction[ArgumentParser]
-
-_LISTED_STUDENTS = 10  # reasons are printed for at most this many; report.html has them all
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -55,100 +52,22 @@ def _parser() -> ArgumentParser:
         prog="pusht-kit" if installed else "python -m score", description="The Push-T course kit."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    course = commands.add_parser(
-        "course", help="make, release and grade a course (needs the extra `instructor`)"
-    )
-    _add_course(course.add_subparsers(dest="action", required=True))
     submission = commands.add_parser(
         "submission", help="pack the files to hand in, or check such a zip"
     )
     _add_submission(submission.add_subparsers(dest="action", required=True))
-    gradescope = commands.add_parser(
-        "gradescope", help="Gradescope's autograder (needs the extra `instructor`)"
-    )
-    _add_gradescope(gradescope.add_subparsers(dest="action", required=True))
-    demo = _add(commands, "demo", _demo, "make a course with six submissions and grade them")
-    demo.add_argument(
-        "--folder", default="build/demo", help="folder of the course (default: build/demo)"
-    )
+    # The students' kit has no commands of the instructors'.
+    if Path(__file__).with_name("course").is_dir():
+        from score.course.tools.command_line import add_commands
+
+        add_commands(commands)
     return parser
-
-
-def _add(commands: "Commands", name: str, run: Any, text: str) -> ArgumentParser:
-    command = commands.add_parser(name, help=text)
-    command.set_defaults(run=run)
-    return command
-
-
-def _add_course(actions: "Commands") -> None:
-    create = _add(actions, "create", _create, "make a course for nbgrader in a new folder")
-    create.add_argument("folder")
-    create.add_argument(
-        "--bundle",
-        default="",
-        help="address where students get the release bundle (course.toml keeps it)",
-    )
-    create.add_argument(
-        "--first-seed", type=int, help="first of the held-out seeds (default: drawn)"
-    )
-    create.add_argument("--episodes", type=int, help="most episodes of a policy (default: 8000)")
-    text = "build the notebooks, nbgrader's release and the students' bundle again"
-    release = _add(actions, "release", _release, text)
-    release.add_argument("folder")
-    _add_collect(actions)
-    _add_grade(actions)
-    hub = _add(actions, "hub", _hub, "write the configuration with which a JupyterHub serves it")
-    hub.add_argument("folder")
-    hub.add_argument("--exchange", help="nbgrader's exchange (default: nbgrader's own)")
-    text = "user of the hub who may grade; repeat for several"
-    hub.add_argument("--grader", action="append", default=[], metavar="USER", help=text)
-
-
-def _add_collect(actions: "Commands") -> None:
-    collect = _add(
-        actions,
-        "collect",
-        _collect,
-        "take submissions out of an LMS export, a zip or a folder, and repair their notebooks",
-    )
-    collect.add_argument("folder")
-    text = (
-        "zip or folder: Moodle, Canvas, Gradescope, folders or zips by student,"
-        " STUDENT_part1_mlp.ipynb"
-    )
-    collect.add_argument("export", help=text)
-    text = "regular expression with a group `student`, matched from the start of each path"
-    collect.add_argument("--pattern", help=text)
-    collect.add_argument(
-        "--preview", action="store_true", help="list what would be collected, and write nothing"
-    )
-
-
-def _add_grade(actions: "Commands") -> None:
-    text = "grade every notebook in submitted/ that is new or has changed"
-    grade = _add(actions, "grade", _grade, text)
-    grade.add_argument("folder")
-    grade.add_argument("--student", action="append", help="only this student; repeat for several")
-    grade.add_argument(
-        "--part", action="append", choices=PARTS, help="only this notebook; repeat for several"
-    )
-    grade.add_argument(
-        "--jobs",
-        type=_count,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="number of notebooks graded at a time (default: one per core)",
-    )
-    grade.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="use the workers of this Dask scheduler (needs the extra `cluster`)",
-    )
 
 
 def _add_submission(actions: "Commands") -> None:
     text = "pack a folder's notebooks, checkpoints and runs into one zip, and check it"
-    pack = _add(actions, "pack", _pack, text)
+    pack = actions.add_parser("pack", help=text)
+    pack.set_defaults(run=_pack)
     pack.add_argument(
         "path",
         nargs="?",
@@ -160,7 +79,8 @@ def _add_submission(actions: "Commands") -> None:
         "--out", metavar="FILE", help="path of the zip (default: hand_in.zip in the folder)"
     )
     text = "say what is missing and, run as for the grade, different; exit code 0 if nothing is"
-    check = _add(actions, "check", _check, text)
+    check = actions.add_parser("check", help=text)
+    check.set_defaults(run=_check)
     check.add_argument("path", metavar="FILE", help="a zip or a folder")
     check.add_argument("--no-run", action="store_true", help="only read: for work of others")
     for command in (pack, check):
@@ -172,85 +92,7 @@ def _add_submission(actions: "Commands") -> None:
         )
 
 
-def _add_gradescope(actions: "Commands") -> None:
-    build = _add(actions, "build", _build_autograder, "make the autograder's zip for a course")
-    build.add_argument("folder")
-    build.add_argument(
-        "--out",
-        metavar="FILE",
-        help="path of the zip (default: gradescope.zip in the course's folder)",
-    )
-    for name, default, text in (
-        ("--episodes", 8000, "most episodes of a policy (default: 8000)"),
-        ("--minutes", 10, "time limit of a submission on Gradescope (default: 10)"),
-        ("--megabytes", 768, "memory of the container on Gradescope (default: 768)"),
-    ):
-        build.add_argument(name, type=_count, default=default, metavar="N", help=text)
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
-
-
 # The commands.
-
-
-def _create(options: Namespace) -> None:
-    from score.course.nbgrader.release import create, created
-
-    chosen = {"episodes": options.episodes} if options.episodes is not None else {}
-    course = create(options.folder, bundle=options.bundle, first_seed=options.first_seed, **chosen)
-    print(created(course))
-
-
-def _release(options: Namespace) -> None:
-    from score.course.nbgrader.release import release, released
-    from score.course.settings import open_course
-
-    course = open_course(options.folder)
-    release(course)
-    print(released(course))
-
-
-def _collect(options: Namespace) -> str | None:
-    from score.course.collect.collect import run_collect
-
-    return run_collect(options.folder, options.export, options.pattern, options.preview).names()
-
-
-def _grade(options: Namespace) -> str | None:
-    from score.course.class_run.grade import grade_course
-    from score.course.report.tables import reasons, remarks, table
-    from score.course.settings import open_course
-    from score.submission.failures import Failures
-
-    course, failures = open_course(options.folder), Failures()
-    try:
-        where = {"jobs": options.jobs, "scheduler": options.scheduler}
-        verdicts = grade_course(course, options.student, options.part, failures=failures, **where)
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The results so far are kept: run the same command again to go on.")
-    print(plain(table(verdicts)))
-    if len({student for student, _, _ in verdicts}) <= _LISTED_STUDENTS:
-        print(plain(reasons(verdicts)))
-        for student, notebook, sentence in remarks(course, options.student, failures):
-            print(plain_line(f"Look at {student}, {notebook}: {sentence}"))
-    print(
-        f"The class: {course.folder / 'report.html'} and grades.csv; to hand back:"
-        f" {course.folder / 'feedback'}"
-    )
-    return failures.names()
-
-
-def _hub(options: Namespace) -> None:
-    from score.course.nbgrader.hub import DEFAULT_EXCHANGE, write
-    from score.course.settings import open_course
-
-    exchange = os.path.abspath(options.exchange or DEFAULT_EXCHANGE)
-    print(write(open_course(options.folder), exchange, options.grader))
 
 
 def _pack(options: Namespace) -> int:
@@ -270,29 +112,6 @@ def _check(options: Namespace) -> int:
         rehearse_parts(report, Path(options.path), options.path)
     print(plain(report))
     return 1 if report.differs or not report.complete else 0
-
-
-def _build_autograder(options: Namespace) -> None:
-    from score.course.gradescope.build import build
-    from score.course.settings import open_course
-
-    path = build(
-        open_course(options.folder),
-        options.out,
-        episodes=options.episodes,
-        minutes=options.minutes,
-        megabytes=options.megabytes,
-    )
-    print(
-        f"{path}: upload it in Gradescope as the assignment's autograder. It contains solutions"
-        " and held-out seeds, so do not show it to students."
-    )
-
-
-def _demo(options: Namespace) -> None:
-    from score.course.tools.demo import demo
-
-    demo(options.folder)
 
 
 if __name__ == "__main__":

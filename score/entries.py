@@ -1,7 +1,10 @@
 """What the rubric is made of: questions, policies and parts."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from pusht import demos
 from pusht.normalisation import RANGE
@@ -130,3 +133,47 @@ class Part:
     def cell_id(self, entry: Graded) -> str:
         """Return the id of an entry's cell in the notebook and in results, such as "part1-q1_2"."""
         return f"part{self.number}-{entry.cell}"
+
+
+def points_key(entry: Graded) -> str:
+    """Return the name under which a course sets an entry's points: "Q1.2" of a question,
+    "part1_mlp rollouts" of a policy, "Q4.5 curves" of an answer in words.
+    """
+    if isinstance(entry, Policy):
+        return f"{entry.name} rollouts"
+    return f"{entry.name} {entry.title}" if isinstance(entry, ManualQuestion) else entry.name
+
+
+def with_points(part: Part, points: Mapping[str, float]) -> Part:
+    """Return a part with other points, by `points_key`, where these name one of its entries."""
+
+    def worth(entry: Any) -> Any:
+        key = points_key(entry)
+        return replace(entry, points=points[key]) if key in points else entry
+
+    return replace(
+        part,
+        questions=tuple(map(worth, part.questions)),
+        policies=tuple(map(worth, part.policies)),
+        written=tuple(map(worth, part.written)),
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a course asks of its students: parts by assignment, and points by `points_key`. Both are
+    empty where it asks for all of the kit as it is.
+    """
+
+    assignments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    points: Mapping[str, float] = field(default_factory=dict)
+
+
+def asked(path: Path) -> Asked:
+    """Return what a file says that a course asks; nothing where there is no such file."""
+    if not path.is_file():
+        return Asked()
+    said = json.loads(path.read_text(encoding="utf-8"))
+    return Asked(
+        {name: tuple(parts) for name, parts in said["assignments"].items()}, said["points"]
+    )

@@ -1,7 +1,9 @@
 """The rubric: all numbers that a grade depends on, and where they come from."""
 
+from collections.abc import Collection
 from functools import partial
 
+from pusht import resources
 from pusht.normalisation import MOMENTS
 from pusht.rules import GYM_PUSHT
 from score.entries import Extension as Extension
@@ -10,6 +12,8 @@ from score.entries import ManualQuestion as ManualQuestion
 from score.entries import Part as Part
 from score.entries import Policy as Policy
 from score.entries import Question as Question
+from score.entries import asked as asked
+from score.entries import with_points as with_points
 
 # Driving at the block's centre, which needs no learning, scores 0.226 ± 0.010 from the published
 # starts and 0.254 ± 0.009 from gym-pusht's. Targets are so far below the scores of right solutions
@@ -155,7 +159,16 @@ _PARTS = (
         grading_time=2,
     ),
 )
-PARTS = {part.name: part for part in _PARTS}
+
+# In the kit that a course gives its students, this file says what the course asks for where that
+# is not all of the kit at these points: {"assignments": {name: parts}, "points": {entry: points}}.
+# Grades do not depend on it: an instructor's kit has none, and goes by course.toml.
+ASKED = "score/asked.json"
+_asked = asked(resources.path(ASKED))
+
+PARTS = {part.name: with_points(part, _asked.points) for part in _PARTS}
+# The names of the parts that are handed in together, by assignment.
+ASSIGNMENTS = _asked.assignments or {"pusht": tuple(PARTS)}
 POLICIES = {policy.name: policy for part in PARTS.values() for policy in part.policies}
 
 # The number of network calls with which each sampling policy makes a chunk.
@@ -167,8 +180,9 @@ DIFFUSION_STEPS, FLOW_STEPS = 100, 10
 # standard error).
 FITS_BETTER = 0.03
 
-# Students practise on the ten published seeds and on thirty more. The human demonstrations start
-# from seeds 0 to 205.
+# Students practise on the ten published seeds and on thirty more; the human demonstrations start
+# from HUMAN_SEEDS.
+HUMAN_SEEDS = range(206)
 PUBLISHED_SEEDS = range(10)
 PRACTICE_SEEDS = range(500, 530)
 GRADED_FIRST_SEED = 10_000  # held-out ones are from here on
@@ -198,6 +212,15 @@ def question(name: str) -> tuple[Part, Question]:
             if entry.name == name:
                 return part, entry
     raise KeyError(f"The rubric has no question {name!r}.")
+
+
+def asked_parts(there: Collection[str] = ()) -> list[str]:
+    """Return the names of the parts that the course asks for: of the assignments that any of the
+    parts `there` is in; of all where none is.
+    """
+    of_these = [parts for parts in ASSIGNMENTS.values() if {*parts} & {*there}]
+    chosen = {part for parts in of_these or ASSIGNMENTS.values() for part in parts}
+    return [name for name in PARTS if name in chosen]
 
 
 def part_of(policy: Policy) -> Part:

@@ -3,10 +3,12 @@
 import io
 import json
 import os
+import tarfile
 import zipfile
 from datetime import datetime
 
 import nbformat
+import yaml
 
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, open_course
@@ -26,7 +28,7 @@ def made_course(folder):
         path = folder / "release" / ASSIGNMENT / f"{name}.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(notebook)
-    (folder / "course.toml").write_text('bundle = ""\nfirst_seed = 1\nepisodes = 1\n')
+    (folder / "course.toml").write_text('bundle = ""\nfirst_seed = 20000\nepisodes = 1\n')
     return open_course(folder)
 
 
@@ -44,6 +46,17 @@ def zipped(files, hour=12, day=1):
             if not isinstance(name, zipfile.ZipInfo):
                 info = zipfile.ZipInfo(name, (2026, 3, day, hour, 0, 0))
             archive.writestr(info, content, info.compress_type or zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def tarred(files, mode="w:gz"):
+    """The bytes of a tar of {name: content}; a name may be a `TarInfo`."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=mode) as archive:
+        for name, content in files.items():
+            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
+            info.size, info.mtime = len(content), local(12)
+            archive.addfile(info, io.BytesIO(content))
     return packed.getvalue()
 
 
@@ -87,3 +100,102 @@ def tree(folder):
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+# What each system exports. people: [(name, number, login)]. Each returns {path: content} of a class
+# in which everybody handed in NOTEBOOK, on 1 March 2026 at 11:30:05 where the system says when.
+
+
+def canvas(people, late=()):
+    return {
+        f"{squashed(name)}{'_LATE' if login in late else ''}_{number}_{900 + number}"
+        "_part1_mlp.ipynb": NOTEBOOK
+        for name, number, login in people
+    }
+
+
+def moodle(people):
+    return {
+        f"{name}_{number}_assignsubmission_file_/all_parts.zip": zipped(
+            {"part1_mlp.ipynb": NOTEBOOK}
+        )
+        for name, number, login in people
+    }
+
+
+def moodle_flat(people):
+    return {
+        f"{name}_{number}_assignsubmission_file_Untitled.ipynb": NOTEBOOK
+        for name, number, login in people
+    }
+
+
+def gradescope(people):
+    metadata = {
+        f"submission_{number}": {
+            ":submitters": [{":name": name, ":sid": number, ":email": f"{login}@uni.edu"}],
+            ":created_at": "2026-03-01 11:30:05 Z",
+        }
+        for name, number, login in people
+    }
+    files = {f"submission_{number}/part1_mlp.ipynb": NOTEBOOK for _, number, _ in people}
+    return {"submission_metadata.yml": yaml.safe_dump(metadata).encode()} | files
+
+
+def blackboard(people, when="2026-03-01-11-30-05", notebook=NOTEBOOK):
+    files = {}
+    for name, _, login in people:
+        attempt = f"HW 1_{login}_attempt_{when}"
+        note = f"Name: {name} ({login})\r\nAssignment: HW 1\r\nDate Submitted: Sunday\r\n"
+        files |= {f"{attempt}.txt": note.encode(), f"{attempt}_part1_mlp.ipynb": notebook}
+    return files
+
+
+def brightspace(people, when="Mar 1, 2026 1130 AM", notebook=NOTEBOOK):
+    files = {
+        f"{number}-640693 - {name} - {when}/Part 1 MLP.ipynb": notebook
+        for name, number, login in people
+    }
+    return {"index.html": b"<html>"} | files
+
+
+def google(people):
+    return {f"HW 1/{name} - part1_mlp.ipynb": NOTEBOOK for name, number, login in people}
+
+
+def sakai(people):
+    files = {"HW 1/grades.csv": b"HW 1,Points\r\n"}
+    for name, _, login in people:
+        first, _, last = name.partition(" ")
+        folder = f"HW 1/{last or first}, {first}({login})"
+        files[f"{folder}/timestamp.txt"] = b"20260301113005000"
+        files[f"{folder}/comments.txt"] = b""
+        files[f"{folder}/Submission attachment(s)/part1_mlp.ipynb"] = NOTEBOOK
+    return files
+
+
+def github(people):
+    grades = "assignment_name,roster_identifier,student_repository_name,submission_timestamp\n"
+    grades += "".join(
+        f"HW 1,{name},hw-1-{login},2026-03-01T11:30:05Z\n" for name, number, login in people
+    )
+    files = {f"hw-1-submissions/hw-1-{login}/part1_mlp.ipynb": NOTEBOOK for *_, login in people}
+    return files | {"hw-1-submissions/grades.csv": grades.encode()}
+
+
+def teams(people):
+    return {
+        f"Submitted files/{name}/HW 1/Version {version}/part1_mlp.ipynb": content
+        for name, number, login in people
+        for version, content in ((1, OTHER), (2, NOTEBOOK))
+    }
+
+
+def folders(people):
+    return {f"{name}/part1_mlp.ipynb": NOTEBOOK for name, number, login in people}
+
+
+def squashed(name):
+    """A name as Canvas writes it in front of a file's name."""
+    first, _, last = name.partition(" ")
+    return "".join(c for c in f"{last}{first}".lower() if c.isalnum())

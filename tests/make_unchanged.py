@@ -295,14 +295,19 @@ def steady(told, folder):
 
 
 def table_of(told):
-    """The printed table: {student: {cell: points}}, with a row "of" for the full points."""
+    """The printed table: {student: {cell: points as text}}, with a row "of" for the full points,
+    and {"reason": why} of a student who has nothing to grade.
+    """
     lines = told.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("student "))
-    columns, found = lines[start].split()[1:], {}
     end = next(i for i, line in enumerate(lines) if i > start and line.startswith("of "))
+    columns, found = [*re.finditer(r"(?<= )\S+", lines[start])], {}
+    first = columns[0].start() - 2  # names are to the left, and may have spaces in them
     for line in lines[start + 2 : end + 1]:
-        name, *points = line.split()
-        found[name] = dict(zip(columns, map(float, points), strict=True))
+        whole = len(line) == len(lines[start])  # otherwise a reason stands in place of points
+        begins = [first, *(each.end() for each in columns)]
+        points = {each[0]: line[begin : each.end()].strip() for each, begin in zip(columns, begins)}
+        found[line[:first].strip()] = points if whole else {"reason": line[first:].strip()}
     return found
 
 

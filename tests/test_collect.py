@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import stat
+import tarfile
 import zipfile
 from functools import partial
 
@@ -24,6 +25,7 @@ from exports import (
     made_course,
     record,
     submitted,
+    tarred,
     tree,
     write_export,
     zipped,
@@ -43,14 +45,14 @@ from pusht.dataset import get_data_stats
 from pusht.networks import ResidualMLP
 from score import rubric
 from score.course.class_run.grade import grade_course
-from score.course.collect import plan as planning
-from score.course.collect import write
+from score.course.collect import planner, write
 from score.course.collect.collect import collect, format_plan, run_collect
 from score.course.collect.plan import plan
 from score.course.collect.stored import time_stamp
 from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, CourseError
+from score.submission import archive
 from score.submission import files as taken_files
 from score.submission.archive import utc
 from score.submission.failures import Failures
@@ -100,8 +102,10 @@ def test_the_preview_writes_nothing_and_says_what_would_be_done(course, export, 
     assert tree(course.folder) == before
     assert re.match(r"ann  2026-.* UTC  part1_mlp new  \(folders and files: ann\)$", printed[0])
     assert printed[1] == "    Left out: ann/numpy.py."
-    assert "nothing that the course asks for" in printed[2]
-    assert printed[3] == "    Left out: bo/notes.txt."
+    assert printed[2] == "bo   nothing usable  (folders and files: bo)"
+    assert printed[3] == "    Handed in notes.txt, which is no notebook."
+    assert printed[4] == "    Left out: bo/notes.txt."
+    assert printed[-2] == "Students: taken 1, incomplete 0, nothing usable 1."
     assert printed[-1] == "Nothing was written: this was a preview."
 
 
@@ -284,7 +288,8 @@ def test_of_two_copies_the_newer_or_else_the_larger_is_taken_and_that_is_said(
 def test_only_files_of_the_release_are_taken_whatever_was_added_to_their_names(
     course, export, name, taken
 ):
-    uploads = plan(course, export({f"ann/{name}": NOTEBOOK, "ann/other.txt": b"x"}))
+    # Without markers in it a file is known by its name alone.
+    uploads = plan(course, export({f"ann/{name}": b"{}", "ann/other.txt": b"x"}))
     assert [*uploads[0].files] == ([taken] if taken else [])
 
 
@@ -305,7 +310,10 @@ def entry(name, mode=0, flags=0):
         ({entry("part1_mlp.ipynb", stat.S_IFIFO): b""}, "not a regular file"),
         ({"part1_mlp.ipynb": b" " * (21 << 20)}, "larger than 20 MB|more than 500 times"),
         ({"part1_mlp.safetensors": bytes(10 << 20)}, "more than 500 times its packed size"),
-        ({"deep.zip": zipped({"part1_mlp.ipynb": NOTEBOOK})}, "ann.zip/deep.zip"),
+        (
+            {"2.zip": zipped({"3.zip": zipped({"4.zip": zipped({"part1_mlp.ipynb": NOTEBOOK})})})},
+            r"ann\.zip/2\.zip/3\.zip/4\.zip \(a zip in 3 others",
+        ),
     ],
     ids=[
         "up",
@@ -316,7 +324,7 @@ def entry(name, mode=0, flags=0):
         "pipe",
         "spaces",
         "zeros",
-        "zip in a zip",
+        "zips in zips",
     ],
 )
 def test_what_is_hostile_in_a_students_zip_is_not_read_and_is_named(course, export, files, reason):
@@ -325,6 +333,84 @@ def test_what_is_hostile_in_a_students_zip_is_not_read_and_is_named(course, expo
     assert re.search(reason, uploads[0].remarks[0])
     collect(course, export({"ann.zip": zipped(files)}))
     assert not (course.folder / "submitted").exists()
+
+
+def of_kind(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("name", ["work.tar.gz", "work.tgz", "work.tar"])
+def test_a_tar_is_opened_as_a_zip_is(course, export, name):
+    files = {"a/part1_mlp.ipynb": NOTEBOOK, "b.zip": zipped({"part1_mlp.safetensors": b"weights"})}
+    packed = tarred(files, "w" if name.endswith(".tar") else "w:gz")
+    for path in (
+        export({f"ann/{name}": packed}),
+        export({f"ann.{name.partition('.')[2]}": packed}),
+    ):
+        (upload,) = plan(course, path)
+        assert upload.student == "ann" and {*upload.files} == {
+            "part1_mlp.ipynb",
+            "part1_mlp.safetensors",
+        }
+
+
+@pytest.mark.parametrize(
+    "packed, reason",
+    [
+        (tarred({"../part1_mlp.ipynb": NOTEBOOK}), "its path leads elsewhere"),
+        (tarred({of_kind("part1_mlp.ipynb", tarfile.SYMTYPE, "/etc/passwd"): b""}), "a link"),
+        (tarred({of_kind("part1_mlp.ipynb", tarfile.LNKTYPE, "other"): b""}), "a link"),
+        (tarred({of_kind("part1_mlp.ipynb", tarfile.FIFOTYPE): b""}), "not a regular file"),
+        (tarred({"part1_mlp.ipynb": bytes(10 << 20)}), "more than 500 times its packed size"),
+        (tarred({"part1_mlp.ipynb": NOTEBOOK})[:-200], "cannot be read"),
+        (b"hello", "cannot be read"),
+    ],
+    ids=["up", "link", "hard link", "pipe", "zeros", "cut off", "no tar"],
+)
+def test_what_is_hostile_in_a_tar_is_not_read_and_is_named(course, export, packed, reason):
+    uploads = plan(course, export({"ann.tar.gz": packed, "bo/part1_mlp.ipynb": NOTEBOOK}))
+    assert [upload.student for upload in uploads] == ["ann", "bo"] and not uploads[0].files
+    assert reason in uploads[0].nothing
+
+
+def test_zips_in_a_zip_share_its_room(course, export, monkeypatch):
+    inner = zipped({f"{i}.txt": b"x" for i in range(20)})
+    path = export(
+        {"ann.zip": zipped({"1.zip": inner, "2.zip": inner, "part1_mlp.ipynb": NOTEBOOK})}
+    )
+    monkeypatch.setattr(archive._Room, "__init__", _of_files(30))
+    (upload,) = plan(course, path)
+    assert upload.parts == {"part1_mlp": "new"}
+    assert any("2.zip" in path and "files together" in reason for path, reason in upload.left)
+
+
+def _of_files(count):
+    def __init__(self):
+        self.bytes, self.files, self.depth = archive.ZIP_CAP, count, 0
+
+    return __init__
+
+
+@pytest.mark.parametrize(
+    "name", ["Untitled.ipynb", "Part 1 MLP.ipynb", "part1_mlp (2).ipynb", "part2_cvae.ipynb"]
+)
+def test_a_notebook_is_known_by_its_markers_whatever_it_is_called(course, export, name):
+    (upload,) = plan(course, export({f"ann/{name}": NOTEBOOK}))
+    assert {*upload.files} == {"part1_mlp.ipynb"} and not upload.left
+    told = "part2_cvae.ipynb has the cells of part1_mlp" in " ".join(upload.remarks)
+    assert told == (name == "part2_cvae.ipynb")
+
+
+def test_of_two_notebooks_of_one_part_the_newest_is_taken_and_that_is_told(course, export):
+    old, new = (
+        zipfile.ZipInfo(f"ann/{name}", (2026, 3, 1, hour, 0, 0))
+        for name, hour in (("part1_mlp.ipynb", 9), ("Untitled.ipynb", 10))
+    )
+    (upload,) = plan(course, export({old: OTHER, new: NOTEBOOK}))
+    assert upload.files["part1_mlp.ipynb"].sha256 == hashlib.sha256(NOTEBOOK).hexdigest()
+    assert "part1_mlp.ipynb is ann/Untitled.ipynb" in upload.remarks[0]
 
 
 @pytest.mark.parametrize("unpacked", [False, True])
@@ -397,7 +483,7 @@ def test_links_in_a_folder_are_not_followed(course, export, tmp_path):
 def test_a_submission_larger_than_nbgrader_takes_is_cut_where_it_is_too_much(
     course, export, monkeypatch
 ):
-    monkeypatch.setattr(planning, "STUDENT_CAP", len(NOTEBOOK) + 10)
+    monkeypatch.setattr(planner, "STUDENT_CAP", len(NOTEBOOK) + 10)
     files = {
         "ann/part1_mlp.ipynb": NOTEBOOK,
         "ann/mlp_vis.mp4": b"x" * 11,

@@ -25,7 +25,7 @@ from score.course.nbgrader import release
 from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.report.tables import reasons, remarks, table
-from score.course.settings import ASSIGNMENT, CourseError, open_course
+from score.course.settings import ASSIGNMENT, Assignment, CourseError, open_course
 
 PART = rubric.PARTS["part1_mlp"]
 
@@ -265,7 +265,7 @@ def test_a_release_that_fails_or_is_stopped_leaves_the_last_one(tmp_path, monkey
         lambda course: types.SimpleNamespace(generate_assignment=generate_assignment),
     )
     with pytest.raises(error):
-        release._generate(types.SimpleNamespace(folder=tmp_path))
+        release._generate(types.SimpleNamespace(folder=tmp_path), Assignment(ASSIGNMENT, ()))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [
         made
     ] and made.read_text() == "before"
@@ -283,7 +283,7 @@ def test_a_release_that_was_killed_is_not_taken_for_the_last_one(tmp_path, monke
         ),
     )
     with pytest.raises(CourseError):
-        release._generate(types.SimpleNamespace(folder=tmp_path))
+        release._generate(types.SimpleNamespace(folder=tmp_path), Assignment(ASSIGNMENT, ()))
     assert (tmp_path / "release" / ASSIGNMENT / "part1_mlp.ipynb").read_text() == "whole"
 
 

@@ -37,13 +37,13 @@ PATH = re.compile(r"[\w.…-]+/[\w./…-]*|[\w-]+\.(?:csv|html|json|md|py|toml|t
 BY_HAND = re.compile(r"cd |git |pip |jupyter |nbgrader |pre-commit |\. |python -m score$")
 EXAMPLES = {"N": "1", "EPISODES": "1", "PART": "part1_mlp", "part5_nearest": "part1_mlp"}
 # Options of other programs that a page names without their command.
-OF_OTHERS = {"--to", "--force"}
+OF_OTHERS = {"--force"}
 # What a course, a run, a build or the guide to a fifth part makes.
 MADE = re.compile(
     r"mycourse/.*|(?:source|release|bundle|results)/.*|build/.*|dist/.*|exp/(?:mse|flow)|src/"
     r"|HAND_IN\.txt|hub/\w+\.py"
     r"|src/hw1_imitation|model\.py|(?:wandb/files/)?config\.(?:json|yaml)"
-    r"|course\.toml|grades\.csv|nbgrader_config\.py|timestamp\.txt|pusht-kit\.zip|report\.html"
+    r"|course\.toml|grades\.csv|roster\.csv|export/.*|nbgrader_config\.py|timestamp\.txt|pusht-kit\.zip|report\.html"
     r"|hand_in_part1_mlp\.zip|my_demos\.zarr\.zip|\S*part5_nearest\.py|score/questions/nearest\.py"
     r"|(?:data|meta)/(?:state|action|episode_ends|start_seed|start_state|start_kind)|reference/.*|_static/.*"
 )
@@ -59,6 +59,7 @@ TERM = [
     "python -m score course grade mycourse",
     "python -m score course grade mycourse --student ann --part part1_mlp",
     "python -m score gradescope build mycourse",
+    "python -m score course export mycourse --to canvas",
 ]
 
 
@@ -230,8 +231,8 @@ def test_a_term_by_the_pages_commands(tmp_path):
         if command.endswith(" grade mycourse"):
             (course / "results" / "ann" / "part1_mlp.json").unlink()
     assert all("part1_mlp: complete" in printed[line] for line in TERM if " submission " in line)
-    (row,) = re.findall(r"^ann .*", printed[TERM[-3]], re.MULTILINE)
-    assert row in printed[TERM[-2]] and "1 notebooks to grade" in printed[TERM[-2]]
+    (row,) = re.findall(r"^ann .*", printed[TERM[-4]], re.MULTILINE)
+    assert row in printed[TERM[-3]] and "1 notebooks to grade" in printed[TERM[-3]]
 
     table = (course / "grades.csv").read_bytes()
     export = [sys.executable, "-m", "nbgrader", "export", "--to", "nbgrader.csv"]

@@ -24,8 +24,9 @@ from score.course.class_run import grade as class_run
 from score.course.class_run import records, workers
 from score.course.class_run.grade import grade_course
 from score.course.collect import plan as planning
-from score.course.collect import write
+from score.course.collect import planner, write
 from score.course.collect.collect import collect
+from score.course.collect.layouts import HandedIn
 from score.course.collect.plan import plan
 from score.course.collect.repair import RepairError, repair
 from score.course.collect.repair.pieces import MAX_ALL_CODE, MAX_LINES
@@ -262,9 +263,8 @@ def test_entries_over_one_body_are_not_all_unpacked(course, tmp_path):
         info.CRC += 1  # none can be used
         archive.filelist += [info] * 400
     with Archive(write_export(tmp_path, {"mallory.zip": packed.getvalue()})) as archive:
-        stored = planning.Stored(course, "mallory")
-        planner = planning._Planner(archive, stored, {}, archive.members)
-        upload = planner.upload("")
+        handed_in = HandedIn(archive.members)
+        upload = planner.Planner(archive, course, "mallory", {}, handed_in).upload()
     assert not upload.files and "and 393 more" in upload.remarks[0]
     assert 300 * MB < archive.unpacked < 600 * MB  # of 8 GB
 
@@ -294,9 +294,9 @@ def graded(tmp_path, monkeypatch):
     """A course of three, and how it is graded: in threads, in no time, mallory's by an error."""
     made = create(tmp_path / "graded", first_seed=20_000, episodes=1)
     for student in ("ann", "bo", "mallory"):
-        folder = made.submission(student)
+        folder = made.submission(student, made.assignments[0])
         build.write(build.answered_notebook(PART), folder / f"{PART.name}.ipynb")
-    (made.submission("bo") / "timestamp.txt").write_text("yesterday")
+    (made.submission("bo", made.assignments[0]) / "timestamp.txt").write_text("yesterday")
     errors = {"mallory": MemoryError("none left")}
 
     def quick(task):

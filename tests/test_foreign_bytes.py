@@ -11,12 +11,13 @@ import json
 import shutil
 import struct
 import zipfile
+from dataclasses import replace
 
 import nbformat
 import numpy as np
 import pytest
 import yaml
-from exports import NOTEBOOK, made_course, zipped
+from exports import NOTEBOOK, made_course, tarred, zipped
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,8 @@ from pusht.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from pusht.normalisation import MOMENTS, RANGE
 from score import rubric
 from score.course.collect.collect import collect
-from score.course.collect.layouts import by_student
+from score.course.collect.layouts import HandedIn, by_student
+from score.course.collect.people import Unclear, open_people
 from score.course.collect.repair import RepairError, repair
 from score.course.collect.stored import handed_in_at, parsed_time
 from score.course.grading.results import RolloutResult
@@ -77,6 +79,7 @@ METADATA = {
 MANIFEST = {"parts": ["part1_mlp"], "files": {"part1_mlp.ipynb": {"sha256": "0"}}}
 STATISTICS = {"state_mean": [0] * 5, "state_std": [1] * 5, "normalizer": {"action": {"mean": [0]}}}
 LOG = b"step,train/loss,eval/mean_reward\n1,0.5,\n2,0.25,0.75\n"
+ROSTER = '\ufeffid;name;email\r\n7;"Lee, Ann";ann@uni.edu\r\n8;李雷;\r\n'.encode()
 NAMES = [
     "Ann_1_assignsubmission_file_/part1_mlp.ipynb",
     "lee_12_345_part1_mlp.ipynb",
@@ -182,6 +185,9 @@ RIGHT = {
     "statistics": (STATISTICS, as_json),
     "metadata": (METADATA, lambda document: yaml.safe_dump(document).encode()),
     "zip": (dict.fromkeys(NAMES, NOTEBOOK[:3000]), zipped),
+    "tar": (tarred(dict.fromkeys(NAMES, b"x" * 600)), bytes),
+    "plain tar": (tarred(dict.fromkeys(NAMES, b"x" * 600), "w"), bytes),
+    "roster": (ROSTER, bytes),
     "log": (LOG, bytes),
     "arrays": (arrays_file(), bytes),
 }
@@ -248,7 +254,7 @@ def read_checkpoint(folder, content):
         losses = epoch_losses(checkpoint)
         loss_chart(POLICY, RolloutResult("", [0.5], (0.4, 0.6), False, losses, "x", "", []))
     course, failures = made_course(folder / "course"), Failures()
-    handed_in = course.submission("ann")
+    handed_in = course.submission("ann", course.assignments[0])
     handed_in.mkdir(parents=True, exist_ok=True)
     (handed_in / path.name).write_bytes(content)
     [*similarity.weights.similar_weights(POLICY, {"ann": handed_in}, failures)]
@@ -287,6 +293,38 @@ def read_metadata(folder, content):
             by_student(archive)
         except CourseError:
             return
+
+
+def read_tar(folder, content):
+    """As it came or, so that what is damaged is the tar itself, without compression."""
+    inner = zipped({"a.tgz": content})
+    for name, packed in (("a.tar.gz", content), ("b.tar", content), ("b.zip", inner)):
+        (folder / name).write_bytes(packed)
+        try:
+            with Archive(folder / name) as archive:
+                for member in archive.members:
+                    try:
+                        archive.read(member, MB)
+                    except RejectedFile:
+                        continue
+        except SubmissionError:
+            continue
+
+
+def read_people(folder, content):
+    (folder / "roster.csv").write_bytes(content)
+    course = made_course(folder / "people")
+    try:
+        course = replace(course, roster=folder / "roster.csv")
+        people = open_people(course)
+    except CourseError:
+        return
+    for member in ("Ann Lee", "7", "ann"):
+        try:
+            people.folder("x", member, HandedIn())
+        except Unclear:
+            continue
+    people.save()
 
 
 def read_names(folder, names):
@@ -345,6 +383,8 @@ READERS = {
     "statistics": (st.one_of(files("statistics"), damaged("arrays")), read_statistics, 80),
     "runs": (st.one_of(files("statistics"), damaged("log"), st.binary(max_size=80)), read_run, 60),
     "metadata": (files("metadata"), read_metadata, 40),
+    "tars": (st.one_of(damaged("tar"), damaged("plain tar")), read_tar, 60),
+    "rosters": (st.one_of(damaged("roster"), st.binary(max_size=80)), read_people, 60),
     "names": (st.lists(A_NAME, min_size=1, max_size=5), read_names, 40),
     "times": (TIMES, read_time, 100),
     "a class": (

@@ -457,14 +457,16 @@ def test_nbgraders_steps_are_not_the_courses_own_and_the_limits_set_there_hold(c
     [
         ("raise ValueError('no')", "raises ValueError: no"),
         ("import score.gone", "raises ModuleNotFoundError"),
-        ("get_config().Execute.timeout = 'long'", "sets a limit that cannot be used"),
+        ("{}\nget_config().Execute.timeout = 'long'", "sets a limit that cannot be used"),
+        ("{}\nget_config().Execute.timeout = 0", "cell_seconds is 0, and 1 is the least"),
+        ("c = get_config()", "does not say that this is a course"),
         (None, "is missing"),
     ],
 )
 def test_a_broken_configuration_grades_nobody_and_says_so(course, threads, broken, sentence):
     path = course.folder / "nbgrader_config.py"
     before, graded = path.read_text(), gradebook_of(course)
-    path.write_text(broken) if broken else path.unlink()
+    path.write_text(broken.replace("{}", before)) if broken else path.unlink()
     with pytest.raises(CourseError, match=sentence):
         grade_course(course)
     path.write_text(before)

@@ -3,17 +3,18 @@
 import re
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 
+import exports
 import pytest
 import yaml
 from exports import NOTEBOOK, OTHER, made_course, submitted, write_export, zipped
 from nbgrader.utils import parse_utc
 
-from score.course.collect import layouts
 from score.course.collect.collect import collect
-from score.course.collect.layouts import Layout
+from score.course.collect.layouts import Layout, systems
 from score.course.collect.plan import plan
-from score.course.settings import CourseError
+from score.course.settings import CourseError, open_course
 
 
 @pytest.fixture
@@ -248,13 +249,27 @@ def test_a_pattern_that_names_no_student_is_reported_in_one_sentence(
         plan(course, export({"ann/part1_mlp.ipynb": NOTEBOOK}), pattern)
 
 
-@pytest.mark.parametrize("name", ["..", "-rf", "a b", "Zoë", "a;b", "x" * 101, "a\nb", "con.", "~"])
-def test_a_student_whose_name_makes_no_safe_folder_is_refused_by_name(course, export, name):
-    uploads = plan(
-        course, export({f"{name}_part1_mlp.ipynb": NOTEBOOK, "bo_part1_mlp.ipynb": NOTEBOOK})
-    )
-    assert [upload.student for upload in uploads] == ["bo", None]
-    assert re.search("cannot name a student's folder|leads elsewhere", uploads[1].remarks[0])
+@pytest.mark.parametrize(
+    "name, folder",
+    [
+        ("-rf", "rf"),
+        ("Jane Doe", "Jane-Doe"),
+        ("Zoë", "Zoe"),
+        ("O'Brien", "OBrien"),
+        ("李雷", "student-[0-9a-f]{8}"),
+        ("a;b", "a-b"),
+        ("x" * 101, "x{60}"),
+        ("con.", "con"),
+        ("~", "student-[0-9a-f]{8}"),
+    ],
+)
+def test_a_folder_is_made_of_any_name_and_stays(course, export, name, folder):
+    path = export({f"{name}_part1_mlp.ipynb": NOTEBOOK, "bo_part1_mlp.ipynb": NOTEBOOK})
+    collect(course, path)
+    (made,) = {*course.students()} - {"bo"}
+    assert re.fullmatch(folder, made)
+    again = plan(course, export({f"{name}/part1_mlp.ipynb": OTHER}, name="again.zip"))
+    assert [(upload.student, upload.parts) for upload in again] == [(made, {"part1_mlp": "older"})]
 
 
 def test_two_students_never_share_a_folder(course, export):
@@ -263,7 +278,7 @@ def test_two_students_never_share_a_folder(course, export):
         course, export({f"{name}/part1_mlp.ipynb": NOTEBOOK for name in ("ann", "Ann", "bo", "cy")})
     )
     assert [upload.student for upload in uploads] == ["bo", None]
-    assert ["would share a folder" in remark for remark in uploads[1].remarks] == [True] * 3
+    assert ["would share a folder" in remark for remark in uploads[1].remarks] == [True] * 2
 
 
 def test_what_stands_in_a_students_folder_does_not_say_whose_it_is(course, export):
@@ -298,9 +313,106 @@ def test_another_system_is_one_layout_more(course, export, monkeypatch):
     path = export({"Ex_7_ann_/part1_mlp.ipynb": NOTEBOOK, "Ex_7_bo_/work.zip": b"no zip"})
     assert [upload.student for upload in plan(course, path)] == ["Ex_7_ann_", "Ex_7_bo_"]
     another = Layout("Ilias", (re.compile(r"Ex_\d+_(?P<student>[a-z]+)_/"),))
-    monkeypatch.setattr(layouts, "LAYOUTS", (*layouts.LAYOUTS, another))
+    known = systems.layouts()
+    monkeypatch.setattr(systems, "layouts", lambda: (*known, another))
     ann, bo = plan(course, path)
     assert (ann.student, bo.student) == ("ann", "bo") and ann.source == "Ilias: Ex_7_ann_"
+
+
+PEOPLE = [("Ann Lee", 12345, "annlee"), ("José O'Brien", 222, "jobrien"), ("李雷", 333, "leilei")]
+NUMBERS, LOGINS = ["12345", "222", "333"], ["annlee", "jobrien", "leilei"]
+ADDRESSES = [f"{login}@uni.edu" for login in LOGINS]
+MADE = ["Ann-Lee", "Jose-OBrien", "student-3a47328a"]
+SAID, ENTRY = datetime(2026, 3, 1, 11, 30, 5), datetime(2026, 3, 1, 12)  # by the system, by the zip
+
+
+@pytest.mark.parametrize(
+    "system, students, when",
+    [
+        ("canvas", NUMBERS, ENTRY),
+        ("moodle", NUMBERS, ENTRY),
+        ("moodle_flat", NUMBERS, ENTRY),
+        ("gradescope", ADDRESSES, SAID.replace(tzinfo=UTC)),
+        ("blackboard", LOGINS, SAID),
+        ("brightspace", NUMBERS, SAID.replace(second=0)),
+        ("google", MADE, ENTRY),
+        ("sakai", LOGINS, SAID.replace(tzinfo=UTC)),
+        ("github", LOGINS, SAID.replace(tzinfo=UTC)),
+        ("teams", MADE, ENTRY),
+        ("folders", MADE, ENTRY),
+    ],
+)
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_each_systems_export_says_who_and_when(course, export, system, students, when, unpacked):
+    path = export(
+        getattr(exports, system)(PEOPLE), name="HW 1-20260301T113005Z-001.zip", folder=unpacked
+    )
+    path = path / "HW 1" if unpacked and system == "google" else path
+    uploads = plan(course, path)
+    assert sorted(upload.student for upload in uploads) == sorted(students)
+    for upload in uploads:
+        assert upload.parts == {"part1_mlp": "new"}
+        assert upload.timestamp.timestamp() == when.timestamp()
+        assert upload.files["part1_mlp.ipynb"].sha256 == sha256(NOTEBOOK).hexdigest()
+    if system != "folders":
+        names = {upload.handed_in.name for upload in uploads}
+        assert "李雷" in names or "李雷, 李雷" in names
+
+
+@pytest.mark.parametrize("system", ["blackboard", "brightspace"])
+def test_of_several_attempts_the_last_one_counts(course, export, system):
+    make = getattr(exports, system)
+    times = {
+        "blackboard": ("2026-03-02-09-00-00", "2026-03-01-09-00-00"),
+        "brightspace": ("Mar 2, 2026 112 PM", "Mar 1, 2026 900 AM"),
+    }[system]
+    files = make(PEOPLE, times[0], NOTEBOOK) | make(PEOPLE, times[1], OTHER)
+    uploads = plan(course, export(files))
+    assert len(uploads) == 3
+    for upload in uploads:
+        assert upload.timestamp.astimezone().day == 2
+        assert upload.files["part1_mlp.ipynb"].sha256 == sha256(NOTEBOOK).hexdigest()
+        assert times[0] in upload.handed_in.sent_as[0]
+    if system == "brightspace":
+        assert {upload.timestamp.astimezone().hour for upload in uploads} == {13}
+
+
+def test_a_note_of_blackboards_is_not_written_by_a_student(course, export):
+    forged = "HW 1_mallory_attempt_2026-03-01-11-30-05_HW 1_annlee_attempt_2026-03-01-11-30-05"
+    files = exports.blackboard(PEOPLE) | {
+        f"{forged}.txt": b"Name: Ann Lee (annlee)\n",
+        f"{forged}_part1_mlp.ipynb": OTHER,
+    }
+    found = {upload.student: upload for upload in plan(course, export(files))}
+    assert {*found} == {*LOGINS, "mallory"}
+    assert found["annlee"].files["part1_mlp.ipynb"].sha256 == sha256(NOTEBOOK).hexdigest()
+
+
+def test_what_canvas_calls_late_is_late_and_nothing_else_is(course, export):
+    settings = course.folder / "course.toml"
+    due = '[[assignment]]\nname = "pusht"\ndue = 2026-02-27T12:00:00Z\n'
+    settings.write_text(settings.read_text() + due)
+    uploads = plan(open_course(course.folder), export(exports.canvas(PEOPLE, late=("annlee",))))
+    late = {
+        upload.student: upload.timestamp > datetime(2026, 2, 27, 12, tzinfo=UTC)
+        for upload in uploads
+    }
+    assert late == {"12345": True, "222": False, "333": False}
+    assert ["late" in " ".join(upload.remarks) for upload in uploads] == [True, False, False]
+
+
+@pytest.mark.parametrize("inner", ["all_parts.zip", "Untitled.ipynb"])
+def test_one_students_own_folder_or_zip_is_that_students(course, export, inner):
+    content = zipped({"part1_mlp.ipynb": NOTEBOOK}) if inner.endswith(".zip") else NOTEBOOK
+    folder = "Ann Lee_1234567_assignsubmission_file_"
+    for path in (
+        export({f"{folder}/{inner}": content}),
+        export({f"{folder}/{inner}": content}, folder=True),
+        export({f"{folder}/{inner}": content}, folder=True) / folder,
+        export({inner: content}, name=f"{folder}.zip"),
+    ):
+        (upload,) = plan(course, path)
+        assert (upload.student, upload.parts) == ("1234567", {"part1_mlp": "new"})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from score import rubric
 from score.course.gradescope.build import MINUTES
-from score.course.gradescope.run import ORDER, counted_seconds
+from score.course.gradescope.run import counted_seconds, ordered
 from score.course.grading.rollouts import most_episodes
 from score.course.tools.reference import seed_scores
 from score.rollouts.stopping import blocks, enough, interval, rollout_points
@@ -29,11 +29,12 @@ def most(grading, policy):
         seconds = rubric.GRADED_SECONDS
         return most_episodes(policy, rubric.GRADED_EPISODES, seconds, False)
     part = rubric.part_of(policy).name
-    place = ORDER.index(part)
-    before = [one for name in ORDER[:place] for one in rubric.PARTS[name].policies]
+    order = ordered(rubric.PARTS)
+    place = order.index(part)
+    before = [one for name in order[:place] for one in rubric.PARTS[name].policies]
     before += [one for one in rubric.PARTS[part].policies if one is not policy]
     spent = sum(USUAL * one.episode_seconds for one in before)
-    counted = counted_seconds(MINUTES, {}, ORDER[place + 1 :]) - spent
+    counted = counted_seconds(MINUTES, {}, order[place + 1 :], len(order)) - spent
     return most_episodes(policy, rubric.GRADED_EPISODES, counted, False)
 
 

@@ -5,6 +5,7 @@ instructor's, no text becomes markup, and charts can be read by all.
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,11 +13,13 @@ from browser import chromium_page, needs_chromium
 
 from pusht import demos
 from score import rubric
-from score.course.grading import audit
-from score.course.grading.results import ManualGrade, PartResult, RolloutResult
+from score.course.grading.results import ManualGrade, PartResult, RolloutResult, not_precise
+from score.course.report import page as page_module
 from score.course.report.class_page import class_page
+from score.course.report.everybody import Someone
 from score.course.report.feedback import feedback as feedback_page
 from score.course.report.points import part_points
+from score.course.settings import Course
 from score.rollouts.loss_curves import load_losses, loss_path
 from score.rollouts.stopping import Stop
 from score.verdict import Verdict
@@ -112,7 +115,9 @@ def feedback(results, manual=None, folder="."):
 
 
 def report(results, manual=None, repairs=None, similar=(), remarks=(), course="Robots"):
-    return class_page(course, results, manual or {}, repairs or {}, similar, remarks)
+    course = Course(Path(course), "", 1, "", 1)
+    pages = class_page(course, results, manual or {}, repairs or {}, similar, remarks)
+    return pages["report.html"]
 
 
 @pytest.fixture(scope="module")
@@ -457,7 +462,7 @@ def test_the_report_says_once_what_to_look_at():
 def test_points_are_flagged_where_episodes_ended_before_they_were_certain(stop):
     result = graded("part1_mlp", flags=[])
     rollout = replace(result.rollouts["part1_mlp"], stop=stop, flags=[])
-    flags = audit.not_precise(rubric.POLICIES["part1_mlp"], rollout)
+    flags = not_precise(rubric.POLICIES["part1_mlp"], rollout)
     result = replace(result, flags=flags, rollouts={"part1_mlp": rollout})
     text, _ = shown(report({"ada": {"part1_mlp": result}}))
     flagged = stop in (Stop.MOST, Stop.TIME)
@@ -516,3 +521,27 @@ def test_on_a_phone_the_page_is_no_wider_than_the_screen(hostile, tmp_path):
 def test_a_stage_that_nobody_spent_time_in_is_shown_as_none():
     first, second = graded("part1_mlp", seconds={}), graded("part2_cvae", seconds={"evidence": 0.0})
     assert "evidence 0.0 s" in shown(report({"ada": {"part1_mlp": first, "part2_cvae": second}}))[0]
+
+
+def test_of_a_large_class_no_page_is_larger_and_everybody_is_on_one(monkeypatch):
+    monkeypatch.setattr(page_module, "ON_PAGE", 2)
+    names = [f"s{n}" for n in range(5)]
+    results = {name: {"part1_mlp": graded("part1_mlp", name)} for name in names}
+    people = {name: Someone(name, name=f"Name {name}") for name in names}
+    people |= {f"x{n}": Someone(f"x{n}", reason="Handed in nothing.") for n in range(3)}
+    remarks = [(name, "part1_mlp", f"Look at {name}.") for name in names]
+    course = Course(Path("Robots"), "", 1, "", 1)
+    pages = class_page(course, results, {}, {}, [], remarks, people)
+    flags = int(re.search(r"Flags · (\d+)", shown(pages["report.html"])[0])[1])
+    lists = {"students": 3, "flags": (flags + 1) // 2, "absent": 2}
+    assert {*pages} == {"report.html"} | {
+        f"report/{name}-{number}.html"
+        for name, count in lists.items()
+        for number in range(2, count + 1)
+    }
+    for name in names:
+        having = [path for path in pages if f"feedback/{name}/" in pages[path]]
+        assert len(having) == 1 and sum(f"Look at {name}." in page for page in pages.values()) == 1
+        assert ("../feedback" in pages[having[0]]) == having[0].startswith("report/")
+    links = {tag[1]["href"] for tag in shown(pages["report.html"])[1] if tag[0] == "a"}
+    assert {*pages} - {"report.html"} <= links

@@ -76,16 +76,17 @@ def test_tables_and_reasons_have_a_line_each_and_no_escapes(student):
     "student", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", " =1", "\t=1", "＝1", "\x1b[31m=1", "\r=1"]
 )
 def test_no_field_of_grades_csv_is_a_formula(student):
-    text = csv_text(verdicts(student, "No."), {student: 0.0}, [])
+    text = csv_text(rubric.PARTS, verdicts(student, "No."), {student: 0.0}, [])
     _, row = csv.reader(io.StringIO(text))
     assert_plain(text)
     assert row[0].startswith("'")
-    for number in row[1:]:
+    assert row[-1] == ""  # the note
+    for number in row[1:-1]:
         float(number)
 
 
 def test_an_ordinary_name_stays_as_it_is():
-    text = csv_text(verdicts("ann-lee@x.org", "No."), {"ann-lee@x.org": 0.0}, [])
+    text = csv_text(rubric.PARTS, verdicts("ann-lee@x.org", "No."), {"ann-lee@x.org": 0.0}, [])
     assert "\nann-lee@x.org," in text
 
 

@@ -128,7 +128,7 @@ def show_standing(part: str | None = None, folder: Folder = ".") -> None:
     part = part or own_part()
     if part not in (None, *rubric.PARTS):
         raise ValueError(f"There is no part {part!r}: name one of {', '.join(rubric.PARTS)}.")
-    progress = read_progress(folder, [part] if part else rubric.PARTS)
+    progress = read_progress(folder, [part] if part else rubric.asked_parts())
     if in_notebook():
         from IPython.display import publish_display_data
 

@@ -91,7 +91,7 @@ class _Submission:
 
 
 def _bomb(member: ArchiveMember) -> str:
-    packed = member.info.compress_size if member.info else member.size
+    packed = member.size if member.packed is None else member.packed
     return (
         f"more than {RATIO} times its packed size" if member.size > max(packed * RATIO, MB) else ""
     )
@@ -129,7 +129,7 @@ def _report(submission: _Submission, parts: list[str] | None) -> Report:
     if not parts:
         parts = [name for name in rubric.PARTS if name in submission.packed_parts]
     if not parts:
-        parts = [found.part] if found and there <= {found.part} else [*rubric.PARTS]
+        parts = [found.part] if found and there <= {found.part} else rubric.asked_parts(there)
     report = Report(submission.archive.path.name, [_part_report(submission, p) for p in parts])
     if others := there - {*parts}:
         report.notes.append(

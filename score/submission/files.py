@@ -127,8 +127,9 @@ def is_pickle(path: str) -> bool:
 
 
 def ranked(members: Iterable[ArchiveMember]) -> dict[str, list[ArchiveMember]]:
-    """Return {name of a file in a submission: the members that may be it}. They are sorted by how
-    well their paths match, then the newer first, then the larger first.
+    """Return {name of a file in a submission: the members that may be it}. They are sorted by the
+    attempt, the latest first, then by how well their paths match, then the newer first, then the
+    larger first.
     """
     found: dict[str, list[tuple[Rank, ArchiveMember]]] = {}
     for member in members:
@@ -137,7 +138,7 @@ def ranked(members: Iterable[ArchiveMember]) -> dict[str, list[ArchiveMember]]:
 
     def worth(row: tuple[Rank, ArchiveMember]) -> tuple[Any, ...]:
         rank, member = row
-        return rank, member.received, member.modified, member.size
+        return member.attempt, rank, member.received, member.modified, member.size
 
     return {
         name: [member for _, member in sorted(found[name], key=worth, reverse=True)]

@@ -89,7 +89,8 @@ def write_zip(gathered: Gathered, path: Path) -> None:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "packed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "parts": gathered.parts or [*rubric.PARTS],
+        "parts": gathered.parts
+        or rubric.asked_parts({TAKEN[name] for name in gathered.files if name in TAKEN}),
         "files": sums,
     }
     try:
@@ -123,7 +124,9 @@ class _Gathering:
         self.candidates = ranked(self.members) | {
             name: [ArchiveMember(name, len(content), now, now)] for name, content in live.items()
         }
-        asked = [name for name in parts or rubric.PARTS if f"{name}.ipynb" not in self.candidates]
+        asked = [
+            name for name in parts or rubric.asked_parts() if f"{name}.ipynb" not in self.candidates
+        ]
         self.found = formats.find(archive, self.members, asked)
 
     def gathered(self) -> Gathered:

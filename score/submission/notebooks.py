@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from score import rubric
@@ -10,6 +11,11 @@ from score.submission.report import PartReport
 
 _PERSONAL = re.compile(
     r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}|/(?:home|Users)/\w+|[A-Z]:\\+Users\\+\w+"
+)
+# A marker of `score.cells` and a cell's id in nbgrader, in a file that need not be whole.
+_OF_PART = re.compile(
+    rb"\[part(\d)/\w+\] (?:given|practice|answer|extension|test|written)\b"
+    rb'|"grade_id": *"part(\d)-'
 )
 _COLAB = "executionInfo"  # the field with the name and photo of the person who ran a cell in Colab
 
@@ -28,6 +34,15 @@ def read_notebook(content: bytes) -> dict[str, Any]:
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise ValueError("it has no list of cells, so it is not a notebook of format 4")
     return document
+
+
+def part_of(content: bytes) -> str | None:
+    """Return the part whose cells a notebook's file has, by their markers and ids, most of them
+    where it has several parts'; None where it has none. Whatever the file is called.
+    """
+    counts = Counter(match[1] or match[2] for match in _OF_PART.finditer(content))
+    parts = {str(part.number).encode(): part.name for part in rubric.PARTS.values()}
+    return next((parts[number] for number, _ in counts.most_common() if number in parts), None)
 
 
 def marked_cells(document: dict[str, Any]) -> list[tuple[Marker, str]]:

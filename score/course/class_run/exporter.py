@@ -13,7 +13,7 @@ from score.course.settings import open_course
 
 
 class FeedbackExporter(HTMLExporter):
-    """Makes a part's page, and beside it the page on all parts, which generate_feedback removes
+    """Makes a part's page, and beside it the assignment's, which generate_feedback removes
     when it begins.
 
     Where the gradebook has other points than the part's result, as after nbgrader's own autograde,
@@ -34,8 +34,11 @@ class FeedbackExporter(HTMLExporter):
                 # The steps before a template is filled in: they set what a writer needs.
                 _, resources = super(TemplateExporter, self).from_notebook_node(nb, resources)
                 html = hand_back.page(course, book, known.student, {known.part: known})
-            whole = hand_back.page(course, book, of["student"], found)
-        resources.setdefault("outputs", {})[hand_back.PAGE] = whole.encode()
+            own = [part for part in course.assignment_of(of["notebook"]).parts if part in found]
+            if own:
+                parts = {part: found[part] for part in own}
+                whole = hand_back.page(course, book, of["student"], parts)
+                resources.setdefault("outputs", {})[hand_back.PAGE] = whole.encode()
         return html, resources
 
 

@@ -23,17 +23,18 @@ from nbgrader.api import Gradebook
 from tqdm import tqdm
 from traitlets.config import Config
 
-from score import rubric
 from score.course.class_run import machine, records, workers
 from score.course.grading import results
 from score.course.grading.cache_keys import kit_version, rollout_key, task_key
 from score.course.grading.execution import usable_files
 from score.course.grading.notebook import Task, grade_part
 from score.course.grading.results import PartResult
-from score.course.nbgrader import configuration, gradebook
+from score.course.nbgrader import configuration, gradebook, lost
+from score.course.nbgrader.late import rule_of
+from score.course.report.everybody import everybody
 from score.course.report.tables import ClassVerdicts
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings
+from score.course.settings import Course, CourseError, RunSettings
 from score.plain import plain_line
 from score.submission.failures import Failures
 from score.submission.formats import needs_sandbox
@@ -63,26 +64,32 @@ def grade_course(
     unknown = sorted(set(students or ()) - set(handed_in))
     if unknown:
         raise CourseError(f"Nothing of {', '.join(unknown)} is in {course.folder / 'submitted'}.")
-    if not handed_in:
+    if not handed_in and not everybody(course):
+        places = [f"submitted/STUDENT/{assignment.name}/" for assignment in course.assignments]
         raise CourseError(
             f"{course.folder / 'submitted'} is empty: put each student's files into"
-            f" submitted/STUDENT/{ASSIGNMENT}/."
+            f" {' or '.join(places)}."
+        )
+    absent = [part for part in parts or () if part not in course.parts]
+    if absent:
+        raise CourseError(
+            f"{', '.join(absent)} is not in the course, which has {', '.join(course.parts)}."
         )
     chosen = sorted(set(students)) if students else handed_in
     machine.check(course)
     plan = _plan(course)
     with (
         _alone(course) as scratch,
-        _whole_gradebook(course) as (book, lost),
+        _whole_gradebook(course) as (book, is_lost),
         contextlib.ExitStack() as stack,
     ):
         open_executor: _OpenExecutor = functools.partial(workers.processes, jobs, scratch)
         if scheduler:
             executor, jobs = stack.enter_context(workers.cluster(scheduler))
             open_executor = functools.partial(_kept_open, executor)
-        gradebook.complete(book)
-        run = _Run(plan, book, failures, chosen, parts or rubric.PARTS)
-        if lost:
+        gradebook.complete(book, course)
+        run = _Run(plan, book, failures, chosen, parts or course.parts)
+        if is_lost:
             run.waiting = {student: list[str]() for student in handed_in} | run.waiting
         run.grade(open_executor, jobs)
         records.write_class(course, book, failures)
@@ -95,12 +102,12 @@ def _whole_gradebook(course: Course) -> Iterator[tuple[Gradebook, bool]]:
     of all students have to be entered.
     """
     with gradebook.open_gradebook(course) as book:
-        lost = not gradebook.is_whole(book, course)
-    if lost:
+        is_lost = not lost.is_whole(book, course)
+    if is_lost:
         print("The gradebook is made again: something of it was missing.", flush=True)
-        gradebook.make_again(course)
+        lost.make_again(course)
     with gradebook.open_gradebook(course) as book, gradebook.told():
-        yield book, lost
+        yield book, is_lost
 
 
 @contextlib.contextmanager
@@ -146,7 +153,7 @@ class _Run:
         self.plan, self.book, self.failures = plan, book, failures
         self.told = 0  # how many failures were printed
         # The parts that take longest come first, so that at the end nobody waits for one.
-        ordered = sorted(parts, key=lambda part: -rubric.PARTS[part].grading_time)
+        ordered = sorted(parts, key=lambda part: -plan.course.parts[part].grading_time)
         for student in students:
             for path in results.damaged(plan.course.folder / "results", student).values():
                 print(plain_line(f"{path} is damaged: the notebook is graded again."), flush=True)
@@ -242,9 +249,9 @@ class _Plan:
         submission, known = self._submission(student, part), self._known(student, part)
         keys = {
             policy.name: rollout_key(policy, self.settings, submission)
-            for policy in rubric.PARTS[part].policies
+            for policy in self.course.parts[part].policies
         }
-        films = self.course.folder / "autograded" / student / ASSIGNMENT
+        films = self.course.autograded(student, self.course.assignment_of(part))
         return Task(
             student,
             part,
@@ -259,6 +266,7 @@ class _Plan:
                 for name, record in (known.rollouts if known else {}).items()
                 if record.key == keys[name] and (films / record.film).is_file()
             },
+            self.course.points,
         )
 
     def _key(self, part: str, submission: dict[str, bytes]) -> str:
@@ -269,19 +277,21 @@ class _Plan:
 
     def _submission(self, student: str, part: str) -> dict[str, bytes]:
         """Return a part's files by name; none where its notebook was not handed in."""
-        folder = self.course.submission(student)
+        folder = self.course.submission(student, self.course.assignment_of(part))
         notebook = folder / f"{part}.ipynb"
         if not notebook.is_file():
             return {}
-        files = [notebook, *usable_files(folder, rubric.PARTS[part])]
+        files = [notebook, *usable_files(folder, self.course.parts[part])]
         return {file.name: file.read_bytes() for file in files}
 
 
 def _plan(course: Course) -> _Plan:
     config = configuration.read(course.folder)
+    for assignment in course.assignments:
+        rule_of(assignment, config)  # told now, and not at each student
     settings = RunSettings(course.seed, course.episodes, limits=configuration.limits(config))
     try:
-        released = {part: course.released(part).read_bytes() for part in rubric.PARTS}
+        released = {part: course.released(part).read_bytes() for part in course.parts}
     except FileNotFoundError as error:
         raise CourseError(
             f"There is no {error.filename}: run `python -m score course release {course.folder}`"

@@ -1,58 +1,65 @@
-"""What is handed back to a student: pages in feedback/STUDENT/pusht/.
+"""What is handed back to a student: pages in feedback/STUDENT/ASSIGNMENT/.
 
-feedback.html   all parts, to hand back in any way
+feedback.html   all parts of the assignment, to hand back in any way
 PART.html       one part, where the submission came by nbgrader's exchange, whose release_feedback
                 takes pages that are named after notebooks
 """
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 from nbgrader.api import Gradebook
 
 from pusht.files import write_whole
-from score.course.grading.results import PartResult
+from score.course.grading.results import ManualGrades, PartResult
 from score.course.nbgrader import exchange, gradebook
 from score.course.report.feedback import feedback
 from score.course.report.page import pages_version
-from score.course.settings import ASSIGNMENT, Course
+from score.course.settings import Course
 
 PAGE = "feedback.html"
 
 
 def write(course: Course, book: Gradebook, student: str, found: Mapping[str, PartResult]) -> None:
     """Write a student's pages where what they say has changed, and for nbgrader's release_feedback
-    what it knows the submission by.
+    what it knows the submissions by.
 
     found: results by part, late penalties included.
     """
-    folder = course.folder / "feedback" / student / ASSIGNMENT
-    pages, submission = {PAGE: found}, course.submission(student)
-    if exchange.came_by_it(submission):
-        pages |= {f"{part}.html": {part: result} for part, result in found.items()}
-    for name, parts in pages.items():
-        note = _note(book, student, parts)
-        path = folder / name
-        if not path.exists() or not path.read_text(encoding="utf-8").startswith(note):
-            write_whole(path, page(course, book, student, parts))
-    if exchange.came_by_it(submission):
-        for name in exchange.KNOWN_BY:
-            for place in (_films(course, student), folder):
-                write_whole(place / name, (submission / name).read_bytes())
+    for assignment in course.assignments:
+        own = {part: found[part] for part in assignment.parts}
+        folder = course.feedback(student, assignment).parent
+        pages, submission = {PAGE: own}, course.submission(student, assignment)
+        if exchange.came_by_it(submission):
+            pages |= {f"{part}.html": {part: result} for part, result in own.items()}
+        for name, parts in pages.items():
+            note = _note(course, book, student, parts)
+            path = folder / name
+            if not path.exists() or not path.read_text(encoding="utf-8").startswith(note):
+                write_whole(path, page(course, book, student, parts))
+        if exchange.came_by_it(submission):
+            for name in exchange.KNOWN_BY:
+                for place in (course.autograded(student, assignment), folder):
+                    write_whole(place / name, (submission / name).read_bytes())
 
 
 def page(course: Course, book: Gradebook, student: str, parts: Mapping[str, PartResult]) -> str:
-    """Return the page on these parts. It begins with a note of what it was made of."""
-    hand = gradebook.by_hand(book, student)
-    text = feedback(student, parts, hand, _films(course, student))
-    return _note(book, student, parts) + text
+    """Return the page on these parts of one assignment. It begins with a note of what it was made
+    of.
+    """
+    films = course.autograded(student, course.assignment_of(next(iter(parts))))
+    text = feedback(student, parts, _by_hand(course, book, student, parts), films)
+    return _note(course, book, student, parts) + text
 
 
-def _note(book: Gradebook, student: str, parts: Mapping[str, PartResult]) -> str:
-    made_of = pages_version(), dict(parts), sorted(gradebook.by_hand(book, student).items())
+def _note(course: Course, book: Gradebook, student: str, parts: Mapping[str, PartResult]) -> str:
+    hand = sorted(_by_hand(course, book, student, parts).items())
+    made_of = pages_version(), dict(parts), hand
     return f"<!-- {hashlib.sha256(repr(made_of).encode()).hexdigest()} -->\n"
 
 
-def _films(course: Course, student: str) -> Path:
-    return course.folder / "autograded" / student / ASSIGNMENT
+def _by_hand(
+    course: Course, book: Gradebook, student: str, parts: Mapping[str, PartResult]
+) -> ManualGrades:
+    every = gradebook.by_hand(book, course, student)
+    return {place: grade for place, grade in every.items() if place[0] in parts}

@@ -1,10 +1,10 @@
 """Write what grading leaves in a course's folder.
 
-results/STUDENT/PART.json   what everything else here is made from
-originals/STUDENT/          notebooks that did not come by `course collect`, and were repaired
-autograded/STUDENT/pusht/   the graded notebooks and films, for nbgrader's pages
-feedback/STUDENT/pusht/     what is handed back, see `hand_back`
-gradebook.db, grades.csv, report.html
+results/STUDENT/PART.json        what everything else here is made from
+originals/STUDENT/               notebooks that did not come by `course collect`, and were repaired
+autograded/STUDENT/ASSIGNMENT/   the graded notebooks and films, for nbgrader's pages
+feedback/STUDENT/ASSIGNMENT/     what is handed back, see `hand_back`
+gradebook.db, grades.csv, report.html and, of a large class, further pages in report/
 """
 
 from collections.abc import Collection
@@ -17,15 +17,16 @@ from traitlets.config import Config
 from pusht.files import write_whole
 from score import rubric
 from score.course.class_run import hand_back
-from score.course.collect.stored import read_record
+from score.course.collect.stored import collected, read_record, why_missing
 from score.course.grading import results
 from score.course.grading.notebook import Graded
 from score.course.grading.results import NOT_YET, ManualGrades, PartResult, not_known, ungraded
-from score.course.nbgrader import by_hand, gradebook
+from score.course.nbgrader import gradebook, lost
 from score.course.report import similarity, tables
 from score.course.report.class_page import class_page
+from score.course.report.everybody import everybody
 from score.course.report.tables import ClassVerdicts
-from score.course.settings import ASSIGNMENT, Course
+from score.course.settings import Course
 from score.submission.failures import Failures
 from score.verdict import Verdict
 
@@ -36,7 +37,7 @@ GRADEBOOK, FEEDBACK, POINTS, REPAIRS = "gradebook", "feedback", "points", "repai
 def record(course: Course, graded: Graded) -> None:
     """Keep a graded notebook and its films, and last the result: without it they are made again."""
     result = graded.result
-    folder = course.folder / "autograded" / result.student / ASSIGNMENT
+    folder = course.autograded(result.student, course.assignment_of(result.part))
     kept = {*graded.files, *(record.film for record in result.rollouts.values())}
     films = [results.film_name(policy) for policy in rubric.PARTS[result.part].policies]
     for name in (f"{result.part}.ipynb", *films):
@@ -65,25 +66,24 @@ def _enter(
 ) -> dict[str, PartResult]:
     """Enter a student's results into the gradebook; return them."""
     found, folder = _all_parts(course, student, failures), course.folder / "results" / student
-    handed_in = gradebook.handed_in_at(course.submission(student))
-    gradebook.merge(book, student, found, handed_in, config, by_hand.kept(folder))
-    by_hand.keep(gradebook.by_hand(book, student), folder)
+    gradebook.merge(book, course, student, found, config, lost.kept(folder))
+    lost.keep(gradebook.by_hand(book, course, student), folder)
     return found
 
 
 def _write_feedback(
     course: Course, book: Gradebook, student: str, found: dict[str, PartResult]
 ) -> None:
-    hand_back.write(course, book, student, _with_penalties(book, found))
+    hand_back.write(course, book, student, _with_penalties(course, book, found))
 
 
 def for_pages(course: Course, book: Gradebook, student: str) -> dict[str, PartResult]:
     """Return a student's results by part, with late penalties, and the reason where there is none;
     none of a student whom the gradebook does not know.
     """
-    if not gradebook.has(book, student):
+    if not gradebook.has(book, course, student):
         return {}
-    return _with_penalties(book, _all_parts(course, student, Failures()))
+    return _with_penalties(course, book, _all_parts(course, student, Failures()))
 
 
 def class_verdicts(
@@ -97,7 +97,7 @@ def class_verdicts(
         own = None
         if not failures.of(student, GRADEBOOK):  # else it has the points of another time
             own = failures.attempt(student, POINTS, _verdicts, course, book, student, failures)
-        for (part, cell), verdict in (own or _unknown(student)).items():
+        for (part, cell), verdict in (own or _unknown(course, student)).items():
             found[student, part, cell] = verdict
     return found
 
@@ -106,7 +106,8 @@ _Verdicts = dict[tuple[str, str], Verdict | None]  # by part and cell
 
 
 def _verdicts(course: Course, book: Gradebook, student: str, failures: Failures) -> _Verdicts:
-    points, hand = gradebook.scores(book, student)[0], gradebook.by_hand(book, student)
+    points = gradebook.scores(book, course, student)[0]
+    hand = gradebook.by_hand(book, course, student)
     found: _Verdicts = {}
     for part, result in _all_parts(course, student, failures).items():
         for cell, verdict in result.cells.items():
@@ -120,8 +121,8 @@ def _verdicts(course: Course, book: Gradebook, student: str, failures: Failures)
     return found
 
 
-def _unknown(student: str) -> _Verdicts:
-    return {(part, cell): None for part in rubric.PARTS for cell in not_known(student, part).cells}
+def _unknown(course: Course, student: str) -> _Verdicts:
+    return {(part, cell): None for part in course.parts for cell in not_known(student, part).cells}
 
 
 def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
@@ -129,7 +130,7 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
     students = [
         student
         for student in course.students()
-        if gradebook.has(book, student) or failures.of(student)
+        if gradebook.has(book, course, student) or failures.of(student)
     ]
     verdicts = class_verdicts(course, book, students, failures)
     pages: dict[str, tuple[dict[str, PartResult], ManualGrades, float]] = {}
@@ -137,7 +138,7 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
         own = None
         if not failures.of(student, GRADEBOOK):
             own = failures.attempt(student, POINTS, _for_page, course, book, student, failures)
-        unknown = {part: not_known(student, part) for part in rubric.PARTS}
+        unknown = {name: not_known(student, name).worth(p) for name, p in course.parts.items()}
         pages[student] = own or (unknown, {}, 0.0)
     repairs: dict[str, Any] = {}
     for path in sorted((course.folder / "repairs").glob("*.json")):
@@ -146,42 +147,62 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
     similar = similarity.find(course, failures=failures)
     remarks = tables.remarks(course, failures=failures)
     penalties = {student: penalty for student, (_, _, penalty) in pages.items()}
-    write_whole(course.folder / "grades.csv", tables.csv_text(verdicts, penalties, remarks))
-    page = class_page(
-        course.folder.name,
+    people = everybody(course, failures)
+    text = tables.csv_text(course.parts, verdicts, penalties, remarks, people)
+    write_whole(course.folder / "grades.csv", text)
+    pages_of_class = class_page(
+        course,
         {student: found for student, (found, _, _) in pages.items()},
         {student: hand for student, (_, hand, _) in pages.items()},
         repairs,
         similar,
         remarks,
         [(each.student, each.step, each.sentence) for each in dict.fromkeys(failures)],
+        people,
+        {name: each["nobody"] for name, each in collected(course).items()},
     )
-    write_whole(course.folder / "report.html", page)
+    for old in (course.folder / "report").glob("*.html"):
+        if f"report/{old.name}" not in pages_of_class:
+            old.unlink()
+    for name, page in pages_of_class.items():
+        write_whole(course.folder / name, page)
 
 
 def _for_page(
     course: Course, book: Gradebook, student: str, failures: Failures
 ) -> tuple[dict[str, PartResult], ManualGrades, float]:
     """Return what the class's page says of a student: results, grades by hand, late penalty."""
-    found = _with_penalties(book, _all_parts(course, student, failures))
-    hand = gradebook.by_hand(book, student)
-    return found, hand, sum(gradebook.scores(book, student)[1].values())
+    found = _with_penalties(course, book, _all_parts(course, student, failures))
+    hand = gradebook.by_hand(book, course, student)
+    return found, hand, sum(gradebook.scores(book, course, student)[1].values())
 
 
 def _all_parts(course: Course, student: str, failures: Failures) -> dict[str, PartResult]:
     """Return a student's results by part, with the reason where there is none."""
     found = results.load(course.folder / "results", student)
-    for part in rubric.PARTS:
-        if not (course.submission(student) / f"{part}.ipynb").is_file():
-            found[part] = ungraded(student, part, f"{part}.ipynb was not handed in.")
+    for part in course.parts:
+        folder = course.submission(student, course.assignment_of(part))
+        if not (folder / f"{part}.ipynb").is_file():
+            found[part] = ungraded(student, part, why_missing(course, student, part))
         elif failures.of(student, part):
             found[part] = not_known(student, part)
         elif part not in found:
             found[part] = not_known(student, part, NOT_YET)
-    return {part: found[part] for part in rubric.PARTS}
+    return {name: found[name].worth(part) for name, part in course.parts.items()}
 
 
-def _with_penalties(book: Gradebook, found: dict[str, PartResult]) -> dict[str, PartResult]:
+def _with_penalties(
+    course: Course, book: Gradebook, found: dict[str, PartResult]
+) -> dict[str, PartResult]:
     student = next(iter(found.values())).student
-    penalties = gradebook.scores(book, student)[1]
+    penalties = gradebook.scores(book, course, student)[1]
     return {part: replace(result, late_penalty=penalties[part]) for part, result in found.items()}
+
+
+def late_penalties(course: Course, students: Collection[str]) -> dict[str, float]:
+    """Return the points that students lose because they were late; none where that is not known."""
+    with gradebook.open_gradebook(course) as book:
+        return {
+            student: sum(gradebook.scores(book, course, student)[1].values())
+            for student in students
+        }

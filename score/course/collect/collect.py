@@ -8,9 +8,11 @@
 import os
 from collections.abc import Sequence
 
-from score.course.collect.plan import COLLECT, Upload, open_export, plan, releases
+from score.course.collect.people import People, open_people
+from score.course.collect.plan import COLLECT, open_export, plan, releases
 from score.course.collect.stored import Record, note_failures, time_stamp
-from score.course.collect.write import write_upload
+from score.course.collect.upload import Upload
+from score.course.collect.write import note_export, note_upload, write_upload
 from score.course.settings import Course, open_course
 from score.plain import plain_line
 from score.submission.failures import Failures
@@ -32,7 +34,7 @@ def collect(
     failures = Failures() if failures is None else failures
     if uploads is None:
         uploads = plan(course, path, pattern, failures)
-    released, written = releases(course), []
+    released, written, people = releases(course), [], open_people(course)
     with open_export(path) as archive:
         for upload in uploads:
             if upload.taken and upload.student:
@@ -40,8 +42,18 @@ def collect(
                     upload.student, COLLECT, write_upload, course, archive, released, upload
                 )
                 written += [(upload, record)] if record else []
-    for student in {upload.student for upload in uploads if upload.student}:
-        failures.attempt(student, COLLECT, note_failures, course, student, failures)
+    for upload in uploads:
+        if upload.student:
+            if not upload.taken:
+                failures.attempt(upload.student, COLLECT, note_upload, course, upload)
+            failures.attempt(
+                upload.student, COLLECT, note_failures, course, upload.student, failures
+            )
+            names = {course.assignment_of(part).name for part in upload.parts}
+            whose = (upload.student, upload.layout, upload.claimed, upload.handed_in)
+            people.note(*whose, names or [each.name for each in course.assignments])
+    people.save()
+    note_export(course, path, uploads)
     return written
 
 
@@ -57,6 +69,7 @@ def run_collect(
     course, failures = open_course(folder), Failures()
     uploads = plan(course, path, pattern, failures)
     print(format_plan(uploads))
+    print(format_totals(uploads, open_people(course)))
     if preview:
         print("Nothing was written: this was a preview.")
         return failures
@@ -81,14 +94,39 @@ def format_plan(uploads: Sequence[Upload]) -> str:
     lines = []
     width = max((len(upload.student) for upload in uploads if upload.student), default=0)
     for upload in uploads:
-        if upload.student and not upload.timestamp:
-            lines.append(f"{upload.student:<{width}}  not collected  ({upload.source})")
+        who = f"{upload.student or '':<{width}}"
+        if upload.name and upload.name != upload.student:
+            who += f"  {upload.name}"
+        if upload.student and upload.nothing:
+            lines.append(f"{who}  nothing usable  ({upload.source})")
+            lines.append(f"    {upload.nothing}")
+        elif upload.student and not upload.timestamp:
+            lines.append(f"{who}  not collected  ({upload.source})")
         elif upload.student and upload.timestamp:
-            states = [f"{part} {state}" for part, state in upload.parts.items()]
-            parts = ", ".join(states) or "nothing that the course asks for"
+            parts = ", ".join(f"{part} {state}" for part, state in upload.parts.items())
             when = time_stamp(upload.timestamp)
-            lines.append(f"{upload.student:<{width}}  {when}  {parts}  ({upload.source})")
+            lines.append(f"{who}  {when}  {parts}  ({upload.source})")
         else:
             lines.append("Not taken:")
         lines += [f"    {remark}" for remark in upload.remarks]
+        if upload.student and upload.on_roster is False:
+            lines.append("    Not on the roster.")
     return "\n".join([plain_line(line) for line in lines] or ["There is no submission in it."])
+
+
+def format_totals(uploads: Sequence[Upload], people: People) -> str:
+    """Return how many students' uploads are taken, are not whole, cannot be used, and whose they
+    are, in one line. An upload is whole if it or the course has a notebook for each part of it.
+    """
+    of_students = [upload for upload in uploads if upload.student]
+    incomplete = [upload for upload in of_students if upload.files and not upload.is_whole]
+    counts = {
+        "taken": sum(bool(upload.files) for upload in of_students) - len(incomplete),
+        "incomplete": len(incomplete),
+        "nothing usable": sum(bool(upload.nothing) for upload in of_students),
+    }
+    if people.roster:
+        there = {upload.student for upload in of_students}
+        counts["not on the roster"] = sum(upload.on_roster is False for upload in of_students)
+        counts["on the roster and not here"] = len({*people.on_roster()} - there)
+    return f"Students: {', '.join(f'{name} {count}' for name, count in counts.items())}."

@@ -1,106 +1,28 @@
-"""What collecting an export would do: what is taken of each student's files, and what it replaces.
-
-Taken are the files that the rubric names, each up to a size, from any folder of the student's (see
-`score.submission.files`), and what belongs to a submission in another format. Their dates are those
-of the export; a manifest in it is not believed.
-"""
+"""What collecting an export would do: whose its files are, and what is taken of them."""
 
 import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
 
 import nbformat
 
-from score import rubric
-from score.course.collect.layouts import SortedExport, by_student
-from score.course.collect.stored import STUDENT, FileRecord, Stored, parsed_time
-from score.course.settings import ASSIGNMENT, Course, CourseError
-from score.submission import formats
-from score.submission.archive import (
-    MB,
-    Archive,
-    ArchiveMember,
-    RejectedFile,
-    SubmissionError,
-    first_readable,
-    listed,
-)
+from score.course.collect.layouts import HandedIn, by_student
+from score.course.collect.people import People, Unclear, open_people
+from score.course.collect.planner import Planner
+from score.course.collect.upload import Release, Upload
+from score.course.settings import Course, CourseError
+from score.submission.archive import Archive, SubmissionError, listed
 from score.submission.failures import Failures
-from score.submission.files import (
-    STUDENT_CAP,
-    TAKEN,
-    cap,
-    choice_sentence,
-    is_extra,
-    is_pickle,
-    ranked,
-    taken_name,
-)
 
 COLLECT = "collect"  # the step's name in `Failures`
-# Bytes that are unpacked to read one student's files. Of an honest submission each is read once.
-_UNPACKED_CAP = 4 * STUDENT_CAP
-
-
-@dataclass(frozen=True)
-class TakenFile:
-    """A file that is taken: where it is in the export, the part it is for, its SHA-256."""
-
-    member: ArchiveMember
-    part: str
-    sha256: str
-
-    @property
-    def received(self) -> datetime:
-        """When the upload that holds it was made (UTC)."""
-        return self.member.received
-
-
-@dataclass
-class Upload:
-    """What an export has of one student; with `student` None, remarks on what is nobody's.
-
-    source: layout and place in the export. timestamp: UTC. files: by their names in the course.
-    found: what is in another format, None without any. parts: {part: "new", "newer", "unchanged",
-    "again" (the same files, but the release has changed) or "older"}. remarks: sentences on what
-    was left out, what was chosen, what stays from before, and that the kit failed at its files.
-    """
-
-    student: str | None
-    source: str
-    timestamp: datetime | None = None
-    files: dict[str, TakenFile] = field(default_factory=dict)
-    found: formats.Found | None = None
-    parts: dict[str, str] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def taken(self) -> list[str]:
-        """The parts that collecting writes."""
-        return [part for part, state in self.parts.items() if state in ("new", "newer", "again")]
-
-    def of(self, part: str) -> dict[str, TakenFile]:
-        """Return the files of a part, by name."""
-        return {name: file for name, file in self.files.items() if file.part == part}
-
-
-@dataclass(frozen=True)
-class Release:
-    """A part's released notebook, and its SHA-256."""
-
-    notebook: nbformat.NotebookNode
-    sha256: str
 
 
 def releases(course: Course) -> dict[str, Release]:
     """Return the course's releases by part; CourseError where one is missing."""
     found = {}
-    for part in rubric.PARTS:
-        path = course.folder / "release" / ASSIGNMENT / f"{part}.ipynb"
+    for part in course.parts:
+        path = course.released(part)
         if not path.exists():
             raise CourseError(
                 f"There is no {path}: run `python -m score course release {course.folder}` first."
@@ -127,171 +49,71 @@ def plan(
     pattern: str | None = None,
     failures: Failures | None = None,
 ) -> list[Upload]:
-    """Return what collecting would do, in the students' order. Nothing is written.
+    """Return what collecting would do, in the order of the students' folders. Nothing is written.
 
     pattern: see `by_student`. failures: to which is added where the kit fails at a student's files;
-    nothing of that student is taken. CourseError when the export or the pattern cannot be used.
+    nothing of that student is taken. CourseError when the export, the pattern or the roster cannot
+    be used.
     """
     failures = Failures() if failures is None else failures
+    people = open_people(course)
     with open_export(path) as archive:
         export, released, uploads = by_student(archive, pattern), releases(course), []
         remarks = [*export.remarks]
-        folders = {f.name for f in (course.folder / "submitted").glob("*") if f.is_dir()}
-        known = {*export.students, *folders}
-        for student, members in sorted(export.students.items()):
-            if reason := _no_folder(student, known):
-                remarks.append(f"{reason}: {listed(members)}.")
-            else:
-                upload = failures.attempt(
-                    student, COLLECT, _upload, course, archive, released, export, student
-                )
-                sentences = [failure.sentence for failure in failures.of(student, COLLECT)]
-                uploads.append(upload or Upload(student, export.layout, remarks=sentences))
+        folders = _folders(people, export.layout, export.students, remarks)
+        for folder, student in sorted(folders.items()):
+            handed_in = export.students[student]
+            upload = failures.attempt(
+                folder, COLLECT, _upload, course, archive, released, folder, handed_in
+            )
+            sentences = [failure.sentence for failure in failures.of(folder, COLLECT)]
+            upload = upload or Upload(folder, "", remarks=sentences)
+            upload.layout, upload.claimed = export.layout, student
+            upload.handed_in, upload.name = handed_in, people.name(folder) or handed_in.name
+            upload.on_roster = bool(people.person(folder)) if people.roster else None
+            upload.source = f"{export.layout}: {upload.source}" if upload.source else export.layout
+            uploads.append(upload)
     return uploads + ([Upload(None, str(path), remarks=remarks)] if remarks else [])
+
+
+def _folders(
+    people: People, layout: str, students: dict[str, HandedIn], remarks: list[str]
+) -> dict[str, str]:
+    """Return {folder: student of the export}, and add to the remarks why some have none."""
+    found: dict[str, list[tuple[str, str]]] = {}  # what machines without case tell apart
+    for student, handed_in in students.items():
+        try:
+            folder = people.folder(layout, student, handed_in)
+        except Unclear as error:
+            remarks.append(f"{error}, so this is not taken: {_first_of([handed_in])}.")
+        else:
+            found.setdefault(folder.casefold(), []).append((folder, student))
+    for same in found.values():
+        if len(same) > 1:
+            names = " and ".join(repr(student) for _, student in same)
+            whom = people.name(same[0][0]) or same[0][0]
+            reason = (
+                f"are both {whom}"
+                if len({folder for folder, _ in same}) == 1
+                else "would share a folder on some machines"
+            )
+            files = _first_of([students[student] for _, student in same])
+            remarks.append(f"{names} {reason}, so none of them is taken: {files}.")
+    return {same[0][0]: same[0][1] for same in found.values() if len(same) == 1}
+
+
+def _first_of(students: list[HandedIn]) -> str:
+    """Return the first file of each."""
+    found = [member for handed_in in students for member in handed_in.members[:1]]
+    return listed(found) if found else "no files"
 
 
 def _upload(
     course: Course,
     archive: Archive,
     released: dict[str, Release],
-    export: SortedExport,
-    student: str,
+    folder: str,
+    handed_in: HandedIn,
 ) -> Upload:
     """Return a student's upload."""
-    members = export.students[student]
-    planner = _Planner(archive, Stored(course, student), released, members)
-    return planner.upload(export.layout)
-
-
-def _no_folder(student: str, known: set[str]) -> str:
-    """Say why a student cannot have a folder of this name; "" if one can."""
-    if not STUDENT.fullmatch(student):
-        return f"{student!r} cannot name a student's folder, letters, digits and . _ @ - can"
-    alike = [name for name in known - {student} if name.casefold() == student.casefold()]
-    return f"{student!r} and {min(alike)!r} would share a folder on some machines" if alike else ""
-
-
-class _Planner:
-    """Planning one student's upload."""
-
-    def __init__(
-        self,
-        archive: Archive,
-        stored: Stored,
-        released: dict[str, Release],
-        members: list[ArchiveMember],
-    ) -> None:
-        self.archive, self.stored, self.released = archive, stored, released
-        self.members, self.candidates = members, ranked(members)
-        found = formats.find(archive, members, rubric.PARTS)
-        if found and (
-            f"{found.part}.ipynb" in self.candidates or stored.has_own_notebook(found.format)
-        ):
-            found = found.set_aside()
-        self.found = found
-        self.room = STUDENT_CAP
-        self.unpacked_before = archive.unpacked
-        self.packed_room = found.format.packed_cap if found else 0
-
-    def upload(self, layout: str) -> Upload:
-        """Return the `Upload`: of each file that is taken the best, read once for its digest."""
-        places = ", ".join(dict.fromkeys(m.path.partition("/")[0] for m in self.members))
-        latest = max(member.received for member in self.members)
-        upload = Upload(self.stored.student, f"{layout}: {places[:200]}", latest)
-        left = self._left_out()
-        for name, candidates in self.candidates.items():
-            if member := self._take(upload, left, name, candidates, TAKEN[name]):
-                upload.remarks.append(choice_sentence(name, member, candidates))
-        if self.found and self.found.files:
-            upload.found = self.found
-            for name, member in self.found.files.items():
-                self._take(upload, left, name, [member], self.found.part)
-            upload.remarks.append(self.found.description)
-        if left:
-            upload.remarks.append(f"Left out: {listed(left)}.")
-        if upload.files:
-            upload.timestamp = max(file.received for file in upload.files.values())
-        for part in dict.fromkeys(file.part for file in upload.files.values()):
-            upload.parts[part] = self._state(part, upload.of(part))
-            if part in upload.taken:
-                upload.remarks.append(self._stays(part, upload))
-        upload.remarks = [remark for remark in upload.remarks if remark]
-        return upload
-
-    def _left_out(self) -> list[ArchiveMember]:
-        """Return the members that no name or format claims, and those that are not read."""
-        left, claimed = [], set()
-        if self.found:
-            left = [*self.found.left_out]
-            members = (*self.found.files.values(), *self.found.unused, *left)
-            claimed = {member.path for member in members}
-        for member in self.members:
-            known = taken_name(member.path) or is_extra(member.path)
-            if member.path not in claimed and (member.rejection or not known):
-                if is_pickle(member.path) and not member.rejection:
-                    member = member.rejected(
-                        "a pickle, which is never opened: ask for .safetensors"
-                    )
-                left.append(member)
-        return left
-
-    def _take(
-        self,
-        upload: Upload,
-        left: list[ArchiveMember],
-        name: str,
-        candidates: list[ArchiveMember],
-        part: str,
-    ) -> ArchiveMember | None:
-        """Add the first of the candidates that can be read to the upload, and those before it to
-        `left`; return it, or None.
-        """
-        member, content, rejected = first_readable(candidates, partial(self._read, name))
-        left += rejected
-        if member is None or content is None:
-            return None
-        upload.files[name] = TakenFile(member, part, hashlib.sha256(content).hexdigest())
-        self.room -= len(content)
-        self.packed_room -= len(content) if name not in TAKEN else 0
-        return member
-
-    def _read(self, name: str, member: ArchiveMember) -> bytes:
-        if self.archive.unpacked - self.unpacked_before > _UNPACKED_CAP:
-            raise RejectedFile("not read, after too much that cannot be used")
-        content = self.archive.read(member, cap(name))
-        if len(content) > self.room:
-            raise RejectedFile(f"the submission would be larger than {STUDENT_CAP // MB} MB")
-        if self.found and name not in TAKEN and len(content) > self.packed_room:
-            packed_cap = self.found.format.packed_cap
-            raise RejectedFile(f"code and models would be larger than {packed_cap // MB} MB")
-        return content
-
-    def _state(self, part: str, files: dict[str, TakenFile]) -> str:
-        """Return how an upload's files of a part compare with what the course has: see `Upload`."""
-        if not self.stored.names(part):
-            return "new"
-        record = self.stored.part(part)
-        if record and self._are_recorded(files, record["files"]):
-            released = self.released[part].sha256
-            return "unchanged" if record.get("release", released) == released else "again"
-        since = parsed_time(record["timestamp"]) if record else self.stored.timestamp
-        return "newer" if max(file.received for file in files.values()) > since else "older"
-
-    @staticmethod
-    def _are_recorded(files: dict[str, TakenFile], recorded: dict[str, FileRecord]) -> bool:
-        """Say whether the files are those of the record. A submission in another format has all of
-        its own kind; of the kit's files some may have come earlier.
-        """
-        packed = {*files} - {*TAKEN}
-        if packed and {*recorded} - {*TAKEN} - packed:
-            return False
-        return all(
-            name in recorded and recorded[name]["sha256"] == file.sha256
-            for name, file in files.items()
-        )
-
-    def _stays(self, part: str, upload: Upload) -> str:
-        stored, names = self.stored, upload.of(part)
-        gone = {*upload.files, *stored.given(part), *stored.outdated(part, names)}
-        stays = sorted(stored.names(part) - gone)
-        return f"Stays from before: {', '.join(stays)}." if stays else ""
+    return Planner(archive, course, folder, released, handed_in).upload()

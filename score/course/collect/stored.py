@@ -10,7 +10,7 @@ from typing import TypedDict, cast
 from nbgrader.utils import parse_utc
 
 from pusht.files import write_whole
-from score.course.settings import ASSIGNMENT, Course
+from score.course.settings import Assignment, Course
 from score.plain import plain
 from score.submission.archive import utc
 from score.submission.failures import Failures, GraderFailure
@@ -20,8 +20,17 @@ from score.submission.formats import Format
 # Names of students that can name a folder.
 STUDENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}(?<!\.)")
 
+COLLECTED = "collected.json"
+
 # Where a file came from, its path in the export; when it was received; its SHA-256.
 FileRecord = TypedDict("FileRecord", {"from": str, "received": str, "sha256": str})
+
+
+class Export(TypedDict):
+    """One export in collected.json. students: folders. nobody: remarks on what is nobody's."""
+
+    students: list[str]
+    nobody: list[str]
 
 
 class PartRecord(TypedDict, total=False):
@@ -42,28 +51,31 @@ class PartRecord(TypedDict, total=False):
 
 
 class Record(TypedDict, total=False):
-    """repairs/STUDENT.json. parts: by name. remarks: of the last `Upload`. failed: sentences on
-    where the kit failed at an upload since, of which nothing is in the course.
+    """repairs/STUDENT.json. parts: by name. remarks, left, nothing, late: of the last `Upload`.
+    failed: sentences on where the kit failed at an upload since, of which nothing is in the course.
     """
 
     student: str
     parts: dict[str, PartRecord]
     remarks: list[str]
+    left: list[tuple[str, str]]
+    nothing: str
+    late: bool
     failed: list[str]
 
 
 class Stored:
-    """What a course has of a student's submission, which may be nothing yet.
+    """What a course has of a student's submission for an assignment, which may be nothing yet.
 
     graded, incomplete: the folder where it lies if it has a notebook, and if it has none.
     originals: that of the notebooks as they came. replaced: that of what later uploads replaced.
-    record_path, record: repairs/STUDENT.json, and what it says.
+    record_path, record: repairs/STUDENT.json, and what it says, of all assignments.
     """
 
-    def __init__(self, course: Course, student: str) -> None:
-        self.student = student
-        self.graded = course.folder / "submitted" / student / ASSIGNMENT
-        self.incomplete = course.folder / "incomplete" / student
+    def __init__(self, course: Course, student: str, assignment: Assignment) -> None:
+        self.student, self.assignment = student, assignment
+        self.graded = course.submission(student, assignment)
+        self.incomplete = course.incomplete(student, assignment)
         self.originals = course.folder / "originals" / student
         self.replaced = course.folder / "replaced" / student
         self.record_path = course.folder / "repairs" / f"{student}.json"
@@ -142,10 +154,31 @@ def note_failures(course: Course, student: str, failures: Failures) -> None:
     """Note in repairs/STUDENT.json where collecting a student's upload failed, or that it no longer
     does. The report tells it.
     """
-    stored, sentences = Stored(course, student), [each.sentence for each in failures.of(student)]
+    stored = Stored(course, student, course.assignments[0])
+    sentences = [each.sentence for each in failures.of(student)]
     if sentences != stored.record.get("failed", []):
         stored.record["failed"] = sentences
         stored.write_record()
+
+
+def why_missing(course: Course, student: str, part: str) -> str:
+    """Return why there is no notebook of a part: that it could not be read, or did not come."""
+    record = Stored(course, student, course.assignments[0]).part(part)
+    return (record and record.get("refused")) or f"{part}.ipynb was not handed in."
+
+
+def collected(course: Course) -> dict[str, Export]:
+    """Return the exports that were collected, by the names of their files. A damaged file counts as
+    none: it is written again.
+    """
+    try:
+        found = json.loads((course.folder / COLLECTED).read_text(encoding="utf-8"))
+        return {
+            str(name): {"students": [*each["students"]], "nobody": [*map(str, each["nobody"])]}
+            for name, each in found.items()
+        }
+    except (FileNotFoundError, ValueError, AttributeError, LookupError, TypeError):
+        return {}
 
 
 def time_stamp(when: datetime) -> str:

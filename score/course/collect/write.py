@@ -15,18 +15,29 @@ notebook, and is replaced as a whole. Nothing is unpacked to a path that an expo
 """
 
 import hashlib
+import json
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pusht.checkpoint import SUFFIX
 from pusht.files import write_whole
-from score.course.collect.plan import Release, TakenFile, Upload
 from score.course.collect.repair import RepairError, repair
-from score.course.collect.stored import PartRecord, Record, Stored, parsed_time, time_stamp
+from score.course.collect.stored import (
+    COLLECTED,
+    PartRecord,
+    Record,
+    Stored,
+    collected,
+    parsed_time,
+    time_stamp,
+)
 from score.course.collect.substitute import substitute
+from score.course.collect.upload import Release, TakenFile, Upload
 from score.course.notebooks.build import write
-from score.course.settings import ASSIGNMENT, Course, CourseError
+from score.course.settings import Course, CourseError
+from score.plain import plain
 from score.submission.archive import Archive, RejectedFile
 from score.submission.files import TAKEN, cap
 from score.submission.formats import Format
@@ -39,15 +50,66 @@ def write_upload(
     there before is kept. CourseError where the export has changed since the plan was made.
     """
     assert upload.student is not None, "what is nobody's is not taken"
-    stored = Stored(course, upload.student)
-    outdated = {part: stored.outdated(part, upload.of(part)) for part in upload.taken}
-    replaces = any(stored.names(part) & {*upload.of(part)} for part in upload.taken)
+    record: Record = {}
+    for assignment in course.assignments:
+        taken = [part for part in upload.taken if part in assignment.parts]
+        if taken:
+            stored = Stored(course, upload.student, assignment)
+            record = _write_parts(stored, archive, released, upload, taken)
+    return record
+
+
+def _write_parts(
+    stored: Stored,
+    archive: Archive,
+    released: dict[str, Release],
+    upload: Upload,
+    taken: list[str],
+) -> Record:
+    """Write an upload's parts that belong to one assignment; return the student's record."""
+    outdated = {part: stored.outdated(part, upload.of(part)) for part in taken}
+    replaces = any(stored.names(part) & {*upload.of(part)} for part in taken)
     keep = _free(stored) if replaces or any(outdated.values()) else None
-    names = {name for part in upload.taken for name in upload.of(part)}.union(*outdated.values())
+    names = {name for part in taken for name in upload.of(part)}.union(*outdated.values())
     writer = _Writer(archive, stored, upload, names)
-    for part in upload.taken:
+    for part in taken:
         writer.write_part(part, released[part], outdated[part])
     return writer.finish(keep)
+
+
+def note_upload(course: Course, upload: Upload) -> None:
+    """Note in repairs/STUDENT.json why nothing of an upload is taken, and why no notebook of a part
+    can be read. Where nothing has changed, nothing is written.
+    """
+    assert upload.student is not None, "what is nobody's has no record"
+    stored = Stored(course, upload.student, course.assignments[0])
+    before = json.dumps(stored.record)
+    if upload.refused or not upload.files:
+        describe(stored.record, upload)
+    if json.dumps(stored.record) != before:
+        stored.write_record()
+
+
+def describe(record: Record, upload: Upload) -> None:
+    """Enter into a record what is told of an upload as a whole."""
+    record["remarks"], record["left"] = upload.remarks, [(p, r) for p, r in upload.left]
+    record["nothing"], record["late"] = upload.nothing, bool(upload.handed_in.late)
+    for part, reason in upload.refused.items():
+        of_part = record["parts"].setdefault(part, {"files": {}, "repairs": []})
+        if f"{part}.ipynb" not in of_part["files"]:
+            of_part["refused"], of_part["source"] = reason, upload.source
+
+
+def note_export(course: Course, path: str | os.PathLike[str], uploads: Sequence[Upload]) -> None:
+    """Keep in collected.json what an export had that is nobody's, and who was in it. Of the same
+    export collected again, the last time counts.
+    """
+    file, found = course.folder / COLLECTED, collected(course)
+    found[Path(path).name] = {
+        "students": sorted(upload.student for upload in uploads if upload.student),
+        "nobody": [remark for each in uploads if not each.student for remark in each.remarks],
+    }
+    write_whole(file, plain(json.dumps(found, indent=1, ensure_ascii=False)) + "\n")
 
 
 class _Writer:
@@ -64,9 +126,10 @@ class _Writer:
     def write_part(self, part: str, release: Release, outdated: set[str]) -> None:
         """Write a part's files and its record. outdated: see `Stored.outdated`."""
         stored, files = self.stored, self.upload.of(part)
-        record = stored.record["parts"].setdefault(
-            part, {"files": {}, "repairs": [], "refused": f"{part}.ipynb was not handed in."}
-        )
+        record = stored.record["parts"].setdefault(part, {"files": {}, "repairs": []})
+        if f"{part}.ipynb" not in record["files"]:
+            missing = f"{part}.ipynb was not handed in."
+            record["refused"] = self.upload.refused.get(part, missing)
         record["timestamp"] = time_stamp(max(file.received for file in files.values()))
         record["source"] = self.upload.source
         before, given = record["files"], stored.given(part)
@@ -141,8 +204,12 @@ class _Writer:
     def finish(self, keep: Path | None) -> Record:
         """Put the new folders in place and write the record. keep: where the old ones are kept."""
         stored, record = self.stored, self.stored.record
-        record["remarks"] = self.upload.remarks
-        times = (parsed_time(part["timestamp"]) for part in record["parts"].values())
+        describe(record, self.upload)
+        times = (
+            parsed_time(part["timestamp"])
+            for name, part in record["parts"].items()
+            if name in stored.assignment.parts and part["files"]
+        )
         write_whole(self.new / "timestamp.txt", time_stamp(max(times)))
         if keep and stored.record_path.exists():
             write_whole(keep / "repairs.json", stored.record_path.read_bytes())
@@ -150,7 +217,7 @@ class _Writer:
         goal = stored.graded if complete else stored.incomplete
         old = stored.home
         _swap(self.new_originals, stored.originals, stored.originals, keep and keep / "originals")
-        _swap(self.new, old, goal, keep and keep / ASSIGNMENT)
+        _swap(self.new, old, goal, keep and keep / stored.assignment.name)
         stored.write_record()
         return record
 

@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,11 @@ from score.course.grading.results import PartResult, ungraded
 from score.course.grading.rollouts import kept_for, spent
 from score.course.nbgrader import configuration
 from score.course.sandbox import levels
-from score.course.settings import ASSIGNMENT, Course, CourseError, RunSettings, open_course
+from score.course.settings import Course, CourseError, RunSettings, open_course
 from score.submission.failures import Failures
 from score.submission.formats import graded_files
 from score.verdict import Verdict
 
-# The parts in run_autograder's order: the one whose episodes take longest is last.
-ORDER = sorted(rubric.PARTS, key=lambda name: rubric.PARTS[name].grading_time)
 SETTINGS = "gradescope.json"
 _RECORD = "report.json"
 # Seconds that are kept back: a stopped notebook comes to its end, the steps after it begin, and
@@ -93,6 +91,11 @@ class Record:
         write_whole(folder / _RECORD, json.dumps(asdict(self)))
 
 
+def ordered(parts: Iterable[str]) -> list[str]:
+    """Return parts in run_autograder's order: the one whose episodes take longest is last."""
+    return sorted(parts, key=lambda name: rubric.PARTS[name].grading_time)
+
+
 def step(
     name: str, sent: PathName, submission: PathName, folder: PathName, report_folder: PathName
 ) -> None:
@@ -140,7 +143,7 @@ def _collect(folder: Path, submission: Path, record: Record) -> None:
     if failures:
         record.hidden += [failure.sentence for failure in failures]
         record.public.append(_FAILED)
-        for part in rubric.PARTS:
+        for part in course.parts:
             results.save(ungraded(student, part, _FAILED), folder / "results")
         return
     collected = [found for _, found in written]
@@ -148,7 +151,7 @@ def _collect(folder: Path, submission: Path, record: Record) -> None:
         _EPISODES,
         *(remark for upload in uploads for remark in upload.remarks),
     ]
-    for part in rubric.PARTS:
+    for part in course.parts:
         missing: dict[str, Any] = {"refused": f"{part}.ipynb was not handed in.", "repairs": []}
         found = next((each["parts"][part] for each in collected if part in each["parts"]), missing)
         sentences = [found["refused"], *found["repairs"]]
@@ -156,7 +159,7 @@ def _collect(folder: Path, submission: Path, record: Record) -> None:
         if found["refused"]:
             results.save(ungraded(student, part, found["refused"]), folder / "results")
     done = results.load(folder / "results", student)
-    record.waiting = [part for part in ORDER if part not in done]
+    record.waiting = [part for part in ordered(course.parts) if part not in done]
 
 
 def _grade(folder: Path, student: str, part: str, record: Record) -> None:
@@ -176,11 +179,9 @@ def _grade(folder: Path, student: str, part: str, record: Record) -> None:
         )
     course = open_course(folder)
     done = results.load(folder / "results", student)
-    run_settings = replace(
-        _run_settings(course, seconds, settings["megabytes"]),
-        seconds=counted_seconds(settings["minutes"], done, record.waiting),
-    )
-    found = folder / "submitted" / student / ASSIGNMENT
+    counted = counted_seconds(settings["minutes"], done, record.waiting, len(course.parts))
+    run_settings = replace(_run_settings(course, seconds, settings["megabytes"]), seconds=counted)
+    found = course.submission(student, course.assignment_of(part))
     files = {
         name: (found / name).read_bytes()
         for name in (f"{part}.ipynb", *graded_files(rubric.PARTS[part]))
@@ -188,7 +189,9 @@ def _grade(folder: Path, student: str, part: str, record: Record) -> None:
     }
     released = course.released(part).read_bytes()
     keys = {policy.name: "" for policy in rubric.PARTS[part].policies}  # nothing is graded again
-    task = Task(student, part, files, released, run_settings, kit_version(), "", keys, {})
+    task = Task(
+        student, part, files, released, run_settings, kit_version(), "", keys, {}, course.points
+    )
     try:
         graded = grade_part(task)
         results.save(graded.result, folder / "results")
@@ -197,13 +200,13 @@ def _grade(folder: Path, student: str, part: str, record: Record) -> None:
 
 
 def counted_seconds(
-    minutes: float, done: Mapping[str, PartResult], waiting: Collection[str]
+    minutes: float, done: Mapping[str, PartResult], waiting: Collection[str], parts: int
 ) -> float:
     """Return the seconds that the episodes of the next part may count, as the rubric counts them.
 
-    done: the results so far, by part. waiting: the parts after it.
+    done: the results so far, by part. waiting: the parts after it. parts: how many there are.
     """
-    beside = _RESERVE + _COLLECTING + len(rubric.PARTS) * _NOTEBOOK
+    beside = _RESERVE + _COLLECTING + parts * _NOTEBOOK
     used = sum(spent(result.rollouts) for result in done.values())
     later = [policy for part in waiting for policy in rubric.PARTS[part].policies]
     return (minutes * 60 - beside) * _CORE - used - kept_for(later)
@@ -228,12 +231,12 @@ def _run_settings(course: Course, seconds: int, megabytes: int) -> RunSettings:
 
 
 def _write_results(goal: Path, folder: Path, student: str, record: Record) -> None:
-    found = {part: ungraded(student, part, _WAITS) for part in rubric.PARTS} | results.load(
-        folder / "results", student
-    )
+    parts, known = open_course(folder).parts, results.load(folder / "results", student)
+    waits = {part: ungraded(student, part, _WAITS) for part in parts}
+    found = {name: (waits | known)[name].worth(part) for name, part in parts.items()}
     tests = [
         _test(part, entry, found[part.name].cells[part.cell_id(entry)])
-        for part in rubric.PARTS.values()
+        for part in parts.values()
         for entry in part.graded()
     ]
     stopped = [

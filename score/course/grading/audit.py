@@ -19,12 +19,10 @@ from pusht.episodes import reproducible
 from pusht.normalisation import normalize_data, unnormalize_data
 from score import rubric
 from score.course.grading.company import Asked, Record
-from score.course.grading.results import RolloutResult
 from score.course.notebooks.solutions import answer_of, reference_path, run_solution
 from score.rollouts.evaluate import Score
 from score.rollouts.loss_curves import epoch_losses
 from score.rollouts.policies import inference_of
-from score.rollouts.stopping import Stop, rollout_points
 
 # By method, the notebook's network and the answer that computes the loss of a batch.
 _LOSSES = {
@@ -89,19 +87,6 @@ def flags_on_answers(
     if policy.method == "mse" and record.of_own and checkpoint.losses and enough:
         found += _unlikely_loss(policy, checkpoint, float(np.mean(record.nerrors)))
     return found
-
-
-def not_precise(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
-    """Return the flag on a policy whose episodes ended before its points were certain enough; none
-    on any other.
-    """
-    if rollout.stop not in (Stop.MOST, Stop.TIME):
-        return []
-    target = policy.target(rollout.demonstrations)
-    low, high = (rollout_points(policy, bound, target) for bound in rollout.interval)
-    why = "all that there was time for" if rollout.stop == Stop.TIME else "the most here"
-    episodes = f"{len(rollout.per_episode)} episodes, {why}"
-    return [f"{policy.title}: {episodes}, leave the points between {low:.2f} and {high:.2f}."]
 
 
 @functools.cache

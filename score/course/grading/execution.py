@@ -17,7 +17,7 @@ from pusht.checkpoint import MAX_BYTES
 from score import rubric
 from score.course.grading import audit
 from score.course.grading.question_server import QuestionServer, checks
-from score.course.grading.results import RolloutResult
+from score.course.grading.results import RolloutResult, entries_by_cell, verdict_worth
 from score.course.grading.sanitise.graded import clean_outputs
 from score.course.grading.sanitise.submitted import check_id, may_change
 from score.course.sandbox import levels
@@ -141,7 +141,7 @@ def _put_verdicts(
     """Put the ledger's verdicts under the test cells, in place of what the notebook printed there;
     return them by cell, with flags on the ledger's entries and on what a notebook claims beyond it.
     """
-    cells, flags, of_part = {}, [], checks(part)
+    cells, flags, of_part, entries = {}, [], checks(part), entries_by_cell(part)
     for cell in notebook.cells:
         name = check_id(cell)
         if name is None or name not in of_part:
@@ -149,6 +149,7 @@ def _put_verdicts(
         entry = server.ledger.get(name)
         why = "" if entry else _why_not_judged(cell, stopped, server.discreet)
         verdict = entry.verdict if entry else of_part[name].failed(why)
+        verdict = verdict_worth(verdict, entries[name], server.rollouts)
         flags += [
             f"{name}: the notebook's own output claims {claim:g} points, the ledger has"
             f" {verdict.points:g}."
@@ -160,7 +161,8 @@ def _put_verdicts(
         show_verdict(cell, verdict)
     for name, entry in server.ledger.items():  # of rollouts whose cell the notebook lacks
         if name not in cells:
-            cells[name], flags = entry.verdict, flags + entry.flags
+            cells[name] = verdict_worth(entry.verdict, entries[name], server.rollouts)
+            flags = flags + entry.flags
     return cells, flags
 
 

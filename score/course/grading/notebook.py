@@ -6,7 +6,8 @@ machine that has the kit.
 
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,7 @@ from score.course.grading.sanitise.graded import clean_sources
 from score.course.grading.sanitise.submitted import empty_answers, grade_id, read_notebook, sanitise
 from score.course.sandbox import host
 from score.course.settings import CourseError, RunSettings
+from score.entries import with_points
 from score.verdict import Verdict
 
 _BY_A_PERSON = "Answered in words: to be read by a person."
@@ -32,7 +34,8 @@ class Task:
     submission: its part's files by name. released: the course's released notebook. kit: the version
     that is to grade it. key, rollout_keys: what the result is kept under, and each policy's
     rollouts by its name; see `cache_keys`. known: by policy's name, rollouts that need not be done
-    again.
+    again. points: the course's where they differ from the rubric's, by `entries.points_key`; no
+    key depends on them.
     """
 
     student: str
@@ -44,6 +47,7 @@ class Task:
     key: str
     rollout_keys: dict[str, str]
     known: dict[str, RolloutResult]
+    points: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def grade_part(task: Task) -> Graded:
             f"A worker has the kit in version {kit_version()} where the course is graded with"
             f" {task.kit}: install that one."
         )
-    part, name = rubric.PARTS[task.part], f"{task.part}.ipynb"
+    part, name = with_points(rubric.PARTS[task.part], task.points), f"{task.part}.ipynb"
     released = read_notebook(task.released)
     try:
         notebook, repairs = repair(task.submission[name], released)

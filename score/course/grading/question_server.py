@@ -18,14 +18,19 @@ import torch
 
 from pusht.checkpoint import Checkpoint
 from score import rubric
-from score.course.grading import audit, judge
-from score.course.grading.results import RolloutResult, entries_by_cell
+from score.course.grading import judge
+from score.course.grading.results import (
+    RolloutResult,
+    entries_by_cell,
+    not_precise,
+    told_verdict,
+)
 from score.course.grading.rollouts import CHECK_SECONDS, Rollouts
 from score.course.sandbox import levels
 from score.course.sandbox.whose import IN_ROLLOUTS
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError
-from score.rollouts.evaluate import no_rollouts, rollouts_verdict
+from score.rollouts.evaluate import no_rollouts
 from score.rollouts.given import NETWORKS
 from score.rollouts.policies import guarded_inference, load_policy, load_submission_checkpoint
 from score.rollouts.statistics import with_fitting_statistics
@@ -269,9 +274,8 @@ class QuestionServer:
             return no_rollouts(policy, error)
         self.rollouts[policy.name] = result
         flags += result.flags
-        flags += audit.not_precise(policy, result)
-        verdict = rollouts_verdict(policy, result.demonstrations, result)
-        return replace(verdict, sentence=f"{verdict.sentence} {result.told}".rstrip())
+        flags += not_precise(policy, result)
+        return told_verdict(policy, result)
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

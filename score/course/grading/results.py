@@ -12,7 +12,8 @@ from typing import Any
 from pusht.files import write_whole
 from score import rubric
 from score.course.grading.cache_keys import kit_version
-from score.rollouts.stopping import Stop
+from score.rollouts.evaluate import rollouts_verdict
+from score.rollouts.stopping import Stop, rollout_points
 from score.verdict import Verdict
 
 # Of names with digits, such as Q4.3 or float32, nothing is left out.
@@ -88,7 +89,28 @@ class PartResult:
     @property
     def max_points(self) -> float:
         """What the part is worth."""
-        return float(rubric.PARTS[self.part].points)
+        return sum(verdict.max_points for verdict in self.cells.values())
+
+    def worth(self, part: rubric.Part) -> "PartResult":
+        """Return the result with the points of a part whose entries may be worth other points than
+        the rubric's.
+        """
+        cells = {
+            cell: verdict_worth(self.cells[cell], entry, self.rollouts)
+            for cell, entry in entries_by_cell(part).items()
+            if cell in self.cells
+        }
+        flags = {
+            before: after
+            for policy in part.policies
+            if (rollout := self.rollouts.get(policy.name))
+            for before, after in zip(
+                not_precise(rubric.POLICIES[policy.name], rollout),
+                not_precise(policy, rollout),
+                strict=True,
+            )
+        }
+        return replace(self, cells=cells, flags=[flags.get(flag, flag) for flag in self.flags])
 
 
 @dataclass(frozen=True)
@@ -127,6 +149,36 @@ def not_known(student: str, part: str, why: str = FAILED) -> PartResult:
     result = ungraded(student, part, _OPEN[why])
     cells = {name: replace(verdict, unread=True) for name, verdict in result.cells.items()}
     return replace(result, cells=cells, open=why)
+
+
+def verdict_worth(
+    verdict: Verdict, entry: rubric.Graded, rollouts: Mapping[str, RolloutResult]
+) -> Verdict:
+    """Return a verdict at what its entry is worth, in its words on a policy's rollouts too."""
+    if isinstance(entry, rubric.Policy) and entry.name in rollouts:
+        rollout, before = rollouts[entry.name], replace(entry, points=verdict.max_points)
+        if verdict == told_verdict(before, rollout):
+            return told_verdict(entry, rollout)
+    return verdict.worth(float(entry.points))
+
+
+def told_verdict(policy: rubric.Policy, rollout: RolloutResult) -> Verdict:
+    """Return the verdict on a policy's rollouts, with what is told of what was rolled out."""
+    verdict = rollouts_verdict(policy, rollout.demonstrations, rollout)
+    return replace(verdict, sentence=f"{verdict.sentence} {rollout.told}".rstrip())
+
+
+def not_precise(policy: rubric.Policy, rollout: RolloutResult) -> list[str]:
+    """Return the flag on a policy whose episodes ended before its points were certain enough; none
+    on any other.
+    """
+    if rollout.stop not in (Stop.MOST, Stop.TIME):
+        return []
+    target = policy.target(rollout.demonstrations)
+    low, high = (rollout_points(policy, bound, target) for bound in rollout.interval)
+    why = "all that there was time for" if rollout.stop == Stop.TIME else "the most here"
+    episodes = f"{len(rollout.per_episode)} episodes, {why}"
+    return [f"{policy.title}: {episodes}, leave the points between {low:.2f} and {high:.2f}."]
 
 
 def film_name(policy: rubric.Policy) -> str:
@@ -183,15 +235,10 @@ def _read(path: Path) -> PartResult | None:
         values = json.loads(content)
         if values.pop("format", 1) == 1:
             values = _from_first_format(values)
-        worth = entries_by_cell(rubric.PARTS[values["part"]])
-        cells = {
-            cell: Verdict(**fields).worth(float(worth[cell].points))
-            for cell, fields in values["cells"].items()
-            if cell in worth
-        }
+        cells = {cell: Verdict(**fields) for cell, fields in values["cells"].items()}
         rollouts = {name: _rollout(fields) for name, fields in values["rollouts"].items()}
         result = PartResult(**values | {"cells": cells, "rollouts": rollouts})
-        return result if _is_sound(result) else None
+        return result.worth(rubric.PARTS[result.part]) if _is_sound(result) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

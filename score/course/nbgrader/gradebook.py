@@ -1,25 +1,25 @@
 """nbgrader's gradebook of a course: results are written into it, one transaction a student, and
 what people entered there by hand is read from it.
 
-All of it can be made again: from the release, from results/, and from what `by_hand` keeps there.
+All of it can be made again: from the release, from results/, and from what `lost` keeps there.
 """
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-import nbformat
 from nbgrader import api
-from nbgrader.preprocessors import AssignLatePenalties, SaveCells
 from nbgrader.utils import parse_utc
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from traitlets.config import Config
 
+from score import rubric
 from score.course.collect import stored
-from score.course.grading.results import ManualGrade, ManualGrades, PartResult
-from score.course.settings import ASSIGNMENT, Course, CourseError
+from score.course.grading.results import ManualGrade, ManualGrades, PartResult, entries_by_cell
+from score.course.nbgrader.late import rule_of
+from score.course.settings import Assignment, Course, CourseError
 from score.verdict import Verdict
 
 _LOCKED = (
@@ -51,67 +51,54 @@ def told() -> Iterator[None]:
         raise CourseError(_LOCKED if "locked" in problem else _UNUSABLE.format(problem)) from error
 
 
-def is_whole(gradebook: api.Gradebook, course: Course) -> bool:
-    """Say whether the assignment's notebooks are in it. Where it was lost, nbgrader makes an empty
-    one.
-    """
-    with told():
-        try:
-            there = {one.name for one in gradebook.find_assignment(ASSIGNMENT).notebooks}
-        except api.MissingEntry:
-            there = set()
-    return there >= {path.stem for path in _released(course)}
-
-
-def make_again(course: Course) -> None:
-    """Enter the assignment and its notebooks as the release has them."""
-    with open_gradebook(course) as gradebook, told():
-        gradebook.update_or_create_assignment(ASSIGNMENT)
-    for path in _released(course):
-        resources = {
-            "nbgrader": {
-                "notebook": path.stem,
-                "assignment": ASSIGNMENT,
-                "db_url": course.gradebook,
-            }
-        }
-        with told():
-            SaveCells().preprocess(nbformat.read(path, as_version=4), resources)
-
-
-def _released(course: Course) -> list[Path]:
-    return sorted(course.released("part").parent.glob("*.ipynb"))
-
-
-def add_notebooks(course: Course, names: Iterable[str]) -> None:
-    """Enter the notebooks of these names where they are new: nbgrader itself takes none once
-    somebody has been graded.
+def add_notebooks(course: Course) -> None:
+    """Enter the course's notebooks where they are new: nbgrader itself takes none once somebody has
+    been graded.
     """
     if (course.folder / "gradebook.db").exists():
         with open_gradebook(course) as gradebook:
-            gradebook.update_or_create_assignment(ASSIGNMENT)
-            for name in names:
-                gradebook.update_or_create_notebook(name, ASSIGNMENT)
+            for assignment in course.assignments:
+                gradebook.update_or_create_assignment(assignment.name)
+                for name in assignment.parts:
+                    gradebook.update_or_create_notebook(name, assignment.name)
+
+
+def forget_old(course: Course) -> None:
+    """Remove from the gradebook the kit's assignments that the course no longer has, unless
+    somebody has handed them in.
+    """
+    if not (course.folder / "gradebook.db").exists():
+        return
+    names = {assignment.name for assignment in course.assignments}
+    with open_gradebook(course) as gradebook:
+        for old in [*gradebook.assignments]:
+            notebooks = {notebook.name for notebook in old.notebooks}
+            ours = notebooks and notebooks <= {*rubric.PARTS}
+            if old.name not in names and ours and not old.submissions:
+                gradebook.remove_assignment(old.name)
 
 
 def merge(
     gradebook: api.Gradebook,
+    course: Course,
     student: str,
     results: Mapping[str, PartResult],
-    handed_in: datetime | None,
     config: Config,
     kept: ManualGrades,
 ) -> None:
     """Set a student's automatic scores and late penalties from results by part, in one transaction.
 
-    handed_in: when, None where that is not known. config: nbgrader's, with the rule for late
+    When each assignment was handed in its folder says. config: nbgrader's, with the rule for late
     penalties. kept: grades by hand, for where nothing of the student is there any more. What a
     person entered stays; where there is such a score, nbgrader asks for another look. Where it
     raises, nothing of it is kept.
     """
     try:
         with told():
-            _merge(gradebook, student, results, handed_in, config, kept)
+            for assignment in course.assignments:
+                handed_in = handed_in_at(course.submission(student, assignment))
+                _merge(gradebook, assignment, student, results, handed_in, config, kept)
+            gradebook.db.commit()
     except BaseException:
         gradebook.db.rollback()
         raise
@@ -119,6 +106,7 @@ def merge(
 
 def _merge(
     gradebook: api.Gradebook,
+    assignment: Assignment,
     student: str,
     results: Mapping[str, PartResult],
     handed_in: datetime | None,
@@ -127,21 +115,22 @@ def _merge(
 ) -> None:
     db = gradebook.db
     try:
-        submission = gradebook.find_submission(ASSIGNMENT, student)
+        submission = gradebook.find_submission(assignment.name, student)
     except api.MissingEntry:
         if db.get(api.Student, student) is None:
             db.add(api.Student(id=student))
             db.flush()
-        submission = _add_submission(gradebook, student)
+        submission = _add_submission(gradebook, assignment, student)
         _enter_by_hand(submission, kept)
     if handed_in:
         submission.timestamp = handed_in
     for notebook in submission.notebooks:
+        result = results.get(notebook.name)  # none of a part that has left the course
         for grade in notebook.grades:
-            set_score(grade, results[notebook.name].cells.get(grade.name))
+            set_score(grade, result.cells.get(grade.name) if result else None)
     db.flush()
-    _set_penalties(submission, student, config)
-    db.commit()
+    _set_penalties(submission, assignment, student, config)
+    db.flush()
 
 
 def _enter_by_hand(submission: api.SubmittedAssignment, kept: ManualGrades) -> None:
@@ -161,16 +150,15 @@ def set_score(grade: api.Grade, verdict: Verdict | None) -> None:
     grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
 
 
-def _set_penalties(submission: api.SubmittedAssignment, student: str, config: Config) -> None:
-    """Set each notebook's late penalty as nbgrader's own step does, from 0 to its score."""
-    rule = AssignLatePenalties(config=Config(config))
-    rule.init_plugin()
+def _set_penalties(
+    submission: api.SubmittedAssignment, assignment: Assignment, student: str, config: Config
+) -> None:
+    """Set each notebook's late penalty, from 0 to its score."""
+    rule, seconds = rule_of(assignment, config), submission.total_seconds_late
     for notebook in submission.notebooks:
         penalty = None
-        if submission.total_seconds_late > 0:
-            penalty = rule.plugin_inst.late_submission_penalty(
-                student, notebook.score, submission.total_seconds_late
-            )
+        if seconds > 0:
+            penalty = rule.late_submission_penalty(student, notebook.score, seconds)
         notebook.late_submission_penalty = (
             penalty if penalty is None else min(max(penalty, 0), notebook.score)
         )
@@ -188,9 +176,11 @@ def handed_in_at(folder: Path) -> datetime | None:
     return parse_utc(stamp.read_text(encoding="utf-8").strip()) if known else None
 
 
-def _add_submission(gradebook: api.Gradebook, student: str) -> api.SubmittedAssignment:
+def _add_submission(
+    gradebook: api.Gradebook, of: Assignment, student: str
+) -> api.SubmittedAssignment:
     """Add a submission as `Gradebook.add_submission` does, without its commit; return it."""
-    db, assignment = gradebook.db, gradebook.find_assignment(ASSIGNMENT)
+    db, assignment = gradebook.db, gradebook.find_assignment(of.name)
     with db.no_autoflush:
         submission = api.SubmittedAssignment(assignment=assignment, student_id=student)
         _enter_notebooks(db, submission, assignment.notebooks)
@@ -199,18 +189,40 @@ def _add_submission(gradebook: api.Gradebook, student: str) -> api.SubmittedAssi
     return submission
 
 
-def complete(gradebook: api.Gradebook) -> None:
-    """Enter the notebooks that were released since into the submissions that are there."""
-    assignment = gradebook.find_assignment(ASSIGNMENT)
-    with gradebook.db.no_autoflush:
-        for submission in assignment.submissions:
-            there = {entry.notebook_id for entry in submission.notebooks}
-            _enter_notebooks(
-                gradebook.db,
-                submission,
-                [notebook for notebook in assignment.notebooks if notebook.id not in there],
-            )
+def complete(gradebook: api.Gradebook, course: Course) -> None:
+    """Bring the gradebook up to the course: due dates, points, and the notebooks that were released
+    since, in the submissions that are there. CourseError for an assignment that was not released.
+    """
+    for of in course.assignments:
+        try:
+            assignment = gradebook.find_assignment(of.name)
+        except api.MissingEntry:
+            raise CourseError(
+                f"The assignment {of.name} is not in the gradebook: run `python -m score course"
+                f" release {course.folder}` first."
+            ) from None
+        if of.due:
+            assignment.duedate = of.due.astimezone(UTC).replace(tzinfo=None)
+        _set_points(assignment, course)
+        with gradebook.db.no_autoflush:
+            for submission in assignment.submissions:
+                there = {entry.notebook_id for entry in submission.notebooks}
+                _enter_notebooks(
+                    gradebook.db,
+                    submission,
+                    [notebook for notebook in assignment.notebooks if notebook.id not in there],
+                )
     gradebook.db.commit()
+
+
+def _set_points(assignment: api.Assignment, course: Course) -> None:
+    """Set what each cell is worth, which may have changed since the release."""
+    for notebook in assignment.notebooks:
+        if notebook.name in course.parts:
+            entries = entries_by_cell(course.parts[notebook.name])
+            for cell in notebook.grade_cells:
+                if cell.name in entries:
+                    cell.max_score = float(entries[cell.name].points)
 
 
 def _enter_notebooks(
@@ -226,18 +238,28 @@ def _enter_notebooks(
         db.add(entry)  # and with it what it holds
 
 
-def has(gradebook: api.Gradebook, student: str) -> bool:
+def has(gradebook: api.Gradebook, course: Course, student: str) -> bool:
     """Say whether anything of a student is in it."""
-    try:
-        return bool(gradebook.find_submission(ASSIGNMENT, student))
-    except api.MissingEntry:
-        return False
+    return any(_notebooks(gradebook, course, student))
 
 
-def by_hand(gradebook: api.Gradebook, student: str) -> dict[tuple[str, str], ManualGrade]:
+def _notebooks(
+    gradebook: api.Gradebook, course: Course, student: str
+) -> Iterator[api.SubmittedNotebook]:
+    """Yield what is in it of a student's notebooks that are the course's."""
+    for assignment in course.assignments:
+        with contextlib.suppress(api.MissingEntry):
+            for notebook in gradebook.find_submission(assignment.name, student).notebooks:
+                if notebook.name in assignment.parts:
+                    yield notebook
+
+
+def by_hand(
+    gradebook: api.Gradebook, course: Course, student: str
+) -> dict[tuple[str, str], ManualGrade]:
     """Return what a person entered in nbgrader for a student, by part and cell."""
     found = {}
-    for notebook in gradebook.find_submission(ASSIGNMENT, student).notebooks:
+    for notebook in _notebooks(gradebook, course, student):
         comments = {one.name: one.manual_comment for one in notebook.comments if one.manual_comment}
         for grade in notebook.grades:
             comment = comments.pop(grade.name, "")
@@ -250,12 +272,12 @@ def by_hand(gradebook: api.Gradebook, student: str) -> dict[tuple[str, str], Man
 
 
 def scores(
-    gradebook: api.Gradebook, student: str
+    gradebook: api.Gradebook, course: Course, student: str
 ) -> tuple[dict[tuple[str, str], float], dict[str, float]]:
     """Return a student's points as nbgrader counts them, by part and cell, and late penalties by
     part.
     """
-    notebooks = gradebook.find_submission(ASSIGNMENT, student).notebooks
+    notebooks = [*_notebooks(gradebook, course, student)]
     return (
         {
             (notebook.name, grade.name): float(grade.score)

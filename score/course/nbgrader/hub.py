@@ -12,7 +12,7 @@ from nbgrader.exchange.default import Exchange
 from pusht.files import write_whole
 from score.course.nbgrader.exchange import SETTINGS
 from score.course.notebooks.bundle import wheel_name
-from score.course.settings import ASSIGNMENT, Course, CourseError
+from score.course.settings import Course, CourseError
 
 DEFAULT_EXCHANGE: str = Exchange.root.default_value
 _HUB = "hub/jupyterhub_config.py"
@@ -73,7 +73,7 @@ Written: {hub} and {settings}.
 4. In the hub's own jupyterhub_config.py this line, and a restart:
      load_subconfig({hub!r})
 5. As {owner}, the release to students:
-     cd {folder} && nbgrader release_assignment {assignment}"""
+     cd {folder}{releases}"""
 
 
 def write(course: Course, exchange: str, graders: Sequence[str]) -> str:
@@ -99,7 +99,10 @@ def write(course: Course, exchange: str, graders: Sequence[str]) -> str:
         "hub": str(course.folder / _HUB),
         "settings": str(course.folder / SETTINGS),
         "wheel": str(course.folder / "bundle" / wheel_name()),
-        "assignment": ASSIGNMENT,
+        "releases": "".join(
+            f" && nbgrader release_assignment {assignment.name}"
+            for assignment in course.assignments
+        ),
     }
     write_whole(course.folder / SETTINGS, _FOR_ALL.format(**values))
     write_whole(course.folder / _HUB, _FOR_HUB.format(**values))

@@ -55,7 +55,7 @@ class Execute(stock.NbGraderPreprocessor):
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         course = open_course(self.config.CourseDirectory.root)
-        part = rubric.PARTS[resources["nbgrader"]["notebook"]]
+        part = course.parts[resources["nbgrader"]["notebook"]]
         settings = RunSettings(course.seed, course.episodes, limits=self.limits)
         execution = execute(nb, part, Path(resources["metadata"]["path"]), settings)
         for cell in nb.cells:
@@ -66,7 +66,7 @@ class Execute(stock.NbGraderPreprocessor):
                 points = {"text/plain": repr(execution.cells[name].points)}
                 cell.outputs.append(nbformat.v4.new_output("execute_result", points))
         resources["pusht"] = execution
-        _remove_other_files(Path(resources["metadata"]["path"]), course)
+        _remove_other_files(Path(resources["metadata"]["path"]), course, part.name)
         return nb, resources
 
 
@@ -121,7 +121,8 @@ class SaveAutoGrades(stock.SaveAutoGrades):
             return super().preprocess_cell(cell, resources, cell_index)
         verdict = self._execution.cells.get(name) if self._execution else None
         if verdict is None:
-            verdict = checks(rubric.PARTS[self.notebook_id])[name].failed(_NOT_EXECUTED)
+            parts = open_course(self.config.CourseDirectory.root).parts
+            verdict = checks(parts[self.notebook_id])[name].failed(_NOT_EXECUTED)
         show_verdict(cell, verdict)
         grade = self.gradebook.find_grade(
             name, self.notebook_id, self.assignment_id, self.student_id
@@ -145,12 +146,12 @@ class Clean(stock.NbGraderPreprocessor):
         return nb, resources
 
 
-def _remove_other_files(folder: Path, course: Course) -> None:
+def _remove_other_files(folder: Path, course: Course, part: str) -> None:
     """Remove from a submission's copy in autograded/ what belongs to no part: nbgrader's page would
     serve it, and a page among it would run in the instructor's session.
     """
-    parts = rubric.PARTS.values()
-    known = {*KNOWN_BY, *TAKEN, *(path.name for path in course.source.iterdir())}
+    parts, source = rubric.PARTS.values(), course.source(course.assignment_of(part))
+    known = {*KNOWN_BY, *TAKEN, *(path.name for path in source.iterdir())}
     known |= {name for part in parts for name in graded_files(part)}
     known |= {film_name(policy) for part in parts for policy in part.policies}
     for path in folder.iterdir():

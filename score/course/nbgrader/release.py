@@ -5,18 +5,17 @@ the kit.
 import shutil
 from pathlib import Path
 
+import nbformat
+from nbformat import NotebookNode
+
 from pusht.files import write_whole
 from score import rubric
 from score.course.nbgrader import configuration, gradebook
-from score.course.notebooks.build import (
-    parts_with_source,
-    source_notebook,
-    student_notebook,
-    write,
-)
+from score.course.nbgrader.source import write_sources
+from score.course.notebooks.build import students_version, write
 from score.course.notebooks.bundle import bundle_bytes, wheel_bytes, wheel_name
 from score.course.settings import (
-    ASSIGNMENT,
+    Assignment,
     Course,
     CourseError,
     keep_private,
@@ -26,7 +25,9 @@ from score.course.settings import (
 from score.submission.files import BY_NBGRADER
 
 _SETTINGS = """\
-# Settings of the course. After a change: python -m score course release {folder}
+# Settings of the course: docs/instructors.md of the kit lists them all. After a change:
+#     python -m score course check {folder}
+#     python -m score course release {folder}
 
 # Where students get the kit: the address at which you put bundle/pusht-kit.zip. It goes into each
 # notebook's set-up cell and badge. For the badge to open the notebook in Colab, put
@@ -41,6 +42,14 @@ secret = "{secret}"
 # The most held-out episodes of a policy. It is rolled out until its points are certain enough: that
 # takes a right solution some hundred episodes, and one that is half-way some thousand.
 episodes = {episodes}
+
+# What is handed in together, and until when. Without such tables there is one assignment, pusht,
+# with all parts.
+# [[assignment]]
+# name = "imitation"
+# parts = ["part1_mlp", "part2_cvae"]
+# due = 2027-03-01T23:59:00+01:00
+# late = {{ per_day = 0.1, none_after_days = 5 }}
 """
 _FIRST_SEED = """
 # The graded episodes are those of the seeds from here on, whatever the secret.
@@ -65,11 +74,13 @@ def create(
     bundle: str = "",
     first_seed: int | None = None,
     episodes: int = rubric.GRADED_EPISODES,
+    more: str = "",
 ) -> Course:
     """Make a course in an empty or new folder and return it: its settings, nbgrader's
     configuration, the notebooks' sources, their release and the gradebook.
 
-    first_seed: of consecutive held-out seeds; when None they follow from the course's secret.
+    first_seed: of consecutive held-out seeds; when None they follow from the course's secret. more:
+    lines for the end of course.toml.
     """
     folder = Path(folder).resolve()
     if folder.exists() and any(folder.iterdir()):
@@ -87,7 +98,8 @@ def create(
             secret=new_secret(),
             first_seed=first,
             episodes=episodes,
-        ),
+        )
+        + more,
         encoding="utf-8",
     )
     course = open_course(folder)
@@ -95,36 +107,45 @@ def create(
     return course
 
 
-def release(course: Course) -> None:
+def release(course: Course) -> list[str]:
     """Build the notebooks anew, have nbgrader make the release from them, and write the bundle and
     the students' wheel.
+
+    Return sentences on what stays as an instructor changed it in the course's source/.
     """
-    for part in parts_with_source():
-        write(source_notebook(part, course.bundle), course.source / f"{part.name}.ipynb")
-    write_whole(course.source / BY_NBGRADER, _HAND_IN)
-    gradebook.add_notebooks(course, [part.name for part in parts_with_source()])
-    _generate(course)
+    said = write_sources(course)
+    _forget_old(course)
+    gradebook.add_notebooks(course)
+    for assignment in course.assignments:
+        write_whole(course.source(assignment) / BY_NBGRADER, _HAND_IN)
+        _generate(course, assignment)
     notebooks = course.folder / "bundle" / "notebooks"
-    for part in parts_with_source():
-        write(student_notebook(part, course.bundle), notebooks / f"{part.name}.ipynb")
-    write_whole(course.folder / "bundle" / "pusht-kit.zip", bundle_bytes(notebooks))
+    for name in course.parts:
+        write(_students(course, name), notebooks / f"{name}.ipynb")
+    for old in notebooks.glob("*.ipynb"):
+        if old.stem not in course.parts:
+            old.unlink()
+    write_whole(course.folder / "bundle" / "pusht-kit.zip", bundle_bytes(notebooks, course))
     write_whole(course.folder / "bundle" / wheel_name(), wheel_bytes())
+    with gradebook.open_gradebook(course) as book:
+        gradebook.complete(book, course)
+    return said
 
 
 def created(course: Course) -> str:
-    """Return what to say of a new course."""
+    """Return what to tell of a course that was made."""
     return (
         f"The course is in {course.folder}: settings in course.toml, what students get in bundle/,"
-        f" nbgrader's release in release/{ASSIGNMENT}/.{_without_address(course)}"
+        f" nbgrader's release in release/{course.assignments[0].name}/.{_without_address(course)}"
     )
 
 
 def released(course: Course) -> str:
-    """Return what to say of a course that was released."""
-    return (
-        f"Released: {course.folder / 'bundle' / 'pusht-kit.zip'} and"
-        f" {course.folder / 'release' / ASSIGNMENT}.{_without_address(course)}"
-    )
+    """Return what to tell of a release that was made."""
+    made = [course.folder / "release" / assignment.name for assignment in course.assignments]
+    bundle = course.folder / "bundle" / "pusht-kit.zip"
+    places = f"{', '.join(map(str, [bundle, *made[:-1]]))} and {made[-1]}"
+    return f"Released: {places}.{_without_address(course)}"
 
 
 def _without_address(course: Course) -> str:
@@ -142,9 +163,31 @@ def _without_address(course: Course) -> str:
     )
 
 
-def _generate(course: Course) -> None:
-    """Have nbgrader make release/pusht. When it cannot, the last one stays: grading needs one."""
-    made, before = course.folder / "release" / ASSIGNMENT, course.folder / ".release-before"
+def _forget_old(course: Course) -> None:
+    """Remove what was released of the kit's parts for assignments that the course no longer has."""
+    names = {assignment.name for assignment in course.assignments}
+    for path in (course.folder / "release").glob("*/*.ipynb"):
+        if path.stem in rubric.PARTS and path.parent.name not in names:
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    gradebook.forget_old(course)
+
+
+def _students(course: Course, part: str) -> NotebookNode:
+    """Return the students' notebook of the course's own source of a part."""
+    path = course.source(course.assignment_of(part)) / f"{part}.ipynb"
+    try:
+        return students_version(nbformat.read(path, as_version=4))
+    except ValueError as error:
+        raise CourseError(f"{path}: {error}: correct it.") from None
+
+
+def _generate(course: Course, assignment: Assignment) -> None:
+    """Have nbgrader make an assignment's release. When it cannot, the last one stays: grading needs
+    one.
+    """
+    made, before = course.folder / "release" / assignment.name, course.folder / ".release-before"
     if before.is_dir():  # a release that was killed has left it: the last whole one
         shutil.rmtree(made, ignore_errors=True)
         before.rename(made)
@@ -155,7 +198,7 @@ def _generate(course: Course) -> None:
         copy.rename(before)
     result = {"success": False}
     try:
-        result = configuration.api(course).generate_assignment(ASSIGNMENT)
+        result = configuration.api(course).generate_assignment(assignment.name)
     finally:  # also when Ctrl-C stops it
         if not result["success"] and before.is_dir():
             shutil.rmtree(made, ignore_errors=True)

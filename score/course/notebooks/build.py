@@ -9,10 +9,11 @@ setup.py, {{bundle}} and {{badge}} for the course's address, and {{horizons.scor
 """
 
 import argparse
+import copy
 import json
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,7 +30,8 @@ from score.cells import Marker, clear_solutions, has_solution, keep_solutions, r
 from score.rubric import Part
 from score.student.help import help_cell
 
-FIXED = resources.path("score/rerun/fixed_cells.json")
+FIXED_NAME = "score/rerun/fixed_cells.json"
+FIXED = resources.path(FIXED_NAME)
 SOURCES = resources.path("notebooks/source")
 FINDINGS = SOURCES / "findings.json"
 _SETUP = SOURCES / "setup.py"
@@ -146,17 +148,24 @@ def _points(part: Part, cell: str) -> float:
 
 def student_notebook(part: Part, bundle: str = "") -> NotebookNode:
     """Return the notebook that students open: no solutions, no outputs."""
+    return students_version(source_notebook(part, bundle))
+
+
+def students_version(source: NotebookNode) -> NotebookNode:
+    """Return the students' notebook of a source notebook, which may be the course's own; ValueError
+    for a solution that has only one of its two lines.
+    """
     # Imported here: grading runs the solutions, and needs no nbgrader for that.
-    from nbgrader.preprocessors import ComputeChecksums
+    from nbgrader.preprocessors import ClearOutput, ComputeChecksums
 
     from score.course.notebooks.steps import DropChecksums, LockCells
 
-    notebook = source_notebook(part, bundle)
+    notebook = copy.deepcopy(source)
     for cell in notebook.cells:
         cell.source = clear_solutions(cell.source)
         if "SOLUTION" in cell.source:
-            raise ValueError(f"{part.name}: a solution of cell {cell.id} has a BEGIN or END only.")
-    for step in (LockCells, ComputeChecksums, DropChecksums):
+            raise ValueError(f"a solution of cell {cell.id} has a BEGIN or END only.")
+    for step in (LockCells, ClearOutput, ComputeChecksums, DropChecksums):
         notebook, _ = step().preprocess(notebook, {})
     return notebook
 
@@ -171,6 +180,11 @@ def fixed_cells(notebook: NotebookNode) -> dict[str, str]:
         for source, marker in marked.items()
         if marker and marker.kind in ("given", "test") and not marker.id.endswith("/setup")
     }
+
+
+def fixed_cells_text(fixed: Mapping[str, dict[str, str]]) -> str:
+    """Return the text of the file with the fixed cells, from `fixed_cells` by part."""
+    return json.dumps(fixed, indent=1, ensure_ascii=False) + "\n"
 
 
 def answered_notebook(part: Part, only: Collection[str] | None = None) -> NotebookNode:
@@ -233,7 +247,7 @@ def main() -> None:
             print(f"built {path.relative_to(ROOT)}")
         elif not path.exists() or path.read_text(encoding="utf-8") != notebook_text(notebook):
             stale.append(path.relative_to(ROOT))
-    text = json.dumps(fixed, indent=1, ensure_ascii=False) + "\n"
+    text = fixed_cells_text(fixed)
     if not options.check:
         write_whole(FIXED, text)
     elif not FIXED.exists() or FIXED.read_text(encoding="utf-8") != text:

@@ -6,14 +6,19 @@ import base64
 import csv
 import hashlib
 import io
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 import pusht
 from pusht import resources
 from pusht.files import zip_bytes
-from score.course.settings import CourseError
+from score import rubric
+from score.course.notebooks.build import FIXED_NAME, fixed_cells, fixed_cells_text
+from score.course.settings import Course, CourseError
 
 # What students get of the kit, without the files whose names begin so: the instructor's part and
 # the reference checkpoints. Sources with solutions and tests match no pattern.
@@ -31,19 +36,40 @@ _BUNDLED = (
 _LEFT_OUT = ("score/course/", "data/reference/")
 
 
-def bundle_bytes(notebooks: Path) -> bytes:
-    """Return the zip that students fetch: the same bytes for the same kit and notebooks.
+def bundle_bytes(notebooks: Path, course: Course | None = None) -> bytes:
+    """Return the zip that students fetch: the same bytes for the same kit, notebooks and course.
 
-    notebooks: folder of the students' notebooks.
+    notebooks: folder of the students' notebooks. course: None for the kit's own.
     """
-    files = {
-        f"notebooks/{path.name}": path.read_bytes() for path in sorted(notebooks.glob("*.ipynb"))
-    }
-    if not files:
+    return zip_bytes(students_files(notebooks, course))
+
+
+def students_files(notebooks: Path, course: Course | None = None) -> dict[str, bytes]:
+    """Return what students get of the kit, by name; arguments as of `bundle_bytes`."""
+    found = sorted(notebooks.glob("*.ipynb"))
+    if not found:
         raise CourseError(f"There is no notebook in {notebooks}.")
+    files = {f"notebooks/{path.name}": path.read_bytes() for path in found}
     files |= {name: path.read_bytes() for name, path in bundled_files().items()}
     files["requirements.txt"] = _student_requirements()
-    return zip_bytes(files)
+    if course:
+        # A rehearsal runs the cells that this course's notebooks have, not the kit's.
+        fixed = {path.stem: fixed_cells(nbformat.read(path, as_version=4)) for path in found}
+        files[FIXED_NAME] = fixed_cells_text(fixed).encode()
+        asked = asked_of(course)
+        if asked:
+            files[rubric.ASKED] = json.dumps(asked, indent=1, ensure_ascii=False).encode()
+    return files
+
+
+def asked_of(course: Course) -> dict[str, Any]:
+    """Return what students' checks go by where a course differs from the kit: the parts of each
+    assignment, and points by `entries.points_key`; nothing where it does not.
+    """
+    parts = {assignment.name: [*assignment.parts] for assignment in course.assignments}
+    if [*parts.values()] == [[*rubric.PARTS]] and not course.points:
+        return {}
+    return {"assignments": parts, "points": dict(course.points)}
 
 
 def bundled_files() -> dict[str, Path]:

@@ -4,7 +4,7 @@ It links to the students' pages, feedback/STUDENT/pusht/feedback.html.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
@@ -17,6 +17,7 @@ from score import rubric
 from score.course.grading.execution import NOT_REACHED
 from score.course.grading.results import ManualGrades, PartResult
 from score.course.report.charts import Dot, class_chart
+from score.course.report.everybody import Someone
 from score.course.report.flags import (
     Graded,
     flags_of,
@@ -24,77 +25,113 @@ from score.course.report.flags import (
     repairs_and_refusals,
     uncertain_points,
 )
-from score.course.report.page import MARKS, printable, render
+from score.course.report.page import MARKS, in_pages, printable
 from score.course.report.points import Row, part_points, part_rows
 from score.course.report.similarity import SimilarPair
-from score.course.report.tables import Remark
-from score.course.settings import ASSIGNMENT
+from score.course.report.tables import NOT_ON_ROSTER, Remark
+from score.course.settings import Course
 from score.rollouts.given import NETWORKS
 
 _MISTAKES = 3  # of a question, the most common
+_MOST_DOTS = 1000  # in a chart; of more, so many are drawn, evenly taken from all by their scores
+_LISTS = ["students", "absent", "strangers", "nobody", "flags", "uncertain", "similar"]
+_LISTS += ["stopped", "missing", "refused", "repairs"]
 
 
 def class_page(
-    course_name: str,
+    course: Course,
     results: Mapping[str, Mapping[str, PartResult]],
     manual: Mapping[str, ManualGrades],
     repairs: Mapping[str, Any],
     similar: Sequence[SimilarPair],
     remarks: Iterable[Remark],
     failed: Sequence[Remark] = (),
-) -> str:
-    """Return the HTML page on a class.
+    people: Mapping[str, Someone] | None = None,
+    nobody: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, str]:
+    """Return the HTML pages on a class by their paths in the course's folder, report.html first.
 
-    results, manual: by student, as for `feedback.feedback`. repairs: the content of
-    repairs/STUDENT.json, by student. remarks: what else to know. failed: where the grader failed.
+    results, manual: by student, as for `feedback.feedback`. repairs: repairs/STUDENT.json, by
+    student. remarks: what else to know. failed: where the grader failed. people: everybody, by
+    student. nobody: by export, sentences on files in it that are nobody's.
     """
+    people = people or {}
     results = {student: results[student] for student in sorted(results)}
     manual = {student: manual.get(student, {}) for student in results}
     graded = [(student, result) for student in results for result in results[student].values()]
-    used = _used_parts(graded, manual)
+    used = _used_parts(course, graded, manual)
     repaired, refused = repairs_and_refusals(repairs, graded)
-    flags, uncertain = flags_of(graded, remarks, refused), uncertain_points(graded)
+    flags, uncertain = flags_of(graded, remarks, refused), uncertain_points(graded, used)
     failures = [(student, step, printable(sentence)) for student, step, sentence in failed]
+    about = _by_student(flags)
     students = [
-        _student(student, results[student], manual[student], used, flags, uncertain)
-        for student in results
+        _student(course, name, results[name], manual[name], used, about[name], uncertain)
+        for name in results
     ]
-    rows = [
-        (student, row) for student, result in graded for row in part_rows(result, manual[student])
-    ]
-    return render(
-        "report.html",
-        course=course_name,
-        students=students,
-        used=used,
-        graded=sum(not result.missing for _, result in graded),
-        waiting=sum(row.mark == "waits" for _, row in rows),
-        uncertain=[flag for flag in flags if flag in uncertain],
-        flags=[flag for flag in flags if flag not in uncertain and flag not in failures],
-        failed=failures,
-        repairs=repaired,
-        refused=refused,
-        similar=similar,
-        questions=_questions(used, [row for _, row in rows]),
-        mistakes=_mistakes(used, rows),
-        policies=[_policy(policy, graded) for part in used for policy in part.policies],
+    rows = [(name, row) for name, result in graded for row in part_rows(result, manual[name])]
+    values = {
+        "course": course.name,
+        "students": students,
+        "who": lambda student: people[student].label if student in people else student,
+        **_not_graded(people, results, nobody or {}),
+        "used": used,
+        "graded": sum(not result.missing for _, result in graded),
+        "waiting": sum(row.mark == "waits" for _, row in rows),
+        "uncertain": [flag for flag in flags if flag in uncertain],
+        "flags": [flag for flag in flags if flag not in uncertain and flag not in failures],
+        "failed": failures,
+        "repairs": repaired,
+        "refused": refused,
+        "similar": similar,
+        "questions": _questions(used, [row for _, row in rows]),
+        "mistakes": _mistakes(used, rows),
+        "policies": [_policy(policy, graded) for part in used for policy in part.policies],
         **not_run(graded, used),
         **_totals(students, used),
         **_grading(graded, used),
-    )
+    }
+    return in_pages(_LISTS, values)
 
 
-def _used_parts(graded: Graded, manual: Mapping[str, ManualGrades]) -> list[rubric.Part]:
-    """Return the parts that anybody handed in, or that a person graded."""
+def _not_graded(
+    people: Mapping[str, Someone],
+    results: Mapping[str, object],
+    nobody: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """Return those of whom there is nothing to grade, those who are not on the roster, and what is
+    nobody's, as the lists of the page.
+    """
+    absent = [one for one in people.values() if one.reason and one.folder not in results]
+    return {
+        "absent": [(one.folder, one.section, one.reason) for one in absent],
+        "strangers": [
+            (one.folder, "", NOT_ON_ROSTER) for one in people.values() if one.on_roster is False
+        ],
+        "nobody": [(export, "", told) for export, every in nobody.items() for told in every],
+    }
+
+
+def _by_student(flags: Iterable[Remark]) -> dict[str, list[Remark]]:
+    found = defaultdict[str, list[Remark]](list)
+    for flag in flags:
+        found[flag[0]].append(flag)
+    return found
+
+
+def _used_parts(
+    course: Course, graded: Graded, manual: Mapping[str, ManualGrades]
+) -> list[rubric.Part]:
+    """Return the course's parts that anybody handed in, or that a person graded."""
     names = {result.part for _, result in graded if not result.missing or result.open}
     names |= {part for grades in manual.values() for part, _ in grades}
-    return [part for part in rubric.PARTS.values() if part.name in names]
+    return [part for part in course.parts.values() if part.name in names]
 
 
 # Points.
 
 
 def _student(
+    course: Course,
     student: str,
     results: Mapping[str, PartResult],
     manual: ManualGrades,
@@ -114,7 +151,10 @@ def _student(
         )
     return {
         "name": student,
-        "page": f"feedback/{quote(student, safe='')}/{ASSIGNMENT}/feedback.html",
+        "pages": [
+            (each.name, f"feedback/{quote(student, safe='')}/{quote(each.name)}/feedback.html")
+            for each in course.assignments
+        ],
         "cells": cells,
         "graded": bool(results) and not any(result.open for result in results.values()),
         "total": sum(part_points(result, manual) for result in results.values()),
@@ -219,11 +259,19 @@ def _policy(policy: rubric.Policy, graded: Graded) -> dict[str, Any]:
     return {
         "title": policy.title,
         "label": policy.label,
-        "chart": class_chart(policy, dots) if dots else None,
+        "chart": class_chart(policy, _some(dots)) if dots else None,
         "count": len(dots),
         "mean": fmean(scores) if scores else None,
         "spread": stdev(scores) if len(scores) > 1 else None,
     }
+
+
+def _some(dots: list[Dot]) -> list[Dot]:
+    if len(dots) <= _MOST_DOTS:
+        return dots
+    places = np.linspace(0, len(dots) - 1, _MOST_DOTS).round().astype(int)
+    ordered = sorted(dots, key=lambda dot: dot.score)
+    return [ordered[place] for place in places]
 
 
 def _grading(graded: Graded, used: Iterable[rubric.Part]) -> dict[str, Any]:

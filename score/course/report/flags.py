@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from score import rubric
-from score.course.grading import audit
-from score.course.grading.results import PartResult
+from score.course.grading.results import PartResult, not_precise
 from score.course.report.page import printable
 from score.course.report.tables import Remark, stopped_remark
 from score.course.sandbox import watchdog
@@ -59,24 +58,28 @@ def flags_of(
         for student, result in graded
         if result.stopped
     }
+    listed = stopped | {*refused}
     flags = dict.fromkeys(
         (student, part, printable(sentence)) for student, part, sentence in [*found, *remarks]
     )
-    return [flag for flag in flags if flag not in stopped and flag not in refused]
+    return [flag for flag in flags if flag not in listed]
 
 
-def uncertain_points(graded: Graded) -> set[Remark]:
-    """Return the flags on policies whose points are not certain enough."""
+def uncertain_points(graded: Graded, used: Collection[rubric.Part]) -> set[Remark]:
+    """Return the flags on policies of these parts whose points are not certain enough."""
+    policies = {policy.name: policy for part in used for policy in part.policies}
     return {
         (student, result.part, printable(flag))
         for student, result in graded
         for name, rollout in result.rollouts.items()
-        for flag in audit.not_precise(rubric.POLICIES[name], rollout)
+        if name in policies
+        for flag in not_precise(policies[name], rollout)
     }
 
 
 def not_run(graded: Graded, used: Collection[rubric.Part]) -> dict[str, Any]:
     """Return the notebooks that were stopped, with how many of each kind, and those missing."""
+    names = {part.name for part in used}
     return {
         "stopped": [
             (s, result.part, printable(result.stopped)) for s, result in graded if result.stopped
@@ -85,7 +88,7 @@ def not_run(graded: Graded, used: Collection[rubric.Part]) -> dict[str, Any]:
         "missing": [
             (student, result.part, printable(result.missing))
             for student, result in graded
-            if result.missing and not result.open and rubric.PARTS[result.part] in used
+            if result.missing and not result.open and result.part in names
         ],
     }
 

@@ -4,13 +4,14 @@ import csv
 import io
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from score import rubric
 from score.course.collect.stored import handed_in_at, read_record
 from score.course.grading import results
 from score.course.grading.results import entries_by_cell
+from score.course.report.everybody import Someone
 from score.course.settings import Course
 from score.plain import plain_line
 from score.submission.failures import Failures
@@ -20,33 +21,73 @@ _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # begin one, some i
 # By student, part and cell; None where the grader failed, so that the points are not known.
 ClassVerdicts = dict[tuple[str, str, str], Verdict | None]
 Remark = tuple[str, str, str]  # student, part, sentence
+WAITS = "…"  # in place of points that a person has still to give
+LATE = "The LMS marks what was handed in as late."
+NOT_ON_ROSTER = "Not on the roster."
+_ABOUT = ("id", "name", "email", "section")  # of `Someone`
 
 
-def table(verdicts: ClassVerdicts) -> str:
-    """Return the class as text: a row a student, a column a cell that earns points."""
+def table(
+    verdicts: ClassVerdicts,
+    penalties: Mapping[str, float] | None = None,
+    people: Mapping[str, Someone] | None = None,
+) -> str:
+    """Return the class as text: a row a student, a column a cell that earns points.
+
+    penalties: points by student that late work costs; where there are any, a column has them.
+    people: everybody by student; who has nothing to grade has a row with the reason.
+    """
+    people = people or {}
+    late = {name: points for name, points in (penalties or {}).items() if points}
     by_student = _by_student(verdicts)
     cells = list(dict.fromkeys((part, cell) for _, part, cell in verdicts))
-    head = ["student", *(short_name(*cell) for cell in cells), "total"]
-    rows = [
-        [plain_line(student), *_points([_known(own[cell]) for cell in cells], "–")]
-        for student, own in by_student.items()
-    ]
-    full = [float(entries_by_cell(rubric.PARTS[part])[cell].points) for part, cell in cells]
-    rows.append(["of", *_points(full, "–")])
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [_line(row, widths) for row in (head, *rows)]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    columns = [*(short_name(*cell) for cell in cells), *(["late"] if late else []), "total"]
+    rows = []
+    for student, own in by_student.items():
+        less = late.get(student, 0.0)
+        *points, total = _points([own[cell] for cell in cells], "–", WAITS, less)
+        penalty = [f"{-less:.2f}" if less else ""] if late else []
+        rows.append([_label(student, people), *points, *penalty, total])
+    full = [_full(verdicts, *cell) for cell in cells]
+    last = ["of", *(f"{worth:.2f}" for worth in full), *([""] if late else []), f"{sum(full):.2f}"]
+    head = ["student", *columns]
+    absent = [one for one in people.values() if one.reason and one.folder not in by_student]
+    empty = [[plain_line(one.label), *[""] * len(columns)] for one in absent]
+    widths = [max(map(len, column)) for column in zip(head, last, *rows, *empty, strict=True)]
+    lines = [_line(row, widths) for row in (head, *rows, last)]
+    told = [plain_line(f"{one.label:<{widths[0]}}  {one.reason}") for one in absent]
+    lines = [lines[0], "-" * len(lines[0]), *lines[1:-1], *told, lines[-1]]
+    if any(verdict and verdict.unread for verdict in verdicts.values()):
+        lines.append(f"{WAITS} waits for a person to read it, and its points are in no total yet.")
+    return "\n".join(lines)
 
 
-def _known(verdict: Verdict | None) -> float | None:
-    return verdict.points if verdict else None
+def _label(student: str, people: Mapping[str, Someone]) -> str:
+    return plain_line(people[student].label if student in people else student)
 
 
-def _points(points: list[float | None] | list[float], unknown: str, less: float = 0.0) -> list[str]:
-    """Return points and their total as text. What is not known makes the total unknown too."""
-    known = [value for value in points if value is not None]
-    total = sum(known) - less if len(known) == len(points) else None
-    return [unknown if value is None else f"{value:.2f}" for value in (*points, total)]
+def _full(verdicts: ClassVerdicts, part: str, cell: str) -> float:
+    """Return what a cell is worth in a course; where all of it is unknown, by the rubric."""
+    found = (own for (_, *at), own in verdicts.items() if at == [part, cell] and own)
+    worth = next((own.max_points for own in found), None)
+    return float(entries_by_cell(rubric.PARTS[part])[cell].points) if worth is None else worth
+
+
+def _points(
+    verdicts: Sequence[Verdict | None], unknown: str, waits: str, less: float = 0.0
+) -> list[str]:
+    """Return points and their total as text. What is not known makes the total unknown too; what
+    waits for a reader marks it with `waits`, or leaves it out where that is "".
+    """
+    found = []
+    for verdict in verdicts:
+        open_ = waits if verdict and verdict.unread else unknown
+        found.append(f"{verdict.points:.2f}" if verdict and not verdict.unread else open_)
+    total = sum(verdict.points for verdict in verdicts if verdict) - less
+    unread = any(verdict and verdict.unread for verdict in verdicts)
+    if None in verdicts or (unread and not waits):
+        return [*found, unknown]
+    return [*found, f"{total:.2f}{waits if unread else ''}"]
 
 
 def _line(row: list[str], widths: list[int]) -> str:
@@ -86,27 +127,45 @@ def reasons(verdicts: ClassVerdicts) -> str:
 
 
 def csv_text(
-    verdicts: ClassVerdicts, penalties: Mapping[str, float], remarks: Iterable[Remark]
+    parts: Mapping[str, rubric.Part],
+    verdicts: ClassVerdicts,
+    penalties: Mapping[str, float],
+    remarks: Iterable[Remark],
+    people: Mapping[str, Someone] | None = None,
 ) -> str:
-    """Return grades.csv: a row a student with all cells of the rubric, the late penalty, the total
-    and how many remarks there are. Fields of what is not known are empty.
+    """Return grades.csv: a row a student with all cells of these parts, the late penalty, the
+    total, how many remarks there are, how many answers wait for a reader, and a note. Fields of
+    what is not known are empty.
 
-    penalties: points by student.
+    penalties: points by student. people: everybody by student; who has nothing to grade has a row
+    with the reason as the note. What is known of them, such as names, has columns.
     """
+    people = people or {}
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    cells = [(part.name, cell) for part in rubric.PARTS.values() for cell in entries_by_cell(part)]
+    cells = [(part.name, cell) for part in parts.values() for cell in entries_by_cell(part)]
     names = [short_name(*cell) for cell in cells]
-    rows.writerow(["student", *names, "late_penalty", "total", "look_at"])
+    about = [name for name in _ABOUT if any(getattr(one, name) for one in people.values())]
+    end = ["late_penalty", "total", "look_at", "to_read", "note"]
+    rows.writerow(["student", *about, *names, *end])
     counts = Counter(student for student, _, _ in remarks)
-    for student, own in _by_student(verdicts).items():
-        late = penalties[student]
-        *points, total = _points([_known(own[cell]) for cell in cells], "", late)
-        rows.writerow([_cell(student), *points, f"{late:.2f}", total, counts[student]])
+    by_student = _by_student(verdicts)
+    for student in [*people, *({*by_student} - {*people})]:
+        one, own = people.get(student, Someone(student)), by_student.get(student)
+        start = [cell_text(student), *(cell_text(getattr(one, name)) for name in about)]
+        note = cell_text(NOT_ON_ROSTER if one.on_roster is False else "")
+        if own is None:
+            note = cell_text(f"{one.reason} {note}".strip())
+            rows.writerow([*start, *[""] * len(cells), "", "", counts[student], 0, note])
+            continue
+        late, verdicts_ = penalties[student], [own[cell] for cell in cells]
+        *points, total = _points(verdicts_, "", "", late)
+        unread = sum(bool(verdict and verdict.unread) for verdict in verdicts_)
+        rows.writerow([*start, *points, f"{late:.2f}", total, counts[student], unread, note])
     return text.getvalue()
 
 
-def _cell(text: str) -> str:
+def cell_text(text: str) -> str:
     """Return a text as a spreadsheet shows it: an apostrophe keeps it from being a formula."""
     line = plain_line(text)
     return f"'{line}" if line.lstrip().startswith(_FORMULA) else line
@@ -136,23 +195,28 @@ def remarks(
 def _of_results(course: Course, student: str) -> list[Remark]:
     found = []
     for part, result in results.load(course.folder / "results", student).items():
+        if part not in course.parts:
+            continue
+        result = result.worth(course.parts[part])
         stopped = [stopped_remark(result.stopped)] if result.stopped else []
         found += [(student, part, sentence) for sentence in [*stopped, *result.flags]]
-    stamp = course.submission(student) / "timestamp.txt"
     for path in results.damaged(course.folder / "results", student).values():
         sentence = f"{path} is damaged: the next run of `course grade` makes it again."
         found.append((student, path.stem, sentence))
-    if stamp.is_file() and not handed_in_at(stamp):
-        sentence = f"{stamp} holds no time, so no late penalty is counted: correct it."
-        found.append((student, "late work", sentence))
+    for assignment in course.assignments:
+        stamp = course.submission(student, assignment) / "timestamp.txt"
+        if stamp.is_file() and not handed_in_at(stamp):
+            sentence = f"{stamp} holds no time, so no late penalty is counted: correct it."
+            found.append((student, "late work", sentence))
     return found
 
 
 def _of_repairs(path: Path) -> list[Remark]:
     record = read_record(path)
     refused = {part: entry["refused"] for part, entry in record["parts"].items()}
+    late = [(path.stem, "late work", LATE)] if record.get("late") else []
     failed = [(path.stem, "collect", sentence) for sentence in record.get("failed", [])]
-    return [(path.stem, part, reason) for part, reason in refused.items() if reason] + failed
+    return [(path.stem, part, reason) for part, reason in refused.items() if reason] + late + failed
 
 
 def stopped_remark(reason: str) -> str:

@@ -1,1 +1,1 @@
-"""What the kit's own makers run: references, demonstrations, the demo."""
+"""The commands, and what the kit's makers run: references, demonstrations, the demo."""

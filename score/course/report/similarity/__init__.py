@@ -12,12 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from score import rubric
 from score.course.notebooks.build import parts_with_source
 from score.course.report.similarity.answers import KIT, similar_answers
 from score.course.report.similarity.pair import SimilarPair
 from score.course.report.similarity.weights import similar_weights
-from score.course.settings import ASSIGNMENT, Course
+from score.course.settings import Course
 from score.submission.failures import Failures
 
 __all__ = ["KIT", "SimilarPair", "find"]
@@ -34,13 +33,19 @@ def find(
     """
     failures = Failures() if failures is None else failures
     students = sorted(course.students() if students is None else students)
-    folders = {student: course.folder / "submitted" / student / ASSIGNMENT for student in students}
-    few = max(3, len(folders) // 20)
+    folders = {
+        part: {name: course.submission(name, course.assignment_of(part)) for name in students}
+        for part in course.parts
+    }
+    few = max(3, len(students) // 20)
     found: list[SimilarPair] = []
-    for policy in rubric.POLICIES.values():
-        found += _joined(similar_weights(policy, folders, failures), few)
+    for name, part in course.parts.items():
+        for policy in part.policies:
+            found += _joined(similar_weights(policy, folders[name], failures), few)
     for part in parts_with_source():
-        found += _joined(similar_answers(part, course, folders, few, failures), few)
+        if part.name in course.parts:
+            pairs = similar_answers(part, course, folders[part.name], few, failures)
+            found += _joined(pairs, few)
     return found
 
 

@@ -17,7 +17,7 @@ from score.course.collect.repair import MAX_BYTES
 from score.course.notebooks.build import answered_notebook, student_notebook
 from score.course.report.similarity.pair import STEP, SimilarPair
 from score.course.report.similarity.source import Answer, normalised
-from score.course.settings import ASSIGNMENT, Course
+from score.course.settings import Course
 from score.rubric import Part
 from score.submission.failures import Failures
 
@@ -41,7 +41,7 @@ def similar_answers(
     few: how many may share an answer that counts as rare.
     """
     file, released = f"{part.name}.ipynb", answer_cells(part.name)
-    of_course = _read(course.folder / "release" / ASSIGNMENT / file)
+    of_course = _read(course.released(part.name))
     stubs = {key: _normalised(of_course.get(key, cell)) for key, cell in released.items()}
     kit = _written(_marked(answered_notebook(part).cells), stubs)
     answers = {
@@ -49,22 +49,35 @@ def similar_answers(
         for name, folder in folders.items()
     }
     common = Counter(item for own in answers.values() for item in own.items())
-    rare: dict[str, set[tuple[str, Answer]]] = {}
+    first: dict[frozenset[tuple[str, Answer]], str] = {}  # who has these answers, all of them
+    having: dict[tuple[str, Answer], list[str]] = {}  # of those, who has this rare one
+    order = {name: number for number, name in enumerate(folders)}
     for student, own in answers.items():
         as_kit = own.items() & kit.items()
         if _is_no_chance(as_kit):
             yield _pair(part, student, own, KIT, kit)
-        rare[student] = {
+        rare = {
             (key, answer)
             for key, answer in own.items() - as_kit
             if common[key, answer] <= few or answer.size >= _LONG
         }
-        pairs = [
-            _pair(part, student, own, other, answers[other])
-            for other in rare
-            if other != student and _is_no_chance(rare[other] & rare[student])
+        shared: dict[str, set[tuple[str, Answer]]] = {}
+        for item in rare:
+            for other in having.get(item, ()):
+                shared.setdefault(other, set()).add(item)
+        alike = [
+            (-_likeness(own, answers[other]), order[other], other)
+            for other, items in shared.items()
+            if _is_no_chance(items)
         ]
-        yield from sorted(pairs, key=lambda pair: -pair.likeness)[:1]
+        if alike:
+            other = min(alike)[2]
+            yield _pair(part, student, own, other, answers[other])
+        whole = frozenset(own.items())
+        if whole not in first:  # of several with the same answers the first stands for all
+            first[whole] = student
+            for item in rare:
+                having.setdefault(item, []).append(student)
 
 
 def _answers(path: Path, stubs: _Answers) -> _Answers:
@@ -84,8 +97,12 @@ def _pair(part: Part, student: str, own: _Answers, other: str, theirs: _Answers)
         f"{part.title}: {len(equal)} of {len(own)} answers ({', '.join(names)}) are"
         f" {KIT if other == KIT else 'equal'} but for names and layout."
     )
-    likeness = len(equal) / (len(own) if other == KIT else max(len(own), len(theirs)))
+    likeness = len(equal) / len(own) if other == KIT else _likeness(own, theirs)
     return SimilarPair("answers", part.name, student, other, likeness, sentence, other == KIT)
+
+
+def _likeness(own: _Answers, theirs: _Answers) -> float:
+    return len(own.items() & theirs.items()) / max(len(own), len(theirs))
 
 
 def _normalised(cell: tuple[Marker, str]) -> Answer:

@@ -1,0 +1,287 @@
+"""Grades and feedback in the form in which a learning management system (LMS) takes them.
+
+    python -m score course export COURSE --to canvas
+
+Into the folder export/canvas/ of the course come the grades, a file that the LMS imports, with its
+ids and the heads of its columns as the roster or an exported gradebook has them, and the feedback
+pages in zips, under the names under which the submissions came. Points that are open, because a
+person has still to read an answer, the grader failed or nothing was handed in, are left blank.
+"""
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pusht.files import replacing, write_whole
+from score.course.class_run.records import class_verdicts
+from score.course.collect.people import People, Person, Roster, open_people, read_roster
+from score.course.nbgrader import gradebook
+from score.course.report.everybody import Someone, everybody
+from score.course.report.tables import cell_text
+from score.course.settings import Assignment, Course, CourseError
+from score.submission.failures import Failures
+
+_ZIP_BYTES = 200 * 2**20  # of feedback in one zip, before it is packed: an LMS takes no larger ones
+_DIGITS = re.compile(r" \(\d+\)$")  # Canvas's number of an assignment
+_Rows = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written. files: their paths. sentences: on students who are not in them, and what
+    is left open.
+    """
+
+    files: list[Path]
+    sentences: list[str]
+
+
+@dataclass(frozen=True)
+class _Class:
+    """What all formats are made from. points: by student and assignment; without those that are
+    open. template: the roster, or the exported gradebook, whose heads and ids are taken.
+    """
+
+    course: Course
+    people: People
+    everybody: Mapping[str, Someone]
+    points: Mapping[tuple[str, str], float]
+    template: Roster
+
+    def number(self, folder: str, system: str) -> str:
+        """Return how a system's exports have named a student; "" where none came."""
+        names = self.people.known.get(folder, {}).get("known_as", [])
+        found = (name.removeprefix(f"{system} ") for name in names)
+        return next((n for n, name in zip(found, names, strict=True) if n != name), "")
+
+    def grade(self, folder: str, assignment: Assignment) -> str:
+        """Return a student's points of an assignment as text; "" where they are open."""
+        points = self.points.get((folder, assignment.name))
+        return "" if points is None else f"{points:.2f}"
+
+
+def export(
+    course: Course,
+    system: str,
+    out: Path | None = None,
+    exported: Path | None = None,
+    failures: Failures | None = None,
+) -> Exported:
+    """Write the grades and the feedback of a course for a system, a key of `FORMATS`.
+
+    out: the folder, by default export/SYSTEM in the course. exported: a gradebook or grading
+    worksheet that the system exported; by default the roster.
+    """
+    failures = Failures() if failures is None else failures
+    out, people = out or course.folder / "export" / system, open_people(course)
+    template = read_roster(exported) if exported else people.roster or Roster()
+    of_class = _Class(
+        course, people, everybody(course, failures), _points(course, failures), template
+    )
+    if not of_class.points:
+        raise CourseError(f"Nobody of {course.folder} has points yet: run `course grade` first.")
+    make, sent_as, name = FORMATS[system]
+    files, sentences = [], []
+    for file, rows in make(of_class):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\r\n").writerows(rows)
+        write_whole(out / file, ("\ufeff" if system == "csv" else "") + text.getvalue())
+        files.append(out / file)
+    for assignment in course.assignments:
+        pages, lost = _pages(of_class, assignment, sent_as, name)
+        files += _zips(out, f"feedback-{assignment.name}", pages)
+        if lost:
+            sentences.append(
+                f"{assignment.name}: no feedback for {_listed(lost)}, because no export of"
+                f" {sent_as} with their submissions was collected."
+            )
+        unknown = [f for f, one in of_class.everybody.items() if not of_class.grade(f, assignment)]
+        if unknown:
+            sentences.append(f"{assignment.name}: left open for {_listed(unknown)}.")
+    return Exported(files, sentences)
+
+
+def _points(course: Course, failures: Failures) -> dict[tuple[str, str], float]:
+    """Return the points by student and assignment where they are known, less late penalties."""
+    found = {}
+    with gradebook.open_gradebook(course) as book:
+        students = [s for s in course.students() if gradebook.has(book, course, s)]
+        for student in students:
+            verdicts = class_verdicts(course, book, [student], failures)
+            late = gradebook.scores(book, course, student)[1]
+            for assignment in course.assignments:
+                own = [v for (_, part, _), v in verdicts.items() if part in assignment.parts]
+                here = course.submission(student, assignment).is_dir()
+                if here and all(verdict and not verdict.unread for verdict in own):
+                    total = sum(verdict.points for verdict in own if verdict)
+                    less = sum(late.get(part, 0.0) for part in assignment.parts)
+                    found[student, assignment.name] = max(0.0, total - less)
+    return found
+
+
+# Grades.
+
+
+def _canvas(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
+    """Yield Canvas's gradebook: the columns that tell who it is, and one for each assignment."""
+    fixed = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
+    head = [each for each in of_class.template.head if each in [*fixed, "Root Account"]] or fixed
+    assignments = of_class.course.assignments
+    heads = [_head(of_class, a, lambda text: _DIGITS.sub("", text)) for a in assignments]
+    worth = [f"{_worth(of_class.course, a):g}" for a in assignments]
+    rows = [[*head, *heads], ["    Points Possible", *[""] * (len(head) - 1), *worth]]
+    for folder, row in _people(of_class, "Canvas"):
+        one = of_class.everybody[folder]
+        own = dict(zip(fixed, (one.name, row.get("ID", ""), "", "", one.section), strict=True))
+        rows.append([*((row | own if not row.get("Student") else row).get(c, "") for c in head)])
+        rows[-1] += [of_class.grade(folder, a) for a in assignments]
+    yield "grades.csv", _guarded(rows)
+
+
+def _brightspace(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
+    """Yield Brightspace's import: ids, the points of each assignment, and the mark of a line's
+    end.
+    """
+    assignments, suffix = of_class.course.assignments, " Points Grade"
+    heads = [
+        _head(of_class, a, lambda text: text.partition(suffix)[0], a.name + suffix)
+        for a in assignments
+    ]
+    ids = [c for c in of_class.template.head if c in ("OrgDefinedId", "Username")]
+    ids = ids or ["OrgDefinedId"]
+    rows = [[*ids, *heads, "End-of-Line Indicator"]]
+    for folder, row in _people(of_class, "Brightspace"):
+        own = {"OrgDefinedId": of_class.everybody[folder].id or folder} | row
+        points = [of_class.grade(folder, a) for a in assignments]
+        rows.append([*(own.get(column, "") for column in ids), *points, "#"])
+    yield "grades.csv", _guarded(rows)
+
+
+def _moodle(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
+    """Yield for each assignment Moodle's grading worksheet, or where the roster is none, one that
+    Grades > Import takes too.
+    """
+    template = of_class.template
+    worksheet = {"Identifier", "Grade"} <= {*template.head}
+    made = ["Identifier", "Full name", "Email address", "ID number", "Grade"]
+    head = [*template.head] if worksheet else made
+    for assignment in of_class.course.assignments:
+        rows = [head]
+        for folder, row in _people(of_class, "Moodle"):
+            one, number = of_class.everybody[folder], of_class.number(folder, "Moodle")
+            own = {
+                "Identifier": f"Participant {number}" if number else "",
+                "Full name": one.name,
+                "Email address": one.email,
+                "ID number": one.id if one.id != one.email else "",
+            }
+            own = row if worksheet and row else own
+            grade = {"Grade": of_class.grade(folder, assignment)}
+            rows.append([(own | grade).get(column, "") for column in head])
+        yield f"grades-{assignment.name}.csv", _guarded(rows)
+
+
+def _plain(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
+    """Yield a table for a spreadsheet."""
+    assignments = of_class.course.assignments
+    rows = [["student", "id", "name", "email", "section", *(a.name for a in assignments), "note"]]
+    for folder, one in of_class.everybody.items():
+        points = [of_class.grade(folder, assignment) for assignment in assignments]
+        who = [folder, one.id, one.name, one.email, one.section]
+        rows.append([*who, *points, one.reason])
+    yield "grades.csv", _guarded(rows)
+
+
+def _people(of_class: _Class, system: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield (folder, line of the template) of everybody; the line is empty where there is none."""
+    rows = {key: person.row for person in of_class.template.people for key in _keys(person)}
+    for folder, one in of_class.everybody.items():
+        person = of_class.people.person(folder)
+        number = of_class.number(folder, system)
+        keys = [*(_keys(person) if person else ()), number, one.id, one.email, folder]
+        row = next((rows[key.casefold()] for key in keys if key and key.casefold() in rows), {})
+        yield folder, row or ({"ID": number} if number else {})
+
+
+def _keys(person: Person) -> list[str]:
+    return [name.casefold() for name in person.ids or (person.name,)]
+
+
+def _head(
+    of_class: _Class, assignment: Assignment, name_of: Callable[[str], str], made: str = ""
+) -> str:
+    """Return the head of an assignment's column: as the template has it, else as it is made."""
+    names = {assignment.name.casefold()}
+    found = (head for head in of_class.template.head if name_of(head).casefold() in names)
+    return next(found, made or assignment.name)
+
+
+def _worth(course: Course, assignment: Assignment) -> float:
+    return sum(part.points for part in course.parts_of(assignment).values())
+
+
+def _guarded(rows: _Rows) -> _Rows:
+    """Return rows of which no cell is a formula."""
+    return [[cell if cell.startswith("    ") else cell_text(cell) for cell in row] for row in rows]
+
+
+# Feedback.
+
+
+def _pages(
+    of_class: _Class, assignment: Assignment, system: str, name: str
+) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Return (name in the zip, path) of the feedback pages, and the students without a name."""
+    found, lost = [], []
+    for folder in of_class.everybody:
+        path = of_class.course.feedback(folder, assignment)
+        known = of_class.people.known.get(folder, {}).get("sent_as", {}).get(system, {})
+        sent_as = (known.get(assignment.name) or [""])[0] if system else folder
+        if path.is_file() and sent_as:
+            found.append((name.format(sent_as.rstrip("_")), path))
+        elif path.is_file():
+            lost.append(folder)
+    return found, lost
+
+
+def _zips(out: Path, name: str, pages: Iterable[tuple[str, Path]]) -> list[Path]:
+    """Write pages into as many zips as they need; return their paths."""
+    parts: list[list[tuple[str, Path]]] = []
+    room = 0
+    for inside, path in pages:
+        room -= path.stat().st_size
+        if room < 0:
+            parts.append([])
+            room = _ZIP_BYTES - path.stat().st_size
+        parts[-1].append((inside, path))
+    for old in out.glob(f"{name}*.zip"):
+        old.unlink()
+    written = []
+    for number, part in enumerate(parts, start=1):
+        target = out / (f"{name}-{number}.zip" if parts[1:] else f"{name}.zip")
+        with (
+            replacing(target) as beside,
+            zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as zip_,
+        ):
+            for inside, path in part:
+                zip_.write(path, inside)
+        written.append(target)
+    return written
+
+
+def _listed(folders: list[str]) -> str:
+    more = f" and {len(folders) - 10} more" if folders[10:] else ""
+    return ", ".join(folders[:10]) + more
+
+
+# {system: (what makes its grade files, the layout of its exports, names in the feedback's zip)}
+FORMATS: dict[str, tuple[Callable[[_Class], Iterator[tuple[str, _Rows]]], str, str]] = {
+    "canvas": (_canvas, "Canvas", "{}_feedback.html"),
+    "moodle": (_moodle, "Moodle", "{}_/feedback.html"),
+    "brightspace": (_brightspace, "Brightspace", "{}/feedback.html"),
+    "csv": (_plain, "", "{}/feedback.html"),
+}
