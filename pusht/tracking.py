@@ -10,7 +10,7 @@ The directory, such as exp/seed_42_20260119_161512_flow, contains
 ==========================  ====================================================================
 config.json                 settings of the run
 log.csv                     a row for each call of `log`, a column for each logged name
-checkpoints/step_N…         the policy that was evaluated last, after step N (see `pusht.checkpoint`)
+checkpoints/step_N…         the policy evaluated last, after step N (see `pusht.checkpoint`)
 videos/step_N.mp4           the first episodes of that evaluation
 policy.safetensors          the same policy at the end of the run, which is handed in
 summary.json                the last value of each column
