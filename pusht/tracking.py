@@ -10,8 +10,8 @@ The directory, such as exp/seed_42_20260119_161512_flow, contains
 ==========================  ====================================================================
 config.json                 settings of the run
 log.csv                     a row for each call of `log`, a column for each logged name
-checkpoints/step_N…         the policy that was evaluated last, at step N (see `pusht.checkpoint`)
-videos/step_N.mp4           the first episodes of each evaluation
+checkpoints/step_N…         the policy evaluated last, after step N (see `pusht.checkpoint`)
+videos/step_N.mp4           the first episodes of that evaluation
 policy.safetensors          the same policy at the end of the run, which is handed in
 summary.json                the last value of each column
 wandb/                      files of Weights & Biases, if it is used
@@ -100,6 +100,7 @@ class Logger:
         self.rows: list[Row] = []
         self._columns = ["step"]
         self._checkpoint: Path | None = None
+        self._film: Path | None = None
         try:
             self.path.mkdir(parents=True)
         except FileExistsError:
@@ -148,8 +149,13 @@ class Logger:
         return path
 
     def save_video(self, frames: Iterable[np.ndarray], step: int) -> Path:
-        """Save a film of frames (H, W, 3) uint8, 10 a second, and return its path."""
-        path = write_video(self._file("videos", step, ".mp4"), frames)
+        """Save a film of frames (H, W, 3) uint8, 10 a second, and return its path. It replaces that
+        of an earlier step.
+        """
+        path, before = write_video(self._file("videos", step, ".mp4"), frames), self._film
+        self._film = path
+        if before and before != path:
+            before.unlink(missing_ok=True)
         if self._wandb:
             import wandb
 

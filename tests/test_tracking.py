@@ -298,8 +298,11 @@ def test_the_hand_in_is_the_policy_last_evaluated(logger):
     for step in (1, 2):
         logger.log({"train/loss": 1 / step}, step)
         assert logger.save_checkpoint(checkpoint(step), step).name == f"step_{step}.safetensors"
-    kept = [path.name for path in (logger.path / "checkpoints").iterdir()]
-    assert kept == ["step_2.safetensors"]
+        logger.save_video(np.zeros((3, 16, 16, 3), np.uint8), step)
+    kept = {
+        path.name for name in ("checkpoints", "videos") for path in (logger.path / name).iterdir()
+    }
+    assert kept == {"step_2.safetensors", "step_2.mp4"}
     logger.log({"eval/mean_reward": float("nan")}, 2)
     logger.dump_for_grading()
     assert load_checkpoint(logger.path / "policy.safetensors", MOMENTS).weights["w"].item() == 2

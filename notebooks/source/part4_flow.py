@@ -192,7 +192,7 @@ score.check("Q4.2", train).points
 #
 # Training takes 400 epochs, about five minutes. (For a quick look, set `PUSHT_MAX_EPOCHS`:
 # `max_epochs` then reduces their number.) Each run writes to a directory of its own under `exp/`:
-# the settings, the log, a film of each evaluation, and the weights that were evaluated last.
+# the settings, the log, and the weights and a film of the last evaluation.
 #
 # During training, the mean of the losses that you logged in each epoch is plotted beside the
 # reference, which averages over the chunk: a loss that sums over it runs parallel on the
