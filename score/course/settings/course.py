@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 from pusht.files import write_whole
@@ -52,7 +51,7 @@ class Course:
         """What `RunSettings` draws from: the first seed where the course has one, or the secret."""
         return self.secret if self.first_seed is None else self.first_seed
 
-    @cached_property
+    @property
     def parts(self) -> dict[str, Part]:
         """The parts of the course's assignments by name, in the rubric's order, with the course's
         points.
