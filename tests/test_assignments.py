@@ -323,7 +323,7 @@ def test_a_translated_text_stays_and_the_rest_is_the_kits(course):
     course = changed(course, ("example.org/kit", "example.org/new"), ('"Q1.2" = 4', '"Q1.2" = 7'))
 
     told = release(course)
-    assert len(told) == 2 and "3 cells stay" in told[0] and "part1-architecture-text1" in told[0]
+    assert len(told) == 2 and "(3 of " in told[0] and "part1-architecture-text1" in told[0]
     assert "part1-q1_3 had been deleted" in told[1]
     for place in (
         path,
@@ -380,7 +380,7 @@ def test_a_check_tells_what_the_course_is_and_all_that_is_wrong(course, capsys):
     found = check(course.folder).problems
     assert len(found) == 4 and "sets Autograde.sanitize_preprocessors" in found[0]
     assert "There is no" in found[1] and "cannot be read" in found[2]
-    assert "work of 1 students for 'pusht', which is no assignment" in found[3]
+    assert "work for 'pusht' (1 of the students), which is no assignment" in found[3]
     (course.folder / "roster.csv").write_text("colour,shape\nred,round\n")
     assert "roster.csv" in check(course.folder).problems[1]
     config.write_text("configure(\n")

@@ -127,7 +127,7 @@ def _strangers(course: Course) -> list[str]:
         if path.is_dir() and path.name not in names and not path.name.startswith("."):
             found[path.name] = found.get(path.name, 0) + 1
     return [
-        f"{course.folder / 'submitted'} has work of {count} students for {name!r}, which is no"
-        f" assignment of the course ({', '.join(sorted(names))}): it is not graded."
+        f"{course.folder / 'submitted'} has work for {name!r} ({count} of the students), which is"
+        f" no assignment of the course ({', '.join(sorted(names))}): it is not graded."
         for name, count in found.items()
     ]

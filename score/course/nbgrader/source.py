@@ -48,8 +48,9 @@ class Source:
         found = []
         if self.kept:
             found.append(
-                f"{path}: {len(self.kept)} cells stay as they were changed there"
-                f" ({_listed(self.kept)}). Delete the file to have the kit's."
+                f"{path}: what was changed there stays ({len(self.kept)} of"
+                f" {len(self.notebook.cells)} cells: {_listed(self.kept)}). Delete the file to have"
+                " the kit's."
             )
         if self.outdated:
             found.append(

@@ -56,7 +56,7 @@ def _seeds(values: dict[str, Any], problems: Problems) -> dict[str, Any]:
         episodes = rubric.GRADED_EPISODES
     if first is not None and (reason := _no_first_seed(first, episodes)):
         last = rubric.GRADED_FIRST_SEED + SEEDS
-        told = f"write a whole number from {rubric.GRADED_FIRST_SEED:,} to {last:,}"
+        told = f"write a whole number from {rubric.GRADED_FIRST_SEED:_} to {last:_}"
         problems.add(f"first_seed is {first}{reason}: {told}.", "first_seed")
     return {"secret": secret, "first_seed": first, "episodes": episodes}
 
