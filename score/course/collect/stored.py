@@ -10,7 +10,7 @@ from typing import TypedDict, cast
 from nbgrader.utils import parse_utc
 
 from pusht.files import write_whole
-from score.course.settings import Assignment, Course
+from score.course.settings import Assignment, Course, CourseError
 from score.plain import plain
 from score.submission.archive import utc
 from score.submission.failures import Failures, GraderFailure
@@ -162,9 +162,15 @@ def note_failures(course: Course, student: str, failures: Failures) -> None:
 
 
 def why_missing(course: Course, student: str, part: str) -> str:
-    """Return why there is no notebook of a part: that it could not be read, or did not come."""
-    record = Stored(course, student, course.assignments[0]).part(part)
-    return (record and record.get("refused")) or f"{part}.ipynb was not handed in."
+    """Return why there is no notebook of a part: that it could not be read, or did not come. A
+    damaged record says nothing of it: the report tells that it is damaged.
+    """
+    try:
+        record = Stored(course, student, course.assignments[0]).part(part)
+        refused = record.get("refused") if record else None
+    except (CourseError, ValueError, LookupError, TypeError, AttributeError):
+        refused = None
+    return refused if isinstance(refused, str) else f"{part}.ipynb was not handed in."
 
 
 def collected(course: Course) -> dict[str, Export]:
