@@ -159,11 +159,11 @@ def test_in_the_box_nothing_of_the_instructors_is_seen(installed):
 
 def test_the_students_wheel_has_what_the_bundle_has_and_no_solution(tmp_path):
     path = tmp_path / wheel_name()
-    path.write_bytes(wheel_bytes())
+    path.write_bytes(wheel_bytes(ROOT / "notebooks"))
     with zipfile.ZipFile(path) as archive:
         there = {name.removeprefix("pusht_kit/") for name in archive.namelist()}
     assert {name for name in there if ".dist-info/" not in name} == {*bundled_files()}
-    assert wheel_bytes() == path.read_bytes()
+    assert wheel_bytes(ROOT / "notebooks") == path.read_bytes()
     run = environment(path, tmp_path)
     about = "import importlib.util, importlib.metadata as about\n"
     about += "assert importlib.util.find_spec('score.course') is None\n"

@@ -60,6 +60,33 @@ def grade_course(
     fails, each for one student; the class goes on.
     """
     failures = Failures() if failures is None else failures
+    chosen = _chosen(course, students, parts)
+    machine.check(course)
+    plan = _plan(course)
+    with (
+        _alone(course) as scratch,
+        lost.whole_gradebook(course) as (book, is_lost),
+        contextlib.ExitStack() as stack,
+    ):
+        open_executor: _OpenExecutor = functools.partial(workers.processes, jobs, scratch)
+        if scheduler:
+            executor, jobs = stack.enter_context(workers.cluster(scheduler))
+            open_executor = functools.partial(_kept_open, executor)
+        gradebook.complete(book, course)
+        run = _Run(plan, book, failures, chosen, parts or course.parts)
+        if is_lost:
+            run.waiting = {student: list[str]() for student in course.students()} | run.waiting
+        run.grade(open_executor, jobs)
+        records.write_class(course, book, failures)
+        return records.class_verdicts(course, book, chosen, failures)
+
+
+def _chosen(
+    course: Course, students: Collection[str] | None, parts: Collection[str] | None
+) -> list[str]:
+    """Return whose notebooks are to be graded, in order; CourseError where there is nothing of
+    them, or a part is not in the course.
+    """
     handed_in = course.students()
     unknown = sorted(set(students or ()) - set(handed_in))
     if unknown:
@@ -75,39 +102,7 @@ def grade_course(
         raise CourseError(
             f"{', '.join(absent)} is not in the course, which has {', '.join(course.parts)}."
         )
-    chosen = sorted(set(students)) if students else handed_in
-    machine.check(course)
-    plan = _plan(course)
-    with (
-        _alone(course) as scratch,
-        _whole_gradebook(course) as (book, is_lost),
-        contextlib.ExitStack() as stack,
-    ):
-        open_executor: _OpenExecutor = functools.partial(workers.processes, jobs, scratch)
-        if scheduler:
-            executor, jobs = stack.enter_context(workers.cluster(scheduler))
-            open_executor = functools.partial(_kept_open, executor)
-        gradebook.complete(book, course)
-        run = _Run(plan, book, failures, chosen, parts or course.parts)
-        if is_lost:
-            run.waiting = {student: list[str]() for student in handed_in} | run.waiting
-        run.grade(open_executor, jobs)
-        records.write_class(course, book, failures)
-        return records.class_verdicts(course, book, chosen, failures)
-
-
-@contextlib.contextmanager
-def _whole_gradebook(course: Course) -> Iterator[tuple[Gradebook, bool]]:
-    """Yield the course's gradebook, and whether it was lost: then it is made again, and the results
-    of all students have to be entered.
-    """
-    with gradebook.open_gradebook(course) as book:
-        is_lost = not lost.is_whole(book, course)
-    if is_lost:
-        print("The gradebook is made again: something of it was missing.", flush=True)
-        lost.make_again(course)
-    with gradebook.open_gradebook(course) as book, gradebook.told():
-        yield book, is_lost
+    return sorted(set(students)) if students else handed_in
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 people had entered in it, which is kept in results/STUDENT/by_hand.json.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -41,6 +43,20 @@ def kept(folder: Path) -> dict[tuple[str, str], ManualGrade]:
             f"{path} is damaged, which keeps the grades by hand of a gradebook that was lost:"
             " delete it, and enter them again."
         ) from None
+
+
+@contextlib.contextmanager
+def whole_gradebook(course: Course) -> Iterator[tuple[api.Gradebook, bool]]:
+    """Yield the course's gradebook, and whether it was lost: then it is made again, and the results
+    of all students have to be entered.
+    """
+    with gradebook.open_gradebook(course) as book:
+        is_lost = not is_whole(book, course)
+    if is_lost:
+        print("The gradebook is made again: something of it was missing.", flush=True)
+        make_again(course)
+    with gradebook.open_gradebook(course) as book, gradebook.told():
+        yield book, is_lost
 
 
 def is_whole(book: api.Gradebook, course: Course) -> bool:

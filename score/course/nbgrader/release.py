@@ -126,7 +126,7 @@ def release(course: Course) -> list[str]:
         if old.stem not in course.parts:
             old.unlink()
     write_whole(course.folder / "bundle" / "pusht-kit.zip", bundle_bytes(notebooks, course))
-    write_whole(course.folder / "bundle" / wheel_name(), wheel_bytes())
+    write_whole(course.folder / "bundle" / wheel_name(), wheel_bytes(notebooks, course))
     with gradebook.open_gradebook(course) as book:
         gradebook.complete(book, course)
     return said

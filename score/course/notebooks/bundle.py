@@ -33,6 +33,7 @@ _BUNDLED = (
     "data/**/*",
     "LICENSE",
 )
+_REQUIREMENTS = "requirements.txt"
 _LEFT_OUT = ("score/course/", "data/reference/")
 
 
@@ -51,7 +52,7 @@ def students_files(notebooks: Path, course: Course | None = None) -> dict[str, b
         raise CourseError(f"There is no notebook in {notebooks}.")
     files = {f"notebooks/{path.name}": path.read_bytes() for path in found}
     files |= {name: path.read_bytes() for name, path in bundled_files().items()}
-    files["requirements.txt"] = _student_requirements()
+    files[_REQUIREMENTS] = _student_requirements()
     if course:
         # A rehearsal runs the cells that this course's notebooks have, not the kit's.
         fixed = {path.stem: fixed_cells(nbformat.read(path, as_version=4)) for path in found}
@@ -98,14 +99,17 @@ def wheel_name() -> str:
     return f"{_distribution()}-py3-none-any.whl"
 
 
-def wheel_bytes() -> bytes:
+def wheel_bytes(notebooks: Path, course: Course | None = None) -> bytes:
     """Return the wheel with what the bundle has, but for the notebooks: the same bytes for the same
-    kit. It has the kit's own name and version, so that only one of the two is installed.
+    kit, notebooks and course. It has the kit's own name and version, so that only one of the two is
+    installed.
     """
     files = {}
-    for name, path in bundled_files().items():  # see pusht.resources for the folder
-        beside = "" if name.startswith(("pusht/", "score/")) else f"{resources.INSTALLED}/"
-        files[beside + name] = path.read_bytes()
+    for name, content in students_files(notebooks, course).items():
+        if not name.startswith("notebooks/") and name != _REQUIREMENTS:
+            # See pusht.resources for the folder.
+            beside = "" if name.startswith(("pusht/", "score/")) else f"{resources.INSTALLED}/"
+            files[beside + name] = content
     about = f"{_distribution()}.dist-info"
     files[f"{about}/METADATA"] = _metadata()
     files[f"{about}/WHEEL"] = (

@@ -4,7 +4,7 @@ It links to the students' pages, feedback/STUDENT/pusht/feedback.html.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
@@ -20,12 +20,14 @@ from score.course.report.charts import Dot, class_chart
 from score.course.report.everybody import Someone
 from score.course.report.flags import (
     Graded,
+    by_student,
     flags_of,
     not_run,
     repairs_and_refusals,
+    to_look_at,
     uncertain_points,
 )
-from score.course.report.page import MARKS, in_pages, printable
+from score.course.report.page import MARKS, in_pages
 from score.course.report.points import Row, part_points, part_rows
 from score.course.report.similarity import SimilarPair
 from score.course.report.tables import NOT_ON_ROSTER, Remark
@@ -34,7 +36,7 @@ from score.rollouts.given import NETWORKS
 
 _MISTAKES = 3  # of a question, the most common
 _MOST_DOTS = 1000  # in a chart; of more, so many are drawn, evenly taken from all by their scores
-_LISTS = ["students", "absent", "strangers", "nobody", "flags", "uncertain", "similar"]
+_LISTS = ["failed", "students", "absent", "strangers", "nobody", "flags", "uncertain", "similar"]
 _LISTS += ["stopped", "missing", "refused", "repairs"]
 
 
@@ -62,8 +64,7 @@ def class_page(
     used = _used_parts(course, graded, manual)
     repaired, refused = repairs_and_refusals(repairs, graded)
     flags, uncertain = flags_of(graded, remarks, refused), uncertain_points(graded, used)
-    failures = [(student, step, printable(sentence)) for student, step, sentence in failed]
-    about = _by_student(flags)
+    about = by_student(flags)
     students = [
         _student(course, name, results[name], manual[name], used, about[name], uncertain)
         for name in results
@@ -77,9 +78,7 @@ def class_page(
         "used": used,
         "graded": sum(not result.missing for _, result in graded),
         "waiting": sum(row.mark == "waits" for _, row in rows),
-        "uncertain": [flag for flag in flags if flag in uncertain],
-        "flags": [flag for flag in flags if flag not in uncertain and flag not in failures],
-        "failed": failures,
+        **to_look_at(flags, uncertain, failed),
         "repairs": repaired,
         "refused": refused,
         "similar": similar,
@@ -109,13 +108,6 @@ def _not_graded(
         ],
         "nobody": [(export, "", told) for export, every in nobody.items() for told in every],
     }
-
-
-def _by_student(flags: Iterable[Remark]) -> dict[str, list[Remark]]:
-    found = defaultdict[str, list[Remark]](list)
-    for flag in flags:
-        found[flag[0]].append(flag)
-    return found
 
 
 def _used_parts(

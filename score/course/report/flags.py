@@ -1,7 +1,7 @@
 """What a person should look at on the page on a class: flags, repairs, what could not be run."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from score import rubric
@@ -96,3 +96,25 @@ def not_run(graded: Graded, used: Collection[rubric.Part]) -> dict[str, Any]:
 def _kind_of_stop(sentence: str) -> str:
     kinds = (kind for beginning, kind in _STOPS.items() if sentence.startswith(beginning))
     return next(kinds, "stopped for another reason")
+
+
+def to_look_at(
+    flags: Sequence[Remark], uncertain: Collection[Remark], failed: Iterable[Remark]
+) -> dict[str, list[Remark]]:
+    """Return the flags as the lists of the page: where the grader failed, on points that are not
+    certain enough, and the others.
+    """
+    failures = [(student, step, printable(sentence)) for student, step, sentence in failed]
+    return {
+        "failed": failures,
+        "uncertain": [flag for flag in flags if flag in uncertain],
+        "flags": [flag for flag in flags if flag not in uncertain and flag not in failures],
+    }
+
+
+def by_student(flags: Iterable[Remark]) -> dict[str, list[Remark]]:
+    """Return flags by student."""
+    found = defaultdict[str, list[Remark]](list)
+    for flag in flags:
+        found[flag[0]].append(flag)
+    return found
