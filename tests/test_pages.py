@@ -531,7 +531,7 @@ def test_of_a_large_class_no_page_is_larger_and_everybody_is_on_one(monkeypatch)
     people |= {f"x{n}": Someone(f"x{n}", reason="Handed in nothing.") for n in range(3)}
     remarks = [(name, "part1_mlp", f"Look at {name}.") for name in names]
     course = Course(Path("Robots"), "", 1, "", 1)
-    pages = class_page(course, results, {}, {}, [], remarks, people)
+    pages = class_page(course, results, {}, {}, [], remarks, people=people)
     flags = int(re.search(r"Flags · (\d+)", shown(pages["report.html"])[0])[1])
     lists = {"students": 3, "flags": (flags + 1) // 2, "absent": 2}
     assert {*pages} == {"report.html"} | {
