@@ -28,7 +28,7 @@ from pusht.resources import ROOT
 from score import rubric
 from score.cells import Marker, clear_solutions, has_solution, keep_solutions, read_marker
 from score.rubric import Part
-from score.student.help import help_cell
+from score.student.help import HELP, help_cell
 
 FIXED_NAME = "score/rerun/fixed_cells.json"
 FIXED = resources.path(FIXED_NAME)
@@ -70,9 +70,9 @@ def source_notebook(part: Part, bundle: str = "") -> NotebookNode:
 
 
 def _help_before(cell: NotebookNode) -> list[NotebookNode]:
-    """Return the cell with help that stands before a check."""
+    """Return the cell with help that stands before a check, where there is help."""
     checked = re.search(r'^score\.check\("(\w+\.\w+)"', cell.source, re.MULTILINE)
-    if cell.cell_type != "code" or not checked:
+    if cell.cell_type != "code" or not checked or checked[1] not in HELP:
         return []
     return [nbformat.v4.new_markdown_cell(help_cell(checked[1]))]
 
