@@ -75,6 +75,7 @@ def runtime(tmp_path):
     (beside / "pip" / "__main__.py").write_text(_PIP)
     with zipfile.ZipFile(tmp_path / "kit.zip", "w") as kit:  # as small as one can be
         kit.writestr("pusht/__init__.py", "import pymunk\n")
+        kit.writestr("pusht/resources.py", "def path(name):\n    return '.'\n")
         kit.writestr("requirements.txt", "pymunk>=7\n")
 
     address = (tmp_path / "kit.zip").as_uri()

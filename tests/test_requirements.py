@@ -139,8 +139,8 @@ def test_students_part_brings_nothing_of_the_instructors():
         "jupyterlab",
         "notebook",
     }
-    # Which IPython, zarr and torch bring anyway.
-    instructors -= {"psutil", "pyyaml", "numcodecs", "jinja2", "markupsafe"}
+    # Which IPython, pooch, zarr and torch bring anyway.
+    instructors -= {"psutil", "pyyaml", "numcodecs", "jinja2", "markupsafe", "packaging"}
     assert not instructors & brought_by(STUDENT)
     assert "jupyterlab" in brought_by(INSTRUCTOR)
 

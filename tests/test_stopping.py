@@ -111,7 +111,7 @@ def test_the_points_and_not_the_score_decide_when_to_stop(bounds, stop):
 @pytest.mark.parametrize("stop", Stop)
 def test_each_reason_is_a_sentence_for_students(stop):
     said = stop.sentence(POLICY)
-    assert said.endswith(".") and "{" not in said and (stop != Stop.PRECISE or "± 0.25" in said)
+    assert said.endswith(".") and "{" not in said and (stop != Stop.PRECISE or "than 0.25" in said)
 
 
 def test_a_precise_interval_is_within_a_twentieth_of_the_points():
