@@ -380,7 +380,7 @@ def seeds_used(monkeypatch):
 def test_a_students_own_run_uses_practice_episodes(short, submission, model, seeds_used):
     verdict = grade(batched, model, submission)
     assert seeds_used == [[500, 501, 502]]
-    assert "The grade uses other episodes" in verdict.sentence
+    assert "The grade uses other starts" in verdict.sentence
 
 
 # The same submission, the same grade.

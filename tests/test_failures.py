@@ -347,9 +347,12 @@ def test_what_the_grader_fails_at_is_no_zero_and_the_class_goes_on(graded, capsy
 def test_each_step_over_the_class_fails_for_one_student_alone(graded, monkeypatch, step):
     course, errors = graded
     errors.clear()
-    owner = {"is_stale": class_run._Plan, "task": class_run._Plan, "merge": records.gradebook}.get(
-        step, records
-    )
+    owner = {
+        "is_stale": class_run._Plan,
+        "task": class_run._Plan,
+        "merge": records.gradebook,
+        "feedback": records.hand_back,
+    }.get(step, records)
     function = getattr(owner, step)
 
     def failing(*arguments):

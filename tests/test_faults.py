@@ -59,7 +59,9 @@ def handed_in(tmp_path_factory):
     for student, parts in HANDED_IN.items():
         for part in parts:
             notebook = build.answered_notebook(rubric.PARTS[part])
-            build.write(notebook, course.submission(student) / f"{part}.ipynb")
+            build.write(
+                notebook, course.submission(student, course.assignments[0]) / f"{part}.ipynb"
+            )
     shutil.rmtree(course.folder / "bundle")
     return course.folder
 

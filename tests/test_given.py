@@ -18,7 +18,7 @@ from score.course.notebooks.solutions import reference_path
 from score.course.settings import Limits, RunSettings
 from score.rollouts.given import NETWORKS
 from score.rollouts.policies import load_policy
-from score.verdict import AnswerError
+from score.submission.failures import GraderFailure
 
 POLICIES = [policy for policy in rubric.POLICIES.values() if policy.method in NETWORKS]
 MLP = rubric.POLICIES["part1_mlp"]
@@ -99,5 +99,5 @@ def test_weights_that_predict_no_numbers_are_told(tmp_path):
 def test_episodes_that_take_longer_than_there_is_time_are_no_fault_of_the_students(submission):
     settings = RunSettings(500, 3, filmed=0, limits=Limits(notebook_seconds=0))
     rollouts = Rollouts(submission, settings, lambda stage: contextlib.nullcontext(), {})
-    with pytest.raises(AnswerError, match="not your fault"):
+    with pytest.raises(GraderFailure, match="could not finish"):
         rollouts.of_given_network(MLP)

@@ -10,7 +10,7 @@ from typing import TypedDict, cast
 from nbgrader.utils import parse_utc
 
 from pusht.files import write_whole
-from score.course.settings import Assignment, Course, CourseError
+from score.course.settings import Assignment, Course
 from score.plain import plain
 from score.submission.archive import utc
 from score.submission.failures import Failures, GraderFailure
@@ -168,7 +168,7 @@ def why_missing(course: Course, student: str, part: str) -> str:
     try:
         record = Stored(course, student, course.assignments[0]).part(part)
         refused = record.get("refused") if record else None
-    except (CourseError, ValueError, LookupError, TypeError, AttributeError):
+    except GraderFailure:
         refused = None
     return refused if isinstance(refused, str) else f"{part}.ipynb was not handed in."
 

@@ -33,6 +33,7 @@ _KIT = (
     "losses/**/*.json",
     "data/*.zarr.zip",
     "notebooks/source/*.py",
+    "notebooks/source/*.json",
     "pyproject.toml",
     "requirements.lock",
     "LICENSE",
