@@ -194,7 +194,9 @@ _DISPLAY = "from IPython.display import display; display"
         (_FORGED, "the kernel sent what is no message (KeyError)"),
         (_BUFFERS, "its outputs are larger than 1 MB"),
         ("held = [bytearray(b'x' * 2**20) for _ in range(3000)]", "it took more memory than"),
-        ("import time\ntime.sleep(100)", "it took longer than 30 s"),
+        pytest.param(
+            "import time\ntime.sleep(100)", "it took longer than 30 s", marks=pytest.mark.long
+        ),
         ("get_ipython().kernel.iopub_thread.stop()", "the kernel no longer answered"),
     ],
 )

@@ -406,6 +406,7 @@ def cluster(tmp_path):
         process.communicate()
 
 
+@pytest.mark.long
 def test_on_a_cluster_a_worker_that_is_killed_costs_nothing(tmp_path, cluster, checkpoint):  # noqa: F811
     address, started = cluster
     made = create(tmp_path / "course", first_seed=20_000, episodes=1)

@@ -59,6 +59,7 @@ def test_it_ends_while_both_ends_are_open_and_one_does_not_read(tmp_path):
                 kernel.send(b"x" * 2**16)
 
 
+@pytest.mark.long
 def test_connections_are_few(tmp_path):
     with Relay(2**20, lambda: None) as relay:
         relay.listen(tmp_path / "runner", tmp_path / "nobody")
