@@ -261,10 +261,9 @@ def test_other_points_in_the_rubric_change_points_and_grade_nobody_again(
     assert (course.folder / "results/ann/part1_mlp.json").stat().st_mtime_ns == stamp
     for key, verdict in before.items():
         factor = 10 if key[2] in ("part1-q1_1", "part1-q1_2", "part1-q1_3") else 1
-        assert (after[key].points, after[key].max_points) == (
-            factor * verdict.points,
-            factor * verdict.max_points,
-        )
+        entered = verdict.sentence.startswith("Graded by a person")  # by another test, and stays
+        assert after[key].points == (1 if entered else factor) * verdict.points
+        assert after[key].max_points == factor * verdict.max_points
     monkeypatch.setitem(rubric.PARTS, PART.name, PART)
     assert grade_course(course) == before
 
