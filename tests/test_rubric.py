@@ -46,7 +46,7 @@ def test_a_part_is_filed_under_its_name(part):
 
 @policies
 def test_the_baseline_lies_below_the_targets(policy):
-    assert set(policy.targets) == {"shipped", "human", "earlier"}
+    assert {"shipped", "human"} <= set(policy.targets) <= {"shipped", "human", "earlier"}
     assert policy.published is None or 0 < policy.published <= 1
     for target in policy.targets.values():
         assert 0 <= policy.baseline < target <= 1
