@@ -302,5 +302,5 @@ def _until(condition, what: str, process: subprocess.Popen | None = None) -> Non
         assert process is None or process.poll() is None, (
             f"the hub has ended before {what}: see {LOG}"
         )
-        time.sleep(0.3)
+        time.sleep(0.3)  # a server of another process is asked whether it is there
     raise AssertionError(f"not within {_START_SECONDS} s: {what}")

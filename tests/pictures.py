@@ -14,19 +14,16 @@ from pathlib import Path
 import matplotlib
 import nbformat
 import numpy as np
-import torch
 from browser import chromium_page, jupyter_server, run_all
 from PIL import Image, ImageDraw, ImageFont
 
 from pusht import receding_horizon, render, rollout
-from pusht.checkpoint import load_checkpoint
 from pusht.episodes import Episodes
 from pusht.resources import ROOT
 from score import rubric
 from score.course.notebooks.build import answered_notebook
-from score.course.notebooks.solutions import reference_path, run_solution
+from score.course.notebooks.solutions import reference_policy
 from score.course.tools.demo import demo
-from score.rollouts import given
 
 FOLDER = ROOT / "docs" / "pictures"
 # What a picture shows: it is made again when one of these files has changed.
@@ -78,18 +75,9 @@ def policies():
 
 def _played(policy: rubric.Policy) -> Episodes:
     """Episodes of a reference policy from the same three starts, whatever its part's rules are."""
-    checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    if policy.method in given.NETWORKS:
-        network, infer = given.network_of(policy)
-    else:
-        answer = "MSEPolicy" if policy.name == "part4_mse" else "FlowMatchingPolicy"
-        with tempfile.TemporaryDirectory() as folder:
-            names = run_solution(rubric.PARTS["part4_flow"], folder, seed=1, train=False)
-        network = names[answer](5, 2, 8)
-        infer = torch.no_grad()(lambda nobs: network.sample_actions(nobs[:, -1]))
-    checkpoint.restore(network)
+    infer, stats = reference_policy(policy)
     horizon = policy.obs_horizon
-    acting = receding_horizon(infer, checkpoint.stats, obs_horizon=horizon)
+    acting = receding_horizon(infer, stats, obs_horizon=horizon)
     return rollout(acting, list(STARTS), obs_horizon=horizon, max_steps=_STEPS)
 
 

@@ -87,6 +87,8 @@ def test_what_grading_a_notebook_loads_is_in_the_key_and_nbgrader_is_not_loaded(
     apart = {
         "score/entries.py",
         "score/rubric.py",
+        "score/student/__init__.py",
+        "score/student/help.py",  # prose
         "score/course/__init__.py",
         *files_of(("score/course/settings/*.py",)),
         "score/course/collect/__init__.py",

@@ -3,14 +3,20 @@
 import ast
 import contextlib
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pusht import resources
-from pusht.checkpoint import SUFFIX
+from pusht.checkpoint import SUFFIX, load_checkpoint
+from pusht.normalisation import Stats
 from score import rubric
 from score.cells import Marker, read_marker
 from score.course.notebooks.build import source_notebook
+from score.rollouts.policies import inference_of
 from score.rubric import Part, Policy
 
 # The trained references, in half precision; no release carries them.
@@ -65,3 +71,15 @@ def answer_of(names: dict[str, Any], policy: Policy) -> tuple[Any, ...]:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "score.grade_rollouts"
     )
     return tuple(eval(ast.unparse(argument), names) for argument in call.args[1:])
+
+
+def reference_policy(policy: Policy) -> tuple[Callable[[torch.Tensor], torch.Tensor], Stats]:
+    """Return what the reference weights for the shipped demonstrations predict: a function from
+    nobs (B, obs_horizon, 5) to naction (B, pred_horizon, 2); and the statistics of both.
+    """
+    checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
+    with tempfile.TemporaryDirectory() as folder:
+        names = run_solution(rubric.part_of(policy), folder, train=False)
+    model, infer = inference_of(policy, answer_of(names, policy))
+    checkpoint.restore(model)
+    return torch.no_grad()(lambda nobs: infer(nobs, len(nobs))), checkpoint.stats

@@ -44,7 +44,7 @@ def check(*folders: Path) -> None:
                 f"There are {free >> 20} MB left for {folder}, and grading takes"
                 f" {LEAST_ROOM >> 20}: make room, and run this again."
             )
-    missing = [name for name in _requirements() if not _is_installed(name)]
+    missing = [name for name in _requirements() if not is_installed(name)]
     if missing:
         raise GraderFailure(
             f"The packages {', '.join(missing)}, which grading needs, are missing: install them"
@@ -66,9 +66,11 @@ def _requirements() -> list[str]:
     return []
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(package: str) -> bool:
+    """Say whether a package, NAME or NAME==VERSION, is installed."""
+    name, _, wanted = package.partition("==")
     with contextlib.suppress(metadata.PackageNotFoundError):
-        return bool(metadata.version(name))
+        return metadata.version(name) == wanted if wanted else bool(metadata.version(name))
     return False
 
 

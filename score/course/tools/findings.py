@@ -1,24 +1,20 @@
 """Compute what the notebooks say that we found, with the reference weights and the shipped
 demonstrations, and keep it in notebooks/source/findings.json.
 
-    python -m score.course.tools.findings            all, about half an hour
+    python -m score.course.tools.findings            all, some minutes
     python -m score.course.tools.findings horizons   one of them
 
 In a notebook's source {{horizons.score_8}} stands for the value; the build fills it in.
 """
 
 import argparse
-import functools
 import json
-import tempfile
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 
 from pusht import demos, receding_horizon, rollout
-from pusht.checkpoint import load_checkpoint
 from pusht.episodes import Episodes, Policy, joined
 from pusht.figures import modes
 from pusht.files import write_whole
@@ -26,8 +22,7 @@ from pusht.normalisation import Stats, normalize_data, unnormalize_data
 from pusht.rules import GYM_PUSHT
 from score import rubric
 from score.course.notebooks.build import FINDINGS, read_findings
-from score.course.notebooks.solutions import reference_path, run_solution
-from score.rollouts import given
+from score.course.notebooks.solutions import reference_policy
 
 Infer = Callable[[torch.Tensor], torch.Tensor]
 Found = dict[str, str]
@@ -57,11 +52,11 @@ def horizons() -> Found:
     of actions that are executed before the policy is called again.
     """
     found: Found = {}
-    infer, stats = _mlp()
+    infer, stats = _reference("part1_mlp")
     for count in (1, 2, 4, 8, 12, 15):
         policy = receding_horizon(infer, stats, action_horizon=count)
         found |= _described(rollout(policy, _SEEDS), f"_{count}")
-    infer, stats = _chunks("part4_flow", "FlowMatchingPolicy")
+    infer, stats = _reference("part4_flow")
     for count in (1, 2, 4, 8):
         policy = receding_horizon(infer, stats, obs_horizon=1, action_horizon=count)
         played = rollout(policy, _SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
@@ -71,7 +66,7 @@ def horizons() -> Found:
 
 def noise() -> Found:
     """Score of the MLP when a random shift is added to each of its chunks."""
-    infer, stats = _mlp()
+    infer, stats = _reference("part1_mlp")
     exact, drawn = receding_horizon(infer, stats), np.random.default_rng(0)
 
     def policy(obs: np.ndarray) -> np.ndarray:
@@ -83,7 +78,7 @@ def noise() -> Found:
 
 def ensembles() -> Found:
     """Score and roughness of the MLP with temporal ensembling. Its control is `horizons` with 1."""
-    infer, stats = _mlp()
+    infer, stats = _reference("part1_mlp")
     found: Found = {}
     for m in (0.01, 0.1, 0.5):
         played = [rollout(_ensembled(infer, stats, m), [seed], torch_seed=seed) for seed in _SEEDS]
@@ -95,13 +90,14 @@ def ways() -> Found:
     """At how many of the states where demonstrations part each policy takes both ways."""
     dataset = modes.windows_of(demos.open())
     found: Found = {}
-    for name, (infer, stats) in {
-        "mlp": _mlp(),
-        "cvae": _given("part2_cvae"),
-        "ddpm": _given("part3_ddpm"),
-        "mse": _chunks("part4_mse", "MSEPolicy"),
-        "flow": _chunks("part4_flow", "FlowMatchingPolicy"),
+    for name, policy in {
+        "mlp": "part1_mlp",
+        "cvae": "part2_cvae",
+        "ddpm": "part3_ddpm",
+        "mse": "part4_mse",
+        "flow": "part4_flow",
     }.items():
+        infer, stats = _reference(policy)
         both = between = 0
         for one in modes.many_crossroads(dataset, len(dataset)):
             second, middle = _way_taken(dataset, one, infer, stats)
@@ -111,30 +107,11 @@ def ways() -> Found:
     return found
 
 
-_ALL = {one.__name__: one for one in (demonstrations, horizons, noise, ensembles, ways)}
+EVERY = {one.__name__: one for one in (demonstrations, horizons, noise, ensembles, ways)}
 
 
-def _given(name: str) -> tuple[Infer, Stats]:
-    """Return the reference policy of a part whose network the notebook gives."""
-    policy = rubric.POLICIES[name]
-    checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    network, infer = given.network_of(policy)
-    checkpoint.restore(network)
-    return torch.no_grad()(infer), checkpoint.stats
-
-
-_mlp = functools.partial(_given, "part1_mlp")
-
-
-def _chunks(name: str, answer: str) -> tuple[Infer, Stats]:
-    """Return the reference policy of Part IV whose class the solution calls `answer`."""
-    policy = rubric.POLICIES[name]
-    checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    with tempfile.TemporaryDirectory() as folder:
-        names = run_solution(rubric.PARTS["part4_flow"], folder, seed=1, train=False)
-    network: Any = names[answer](5, 2, 8)
-    checkpoint.restore(network)
-    return torch.no_grad()(lambda nobs: network.sample_actions(nobs[:, -1])), checkpoint.stats
+def _reference(name: str) -> tuple[Infer, Stats]:
+    return reference_policy(rubric.POLICIES[name])
 
 
 def _ensembled(infer: Infer, stats: Stats, m: float) -> Policy:
@@ -203,10 +180,10 @@ def main() -> None:
         prog="python -m score.course.tools.findings",
         description="Compute what the notebooks say that we found.",
     )
-    parser.add_argument("name", nargs="?", choices=_ALL, help="all when left out")
+    parser.add_argument("name", nargs="?", choices=EVERY, help="all when left out")
     chosen = parser.parse_args().name
-    for name in [chosen] if chosen else _ALL:
-        found = read_findings() | {name: _ALL[name]()}
+    for name in [chosen] if chosen else EVERY:
+        found = read_findings() | {name: EVERY[name]()}
         print(name, found[name])
         write_whole(FINDINGS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
