@@ -170,7 +170,9 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
             self.latest_action = action
             coverage = self._sim.step(action)
         terminated = coverage > SUCCESS_COVERAGE
-        return self._sim.state, reward(coverage), terminated, False, info_of(self._sim, coverage)
+        state = self._sim.state
+        info = info_of(self._sim, state, coverage)
+        return state, reward(coverage), terminated, False, info
 
     def set_obs(self, obs: Any) -> None:
         """Place agent and block, at rest, as in the observation (5,), an array or a tensor.
@@ -251,7 +253,7 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
 
     def _get_info(self) -> Info:
         self._needs_start("_get_info")
-        return info_of(self._sim, self._sim.coverage())
+        return info_of(self._sim, self._sim.state, self._sim.coverage())
 
     def _set_state(self, state: Any) -> None:
         self.set_obs(state)

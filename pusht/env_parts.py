@@ -17,15 +17,12 @@ Info = dict[str, Any]
 Numbers = Sequence[float] | np.ndarray
 
 
-def info_of(sim: PushTSim, coverage: float) -> Info:
-    """Return the info of an environment in its present state."""
-    state = sim.state
-    block_pose = state[2:].copy()
-    block_pose[2] = sim.block.angle
+def info_of(sim: PushTSim, state: np.ndarray, coverage: float) -> Info:
+    """Return the info of an environment. state, coverage: what the simulator has."""
     return {
         "pos_agent": state[:2].copy(),
         "vel_agent": np.array(sim.agent.velocity),
-        "block_pose": block_pose,
+        "block_pose": np.array(sim.block_pose),
         "goal_pose": GOAL_POSE.copy(),
         "n_contacts": sim.contacts,
         "coverage": coverage,
