@@ -27,6 +27,7 @@ from pusht import (
     PushTStateDataset,
     TrainingRun,
     WindowLoader,
+    demos,
     get_cosine_schedule_with_warmup,
     loss_view,
 )
@@ -71,20 +72,25 @@ def main() -> None:
 
 
 def _simulator(peer: "_Peer") -> None:
-    """Print the lines for a control step and for a frame."""
-    actions = np.random.default_rng(0).uniform(100, 400, (1000, 2)).tolist()
+    """Print the lines for a control step, on recorded actions, and for a frame."""
+    for name in ("human", "shipped"):
+        recorded = demos.at_hand(name)
+        if recorded is None:
+            print(f"| control step: the {name} demonstrations are not on this machine | | | | |")
+            continue
+        episodes = [_start_and_actions(recorded.episode(i)) for i in range(20)]
+        _row(
+            f"control step with reward, {name} actions, µs",
+            "gym-pusht",
+            1e6 / sum(len(actions) for _, actions in episodes),
+            12,
+            *_rounds(
+                7,
+                functools.partial(peer, "steps", episodes=episodes),
+                functools.partial(_steps, episodes),
+            ),
+        )
     start = sample_start(3).tolist()
-    _row(
-        "control step with reward, µs",
-        "gym-pusht",
-        1e6 / len(actions),
-        10,
-        *_rounds(
-            7,
-            lambda: peer("steps", start=start, actions=actions),
-            lambda: _steps(start, actions),
-        ),
-    )
     _row(
         "frame (256 px), µs",
         "gym-pusht render()",
@@ -188,11 +194,19 @@ class _Peer:
         self.process.communicate()
 
 
-def _steps(start: list[float], actions: list[list[float]]) -> None:
-    env = PushTEnv(reset_to_state=start)
-    env.reset()
-    for action in actions:
-        env.step(action)
+def _start_and_actions(
+    episode: tuple[np.ndarray, np.ndarray],
+) -> tuple[list[float], list[list[float]]]:
+    states, actions = episode
+    return states[0].tolist(), actions.tolist()
+
+
+def _steps(episodes: list[tuple[list[float], list[list[float]]]]) -> None:
+    env = PushTEnv()
+    for start, actions in episodes:
+        env.reset(options={"reset_to_state": start})
+        for action in actions:
+            env.step(np.array(action))
 
 
 def _frames(start: list[float], count: int) -> None:

@@ -34,10 +34,12 @@ def make(size=680):
     ).unwrapped
 
 
-def steps(start, actions):
+def steps(episodes):
     env = make()
-    env.reset(options={"reset_to_state": start})
-    return [env.step(np.array(action)) for action in actions]
+    for start, actions in episodes:
+        env.reset(options={"reset_to_state": start})
+        for action in actions:
+            env.step(np.array(action))
 
 
 def frames(start, count):

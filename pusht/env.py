@@ -27,13 +27,13 @@ from pusht.env_parts import (  # noqa: E402
 )
 from pusht.render import render  # noqa: E402
 from pusht.sim import (  # noqa: E402
-    GOAL_POSE,
     SUCCESS_COVERAGE,
     WINDOW,
     PushTSim,
     reward,
     sample_start,
 )
+from pusht.tee import GOAL_POSE  # noqa: E402
 
 
 class TeleopAgent(NamedTuple):

@@ -16,15 +16,8 @@ from pusht.env_parts import (
     side,
 )
 from pusht.render import render
-from pusht.sim import (
-    SUCCESS_COVERAGE,
-    TEE_REACH,
-    WINDOW,
-    PushTSim,
-    keypoints,
-    reward,
-    sample_start,
-)
+from pusht.sim import SUCCESS_COVERAGE, WINDOW, PushTSim, reward, sample_start
+from pusht.tee import TEE_REACH, keypoints
 
 _KEYPOINTS = "environment_state_agent_pos"
 OBS_TYPES = ("state", _KEYPOINTS, "keypoints", "pixels", "pixels_agent_pos")
@@ -104,7 +97,8 @@ class PushTGymnasiumEnv(gymnasium.Env):
         self._latest_action = None
         self._sim.reset(start)
         self._started = True
-        return self._observation(), info_of(self._sim, self._sim.coverage())
+        state = self._sim.state
+        return self._observation(state), info_of(self._sim, state, self._sim.coverage())
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Info]:
         """Take one control step towards `action` (2,) [px]; return observation, reward, terminated,
@@ -113,8 +107,9 @@ class PushTGymnasiumEnv(gymnasium.Env):
         self._needs_start("step")
         self._latest_action = action
         coverage = self._sim.step(action)
-        terminated, info = coverage > SUCCESS_COVERAGE, info_of(self._sim, coverage)
-        return self._observation(), reward(coverage), terminated, False, info
+        state = self._sim.state
+        terminated, info = coverage > SUCCESS_COVERAGE, info_of(self._sim, state, coverage)
+        return self._observation(state), reward(coverage), terminated, False, info
 
     def render(self) -> Any:
         """Return a picture of the state, (render_size, render_size, 3) uint8, if the render mode is
@@ -125,8 +120,7 @@ class PushTGymnasiumEnv(gymnasium.Env):
             return None
         return render(self._sim.state, action=self._latest_action, size=self.render_size)
 
-    def _observation(self) -> Any:
-        state = self._sim.state
+    def _observation(self, state: np.ndarray) -> Any:
         if self.obs_type == "state":
             return state
         if self.obs_type == _KEYPOINTS:

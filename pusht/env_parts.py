@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from pusht.progress import in_notebook
-from pusht.sim import GOAL_POSE, SUCCESS_COVERAGE, WINDOW, PushTSim
+from pusht.sim import SUCCESS_COVERAGE, WINDOW, PushTSim
+from pusht.tee import GOAL_POSE
 
 LOW = 0.0
 OBS_HIGH = np.array([WINDOW] * 4 + [2 * np.pi])
@@ -21,7 +22,7 @@ def info_of(sim: PushTSim, state: np.ndarray, coverage: float) -> Info:
     """Return the info of an environment. state, coverage: what the simulator has."""
     return {
         "pos_agent": state[:2].copy(),
-        "vel_agent": np.array(sim.agent.velocity),
+        "vel_agent": np.array(sim.agent_motion[1]),
         "block_pose": np.array(sim.block_pose),
         "goal_pose": GOAL_POSE.copy(),
         "n_contacts": sim.contacts,

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pusht.sim import AGENT_RADIUS, GOAL_POSE, TEE, WINDOW
+from pusht.sim import AGENT_RADIUS, WINDOW
+from pusht.tee import GOAL_POSE, TEE
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 with warnings.catch_warnings():

@@ -15,43 +15,18 @@ from typing import Any
 
 import numpy as np
 import pymunk
-import shapely
 from pymunk._chipmunk_cffi import lib as chipmunk
 
+from pusht.tee import Pose, clipped_coverage
+
 WINDOW = 512
-GOAL_POSE = np.array([256.0, 256.0, np.pi / 4])
 AGENT_RADIUS = 15
 SUCCESS_COVERAGE = 0.95
 PHYSICS_DT = 0.01  # s; ten of these make a control step
 K_P, K_V = 100.0, 20.0  # PD gains of the agent, 1/s² and 1/s
 
-_SCALE = 30  # px per unit; the T is four units wide and four units long
 _BAR = [(-60, 30), (60, 30), (60, 0), (-60, 0)]
 _STEM = [(-15, 30), (-15, 120), (15, 120), (15, 30)]
-# Outline of the T in the block's frame, whose origin is the middle of the bar's outer edge.
-TEE = np.array(
-    [(-60, 0), (60, 0), (60, 30), (15, 30), (15, 120), (-15, 120), (-15, 30), (-60, 30)],
-    dtype=np.float64,
-)
-
-
-# The corners of the bar and of the stem, in the order of gym-pusht's keypoints.
-_KEYPOINTS = np.array(
-    [(-60, 0), (60, 0), (60, 30), (-60, 30), (-15, 30), (15, 30), (15, 120), (-15, 120)],
-    dtype=np.float64,
-)
-Pose = tuple[float, float, float]
-"""Position x, y [px] and angle [rad]."""
-TEE_REACH = float(np.hypot(15, 120))  # px from the block's position to its farthest corner
-
-
-def keypoints(block_pose: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return the corners (8, 2) [px] of the T's bar and stem at `block_pose` (3,): x, y [px], angle
-    [rad].
-    """
-    x, y, angle = block_pose
-    c, s = math.cos(angle), math.sin(angle)
-    return _KEYPOINTS @ np.array([[c, s], [-s, c]]) + (x, y)
 
 
 def sample_start(seed: int) -> np.ndarray:
@@ -166,8 +141,7 @@ class PushTSim:
             raise ValueError(
                 f"An action of two finite numbers is needed, not ({target_x}, {target_y})."
             )
-        x, y = self.agent.position
-        vx, vy = self.agent.velocity
+        (x, y), (vx, vy) = self.agent_motion
         # Chipmunk is called directly because pymunk's properties would take half of the time of a
         # control step. A test shows that both give identical results.
         agent, space, touching = self.agent._body, self.space._space, self._touching
@@ -188,9 +162,16 @@ class PushTSim:
     @property
     def state(self) -> np.ndarray:
         """The state, (5,) float64: agent x, y, block x, y [px], block angle in [0, 2π)."""
-        x, y, angle = self.block_pose
-        agent = chipmunk.cpBodyGetPosition(self.agent._body)
-        return np.array((agent.x, agent.y, x, y, angle % (2 * math.pi)))
+        (x, y), _ = self.agent_motion
+        block_x, block_y, angle = self.block_pose
+        return np.array((x, y, block_x, block_y, angle % (2 * math.pi)))
+
+    @property
+    def agent_motion(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The agent's position [px] and velocity [px/s]."""
+        body = self.agent._body
+        position, velocity = chipmunk.cpBodyGetPosition(body), chipmunk.cpBodyGetVelocity(body)
+        return (position.x, position.y), (velocity.x, velocity.y)
 
     @property
     def block_pose(self) -> Pose:
@@ -215,92 +196,3 @@ class PushTSim:
 def reward(coverage: float) -> float:
     """Return the reward for a share of the goal covered: coverage over 0.95, at most 1."""
     return min(coverage / SUCCESS_COVERAGE, 1.0)
-
-
-def coverage(block_pose: Sequence[float] | np.ndarray) -> float:
-    """Return the share of the goal T's area that a block at `block_pose` (3,) = x, y [px], angle
-    [rad] covers, computed by shapely.
-
-    This is the definition; `clipped_coverage` gives the same number 5 to 10 times faster.
-    """
-    return shapely.intersection(_tee(block_pose), _tee(GOAL_POSE)).area / _tee(GOAL_POSE).area
-
-
-def _tee(pose: Sequence[float] | np.ndarray) -> shapely.Polygon:
-    x, y, angle = pose
-    c, s = math.cos(angle), math.sin(angle)
-    return shapely.Polygon(TEE @ np.array([[c, s], [-s, c]]) + (x, y))
-
-
-def clipped_coverage(x: float, y: float, angle: float) -> float:
-    """Return `coverage((x, y, angle))`.
-
-    The block's outline is clipped against the goal's two rectangles, in the goal's frame.
-    """
-    goal_x, goal_y, goal_angle = _GOAL
-    c, s = _COS_GOAL, _SIN_GOAL
-    dx, dy = x - goal_x, y - goal_y
-    dx, dy = c * dx + s * dy, c * dy - s * dx
-    c, s = math.cos(angle - goal_angle), math.sin(angle - goal_angle)
-    # Each T lies within a circle about a point on its stem. If the circles do not overlap, neither
-    # do the Ts.
-    if (dx - s * _CENTRE) ** 2 + (dy + c * _CENTRE - _CENTRE) ** 2 >= 4 * _RADIUS**2:
-        return 0.0
-    xs = [c * u - s * v + dx for u, v in _OUTLINE]
-    ys = [s * u + c * v + dy for u, v in _OUTLINE]
-    area = 0.0
-    for x_low, x_high, y_low, y_high in _RECTANGLES:
-        px, py = _clip(xs, ys, x_low, x_high)
-        if px:
-            py, px = _clip(py, px, y_low, y_high)
-            area += _area(px, py)
-    return area / _AREA
-
-
-_GOAL = tuple(GOAL_POSE.tolist())
-_COS_GOAL, _SIN_GOAL = math.cos(_GOAL[2]), math.sin(_GOAL[2])
-_OUTLINE = [tuple(vertex) for vertex in TEE.tolist()]
-_RECTANGLES = [(-60.0, 60.0, 0.0, 30.0), (-15.0, 15.0, 30.0, 120.0)]
-_AREA = 120.0 * 30 + 30 * 90
-# The circle through the bar's outer and the stem's lower corners has its centre at (0, _CENTRE).
-_CENTRE = 11025 / 240
-_RADIUS = math.hypot(60, _CENTRE)
-
-
-def _clip(
-    us: list[float], vs: list[float], low: float, high: float
-) -> tuple[list[float], list[float]]:
-    """Clip the polygon (us, vs) to low <= u <= high (Sutherland and Hodgman, 1974)."""
-    if min(us) < low:
-        us, vs = _clip_below(us, vs, low)
-    if us and max(us) > high:
-        us, vs = _clip_below([-u for u in us], vs, -high)
-        us = [-u for u in us]
-    return us, vs
-
-
-def _clip_below(us: list[float], vs: list[float], low: float) -> tuple[list[float], list[float]]:
-    if max(us) <= low:
-        return [], []
-    out_u: list[float] = []
-    out_v: list[float] = []
-    u0, v0 = us[-1], vs[-1]
-    for u, v in zip(us, vs, strict=True):
-        if (u >= low) != (u0 >= low):
-            out_u.append(low)
-            out_v.append(v0 + (v - v0) * ((low - u0) / (u - u0)))
-        if u >= low:
-            out_u.append(u)
-            out_v.append(v)
-        u0, v0 = u, v
-    return out_u, out_v
-
-
-def _area(us: list[float], vs: list[float]) -> float:
-    if not us:
-        return 0.0
-    twice, u0, v0 = 0.0, us[-1], vs[-1]
-    for u, v in zip(us, vs, strict=True):
-        twice += u0 * v - u * v0
-        u0, v0 = u, v
-    return abs(twice) / 2

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pusht import PushTEnv, PushTGymnasiumEnv
-from pusht.sim import GOAL_POSE, coverage
+from pusht.tee import GOAL_POSE, coverage
 
 AWAY = (30.0, 30.0)  # an agent here touches no block near the goal
 

@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from pusht import PushTEnv, PushTGymnasiumEnv, env_parts
 from pusht.env_gymnasium import OBS_TYPES
-from pusht.sim import GOAL_POSE, coverage
+from pusht.tee import GOAL_POSE, coverage
 
 AWAY = (30.0, 30.0)
 START = [100.0, 200.0, 300.0, 310.0, 1.5]

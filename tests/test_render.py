@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pusht.render import grid, render, render_many
-from pusht.sim import GOAL_POSE, TEE
+from pusht.tee import GOAL_POSE, TEE
 
 GREEN, SLATE, BLUE, RED, WHITE = (
     (144, 238, 144),

@@ -11,7 +11,8 @@ import torch
 from pusht import Episodes, PushTEnv, normalize_data, receding_horizon, rollout, unnormalize_data
 from pusht.networks import ResidualMLP
 from pusht.rules import PUBLISHED, Rules
-from pusht.sim import GOAL_POSE, PushTSim, sample_start
+from pusht.sim import PushTSim, sample_start
+from pusht.tee import GOAL_POSE
 
 STATS = {
     "obs": {"min": np.zeros(5, np.float32), "max": np.float32([512, 512, 512, 512, 2 * np.pi])},

@@ -23,7 +23,8 @@ from pusht.figures.board import (
 )
 from pusht.figures.moving import Live, Scene, hinted, wide
 from pusht.figures.page import GREY, SMALL, WIDTH, Page, Picture, as_image
-from pusht.sim import clipped_coverage, reward
+from pusht.sim import reward
+from pusht.tee import clipped_coverage
 
 _SPEEDS = [("½ ×", 0.5), ("1 ×", 1), ("2 ×", 2), ("4 ×", 4)]
 

@@ -16,7 +16,8 @@ from torch import nn
 
 from pusht.episodes import inference, reproducible
 from pusht.figures.page import BLUE, GREY, ORANGE, Limits, Page
-from pusht.sim import TEE, WINDOW
+from pusht.sim import WINDOW
+from pusht.tee import TEE
 
 SEED = 0
 WIDE = (-80, -80, WINDOW + 160)  # limits of Page.scene: the table and a margin for noise

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from pusht.demos import Demonstrations
 from pusht.figures.page import BLUE, GREY, HEAD, INK, SMALL, Page, Picture
 from pusht.figures.table import paths
-from pusht.sim import clipped_coverage
+from pusht.tee import clipped_coverage
 
 _CONTROL_DT = 0.1  # s
 _CENTRE = 40.7  # px along the stem to the centre of the T's area

@@ -14,7 +14,7 @@ SIMULATOR = "pusht/sim.py"
 _LIBRARIES = ("pymunk", "gym_pusht", "Box2D", "pybullet", "mujoco")
 _STUB, _EMPTY = "sim.py", "empty"
 _COMPILED = "__pycache__/sim.*"  # in pusht/
-_IMPORTS = ("pymunk", "shapely")  # of the simulator, which the stub does not need
+_IMPORTS = ("pymunk",)  # of the simulator, which the stub does not need
 _NOT_HERE = "There is no simulator where a notebook is graded: policies act by what they learned."
 
 

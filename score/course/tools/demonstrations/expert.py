@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pusht.sim import SUCCESS_COVERAGE, PushTSim, clipped_coverage
+from pusht.sim import SUCCESS_COVERAGE, PushTSim
+from pusht.tee import clipped_coverage
 from score.course.tools.demonstrations.driving import on_grid
 from score.course.tools.demonstrations.networks import Proposals, Student, Value
 

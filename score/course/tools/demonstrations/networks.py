@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from pusht.normalisation import MOMENTS, Normalizer
-from pusht.sim import GOAL_POSE, WINDOW
+from pusht.sim import WINDOW
+from pusht.tee import GOAL_POSE
 from score.course.tools.demonstrations.driving import Episode
 
 CHUNK = 8  # actions in a chunk
