@@ -317,7 +317,7 @@ WRONG = {
     ),
     "a model without a policy": (
         lambda files: files | {"exp/mse/m.pt": saved(torch.nn.Linear(2, 2))},
-        "exp/mse/m.pt holds a Linear, which has no sample_actions.",
+        "exp/mse/m.pt holds a Linear, which has no sample_actions: hand in what",
     ),
     "a damaged file": (
         lambda files: files | {"exp/mse/m.pt": b"PK"},

@@ -20,6 +20,7 @@ from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoin
 from pusht.chunks import BasePolicy
 from pusht.normalisation import MOMENTS, Normalizer, Stats
 from pusht.sim import WINDOW
+from score.hw1.boxed.devices import OnCPU
 from score.hw1.boxed.loading import Loader
 from score.hw1.layout import PACKED, no_model
 from score.hw1.loaded import Loaded
@@ -82,14 +83,15 @@ class ScriptPolicy(BasePolicy):
             pixels = state * torch.from_numpy(moments["std"]) + torch.from_numpy(moments["mean"])
             state = self._own.normalize_state(pixels)
         steps = {"num_steps": self._steps} if _accepts(model.sample_actions, "num_steps") else {}
-        chunk = model.sample_actions(state, **steps)
+        with OnCPU():
+            chunk = model.sample_actions(state, **steps)
         if (
             not isinstance(chunk, torch.Tensor)
             or chunk.ndim != 3
             or chunk.shape[-1] != self.action_dim
         ):
             return chunk  # the caller reports the error
-        chunk = chunk[:, : self.chunk_size]
+        chunk = chunk[:, : self.chunk_size].to(torch.float32)
         if not self._own:
             return chunk
         return self._graded.normalize_action(self._own.denormalize_action(chunk).clamp(0, WINDOW))
