@@ -7,6 +7,7 @@ from typing import Any
 
 from pusht import demos
 from pusht.normalisation import Normalizer, Stats
+from score.hw1 import own_paths
 from score.hw1.graded_files import HUMAN_STATS
 from score.hw1.layout import in_run
 from score.hw1.loaded import (
@@ -44,7 +45,8 @@ def acting(policy: Policy, message: Any, contents: Mapping[str, bytes]) -> Actin
             demos.SHIPPED_FINGERPRINT: _shipped_statistics(),
         }
         reward = logged_reward(_logs(policy.method, contents, loaded.file), step_of(loaded.file))
-    return Acting(loaded.chunk_size, calls, " ".join(filter(None, told)), sets, reward, SEEDS)
+    said = own_paths.in_own_words(" ".join(filter(None, told)), contents.get(own_paths.FILE))
+    return Acting(loaded.chunk_size, calls, said, sets, reward, SEEDS)
 
 
 def _logs(method: str, contents: Mapping[str, bytes], model: str) -> dict[str, bytes]:

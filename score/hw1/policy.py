@@ -20,6 +20,7 @@ from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoin
 from pusht.chunks import BasePolicy
 from pusht.normalisation import MOMENTS, Normalizer, Stats
 from pusht.sim import WINDOW
+from score.hw1 import own_paths
 from score.hw1.boxed.devices import OnCPU
 from score.hw1.boxed.loading import Loader
 from score.hw1.layout import PACKED, no_model
@@ -124,7 +125,12 @@ def load(
     home = Path(call_answer(PACKED, _unpacked, packed.resolve()).name)
     if not handed_in.weights and not (home / "exp" / method).is_dir():
         raise AnswerError(no_model(method, ()))
-    return Loader(home, method).load(handed_in)
+    try:
+        return Loader(home, method).load(handed_in)
+    except AnswerError as error:
+        paths = home / own_paths.FILE
+        content = paths.read_bytes() if paths.is_file() else None
+        raise AnswerError(own_paths.in_own_words(str(error), content)) from error
 
 
 @functools.cache

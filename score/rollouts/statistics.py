@@ -54,4 +54,10 @@ def with_fitting_statistics(
             + ("which fit its log best" if clear else "because its log does not tell")
             + f": it says {logged:.2f} ({tried})."
         )
+        if min(apart.values()) > rubric.FAR_FROM_LOG:
+            why += (
+                " Neither is near it. If the training normalised in another way, hand in its"
+                " statistics beside the model: a normalizer.json with state_mean, state_std,"
+                " action_mean and action_std."
+            )
     return replace(checkpoint, stats=sets[fitting], demonstrations=fitting), why
