@@ -7,7 +7,6 @@ from typing import Any
 
 from pusht import demos
 from pusht.normalisation import Normalizer, Stats
-from score.hw1 import own_paths
 from score.hw1.graded_files import HUMAN_STATS
 from score.hw1.layout import in_run
 from score.hw1.loaded import (
@@ -16,6 +15,7 @@ from score.hw1.loaded import (
     sentence_on_file,
     sentence_on_settings,
 )
+from score.hw1.runs import own_paths
 from score.hw1.runs.choice import step_of
 from score.hw1.runs.reward_log import LOG, SEEDS, SUMMARY, logged_reward
 from score.rubric import FLOW_STEPS, Policy

@@ -10,8 +10,8 @@ from pusht import demos
 from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from pusht.files import zip_bytes
 from pusht.normalisation import MOMENTS
-from score.hw1 import own_paths
 from score.hw1.layout import PACKED
+from score.hw1.runs import own_paths
 from score.hw1.runs.choice import METHODS
 
 # Statistics of the human demonstrations, which the assignment's own scripts download. Its runs

@@ -20,11 +20,11 @@ from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoin
 from pusht.chunks import BasePolicy
 from pusht.normalisation import MOMENTS, Normalizer, Stats
 from pusht.sim import WINDOW
-from score.hw1 import own_paths
 from score.hw1.boxed.devices import OnCPU
 from score.hw1.boxed.loading import Loader
 from score.hw1.layout import PACKED, no_model
 from score.hw1.loaded import Loaded
+from score.hw1.runs import own_paths
 from score.verdict import AnswerError, call_answer
 
 
