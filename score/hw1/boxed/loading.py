@@ -174,9 +174,10 @@ def _chunk_size(model: Any, wanted: Any) -> int:
 
 
 def _chunk(model: Any) -> torch.Tensor | None:
-    """Return what a policy answers to one state; None where that is an error or no tensor."""
+    """Return what a policy answers to one state, float32; None where that is an error or no tensor."""
     with torch.random.fork_rng(devices=[]), torch.no_grad(), contextlib.suppress(AnswerError):
-        chunk = call_answer("sample_actions", model.sample_actions, torch.zeros(1, 5))
+        state = torch.zeros(1, 5, dtype=torch.float32)  # whatever the default of the student's code
+        chunk = call_answer("sample_actions", model.sample_actions, state)
         return chunk if isinstance(chunk, torch.Tensor) else None
     return None
 
