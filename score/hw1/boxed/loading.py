@@ -174,7 +174,7 @@ def _chunk_size(model: Any, wanted: Any) -> int:
 
 
 def _chunk(model: Any) -> torch.Tensor | None:
-    """Return what a policy answers to one state, float32; None where that is an error or no tensor."""
+    """Return a policy's answer to a state in float32; None where it is an error or no tensor."""
     with torch.random.fork_rng(devices=[]), torch.no_grad(), contextlib.suppress(AnswerError):
         state = torch.zeros(1, 5, dtype=torch.float32)  # whatever the default of the student's code
         chunk = call_answer("sample_actions", model.sample_actions, state)
