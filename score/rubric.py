@@ -179,6 +179,9 @@ DIFFUSION_STEPS, FLOW_STEPS = 100, 10
 # than this: two scores of a sampled policy over the same hundred starts differ by 0.02 (one
 # standard error).
 FITS_BETTER = 0.03
+# A score that is further than this from the log is that of another policy or normalisation: five
+# standard errors of a hundred episodes' mean.
+FAR_FROM_LOG = 0.15
 
 # Students practise on the ten published seeds and on thirty more; the human demonstrations start
 # from HUMAN_SEEDS.

@@ -4,6 +4,7 @@ The check makes the verdict once. The grader's ledger, the result file, the grad
 and the pages all contain it unchanged.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from score.cells import UNANSWERED
 
 MIME = "application/vnd.pusht.verdict+json"  # type of a verdict in a cell's outputs
 NOT_ANSWERED = "Not answered yet"
+_UNANSWERED = re.compile(rf"{NOT_ANSWERED} \({UNANSWERED} for ([QE]\d+\.\d+)\)")
 HINT = " Hint: "  # stands between what is wrong and the hint, in the sentence of a verdict
 
 
@@ -89,6 +91,12 @@ def call_answer(what: str, function: Callable[..., Any], *args: Any, **kwargs: A
         raise AnswerError(
             f"{what} raised {type(error).__name__}: {first or 'no message'}.{_hint(error, text)}"
         ) from error
+
+
+def unanswered_question(error: AnswerError) -> str | None:
+    """Return the question that `call_answer` found unanswered, such as "Q4.3", or None."""
+    found = _UNANSWERED.match(str(error))
+    return found[1] if found else None
 
 
 def _message(error: BaseException) -> str:

@@ -4,6 +4,7 @@ python tests/hand_ins.py [NAME…]            loads them, and prints what is gra
 python tests/hand_ins.py --graded [NAME…]   has them graded in the grader's own sandbox
 """
 
+import io
 import json
 import pickle
 import re
@@ -163,6 +164,22 @@ def _wandb_at_the_root(code):
     return {"model.py": MODEL.encode()} | runs
 
 
+def _traced(model) -> bytes:
+    content = io.BytesIO()
+    torch.jit.save(torch.jit.trace(model.net, torch.zeros(1, 5)), content)
+    return content.getvalue()
+
+
+HYDRA = {"mse": "outputs/2026-02-09/14-33-21", "flow": "multirun/2026-02-10/10-00-05/0"}
+LIGHTNING = "lightning_logs/{}/version_0/checkpoints/epoch=9-step=10.ckpt"
+BESIDE = """import json
+from pathlib import Path
+
+SIZES = json.loads(Path(__file__).with_name("net.json").read_text())
+"""
+OTHER_NAMES = (
+    MODEL.replace("MSEPolicy", "ChunkMLP").replace("FlowMatchingPolicy", "RectifiedFlow")
+).replace("build_policy", "make_policy")
 FIRST = "exp/{}/" + CHECKPOINT.format(10)
 GRADED = {method: f"Graded: {FIRST.format(method)} (step 10)." for method in METHODS}
 NEEDS = f"{PACKAGE}/model.py needs "
@@ -183,6 +200,17 @@ class HandIn:
     told: tuple[str, ...] = ()
 
 
+def under(*names: str) -> dict[str, str]:
+    """The sentences on runs that have these names in exp/."""
+    paths = [f"exp/{name}/{CHECKPOINT.format(10)}" for name in names]
+    return {m: f"Graded: {path} (step 10)." for m, path in zip(METHODS, paths, strict=True)}
+
+
+def named(*names: str, configs: tuple[str, str] = ("", "")) -> HandIn:
+    """A hand-in with these names of the run directories."""
+    return HandIn(lambda code: submission(code, names, configs=configs), **under(*names))
+
+
 def both(sentence: str) -> dict[str, str]:
     return {method: sentence.format(method, method) for method in METHODS}
 
@@ -190,14 +218,10 @@ def both(sentence: str) -> dict[str, str]:
 HAND_INS = {
     # Names of run directories.
     "as asked": HandIn(submission),
-    "capitals: exp/MSE, exp/FLOW": HandIn(lambda code: submission(code, ("MSE", "FLOW"))),
-    "exp/MSE, exp/FlowMatching": HandIn(lambda code: submission(code, ("MSE", "FlowMatching"))),
-    "exp/mse_best, exp/flow_matching": HandIn(
-        lambda code: submission(code, ("mse_best", "flow_matching"))
-    ),
-    "the default names, W&B's settings": HandIn(
-        lambda code: submission(code, STARTED, configs=BY_CONFIG)
-    ),
+    "capitals: exp/MSE, exp/FLOW": named("MSE", "FLOW"),
+    "exp/MSE, exp/FlowMatching": named("MSE", "FlowMatching"),
+    "exp/mse_best, exp/flow_matching": named("mse_best", "flow_matching"),
+    "the default names, W&B's settings": named(*STARTED, configs=BY_CONFIG),
     "the default names, a config.json": HandIn(
         lambda code: (
             submission(code, STARTED)
@@ -205,16 +229,17 @@ HAND_INS = {
                 f"exp/{name}/config.json": json.dumps({"policy_type": method}).encode()
                 for name, method in zip(STARTED, METHODS, strict=True)
             }
-        )
+        ),
+        **under(*STARTED),
     ),
-    "the default names, the class in the pickle": HandIn(lambda code: submission(code, STARTED)),
-    "names that say nothing": HandIn(lambda code: submission(code, ("run_1", "run_2"))),
+    "the default names, the class in the pickle": named(*STARTED),
+    "names that say nothing": named("run_1", "run_2"),
     "one renamed, the other by elimination": HandIn(
         lambda code: (
             {n: x for n, x in submission(code).items() if not n.startswith("exp/flow")}
             | {"exp/final/m_10.pt": saved(code.model("flow").state_dict())}
         ),
-        flow="Graded: exp/flow/m_10.pt (step 10).",
+        flow="Graded: exp/final/m_10.pt (step 10).",
     ),
     "weights alone under names that say nothing": HandIn(
         lambda code: (
@@ -227,17 +252,60 @@ HAND_INS = {
         **both(NO_MODEL),
     ),
     "two runs of a method": HandIn(
-        _two_runs, mse=f"Graded: exp/mse/{CHECKPOINT.format(30)} (step 30)."
+        _two_runs,
+        mse=f"Graded: exp/seed_1_20260119_161512_mse/{CHECKPOINT.format(30)} (step 30).",
     ),
-    "a folder more: exp/hw1/mse": HandIn(lambda code: submission(code, exp="exp/hw1/")),
+    "a folder more: exp/hw1/mse": HandIn(
+        lambda code: submission(code, exp="exp/hw1/"), **under("hw1/mse", "hw1/flow")
+    ),
+    "several seeds: exp/mse/seed_0": HandIn(
+        lambda code: (
+            submission(code, ("mse/seed_0", "flow/seed_0"))
+            | submission(code, ("mse/seed_1", "flow/seed_1"))
+        ),
+        **under("mse/seed_0", "flow/seed_0"),
+    ),
+    "Hydra's folders": HandIn(
+        lambda code: (
+            _without(code, "exp/")
+            | {
+                f"{HYDRA[method]}/{name}": content
+                for method in METHODS
+                for name, content in {
+                    ".hydra/config.yaml": f"loss: mse\npolicy:\n  name: {method}\n".encode(),
+                    "checkpoints/step_10.pt": saved({"policy": code.model(method).state_dict()}),
+                    "log.csv": LOG,
+                }.items()
+            }
+        ),
+        **{m: f"Graded: {HYDRA[m]}/checkpoints/step_10.pt (step 10)." for m in METHODS},
+    ),
+    "Lightning's folders": HandIn(
+        lambda code: (
+            _without(code, "exp/")
+            | {
+                LIGHTNING.format(method): saved(
+                    {
+                        "hyper_parameters": {"policy_type": method},
+                        "state_dict": {
+                            f"policy.{name}": value
+                            for name, value in code.model(method).state_dict().items()
+                        },
+                    }
+                )
+                for method in METHODS
+            }
+        ),
+        **{m: f"Graded: {LIGHTNING.format(m)} (step 10)." for m in METHODS},
+    ),
     # Layouts.
     "in a folder of its own": HandIn(
         lambda code: {f"submit/{name}": x for name, x in submission(code).items()}
     ),
     "no src/": HandIn(lambda code: _renamed(submission(code), "src/", "")),
-    "all at the root": HandIn(_flat, **both("Graded: exp/{}/{}.pkl.")),
+    "all at the root": HandIn(_flat, **both("Graded: {}.pkl.")),
     "models in exp/ itself": HandIn(
-        lambda code: _without(code, "exp/") | _flat(code, "exp/"), **both("Graded: exp/{}/{}.pkl.")
+        lambda code: _without(code, "exp/") | _flat(code, "exp/"), **both("Graded: exp/{}.pkl.")
     ),
     "flat src/": HandIn(lambda code: _renamed(submission(code), PACKAGE, "src")),
     "another name of the package": HandIn(
@@ -250,9 +318,7 @@ HAND_INS = {
     "the policies in another file": HandIn(
         lambda code: _renamed(submission(code), "model.py", "policies.py")
     ),
-    "W&B's folder as it was": HandIn(
-        _wandb_at_the_root, **both("Graded: exp/{}/files/checkpoints/checkpoint_step_10.pkl")
-    ),
+    "W&B's folder as it was": HandIn(_wandb_at_the_root, **both("Graded: wandb/run-2026011")),
     "no code": HandIn(lambda code: _without(code, "src/"), **both("There is no model.py: hand in")),
     "no runs": HandIn(lambda code: _without(code, "exp/"), **both(NO_MODEL)),
     "exp/mse without checkpoints": HandIn(
@@ -279,7 +345,50 @@ HAND_INS = {
         with_source(lambda text: PARSED.format("required=True") + text),
         **both(f"{PACKAGE}/model.py ended the program when it was imported (SystemExit: 2)"),
     ),
+    "settings beside the code": HandIn(
+        lambda code: (
+            submission(code)
+            | {f"{PACKAGE}/model.py": (BESIDE + MODEL).encode(), f"{PACKAGE}/net.json": b"[32]"}
+        )
+    ),
+    "settings that are not handed in": HandIn(
+        with_source(lambda text: BESIDE + text),
+        **both(
+            f"{PACKAGE}/model.py raised FileNotFoundError: [Errno 2] No such file or directory:"
+        ),
+    ),
+    "classes of other names": HandIn(
+        lambda code: (
+            _without(code, "exp/")
+            | {f"{PACKAGE}/model.py": OTHER_NAMES.encode()}
+            | {f"exp/{m}/m_3.pt": saved({"agent": code.model(m).state_dict()}) for m in METHODS}
+        ),
+        **both("Graded: exp/{}/m_3.pt (step 3)."),
+    ),
+    "a GPU's name in the code": HandIn(
+        with_source(
+            lambda text: text.replace("return self.net(state)", "return self.net(state.cuda())")
+        )
+    ),
     # Checkpoints.
+    "an average of the weights": HandIn(
+        lambda code: only(
+            code, {"m_3.pt": saved({k: code.model("mse").state_dict() for k in ("model", "ema")})}
+        ),
+        mse='Graded: exp/mse/m_3.pt (step 3), the average of the weights that it keeps as "ema".',
+    ),
+    "half precision": HandIn(
+        lambda code: only(code, {"m_fp16.pt": saved(code.model("mse").half().state_dict())}),
+        mse="Graded: exp/mse/m_fp16.pt.",
+    ),
+    "a pointer of Git's large file storage": HandIn(
+        lambda code: only(code, {"m_3.pkl": b"version https://git-lfs.github.com/spec/v1\noid x"}),
+        mse="exp/mse/m_3.pkl only stands for a file in Git's large file storage: run",
+    ),
+    "TorchScript": HandIn(
+        lambda code: only(code, {"m_3.pt": _traced(code.model("mse"))}),
+        mse="exp/mse/m_3.pt holds a RecursiveScriptModule, which has no sample_actions: hand in",
+    ),
     "the newest is cut off": HandIn(
         lambda code: submission(code) | {f"exp/mse/{CHECKPOINT.format(20)}": b"PK\3\4"},
         mse=f"Graded: {FIRST.format('mse')} (step 10), because exp/mse/{CHECKPOINT.format(20)}"

@@ -157,7 +157,8 @@ def hand_in(folder, files):
         for method in METHODS
         if f"exp/{method}/policy.safetensors" in files
     }
-    for name, content in FORMAT.graded_files(contents, hand_ins).items():
+    paths = {name: entry.path for name, entry in found.files.items()} if found else {}
+    for name, content in FORMAT.graded_files(contents, hand_ins, paths).items():
         (folder / name).write_bytes(content)
     return folder
 

@@ -77,7 +77,8 @@ def asked(policy, infer, checkpoint=None, processor_seconds=NO_TIME):
     infer: function from the trained network, nobs and the number of the call to naction.
     """
     trained, calls = checkpoint or reference(policy), iter(range(10_000))
-    model, network = inference_of(policy, answer_of(audit.solution("part4_flow"), policy))
+    usual = rubric.POLICIES[policy.name]
+    model, network = inference_of(usual, answer_of(audit.solution("part4_flow"), usual))
     reference(policy).restore(model)
     company = Company(policy, trained, np.random.default_rng(0), processor_seconds)
 
@@ -126,6 +127,24 @@ HONEST = [plain, one_by_one, in_double_precision]
 @pytest.mark.parametrize("policy", [MSE, FLOW], ids=["mse", "flow"])
 def test_honest_policies_are_not_flagged(policy, infer):
     assert flags(policy, infer) == []
+
+
+def of_length(infer, size):
+    """The policy with longer or shorter chunks, as a submission may have them."""
+
+    def resized(network, nobs, call):
+        chunk = infer(network, nobs, call)
+        return torch.cat([chunk, chunk[:, -1:].expand(-1, 8, -1)], dim=1)[:, :size]
+
+    return resized
+
+
+@pytest.mark.parametrize("size, judged", [(16, True), (4, True), (3, False)])
+def test_chunks_of_another_length_are_judged_unless_they_are_very_short(size, judged):
+    policy = replace(FLOW, pred_horizon=size, action_horizon=size)
+    assert flags(policy, of_length(plain, size)) == []
+    found = flags(policy, of_length(some(PLANNERS["always"]), size))
+    assert any("staying in place" in flag for flag in found) == judged
 
 
 def test_the_same_noise_in_every_call_is_not_flagged():

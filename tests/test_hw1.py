@@ -392,7 +392,7 @@ def test_an_export_of_zips_in_other_layouts_is_known_and_what_is_one_half_is_in_
         ("78", {"part4_flow": "new"}),
     ]
     collect(course, path)
-    assert {"exp/mse/mse.pkl", "exp/flow/flow.pkl", "src/model.py"} == {
+    assert {"exp/mse/mse.pkl", "exp/flow/flow.pkl", "src/model.py", "paths.json"} == {
         *unzipped(submitted(course, "77")[FORMAT.packed])
     }
     assert course.students() == ["77", "78"]
@@ -404,6 +404,18 @@ def test_runs_of_which_nothing_says_the_method_are_named(code):
     assert found.runs == {} and found.description.endswith(
         "Nothing says which method these are of: exp/a, exp/b; name them exp/mse and exp/flow."
     )
+
+
+def test_the_settings_that_hydra_keeps_in_a_folder_of_its_own_say_the_method(course, export, code):
+    files = {n: x for n, x in whole(code).items() if not n.startswith("exp/")}
+    for time, method in (("10-00-05", "mse"), ("11-00-05", "flow")):
+        run = f"outputs/2026-02-09/{time}"
+        files[f"{run}/.hydra/config.yaml"] = f"loss: mse\npolicy:\n  name: {method}\n".encode()
+        files[f"{run}/checkpoints/step_9.pt"] = saved(policy(code, method).state_dict())
+    upload = collected(course, export, files)
+    assert any("exp/mse is ann.zip/outputs/2026-02-09/10-00-05" in r for r in upload.remarks)
+    packed = unzipped(submitted(course, "ann")[FORMAT.packed])
+    assert b"outputs/2026-02-09/11-00-05/checkpoints/step_9.pt" in packed["paths.json"]
 
 
 def test_the_run_that_was_not_renamed_is_named_to_the_instructor(course, export, code):

@@ -1,5 +1,6 @@
 """How the graded kernel loads a submission of the script assignment."""
 
+import copy
 import io
 import json
 import pickle
@@ -112,6 +113,21 @@ FORMS = {
     "weights in a checkpoint": lambda model: {
         "m.pt": saved({"step": 3, "optimizer": {}, "model_state_dict": compiled(model)})
     },
+    "an average of the weights beside them": lambda model: {
+        "m.pt": saved({"model": _other(model), "ema": model.state_dict(), "optimizer": {}})
+    },
+    "weights inside a trainer's": lambda model: {
+        "m.ckpt": saved({"state_dict": _inside("policy.net", model)})
+    },
+    "an average inside a trainer's, after the weights": lambda model: {
+        "m.ckpt": saved(
+            {"state_dict": _inside("a_policy.net", model, 9) | _inside("ema.net", model)}
+        )
+    },
+    "weights under a name of its own": lambda model: {
+        "m.pt": saved({"agent": model.state_dict(), "optimizer_state": {}})
+    },
+    "a model in double precision": lambda model: {"m.pkl": saved(copy.deepcopy(model).double())},
     "a model beside what src/ cannot import": lambda model: {
         "m.pkl": saved({"policy": model, "config": _config()})
     },
@@ -130,6 +146,16 @@ FORMS = {
         "step_9.pkl": saved(model),
     },
 }
+
+
+def _other(model):
+    return {name: value + 9 for name, value in model.state_dict().items()}
+
+
+def _inside(name, model, more=0.0):
+    """The weights of a model with names that begin in another way, and something added."""
+    weights = model.state_dict()
+    return {name + key.removeprefix("net"): value + more for key, value in weights.items()}
 
 
 def _config():
@@ -162,6 +188,21 @@ def test_a_chunk_is_as_long_as_that_of_the_run(tmp_path, code, size, form):
     assert got.shape == (6, size, 2) and torch.allclose(got, expected(model), atol=0.05)
 
 
+def test_a_policy_acts_on_the_cpu_where_its_code_names_a_gpu(tmp_path, code):
+    model = policy(code, "flow")
+    source = MODEL.replace(
+        "torch.randn(len(state), self.chunk_size, 2)",
+        "torch.randn(len(state), self.chunk_size, 2, device='cuda').to(torch.device('mps')).cuda()",
+    ).replace(
+        "torch.full((len(state), 1), step",
+        "torch.full(device='cuda:0', size=(len(state), 1), fill_value=step",
+    )
+    assert source.count("cuda") == 3
+    files = run_files(code, {"flow": {"m.pt": saved(model.state_dict())}})
+    files["src/hw1_imitation/model.py"] = source.encode()
+    assert torch.allclose(answers(hand_in(tmp_path, files), "flow"), expected(model), atol=0.05)
+
+
 def test_of_a_chunk_that_is_longer_than_the_runs_the_beginning_is_executed(tmp_path, code):
     model = code().MSEPolicy(5, 2, 12)
     kept = {"m.pkl": saved(model), "config.json": b'{"chunk_size": 5}'}
@@ -173,6 +214,14 @@ FLAT = {
     f"{kind}_{name}": OWN[what][name]
     for what, kind in (("obs", "state"), ("action", "action"))
     for name in MOMENTS
+}
+
+
+# A normaliser to [-1, 1] that does the same.
+ENDS = {
+    f"{kind}_{end}": (np.array(OWN[what]["mean"]) + sign * np.array(OWN[what]["std"])).tolist()
+    for what, kind in (("obs", "state"), ("action", "action"))
+    for end, sign in (("min", -1), ("max", 1))
 }
 
 
@@ -198,6 +247,7 @@ def _npz(values):
             "normalizer.json": json.dumps(FLAT).encode(),
         },
         lambda model: {"m.pt": saved(model.state_dict()), "stats.json": json.dumps(OWN).encode()},
+        lambda model: {"m.pt": saved(model.state_dict()), "stats.json": json.dumps(ENDS).encode()},
         lambda model: {"m.pt": saved(model.state_dict()), "normalizer.npz": _npz(FLAT)},
         lambda model: {
             "m.pt": saved(model.state_dict()),
@@ -212,6 +262,7 @@ def _npz(values):
         "in the checkpoint",
         "flat json",
         "nested json",
+        "the least and largest values",
         "npz",
         "pickle of an object",
         "pickle of arrays",
@@ -317,7 +368,7 @@ WRONG = {
     ),
     "a model without a policy": (
         lambda files: files | {"exp/mse/m.pt": saved(torch.nn.Linear(2, 2))},
-        "exp/mse/m.pt holds a Linear, which has no sample_actions.",
+        "exp/mse/m.pt holds a Linear, which has no sample_actions: hand in what",
     ),
     "a damaged file": (
         lambda files: files | {"exp/mse/m.pt": b"PK"},

@@ -248,6 +248,15 @@ def test_whatever_an_answer_raises_costs_its_own_points_only(capsys, raise_, phr
     assert capsys.readouterr().err == ""
 
 
+def test_where_another_question_is_unanswered_its_name_is_told():
+    unanswered = raises(NotImplementedError("Need to implement for Q4.3"))
+    answer = of_self(__init__=unanswered)
+    assert score.check("Q4.3", answer).sentence == "Not answered yet (Need to implement for Q4.3)."
+    needed = "Not answered yet: Q4.3, without which Q4.4 cannot be checked."
+    assert score.check("Q4.4", answer).sentence == needed
+    assert score.check("Q4.4", of_self(velocity=unanswered)).points == 1
+
+
 def test_the_person_at_the_keyboard_can_still_interrupt():
     for name, answer in [
         *answers_that(raises(KeyboardInterrupt())),

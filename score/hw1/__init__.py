@@ -63,10 +63,13 @@ class ScriptFormat:
         return report(archive, found, contents)
 
     def graded_files(
-        self, contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]
+        self,
+        contents: Mapping[str, bytes],
+        checkpoints: Mapping[str, bytes],
+        paths: Mapping[str, str],
     ) -> dict[str, bytes]:
         """See `score.hw1.graded_files.graded_files`."""
-        return graded_files.graded_files(contents, checkpoints)
+        return graded_files.graded_files(contents, checkpoints, paths)
 
     def missing_packages(self, packed: bytes) -> list[str]:
         """See `score.hw1.imports.missing`."""

@@ -1,6 +1,7 @@
 """How a submission's policy acts when it is graded, and what its student is told of that."""
 
 import functools
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from score.hw1.loaded import (
     sentence_on_file,
     sentence_on_settings,
 )
+from score.hw1.runs import own_paths
 from score.hw1.runs.choice import step_of
 from score.hw1.runs.reward_log import LOG, SEEDS, SUMMARY, logged_reward
 from score.rubric import FLOW_STEPS, Policy
@@ -42,13 +44,21 @@ def acting(policy: Policy, message: Any, contents: Mapping[str, bytes]) -> Actin
             demos.HUMAN_FINGERPRINT: HUMAN_STATS,
             demos.SHIPPED_FINGERPRINT: _shipped_statistics(),
         }
-        reward = logged_reward(_logs(policy.method, contents), step_of(loaded.file))
-    return Acting(loaded.chunk_size, calls, " ".join(filter(None, told)), sets, reward, SEEDS)
+        reward = logged_reward(_logs(policy.method, contents, loaded.file), step_of(loaded.file))
+    said = own_paths.in_own_words(" ".join(filter(None, told)), contents.get(own_paths.FILE))
+    return Acting(loaded.chunk_size, calls, said, sets, reward, SEEDS)
 
 
-def _logs(method: str, contents: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return {LOG or SUMMARY: content} of a run; of several files of a name, the topmost."""
-    names = sorted(in_run(contents, method), key=lambda name: (-name.count("/"), name))
+def _logs(method: str, contents: Mapping[str, bytes], model: str) -> dict[str, bytes]:
+    """Return {LOG or SUMMARY: content} of a run; of several files of a name, that which shares the
+    most folders with the model, else the topmost.
+    """
+
+    def order(name: str) -> tuple[int, int, str]:
+        shared = os.path.commonpath([os.path.dirname(name), os.path.dirname(model)])
+        return shared.count("/"), -name.count("/"), name
+
+    names = sorted(in_run(contents, method), key=order)
     return {end: contents[name] for name in names for end in (LOG, SUMMARY) if name.endswith(end)}
 
 

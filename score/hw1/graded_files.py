@@ -11,6 +11,7 @@ from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoin
 from pusht.files import zip_bytes
 from pusht.normalisation import MOMENTS
 from score.hw1.layout import PACKED
+from score.hw1.runs import own_paths
 from score.hw1.runs.choice import METHODS
 
 # Statistics of the human demonstrations, which the assignment's own scripts download. Its runs
@@ -28,15 +29,18 @@ HUMAN_STATS = {
 
 
 def graded_files(
-    contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]
+    contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes], paths: Mapping[str, str]
 ) -> dict[str, bytes]:
     """Return {name: content} of the packed zip and of a checkpoint for each policy.
 
     contents: {name in the packed zip: content}. checkpoints: {name: content} of the checkpoints in
-    a run directory. A policy without a checkpoint of the kit gets one with the statistics of the
-    human demonstrations and without weights.
+    a run directory. paths: {name in the packed zip: path in the upload}; those that differ are
+    packed too, for sentences. A policy without a checkpoint of the kit gets one with the statistics
+    of the human demonstrations and without weights.
     """
-    made = {PACKED: zip_bytes(dict(sorted(contents.items())))}
+    named = own_paths.differing({name: paths[name] for name in contents if name in paths})
+    packed = {**contents, **({own_paths.FILE: own_paths.written(named)} if named else {})}
+    made = {PACKED: zip_bytes(dict(sorted(packed.items())))}
     for policy in METHODS.values():
         name = policy.name + SUFFIX
         content = checkpoints.get(name)

@@ -24,10 +24,11 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def missing(contents: Mapping[str, bytes]) -> list[str]:
-    """Return the packages that files of src/, {name: content}, import and that this machine does
-    not have, in alphabetical order. A text that only looks like an import may be among them.
+    """Return the packages that the code among files, {name: content}, imports and that this machine
+    does not have, in alphabetical order. A text that only looks like an import may be among them.
     """
-    names = {name for content in contents.values() for name in _imported(content)}
+    code = [content for name, content in contents.items() if name.endswith(".py")]
+    names = {name for content in code for name in _imported(content)}
     modules = {name.rpartition("/")[2].removesuffix(".py") for name in contents}
     names -= {*top_level(contents), *modules, PACKAGE, *STAND_INS, "__main__"}
     names -= sys.stdlib_module_names

@@ -78,7 +78,8 @@ def policy_module(names: Sequence[str], read: Callable[[str], bytes]) -> str | N
     """Return the name of the file that defines the policies: the topmost model.py in src/, or else
     another file that does; None if there is none. read: returns the content of a file.
     """
-    code = sorted((n for n in names if _is_code(n)), key=lambda name: (name.count("/"), name))
+    code = [name for name in names if name.startswith("src/") and name.endswith(".py")]
+    code.sort(key=lambda name: (name.count("/"), name))
     found = [name for name in code if name.endswith("/model.py")]
     found = found or [name for name in code if loose.defines_policies(read(name))]
     return found[0] if found else None
@@ -170,6 +171,7 @@ def _as_asked(members: Sequence[ArchiveMember], archive: Archive) -> loose.Parts
     for root, rows in roots.items():
         code = {f"src/{m['code']}": member for m, member in rows if m["code"]}
         code = {name: member for name, member in code.items() if _is_code(name)}
+        code = code if any(name.endswith(".py") for name in code) else {}
         runs = loose.grouped(
             (place_in_exp(m.string[: m.start("run")], m["run"]), member)
             for m, member in rows
@@ -183,7 +185,8 @@ def _as_asked(members: Sequence[ArchiveMember], archive: Archive) -> loose.Parts
 
 
 def _is_code(name: str) -> bool:
-    return name.startswith("src/") and name.endswith(".py")
+    """Return whether a name in the packed zip is that of code or of settings that it may read."""
+    return name.startswith("src/") and name.endswith(loose.CODE)
 
 
 def _belongs(path: str, roots: Iterable[str]) -> bool:

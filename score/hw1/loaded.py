@@ -14,6 +14,17 @@ from score.rubric import FLOW_STEPS
 from score.verdict import AnswerError
 
 HANDED_IN = "the run's policy.safetensors"  # the kit's own file of weights and statistics
+# The names under which a checkpoint may contain an average of the weights over the training.
+AVERAGES = (
+    "ema",
+    "ema_model",
+    "ema_policy",
+    "ema_state_dict",
+    "ema_weights",
+    "model_ema",
+    "averaged_model",
+    "shadow",
+)
 LONGEST_REASON = 160  # characters
 MOST_STEPS = 10_000  # of denoising: more than anybody takes
 
@@ -26,7 +37,8 @@ class Loaded:
 
     file: that of the model. statistics: the file with the statistics, "" if the run has none.
     skipped: files that were tried before, with the reasons. chunk_size: number of actions in a
-    chunk. steps: of denoising.
+    chunk. steps: of denoising. average: the name in the file, one of `AVERAGES`, of the average of
+    the weights that was taken, or "".
     """
 
     file: str
@@ -34,6 +46,7 @@ class Loaded:
     skipped: Sequence[tuple[str, str]]
     chunk_size: int
     steps: int = FLOW_STEPS
+    average: str = ""
 
     def message(self) -> dict[str, Any]:
         """Return what the kernel sends."""
@@ -43,6 +56,7 @@ class Loaded:
             "skipped": [list(one) for one in self.skipped],
             "chunk_size": self.chunk_size,
             "steps": self.steps,
+            "average": self.average,
         }
 
 
@@ -56,6 +70,7 @@ def read_message(message: Any, names: Collection[str], longest: int) -> Loaded:
         raise AnswerError(_NO_MESSAGE)
     file, statistics = message.get("file"), message.get("statistics")
     chunk_size, steps, skipped = (message.get(key) for key in ("chunk_size", "steps", "skipped"))
+    average = message.get("average")
     if not (
         file in known
         and statistics in [*known, ""]
@@ -63,18 +78,27 @@ def read_message(message: Any, names: Collection[str], longest: int) -> Loaded:
         and 1 <= chunk_size <= longest
         and type(steps) is int
         and 1 <= steps <= MOST_STEPS
+        and average in ["", *AVERAGES]
         and isinstance(skipped, list)
         and all(isinstance(one, list) and len(one) == 2 and one[0] in known for one in skipped)
     ):
         raise AnswerError(_NO_MESSAGE)
     reasons = [(name, one_line(why)[:LONGEST_REASON]) for name, why in skipped]
-    return Loaded(file, statistics, reasons, chunk_size, steps)
+    return Loaded(file, statistics, reasons, chunk_size, steps, average)
+
+
+def is_average(name: str) -> bool:
+    """Return whether a module's or a value's name says that it is an average of the weights."""
+    return name in AVERAGES or "ema" in name.lower().split("_")
 
 
 def sentence_on_file(loaded: Loaded) -> str:
     """Return a sentence on the file that was graded, and why no other one was."""
     step = step_of(loaded.file)
     told = f"Graded: {loaded.file}" + (f" (step {step})" if step is not None else "")
+    told += f', the average of the weights that it keeps as "{loaded.average}"' * bool(
+        loaded.average
+    )
     if loaded.skipped:
         name, why = loaded.skipped[0]
         told += f", because {name} cannot be loaded ({why.removeprefix(f'{name} ').rstrip('.')})"

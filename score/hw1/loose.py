@@ -1,7 +1,7 @@
 """The parts of a submission whose code is not in src/, or whose models are not in exp/."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from pusht.checkpoint import SUFFIX
@@ -9,15 +9,20 @@ from pusht.train import POLICIES
 from score.hw1.imports import PACKAGE
 from score.hw1.runs.choice import Place, Read, Run, place_in_exp
 from score.hw1.runs.methods import method_of_name
+from score.hw1.runs.reward_log import LOG
+from score.hw1.runs.settings import is_settings
 from score.submission.archive import MB, ArchiveMember, RejectedFile
 from score.submission.files import is_pickle, taken_name
 
 # The code by its names in the packed zip, and the run directories.
 Parts = tuple[dict[str, ArchiveMember], list[Run]]
 
+CODE = (".py", ".yaml", ".json")  # what is packed of src/
 _SURE = re.compile(rf"(?:.*/)?(?:model\.py|{PACKAGE}/[^/]+\.py|files/checkpoints/[^/]+\.pkl)")
 _EXP = re.compile(r"(?:^|/)(?i:exp)/")
 _CHECKPOINTS = "/files/checkpoints/"  # where the assignment's evaluate_policy saves, in W&B's run
+# From a file of settings, or a log, to the run directory.
+_HOME = re.compile(r"(?:^|/)(?:\.hydra/|wandb/files/|files/)?[^/]+$")
 _FOREIGN = re.compile(r"(?:^|/)(?:wandb|site-packages|\.?venv|node_modules)/")
 _POLICIES = re.compile(
     rf"^(?:class (?:{'|'.join(POLICIES.values())})\b|class \w+\((?:\w+\.)?BasePolicy\)|"
@@ -47,12 +52,13 @@ def parts(members: Sequence[ArchiveMember], read: Read) -> Parts:
     defines the policies, there are only the runs that are in exp/.
     """
     code = _code(members, read)
+    homes = {_HOME.sub("", m.path) for m in members if is_settings(m.path) or _is_log(m.path)}
     rows: list[tuple[Place, ArchiveMember]] = []
     for member in members:
         if exp := _EXP.search(member.path):
             rows.append((place_in_exp(member.path[: exp.end()], member.path[exp.end() :]), member))
         elif code and member.path not in {m.path for m in code.values()} and _is_model(member):
-            rows.append((_place(member.path), member))
+            rows.append((_place(member.path, homes), member))
     runs = grouped(rows)
     for run in runs:
         run.files.update(_beside(run, members))
@@ -70,7 +76,8 @@ def grouped(rows: Iterable[tuple[Place, ArchiveMember]]) -> list[Run]:
 
 def _code(members: Sequence[ArchiveMember], read: Read) -> dict[str, ArchiveMember]:
     """Return the package with the policies by its names in the packed zip; {} if there is none."""
-    sources = [m for m in members if m.path.endswith(".py") and not _FOREIGN.search(m.path)]
+    beside = [m for m in members if m.path.endswith(CODE) and not _FOREIGN.search(m.path)]
+    sources = [m for m in beside if m.path.endswith(".py")]
 
     def order(member: ArchiveMember) -> tuple[Any, ...]:
         named = member.path.rpartition("/")[2] == "model.py"
@@ -86,7 +93,7 @@ def _code(members: Sequence[ArchiveMember], read: Read) -> dict[str, ArchiveMemb
         before, src, _ = f"/{folder}/".rpartition("/src/")
         top = f"{before}{src}"[1:] if src else _parent(folder)
         inside = top if src or not folder else f"{folder}/"
-        return {f"src/{m.path.removeprefix(top)}": m for m in sources if m.path.startswith(inside)}
+        return {f"src/{m.path.removeprefix(top)}": m for m in beside if m.path.startswith(inside)}
     return {}
 
 
@@ -105,9 +112,15 @@ def _is_model(member: ArchiveMember) -> bool:
     return (is_pickle(path) or path.endswith(SUFFIX)) and not taken_name(path)
 
 
-def _place(path: str) -> Place:
+def _is_log(path: str) -> bool:
+    return path.rpartition("/")[2] == LOG
+
+
+def _place(path: str, homes: Collection[str]) -> Place:
     """Return the place of a model outside exp/: in the folder that names a method, in that of
-    W&B's run, or beside other models of its name.
+    W&B's run, in the nearest of `homes` around it, or beside other models of its name.
+
+    homes: the folders with settings or a log.
     """
     *folders, file = path.split("/")
     for count, folder in enumerate(folders, 1):
@@ -119,6 +132,11 @@ def _place(path: str) -> Place:
         run = f"{run}/" if run else ""
         return Place(run, run.rstrip("/").rpartition("/")[2], path.removeprefix(run))
     stem = re.sub(r"\d+", "", file.rpartition(".")[0])
+    if not method_of_name(stem):
+        for count in range(len(folders), 0, -1):
+            run = "/".join(folders[:count])
+            if run in homes:
+                return Place(f"{run}/", folders[count - 1], path.removeprefix(f"{run}/"))
     return Place("/".join([*folders, stem]), stem, file)
 
 

@@ -12,6 +12,11 @@ from score import rubric
 from score.rollouts.evaluate import score_policy
 from score.rollouts.policies import Inference
 
+_OTHERWISE = (
+    " Neither is near it. If the training normalised in another way, hand in its statistics beside"
+    " the model: a normalizer.json with state_mean, state_std, action_mean and action_std."
+)
+
 
 def with_fitting_statistics(
     policy: rubric.Policy,
@@ -25,33 +30,41 @@ def with_fitting_statistics(
     on why).
 
     sets: statistics by the demonstrations' fingerprint. logged: the mean reward that the run's log
-    claims over the episodes of these seeds; the set whose score is nearest to it is taken. The
-    first one is where there is no such claim, or none is nearer by more than the rubric's
-    `FITS_BETTER`. AnswerError as in `score_policy`.
+    claims over the episodes of these seeds; the set whose score is nearest to it is taken or, where
+    none is within `FAR_FROM_LOG`, that with the highest score. The first one is where there is no
+    such claim, or none is better by more than the rubric's `FITS_BETTER`. AnswerError as in
+    `score_policy`.
     """
     none = "Its run keeps no statistics of its normalisation"
     names = {fingerprint: demos.name_of(fingerprint) for fingerprint in sets}
-    first = next(iter(sets))
+    fitting = next(iter(sets))
     if logged is None:
-        fitting = first
         why = (
-            f"{none} and no eval/mean_reward in its log: those of the {names[first]} demonstrations"
-            " are used."
+            f"{none} and no eval/mean_reward in its log: those of the {names[fitting]}"
+            " demonstrations are used."
         )
     else:
         scores = {
             fingerprint: score_policy(policy, infer, stats, seeds).mean
             for fingerprint, stats in sets.items()
         }
-        apart = {fingerprint: abs(score - logged) for fingerprint, score in scores.items()}
-        fitting = min(sets, key=lambda one: apart[one] + rubric.FITS_BETTER * (one != first))
+        fitting, reason, more = _fitting(scores, logged)
         tried = ", ".join(f"{scores[one]:.2f} with the {names[one]} set's" for one in scores)
-        clear = apart[fitting] + rubric.FITS_BETTER < min(
-            apart[one] for one in sets if one != fitting
-        )
         why = (
-            f"{none}: those of the {names[fitting]} demonstrations are used, "
-            + ("which fit its log best" if clear else "because its log does not tell")
-            + f": it says {logged:.2f} ({tried})."
+            f"{none}: those of the {names[fitting]} demonstrations are used, {reason}: it says"
+            f" {logged:.2f} ({tried}).{more}"
         )
     return replace(checkpoint, stats=sets[fitting], demonstrations=fitting), why
+
+
+def _fitting(scores: Mapping[str, float], logged: float) -> tuple[str, str, str]:
+    """Return (the set that is taken, why, what the student may do). scores: by set."""
+    first, margin = next(iter(scores)), rubric.FITS_BETTER
+    apart = {one: abs(score - logged) for one, score in scores.items()}
+    if min(apart.values()) > rubric.FAR_FROM_LOG:  # other statistics only lower a score
+        best = max(scores, key=lambda one: scores[one] + margin * (one == first))
+        return best, "because its log does not tell", _OTHERWISE
+    fitting = min(scores, key=lambda one: apart[one] + margin * (one != first))
+    others = [apart[one] for one in scores if one != fitting]
+    clear = apart[fitting] + margin < min(others)
+    return fitting, "which fit its log best" if clear else "because its log does not tell", ""

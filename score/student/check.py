@@ -14,7 +14,7 @@ from score.rerun.shell import explain, note
 from score.student.help import help_after
 from score.student.progress import keep_verdict
 from score.student.surroundings import usual_surroundings
-from score.verdict import AnswerError, Verdict
+from score.verdict import NOT_ANSWERED, AnswerError, Verdict, unanswered_question
 
 
 def check(name: str, answer: Any) -> Verdict:
@@ -28,7 +28,7 @@ def check(name: str, answer: Any) -> Verdict:
     if name in EXTENSIONS:
         return _check_extension(name, answer)
     _, entry = rubric.question(name)
-    call = _called(QUESTIONS[name].caller(answer))
+    call = _called(name, QUESTIONS[name].caller(answer))
     if rehearsed():
         return note(name, judged(name, call, np.random.default_rng(1)))
     if graded() and not validated():
@@ -43,7 +43,9 @@ def _check_extension(name: str, answer: Any) -> Verdict:
     if graded():
         return Verdict(name, 0.0, 0.0, "Extensions are not judged when graded.", right=False)
     question = EXTENSIONS[name]
-    mistake = question.find_mistake(_called(question.caller(answer)), np.random.default_rng(0))
+    mistake = question.find_mistake(
+        _called(name, question.caller(answer)), np.random.default_rng(0)
+    )
     failures = keep_verdict(name, Verdict(name, float(not mistake), 1.0, mistake or "Right."))
     verdict = Verdict(name, 0.0, 0.0, mistake or "Right.", right=not mistake)
     return _shown(name, verdict, failures)
@@ -57,14 +59,19 @@ def _shown(name: str, verdict: Verdict, failures: int) -> Verdict:
     return verdict
 
 
-def _called(call: Callable[[Arrays], Arrays]) -> Callable[[Arrays], Arrays]:
-    """Return what calls an answer in the usual surroundings, and explains a name that it misses."""
+def _called(name: str, call: Callable[[Arrays], Arrays]) -> Callable[[Arrays], Arrays]:
+    """Return what calls an answer in the usual surroundings, and explains what it misses: a name,
+    or the answer to another question.
+    """
 
     def called(inputs: Arrays) -> Arrays:
         try:
             with usual_surroundings():
                 return call(inputs)
         except AnswerError as error:
+            if (needed := unanswered_question(error)) and needed != name:
+                said = f"{NOT_ANSWERED}: {needed}, without which {name} cannot be checked."
+                raise AnswerError(said) from error
             raise AnswerError(f"{error}{explain(error)}") from error
 
     return called

@@ -40,7 +40,7 @@ _DEPTH = 3  # of zips in zips
 OWN_FOLDERS = ("exp", "src", "hw1_imitation")  # the folders that are read in a student's own folder
 
 # Files that operating systems and editors leave behind.
-NOISE = re.compile(r"(^|/)(__MACOSX|\.[^./][^/]*|Thumbs\.db|desktop\.ini)(/|$)")
+NOISE = re.compile(r"(^|/)(__MACOSX|\.(?!hydra/)[^./][^/]*|Thumbs\.db|desktop\.ini)(/|$)")
 
 _T = TypeVar("_T")
 

@@ -70,11 +70,15 @@ class Format(Protocol):
         """
 
     def graded_files(
-        self, contents: Mapping[str, bytes], checkpoints: Mapping[str, bytes]
+        self,
+        contents: Mapping[str, bytes],
+        checkpoints: Mapping[str, bytes],
+        paths: Mapping[str, str],
     ) -> dict[str, bytes]:
         """Return {name: content} of the files from which the part is graded, beside its notebook.
 
         contents: {name: content} of `Found.files`. checkpoints: {name: content} of checkpoints.
+        paths: {name in `contents`: path in the student's upload}.
         """
 
     def missing_packages(self, packed: bytes) -> list[str]:

@@ -192,7 +192,9 @@ class _Writer:
             for name in TAKEN
             if name.endswith(SUFFIX) and (self.new / name).is_file()
         }
-        graded, notebook = format.graded_files(packed, checkpoints), f"{format.part}.ipynb"
+        found = self.upload.found
+        paths = {name: member.path for name, member in found.files.items()} if found else {}
+        graded, notebook = format.graded_files(packed, checkpoints, paths), f"{format.part}.ipynb"
         for name, content in graded.items():
             write_whole(self.new / name, content)
         write(substitute(release.notebook, format), self.new / notebook)

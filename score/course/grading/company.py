@@ -50,10 +50,11 @@ class Record:
     """What a policy did in company.
 
     asked: the observations that were asked again. errors, stays: mean squared difference [px²] from
-    each demonstrated chunk, of the answer and of staying where the agent is. nerrors: that of the
-    answers to the demonstrations, normalised. of_own: whether these demonstrations are those that
-    the hand-in file names. used: processor seconds of the student's process. reference: those that
-    the reference policy would take for the same rows one by one. rows: how many were asked.
+    each demonstrated chunk, or its beginning of the rubric's length, of the answer and of staying
+    where the agent is. nerrors: that of the answers to whole chunks, normalised. of_own: whether
+    these demonstrations are those that the hand-in file names. used: processor seconds of the
+    student's process. reference: those that the reference policy would take for the same rows one
+    by one. rows: how many were asked.
     """
 
     asked: list[Asked]
@@ -179,11 +180,11 @@ class Company:
     ) -> None:
         """Note how far the answers to demonstrated observations are from what was done there."""
         for seen, answer, right in zip(obs, actions, demonstrated, strict=True):
-            stay = np.square(seen[-1, :2] - right).mean()
+            usual = rubric.POLICIES[self._policy.name].action_horizon
+            stay = np.square(seen[-1, :2] - right[:usual]).mean()
+            error = np.square(answer - right)[:usual].mean()
             apart = (answer - right) / _unit(self._stats["action"])
-            self._errors.append(
-                (float(np.square(answer - right).mean()), float(stay), float((apart**2).mean()))
-            )
+            self._errors.append((float(error), float(stay), float((apart**2).mean())))
 
 
 def _unit(stats: FeatureStats) -> np.ndarray:

@@ -32,7 +32,7 @@ from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError
 from score.rollouts.evaluate import no_rollouts
 from score.rollouts.given import NETWORKS
-from score.rollouts.policies import guarded_inference, load_policy, load_submission_checkpoint
+from score.rollouts.policies import load_policy, load_submission_checkpoint
 from score.rollouts.statistics import with_fitting_statistics
 from score.submission import formats
 from score.verdict import AnswerError, Verdict
@@ -249,12 +249,7 @@ class QuestionServer:
         if acting and acting.sets:
             with self._timed("rollouts"):
                 checkpoint, why = with_fitting_statistics(
-                    policy,
-                    checkpoint,
-                    guarded_inference(policy, infer),
-                    acting.sets,
-                    acting.logged,
-                    acting.seeds,
+                    policy, checkpoint, infer, acting.sets, acting.logged, acting.seeds
                 )
             told = f"{told} {why}"
         result = self._rollouts.of_function(policy, checkpoint, infer, self.processor_seconds)

@@ -1,17 +1,21 @@
 """Builds the policy that the weights of a file belong to."""
 
+import functools
 import inspect
+import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 
 from pusht.train import POLICIES
 from score.hw1.boxed.code import Code
+from score.hw1.loaded import is_average
 from score.verdict import AnswerError, call_answer
 
 _COMPILED = re.compile(r"(^|\.)_orig_mod\.")  # in the names of weights, after torch.compile
+_MOST_MODULES = 8  # of a trainer's, beside the policy
 _PARALLEL = re.compile(r"^(?:module\.)+")  # after DataParallel
 
 
@@ -24,20 +28,42 @@ def built(
     the code defines.
     """
     weights = {_PARALLEL.sub("", _COMPILED.sub(r"\1", key)): weights[key] for key in weights}
+    makers = _makers(code, method)
     first: Exception | None = None
-    for settings in _settings(weights, kept):
-        try:
-            model = _policy(code, method, settings)
-            model.load_state_dict(weights)
-            return model
-        except Exception as error:  # another architecture, or an error in the student's code
-            first = first or error
+    for own in _variants(weights):
+        for make, settings in itertools.product(makers, _settings(own, kept)):
+            try:
+                model = make(settings)
+                model.load_state_dict(own)
+                return model
+            except Exception as error:  # another architecture, or an error in the student's code
+                first = first or error
     if isinstance(first, AnswerError):
         raise first
     raise AnswerError(
         f"The weights in {name} do not fit the policy that src/ defines:"
         f" {' '.join(str(first).split())[:300]}"
     )
+
+
+def _variants(
+    weights: Mapping[str, torch.Tensor], depth: int = 2
+) -> Iterator[Mapping[str, torch.Tensor]]:
+    """Yield the weights, then those of each module, down to this depth, in which a trainer may hold
+    the policy: a moving average before others.
+    """
+    yield weights
+    tops = dict.fromkeys(key.partition(".")[0] for key in weights)
+    if not depth or len(tops) > _MOST_MODULES:
+        return
+    for top in sorted(tops, key=lambda top: not is_average(top)):
+        inside = {
+            key.removeprefix(f"{top}."): one
+            for key, one in weights.items()
+            if key.startswith(f"{top}.")
+        }
+        if any("." in key for key in inside):
+            yield from _variants(inside, depth - 1)
 
 
 def _settings(weights: Mapping[str, torch.Tensor], kept: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -60,20 +86,20 @@ def _settings(weights: Mapping[str, torch.Tensor], kept: Mapping[str, Any]) -> l
     ]
 
 
-def _policy(code: Code, method: str, settings: Mapping[str, Any]) -> Any:
-    """Return a new policy, made by build_policy in model.py or by its class."""
-    offered = {"state_dim": 5, "obs_dim": 5, "action_dim": 2, "act_dim": 2, **settings}
+def _makers(code: Code, method: str) -> list[Callable[[Mapping[str, Any]], Any]]:
+    """Return functions from settings to a new policy: of build_policy in model.py and of its class
+    or, without these, of each class of policies there. AnswerError where there is none.
+    """
     name = POLICIES[method]
     build, defined = _defined(code, "build_policy"), _defined(code, name)
-    if build is None and defined is None:
+    made: list[Callable[[Mapping[str, Any]], Any]]
+    made = [functools.partial(_made, "build_policy", build, method)] if build else []
+    if defined:
+        made.append(functools.partial(_made, name, defined))
+    made = made or [functools.partial(_made, c.__name__, c) for c in code.policies()]
+    if not made:
         raise AnswerError(f"src/ defines neither build_policy nor {name} in its model.py.")
-    if build is not None:
-        try:
-            return _made("build_policy", lambda: _call(build, offered, method))
-        except AnswerError:
-            if defined is None:
-                raise
-    return _made(name, lambda: _call(defined, offered))
+    return made
 
 
 def _defined(code: Code, name: str) -> Any:
@@ -97,8 +123,13 @@ def _call(function: Callable[..., Any], offered: Mapping[str, Any], *first: Any)
     return function(*first, **{name: value for name, value in offered.items() if name in named})
 
 
-def _made(what: str, make: Callable[[], Any]) -> Any:
-    model = call_answer(what, make)
+def _made(what: str, make: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the policy that `what`, a function or a class, makes with the last of the arguments,
+    settings, and those before.
+    """
+    *first, settings = arguments
+    offered = {"state_dim": 5, "obs_dim": 5, "action_dim": 2, "act_dim": 2, **settings}
+    model = call_answer(what, _call, make, offered, *first)
     kind = type(model).__name__
     if not isinstance(model, torch.nn.Module):
         raise AnswerError(f"{what} in src/ returned a {kind}; a policy, an nn.Module, is needed.")

@@ -3,8 +3,10 @@
 import contextlib
 import functools
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,16 @@ from score.hw1.boxed.building import built
 from score.hw1.boxed.code import Code
 from score.hw1.boxed.statistics import find_stats, read_arrays, read_json
 from score.hw1.layout import in_run, no_model
-from score.hw1.loaded import HANDED_IN, MOST_STEPS, Loaded
+from score.hw1.loaded import AVERAGES, HANDED_IN, MOST_STEPS, Loaded
 from score.hw1.runs.choice import PART, ranked_models
 from score.hw1.runs.settings import is_settings, read_settings, whole
 from score.rubric import FLOW_STEPS, PARTS
 from score.verdict import AnswerError, call_answer
 
-# The names under which a checkpoint may contain a model or its weights.
+# The names under which a checkpoint may contain a model or its weights. Who keeps an average of the
+# weights (`AVERAGES`) evaluates the policy with it, so those names are looked for first.
 _MODEL_KEYS = (
+    *AVERAGES,
     "policy",
     "model",
     "state_dict",
@@ -37,6 +41,8 @@ _MODEL_KEYS = (
     "network",
     "weights",
 )
+_NO_MODELS = re.compile(r"optim|sched|scaler|norm|stat(?!e)|config|param|arg", re.IGNORECASE)
+_LFS = b"version https://git-lfs"  # begins a file that stands for one in Git's large file storage
 
 # What opening a file raises that is damaged or cut off.
 _DAMAGED = (pickle.UnpicklingError, EOFError, zipfile.BadZipFile, SafetensorError)
@@ -71,8 +77,9 @@ class Loader:
                     found = _opened(name, read)
                     model = self._model(name, found)
                     stats, source = self._stats(name, found, handed_in)
-                    model = call_answer(name, lambda model=model: _ready(model))
-                    return model, stats, self._loaded(model, name, source, skipped)
+                    model = call_answer(name, _ready, model)
+                    loaded = self._loaded(model, name, source, skipped)
+                    return model, stats, replace(loaded, average=_average_in(found))
                 except AnswerError as error:
                     skipped.append((name, str(error)))
         raise AnswerError(skipped[0][1] if skipped else no_model(self.method, self.run))
@@ -91,6 +98,11 @@ class Loader:
 
     def _read(self, name: str) -> Any:
         content = (self.home / name).read_bytes()
+        if content.startswith(_LFS):
+            raise AnswerError(
+                f"{name} only stands for a file in Git's large file storage: run `git lfs pull`,"
+                " and hand in the file itself."
+            )
         if name.endswith(SUFFIX):
             return safetensors.torch.load(content)
         return pickles.read(content, self.code.named)
@@ -104,7 +116,8 @@ class Loader:
             raise AnswerError(f"{name} holds no model and no weights.")
         if not callable(getattr(model, "sample_actions", None)):
             raise AnswerError(
-                f"{name} holds a {type(model).__name__}, which has no sample_actions."
+                f"{name} holds a {type(model).__name__}, which has no sample_actions: hand in what"
+                " evaluate_policy saves, or the policy's state_dict()."
             )
         return model
 
@@ -140,6 +153,8 @@ def _opened(name: str, read: Callable[[], Any]) -> Any:
         return call_answer(name, read)
     except AnswerError as error:
         cause = error.__cause__
+        if isinstance(cause, AnswerError):  # it says itself what to do
+            raise cause from None
         if isinstance(cause, _DAMAGED) or "PytorchStreamReader" in str(cause):
             raise AnswerError(
                 f"{name} is not a whole checkpoint ({type(cause).__name__}): copy it again, or"
@@ -152,23 +167,37 @@ def _chunk_size(model: Any, wanted: Any) -> int:
     """Return the number of actions in a policy's chunks: those that the run executed, but no more
     than the policy returns.
     """
-    returned = None
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), contextlib.suppress(AnswerError):
-        chunk = call_answer("sample_actions", model.sample_actions, torch.zeros(1, 5))
-        if isinstance(chunk, torch.Tensor) and chunk.ndim == 3:
-            returned = chunk.shape[1]
+    chunk = _chunk(model)
+    returned = chunk.shape[1] if chunk is not None and chunk.ndim == 3 else None
     size = whole(wanted, _LONGEST) or returned or _USUAL.pred_horizon
     return min(size, returned or size, _LONGEST)
 
 
+def _chunk(model: Any) -> torch.Tensor | None:
+    """Return a policy's answer to a state in float32; None where it is an error or no tensor."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), contextlib.suppress(AnswerError):
+        state = torch.zeros(1, 5, dtype=torch.float32)  # whatever the default of the student's code
+        chunk = call_answer("sample_actions", model.sample_actions, state)
+        return chunk if isinstance(chunk, torch.Tensor) else None
+    return None
+
+
 def _ready(model: Any) -> Any:
-    return model.to("cpu", torch.float32).eval()
+    """Return a policy on the CPU, with its own type of numbers where it acts on float32 with it,
+    else as float32.
+    """
+    model = model.to("cpu").eval()
+    if all(one.dtype is torch.float32 for one in model.parameters()) or _chunk(model) is None:
+        model = model.to(torch.float32)
+    return model
 
 
 def _model_in(found: Any) -> Any:
     """Return the nn.Module in a file's content, or the dict of its weights, at any depth; None if
     there is neither.
     """
+    if isinstance(found, torch.jit.ScriptModule):
+        return found
     if isinstance(found, torch.nn.Module):
         found = eager.unwrapped(found)
         inner = getattr(found, "module", None)  # as DataParallel has it
@@ -179,5 +208,20 @@ def _model_in(found: Any) -> Any:
         return None
     if found and all(isinstance(value, torch.Tensor) for value in found.values()):
         return dict(found)
-    inside = (_model_in(found[key]) for key in _MODEL_KEYS if key in found)
+    inside = (_model_in(found[key]) for key in _keys(found))
     return next((model for model in inside if model is not None), None)
+
+
+def _keys(found: Mapping[Any, Any]) -> list[Any]:
+    """Return the keys of a checkpoint under which there may be a model, the likeliest first."""
+    known = [key for key in _MODEL_KEYS if key in found]
+    more = [key for key in found if key not in known and not _NO_MODELS.search(str(key))]
+    return known + more
+
+
+def _average_in(found: Any) -> str:
+    """Return the name of the average of the weights that is graded of a checkpoint, or ""."""
+    if not isinstance(found, Mapping) or all(isinstance(v, torch.Tensor) for v in found.values()):
+        return ""
+    used = next((key for key in _keys(found) if _model_in(found[key]) is not None), "")
+    return used if used in AVERAGES else ""

@@ -19,13 +19,15 @@ _VALUES = {"obs": (5, ("state", "obs", "observation")), "action": (2, ("action",
 
 def find_stats(found: Any) -> dict[str, dict[str, Any]] | None:
     """Return {"obs": {"mean", "std"}, "action": …} of a normaliser, which may be an object or a
-    mapping, or of a checkpoint that contains one; None if there is none.
+    mapping, or of a checkpoint that contains one; None if there is none. The least and the largest
+    values stand for a normaliser to [-1, 1].
     """
     if isinstance(found, torch.nn.Module) or found is None:
         return None
     values = found if isinstance(found, Mapping) else getattr(found, "__dict__", {})
     stats = {
         what: {moment: _moment(values, names, moment) for moment in MOMENTS}
+        | _of_range(*(_moment(values, names, end) for end in ("min", "max")))
         for what, (_, names) in _VALUES.items()
     }
     if all(_fits(stats[what], size) for what, (size, _) in _VALUES.items()):
@@ -57,6 +59,15 @@ def _moment(values: Mapping[str, Any], names: Iterable[str], moment: str) -> Any
     flat = (values.get(f"{name}_{moment}") for name in names)
     nested = (_inside(values.get(name), moment) for name in names)
     return next((v for v in chain(flat, nested) if v is not None and not callable(v)), None)
+
+
+def _of_range(least: Any, largest: Any) -> dict[str, Any]:
+    """Return the mean and the standard deviation that scale a range to [-1, 1]; {} without one."""
+    try:
+        low, high = (np.asarray(end, dtype=np.float64) for end in (least, largest))
+        return {"mean": (low + high) / 2, "std": (high - low) / 2} if low.ndim else {}
+    except (TypeError, ValueError, RuntimeError):
+        return {}
 
 
 def _inside(value: Any, name: str) -> Any:

@@ -7,15 +7,23 @@ from typing import Any
 
 from pusht.checkpoint import SUFFIX
 from score import rubric
-from score.hw1.runs.methods import method_of_model, method_of_name, method_of_settings
+from score.hw1.runs.methods import (
+    method_of_model,
+    method_of_name,
+    method_of_settings,
+    method_of_values,
+)
 from score.hw1.runs.reward_log import LOG, SUMMARY
-from score.hw1.runs.settings import is_settings, read_settings
+from score.hw1.runs.settings import is_settings, read_settings, said_of_method
 from score.submission.archive import MB, ArchiveMember, RejectedFile
 from score.submission.files import is_pickle
 
 PART = "part4_flow"
 METHODS = {policy.method: policy for policy in rubric.PARTS[PART].policies}
 
+_STEP = re.compile(r"(?i:step|iter)[a-z]*[-_= ]?(\d+)")
+# Not the digits of "fp16", "v2" or "0.62".
+_NUMBER = re.compile(r"(?<![\da-zA-Z.])(?:[a-z]*(?:epoch|ckpt|checkpoint))?(\d+)(?!\d*\.\d|\d)")
 _STARTED = re.compile(r"\d{8}_\d{6}")
 _TEXT_CAP, _MODEL_CAP = MB, 100 * MB  # bytes that are read of a file to know a run's method
 
@@ -105,8 +113,9 @@ def ranked_models(names: Iterable[str]) -> list[str]:
 
 
 def step_of(name: str) -> int | None:
-    """Return the training step in the name of a model's file, or None."""
-    numbers = re.findall(r"\d+", name.rpartition("/")[2].rpartition(".")[0])
+    """Return the training step, or else the epoch, in the name of a model's file, or None."""
+    stem = name.rpartition("/")[2].rpartition(".")[0]
+    numbers = _STEP.findall(stem) or _NUMBER.findall(stem)
     return int(numbers[-1][-12:]) if numbers else None
 
 
@@ -142,8 +151,9 @@ def _with_method(run: Run, read: Read) -> Run:
     """
     if run.name.lower() in METHODS:
         return _known(run, run.name.lower(), "by its name")
-    settings = read_settings(_read(run, filter(is_settings, run.files), read, _TEXT_CAP))
-    if method := method_of_settings(settings):
+    texts = _read(run, filter(is_settings, run.files), read, _TEXT_CAP)
+    said = [one for _, text in texts for one in said_of_method(text.decode(errors="replace"))]
+    if method := method_of_settings(read_settings(texts)) or method_of_values(said):
         return _known(run, method, "by the settings in it")
     if method := method_of_name(run.name):
         return _known(run, method, "by its name")

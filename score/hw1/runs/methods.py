@@ -1,7 +1,7 @@
 """Which method a run directory is of: its name, its settings or its model say so."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pusht.train import POLICIES
@@ -24,6 +24,11 @@ def method_of_settings(settings: Mapping[str, Any]) -> str | None:
     """Return the method that the settings of a run say, or None."""
     said = settings.get("policy_type", settings.get("policy"))
     return method_of_name(said) if isinstance(said, str) else None
+
+
+def method_of_values(values: Iterable[str]) -> str | None:
+    """Return the one method that values in a run's settings say, or None."""
+    return _only({method for value in values if (method := method_of_name(value))})
 
 
 def method_of_model(content: bytes) -> str | None:

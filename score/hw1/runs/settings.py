@@ -5,10 +5,18 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-_FILES = ("config.json", "config.yaml")  # W&B's is in wandb/files/
+# The assignment's scripts and W&B (in wandb/files/), Lightning and Hydra write these.
+_FILES = ("config.json", "config.yaml", "hparams.yaml", "overrides.yaml")
 _NAMES = ("policy_type", "policy", "chunk_size", "flow_num_steps", "hidden_dims")
 # A line "name: …" of a .yaml file, and in W&B's a line "value: …" below it.
 _ENTRY = re.compile(r"^(\w+):[ \t]*(.*)\n((?:[ \t-].*(?:\n|$))*)", re.MULTILINE)
+# The same further down, as Hydra groups them.
+_INNER = re.compile(r"^[ \t]+(\w+):[ \t]*(\S.*)$", re.MULTILINE)
+_METHOD = re.compile(
+    r"""^[\s{"'-]*(?:policy\w*|model\w*|method|algo\w*|name|type|_target_)["']?[ \t]*[:=][ \t]*"""
+    r"""["']?([\w.]+)""",
+    re.MULTILINE,
+)
 _VALUE = re.compile(r"^[ \t]+value:[ \t]*(.*)\n?((?:[ \t]+-.*(?:\n|$))*)", re.MULTILINE)
 
 
@@ -27,6 +35,11 @@ def read_settings(contents: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
         values = _json(text) if name.endswith(".json") else _yaml(text)
         found = {key: values[key] for key in _NAMES if key in values} | found
     return found
+
+
+def said_of_method(text: str) -> list[str]:
+    """Return the values in a file of settings, at any depth, that may say a run's method."""
+    return _METHOD.findall(text)
 
 
 def _json(text: str) -> dict[str, Any]:
@@ -53,6 +66,9 @@ def _yaml(text: str) -> dict[str, Any]:
         if value.startswith("["):
             items, value = value.strip("[]").split(","), ""
         values[key] = _plain(value) if value or not items else [_plain(item) for item in items]
+    for key, value in _INNER.findall(text):
+        listed = value.startswith("[") and [_plain(one) for one in value.strip("[] ").split(",")]
+        values.setdefault(key, listed or _plain(value))
     return values
 
 
