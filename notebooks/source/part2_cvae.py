@@ -243,6 +243,27 @@ score.check("Q2.2", kl_divergence).points
 score.test_kl_divergence(kl_divergence)
 
 # %% [markdown]
+# ### A toy: what the divergence costs
+#
+# Before the large network, a small one. In this toy an action is one point of the plane. An
+# obstacle stands in the middle; half of the demonstrations pass it on the left and half on the
+# right. Least squares would answer with their mean: the middle of the obstacle. The next cell
+# trains three small CVAEs, which differ only in the weight of the divergence, and takes some
+# seconds. "Good" is the share of decoded actions that are where demonstrations are.
+
+# %%
+# [part2/toy] practice
+figures.toy_latent()
+
+# %% [markdown]
+# With the large weight, each nat costs more than it helps. The encoder sends nothing, and the
+# decoder answers with the mean, whatever $z$ is. With the middle weight, $z$ carries little more
+# than $\ln 2 \approx 0.69$ nats, the information in a choice between two ways: most of the drawn
+# $z$ decode to one way or the other, but $z = 0$ decodes to the middle. With the small weight the
+# encoder says more than which way, and what it sends no longer looks like $\mathcal{N}(0, I)$. So
+# many drawn $z$ decode to actions that nobody demonstrated.
+
+# %% [markdown]
 # ## 4 · Training
 #
 # ### Q2.3 · The loss (10 min, easy)

@@ -129,14 +129,31 @@ figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
 #
 # Mind the bars: the factor in front uses $\alpha_k$; the one inside uses $\bar\alpha_k$.
 #
+# A table of coefficients has one number for each step, and a batch has one step for each chunk. So
+# `table[k]` has shape (B,), and a chunk batch has shape (B, pred_horizon, action_dim). Two more
+# dimensions of length 1 let torch repeat each number over a whole chunk
+# ([broadcasting](https://pytorch.org/docs/stable/notes/broadcasting.html)):
+
+# %%
+# [part3/broadcasting] practice
+table = torch.tensor([0.9, 0.5, 0.1])  # one number for each of three steps
+k = torch.tensor([2, 0])  # the steps of two chunks
+chunks = torch.ones(2, 4, 2)  # of four actions each
+print(table[k].shape, table[k][:, None, None].shape)
+print((table[k][:, None, None] * chunks)[:, :, 0])
+
+# %% [markdown]
 # ### Q3.2 · DDPM (30 min, hard)
 #
-# 1. `__init__`: `beta_k`, `alpha_k` and `alpha_k_cumprod`, each of shape (num_timesteps,), on
-#    `device`.
-# 2. `diffuse`: the forward formula. `k` differs from sample to sample, so broadcast the
-#    coefficients over steps and coordinates.
-# 3. `denoise`: the mean `mu_k` and the variance `var_k` of the backward formula. `k` is one integer
-#    for the whole batch.
+# The class has three gaps. Fill one at a time and run the check after each: it looks at them in
+# this order, and its sentence is about the first that is not right.
+#
+# 1. `__init__`, the tables (5 min): `beta_k`, `alpha_k` and `alpha_k_cumprod`, each of shape
+#    (num_timesteps,), on `device`.
+# 2. `diffuse`, the forward formula (10 min): `k` differs from chunk to chunk, so broadcast as
+#    above.
+# 3. `denoise`, the backward formula (15 min): the mean `mu_k` and the variance `var_k`. `k` is one
+#    integer for the whole batch.
 
 
 # %%
@@ -197,6 +214,25 @@ score.check("Q3.2", DDPM).points
 # [part3/noising] practice
 noise_scheduler = DDPM(num_timesteps=num_diffusion_iters, device=device)
 figures.noising(noise_scheduler, dataset)
+
+# %% [markdown]
+# ### The toy, with noise
+#
+# The toy of Part II (an obstacle in the plane, and demonstrations that pass it on the left or on
+# the right) needs no network. Least squares learns the mean of the noise, given the noisy action,
+# and for two normal distributions there is a formula for this mean. The next cell starts 200 points
+# from noise and takes them back with this best possible prediction and your `denoise`.
+
+# %%
+# [part3/toy] practice
+figures.toy_denoising(noise_scheduler)
+
+# %% [markdown]
+# Every prediction is a mean, as in Part I, yet no point ends in the obstacle. As long as there is
+# much noise, a point may have come from either way, and the arrows lead to the middle. The less
+# noise is left, the fewer actions can have become this point, and near the end only one way is left
+# to take the mean of. Which one depends on the noise that the point began with and on the noise
+# that was drawn on its path.
 
 # %% [markdown]
 # ## 3 · The network that predicts the noise

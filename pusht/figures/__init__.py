@@ -9,6 +9,7 @@ load and 20 MB, and a graded notebook draws nothing. The modules, by subject:
 - all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`
 - Part I: `timelines`, `networks`; Part II: `latents`, `weights`; Part III: `diffusion`;
   Part IV: `flow`
+- Parts II to IV: `toy` (two ways around an obstacle in the plane)
 - data/README.md: `sheet` (an overview of a set of demonstrations)
 """
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from pusht.figures.table import task as task
     from pusht.figures.timelines import receding_horizon as receding_horizon
     from pusht.figures.timelines import window_padding as window_padding
+    from pusht.figures.toy import toy_denoising as toy_denoising
+    from pusht.figures.toy import toy_flow as toy_flow
+    from pusht.figures.toy import toy_latent as toy_latent
     from pusht.figures.weights import divergence_weights as divergence_weights
 else:
     __getattr__, __dir__, __all__ = attach(
@@ -50,6 +54,7 @@ else:
             "playing": ("player",),
             "table": ("chunk", "episodes", "task"),
             "timelines": ("receding_horizon", "window_padding"),
+            "toy": ("toy_denoising", "toy_flow", "toy_latent"),
             "weights": ("divergence_weights",),
         },
     )

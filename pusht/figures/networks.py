@@ -170,25 +170,24 @@ def chunk_policies(state_dim: int, chunk_size: int, action_dim: int) -> Picture:
     page.text(629, 98, f"({chunk_size}, {action_dim})", size=SMALL, color=GREY)
 
     page.axes.plot([8, WIDTH - 8], [124, 124], color=GREY, lw=0.7, ls=(0, (3, 3)))
-    page.heading(8, 152, "Flow matching")
-    page.notes(134, 152, ["called again at every step from noise to chunk"])
+    page.heading(8, 144, "Flow matching")
+    page.notes(134, 144, ["called again at every step from noise to chunk"])
     for y, name, width, fill in [
-        (178, "state", state_dim, PALE),
-        (228, "chunk at time τ", flat, _LATENT),
+        (178, "chunk at time τ", flat, _LATENT),
+        (228, "state", state_dim, PALE),
         (278, "time τ", 1, _FILM),
     ]:
-        lower = name == "chunk at time τ"  # the arrow back comes in above
         _block(page, 8, y, 150, 36, name, fill)
-        page.arrow((158, y + (24 if lower else 18)), (290, y + (24 if lower else 18)))
-        page.text(200, y + (30 if lower else 6), width, size=SMALL, color=GREY)
+        page.arrow((158, y + 18), (290, y + 18))
+        page.text(224, y + 6, width, size=SMALL, color=GREY)
     _block(page, 290, 178, 130, 136, "MLP", _LINEAR)
     _block(page, 554, 228, 150, 36, "velocity", "white")
     page.arrow((420, 246), (554, 246))
     page.text(487, 234, f"{flat}", size=SMALL, color=GREY)
     page.text(629, 278, f"({chunk_size}, {action_dim}) per unit of τ", size=SMALL, color=GREY)
-    page.axes.plot([629, 629, 262, 262], [228, 170, 170, 236], color=GREEN, lw=1.8, zorder=6)
-    page.arrow((262, 236), (158, 236), GREEN)
-    page.text(529, 158, "moves the chunk along", size=SMALL, color=GREEN)
+    page.axes.plot([629, 629, 83], [228, 164, 164], color=GREEN, lw=1.8, zorder=6)
+    page.arrow((83, 164), (83, 178), GREEN)
+    page.text(529, 152, "moves the chunk along", size=SMALL, color=GREEN)
     return page.image(
         f"Two networks. The MSE policy: an MLP from the state, {state_dim} numbers, to a chunk of"
         f" {chunk_size} actions. Flow matching: an MLP from the state, the chunk at time tau and"

@@ -125,7 +125,11 @@ def chunk(
     ]
     for row, (face, edge, meaning) in enumerate(meanings[: 3 + (len(states) > 1)]):
         y = 308 + 26 * row
-        page.axes.plot(450, y, "o", ms=8, mew=1.2, mec=edge, mfc=face)
+        page.axes.add_patch(
+            Circle(
+                (450, y), 5.5, fc=face, ec=edge, lw=1.2, ls=(0, (2, 1.5)) if edge == BLUE else "-"
+            )
+        )
         page.text(468, y, meaning, ha="left")
     return page.image(
         f"The scene with a chunk of {len(actions)} predicted actions as a path of dots from"
@@ -190,7 +194,7 @@ def episodes(states_list: Sequence[np.ndarray], labels: Sequence[str] | None = N
     meanings: list[tuple[str, str, Any, Any]] = [
         ("agent's start", "o", _depth(0.3), "white"),
         ("end", "o", _depth(1.0), _depth(1.0)),
-        ("block, later darker", "s", INK, BLOCK),
+        ("block (it and the path get darker)", "s", INK, BLOCK),
         ("goal", "s", GOAL, GOAL),
     ]
     for meaning, marker, edge, face in meanings:
