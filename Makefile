@@ -16,7 +16,7 @@ RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" python
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r name what; do printf '  make %-16s %s\n' "$$name" "$$what"; done
 
-setup: .venv/.kit  ## make the environment, .venv (the targets below do this when necessary)
+setup: .venv/.kit  ## make the environment, .venv (the targets below do this when necessary); TORCH=cpu or pypi
 
 demo: .venv/.kit  ## make a course with two assignments and six students, and grade them (no network)
 	$(RUN) -m score demo
@@ -83,11 +83,10 @@ clean:  ## remove caches and build files, but not the environments
 	find . -path './.venv*' -prune -o -path ./.git -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
 
 # The stamp is written last, so an interrupted installation is repeated.
-.venv/.kit: requirements.lock pyproject.toml setup.py
+.venv/.kit: requirements.lock pyproject.toml setup.py .ci/environment.py
 	@rm -f $@
 	@$(usable-venv)
-	.venv/bin/python -m pip install -q -r requirements.lock
-	.venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	@.venv/bin/python .ci/environment.py
 	@touch $@
 
 # The packages that build the site are not in the lock, because grading does not need them.
