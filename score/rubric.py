@@ -62,6 +62,8 @@ _PARTS = (
         extensions=(
             Extension("E1.1", "sine and cosine for the angle"),
             Extension("E1.2", "temporal ensembling"),
+            Extension("E1.4", "how far the policy drifts"),
+            Extension("E1.5", "DAgger"),
         ),
     ),
     Part(
@@ -155,7 +157,10 @@ _PARTS = (
             ManualQuestion("Q4.5", "report_architecture", "architecture", 1),
             ManualQuestion("Q4.5", "report_behaviour", "behaviour", 1),
         ),
-        extensions=(Extension("E4.1", "fewer steps, by the midpoint rule"),),
+        extensions=(
+            Extension("E4.1", "fewer steps, by the midpoint rule"),
+            Extension("E4.3", "more data, or better?"),
+        ),
         grading_time=2,
     ),
 )

@@ -10,9 +10,11 @@ drives. `score.course.tools.demonstrations` trained its networks; data/README.md
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import safetensors.torch
+from torch import nn
 
 from pusht import resources
 from pusht.demos import Demonstrations
@@ -24,6 +26,7 @@ from pusht.sim import PushTSim, sample_start
 __all__ = ["WEIGHTS", "Expert", "demonstrations", "labels", "packed", "trained"]
 
 WEIGHTS = resources.path("data/expert.safetensors")
+Network = TypeVar("Network", bound=nn.Module)
 _BATCH = 200  # simulators at a time: each takes half a megabyte
 
 
@@ -32,12 +35,20 @@ def trained(seed: int) -> Expert:
     the one that a small network would choose. seed: of its random numbers.
     """
     weights = safetensors.torch.load_file(WEIGHTS)
-    networks = {"proposals": Proposals(), "value": Value(), "student": Student()}
-    for name, network in networks.items():
-        network.load_state_dict(
-            {key.partition(".")[2]: w for key, w in weights.items() if key.startswith(f"{name}.")}
-        )
-    return Expert(**networks, seed=seed, displaced=6.0, tolerance=0.02)
+
+    def filled(name: str, network: Network) -> Network:
+        own = {key: weights[f"{name}.{key}"] for key in network.state_dict()}
+        network.load_state_dict(own)
+        return network
+
+    return Expert(
+        filled("proposals", Proposals()),
+        filled("value", Value()),
+        seed=seed,
+        student=filled("student", Student()),
+        displaced=6.0,
+        tolerance=0.02,
+    )
 
 
 def labels(teacher: Expert, observations: np.ndarray, steps: int = 15) -> np.ndarray:

@@ -125,6 +125,20 @@ HELP = {
         "weights = torch.exp(-m * torch.arange(len(predictions)))\n"
         "return weights / weights.sum() @ predictions",
     ),
+    "E1.4": Help(
+        "With states[:, None] - demonstrated you have all differences at once, (T, N, 5). Bring the"
+        " angle's to between -pi and pi and multiply it by radius; then the root of the sum of the"
+        " squares, and the minimum over the demonstrated states.",
+        "turn = (difference[..., 4] + np.pi) % (2 * np.pi) - np.pi\n"
+        "squares = np.square(difference[..., :4]).sum(axis=-1) + np.square(radius * turn)",
+    ),
+    "E1.5": Help(
+        "Stack the states just before the times and the states at the times. The expert sees these"
+        " pairs, as the policy did; in front of its actions comes the one that the policy had just"
+        " taken, since a chunk begins at the time of the first observation.",
+        "observations = np.stack([states[times - 1], states[times]], axis=1)\n"
+        "chunks = np.concatenate([actions[times - 1, None], expert(observations)], axis=1)",
+    ),
     "E2.1": Help(
         "Sum over the latent dimensions as in Q2.2, which leaves one number for each sample; then"
         " take the mean of these.",
@@ -141,6 +155,12 @@ HELP = {
         " a step later, is the one for the whole step from the beginning.",
         "middle = a_tau + h / 2 * velocity(state, a_tau, tau)\n"
         "return a_tau + h * velocity(state, middle, tau + h / 2)",
+    ),
+    "E4.3": Help(
+        "Write down for each step the number of its episode; draw the numbers for training; a step"
+        " belongs to training if its episode's number is among them.",
+        "episode = np.repeat(np.arange(len(lengths)), lengths)\n"
+        "training = np.isin(episode, generator.permutation(len(lengths))[:count])",
     ),
 }
 

@@ -1,5 +1,6 @@
-"""Extensions of Part IV: E4.1 the midpoint rule."""
+"""Extensions of Part IV: E4.1 the midpoint rule, E4.3 a split by episode."""
 
 from score.questions.extensions.flow.midpoint import MidpointStep
+from score.questions.extensions.flow.split import EpisodeSplit
 
-EXTENSIONS = (MidpointStep(),)
+EXTENSIONS = (MidpointStep(), EpisodeSplit())

@@ -1,6 +1,8 @@
-"""Extensions of Part I: E1.1 sine and cosine, E1.2 ensembling."""
+"""Extensions of Part I: E1.1 sine and cosine, E1.2 ensembling, E1.4 the drift, E1.5 DAgger."""
 
 from score.questions.extensions.mlp.angle import AngleEncoding
+from score.questions.extensions.mlp.dagger import Relabelled
+from score.questions.extensions.mlp.drift import NearestDistance
 from score.questions.extensions.mlp.ensemble import TemporalEnsemble
 
-EXTENSIONS = (AngleEncoding(), TemporalEnsemble())
+EXTENSIONS = (AngleEncoding(), TemporalEnsemble(), NearestDistance(), Relabelled())
