@@ -770,3 +770,259 @@ print(
 # right, the mean runs into the block.
 #
 # </details>
+
+# %% [markdown]
+# ### E1.4 · How far does the policy drift? (15 min, medium)
+#
+# Behavioural cloning learns what to do in demonstrated states. Where it acts, though, its own
+# actions decide: a small error leads to a state that is a little unlike all demonstrated ones, the
+# next error there is larger, and so on. [Ross, Gordon & Bagnell
+# (2011)](https://proceedings.mlr.press/v15/ross11a.html) show what this can cost: a policy that
+# errs with probability $\varepsilon$ at each step on the *demonstrated* states may lose up to
+# $\varepsilon T^2$ over an episode of $T$ steps (their theorem 2.1), since it may be lost from its
+# first error on. One that errs as rarely on the states that it visits *itself* loses about
+# $\varepsilon T$.
+#
+# So measure where it goes. The distance of a state $\mathbf{s}$ from the demonstrations is its
+# distance to the nearest of the $N$ demonstrated states,
+#
+# $$d(\mathbf{s}) = \min_{n = 1 \dots N} \sqrt{\lVert \mathbf{p} - \mathbf{p}_n \rVert_2^2 +
+# \rho^2\, \Delta(\varphi, \varphi_n)^2},$$
+#
+# where $\mathbf{p}$ has the four positions of agent and block, and $\Delta$ is the difference of
+# the angles *the shorter way round*: 0.1 and $2\pi - 0.1$ are 0.2 apart. A turn counts
+# $\rho = 60$ px for each radian, because the ends of the T's bar are 60 px from its middle, where
+# the block's position is.
+
+
+# %%
+# [part1/nearest_distance] extension E1.4
+def nearest_distance(states: np.ndarray, demonstrated: np.ndarray, radius: float) -> np.ndarray:
+    """Return the distance of each state to the nearest demonstrated state.
+
+    states (T, 5), demonstrated (N, 5) [px, px, px, px, rad], radius [px] -> (T,) [px]
+    """
+    ### BEGIN SOLUTION
+    difference = states[:, None] - demonstrated
+    turn = (difference[..., 4] + np.pi) % (2 * np.pi) - np.pi
+    squares = np.square(difference[..., :4]).sum(axis=-1) + np.square(radius * turn)
+    return np.sqrt(squares.min(axis=1))
+    ### END SOLUTION
+
+
+# %%
+# [part1/e1_4] practice
+score.check("E1.4", nearest_distance).right
+
+# %% [markdown]
+# The distance over time, at each call of the network, for the policy of section 6 and for the
+# *expert*, the program that made the kit's demonstrations (`pusht/expert`), from the same thirty
+# starts. Neither has a demonstration from these starts. A line is the median over the episodes that
+# still run, as long as three do.
+
+
+# %%
+# [part1/e1_4_setup] practice
+from pusht import expert, receding_horizon, rollout
+
+
+def acting(agent):
+    """Return the policy of a network, for `rollout`."""
+
+    def infer(nobs):
+        return mlp_inference(agent, len(nobs), nobs.to(device), pred_horizon, action_dim)
+
+    return receding_horizon(infer, stats)
+
+
+def drift(states, every=8):
+    """Return the distance to the demonstrations, at every eighth step of an episode (T + 1, 5)."""
+    return nearest_distance(states[::every], dataset.demonstrations.states.astype(float), 60.0)
+
+
+def median_over_time(drifts, least=3):
+    """Return the median over the episodes that still run, as long as three do."""
+    longest = sorted(map(len, drifts))[-least] if len(drifts) >= least else 0
+    return [np.median([one[i] for one in drifts if len(one) > i]) for i in range(longest)]
+
+
+teacher = expert.trained(seed=seed)
+
+# %%
+# [part1/e1_4_drift] practice
+played = score.try_out("policy", acting(mlp_agent))
+shown = expert.demonstrations(teacher, played.seeds)
+drifts = [drift(states) for states in played.states]
+groups = {
+    "policy, not solved": [one for one, right in zip(drifts, played.successes) if not right],
+    "policy, solved": [one for one, right in zip(drifts, played.successes) if right],
+    "expert": [drift(shown.episode(i)[0]) for i in range(shown.num_episodes)],
+}
+lines = {name: median_over_time(some) for name, some in groups.items()}
+figures.curves(
+    {name: (8 * np.arange(len(line)), line) for name, line in lines.items() if line},
+    title="distance to the nearest demonstrated state [px]",
+    below="control step",
+)
+
+# %% [markdown]
+# What we found with the reference weights over 200 held-out starts: the median distance over the
+# first hundred steps is {{drift.expert_early}} px for the expert, {{drift.solved_early}} px for
+# episodes that the policy solves and {{drift.failed_early}} px for those that it does not; at the
+# end of the latter it is {{drift.failed_end}} px. {{drift.farther}} of the failed episodes end farther
+# from the demonstrations than nine tenths of the expert's states are, which is
+# {{drift.expert_most}} px.
+#
+# **To think about.** Failed episodes end a way off, but it is not the far-off states alone in which
+# the policy stands still. Would more demonstrations from random starts help? Where would they have
+# to go?
+#
+# <details><summary>One answer</summary>
+#
+# They help where they pass near the states in which this policy gets stuck, and most of them do
+# not: a demonstrator who pushes well is rarely in a mess. What is missing is what a good
+# demonstrator would do from the policy's own states. That is what the next exercise adds.
+#
+# </details>
+
+# %% [markdown]
+# ### E1.5 · DAgger (15 min, medium; then about three minutes of computing)
+#
+# *DAgger*, short for dataset aggregation ([Ross, Gordon & Bagnell,
+# 2011](https://proceedings.mlr.press/v15/ross11a.html), algorithm 3.1), lets the *policy* drive and
+# the *expert* say what it would have done:
+#
+# 1. Roll out the policy $\pi_i$.
+# 2. Ask the expert $\pi^*$ for its action in each state $\mathbf{s}$ that the policy visited.
+# 3. Add these pairs to all earlier data, $\mathcal{D} \leftarrow \mathcal{D} \cup
+#    \{(\mathbf{s}, \pi^*(\mathbf{s}))\}$, train $\pi_{i+1}$ on everything, and repeat.
+#
+# The policy then learns on the states that it visits itself, which is what the $\varepsilon T$ of
+# E1.4 needs. Two things are as in the paper's spirit and not to its letter: our labels are chunks,
+# and training goes on from the weights that are there.
+#
+# Here the expert is a program. It tries eight chunks in the simulator and takes the one that leads
+# to the best state, about 7 ms for each label on one core. It needs the simulator, which a
+# person at a real table does not have; there DAgger asks a person for every label.
+#
+# A label must look like every other window. The chunk begins at the time of the *first* of the two
+# observations, so its action 0 is the one that the policy had just taken; after it come the
+# expert's fifteen. `actions[t]` was taken in `states[t]`.
+
+
+# %%
+# [part1/relabelled] extension E1.5
+def relabelled(
+    states: np.ndarray, actions: np.ndarray, times: np.ndarray, expert
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return training windows of what a policy saw at some times, labelled by an expert.
+
+    states (T + 1, 5), actions (T, 2): an episode of the policy. times (M,): steps, from 1 on
+    expert: a function from observations (M, 2, 5) to its actions from the last of them on,
+        (M, 15, 2)
+    -> observations (M, 2, 5), chunks (M, 16, 2)
+    """
+    ### BEGIN SOLUTION
+    observations = np.stack([states[times - 1], states[times]], axis=1)
+    chunks = np.concatenate([actions[times - 1, None], expert(observations)], axis=1)
+    return observations, chunks
+    ### END SOLUTION
+
+
+# %%
+# [part1/e1_5] practice
+score.check("E1.5", relabelled).right
+
+# %% [markdown]
+# Three rounds of DAgger: in each the policy drives from a hundred new starts, for 200 steps, the
+# expert labels the states in which the network was called, and a copy of your network is trained
+# further for eight epochs on all windows so far. Two controls are trained further for as long: on
+# the demonstrations alone, and on the demonstrations with as many windows of *fresh* ones, which
+# the expert drives from start to end.
+
+
+# %%
+# [part1/e1_5_training] practice
+import copy
+
+
+def trained_further(agent, nobs, naction, num_epochs=8):
+    """Return a copy of the network, trained further on windows (N, 2, 5), (N, 16, 2)."""
+    agent = copy.deepcopy(agent).train()
+    optimizer = torch.optim.AdamW(agent.parameters(), lr=3e-4, fused=True)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_epochs)
+    windows = torch.utils.data.TensorDataset(nobs, naction)
+    loader = WindowLoader(windows, batch_size=256, seed=seed, device=device)
+    for epoch in range(num_epochs):
+        for nobs, naction in loader:
+            loss = bc_loss(agent, nobs, naction)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        scheduler.step()
+    return agent.eval()
+
+
+def normalised(observations, chunks):
+    """Return windows [px, rad] scaled like the demonstrations."""
+    return (
+        torch.from_numpy(normalize_data(observations, stats["obs"])).float(),
+        torch.from_numpy(normalize_data(chunks, stats["action"])).float(),
+    )
+
+
+def visited(agent, seeds, max_steps=200):
+    """Return the labelled windows of a network's episodes from these starts."""
+    episodes = rollout(acting(agent), seeds, max_steps=max_steps)
+    found = [
+        relabelled(
+            states,
+            actions,
+            np.arange(1, len(actions), action_horizon),
+            lambda observations: expert.labels(teacher, observations),
+        )
+        for states, actions in zip(episodes.states, episodes.actions)
+    ]
+    return normalised(*map(np.concatenate, zip(*found)))
+
+
+def dagger(agent, rounds):
+    """Return the network after each round, and the windows that were added in all of them."""
+    agents, nobs, naction = [], dataset.obs, dataset.action
+    for seeds in rounds:
+        more_nobs, more_naction = visited(agent, seeds)
+        nobs, naction = torch.cat([nobs, more_nobs]), torch.cat([naction, more_naction])
+        agent = trained_further(agent, nobs, naction)
+        agents.append(agent)
+    return agents, len(nobs) - len(dataset)
+
+
+def fresh_windows(count, first_seed):
+    """Return so many windows of new demonstrations."""
+    found = expert.demonstrations(teacher, range(first_seed, first_seed + 20 + count // 80))
+    more = PushTStateDataset(found, pred_horizon, obs_horizon, action_horizon)
+    windows = zip(("obs", "action"), (more.obs, more.action))
+    return normalised(*(unnormalize_data(w, more.stats[of]).numpy()[:count] for of, w in windows))
+
+
+def all_trained(agent, first_seed=200_000, rounds=3, starts=100):
+    """Return networks by what they were trained on further, and how many windows were added."""
+    seeds = [range(first_seed + 1000 * i, first_seed + 1000 * i + starts) for i in range(rounds)]
+    agents, count = dagger(agent, seeds)
+    more_nobs, more_naction = fresh_windows(count, first_seed + 10_000)
+    both = torch.cat([dataset.obs, more_nobs]), torch.cat([dataset.action, more_naction])
+    networks = {
+        "as it was": agent,
+        "demonstrations alone": trained_further(agent, dataset.obs, dataset.action, 8 * rounds),
+        "fresh demonstrations": trained_further(agent, *both, 8 * rounds),
+        **{f"DAgger, round {i}": one for i, one in enumerate(agents, 1)},
+    }
+    return networks, count
+
+
+# %%
+# [part1/e1_5_table] practice
+networks, count = all_trained(mlp_agent)
+print(count, "windows were added to", len(dataset))
+for name, agent in networks.items():
+    score.try_out(name, acting(agent))

@@ -570,3 +570,153 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
 # where the point has moved, and can still turn to one of the ways.
 #
 # </details>
+
+# %% [markdown]
+# ### E4.3 · More data, or better? (20 min, medium; then about four minutes of computing)
+#
+# A rollout needs the robot, or at least a simulator. The loss on data that was not trained on, the
+# *validation loss*, needs neither:
+#
+# $$\mathcal{L}_\mathrm{val}(\theta) = \frac{1}{|\mathcal{V}|} \sum_{(\mathbf{o}, \mathbf{A}) \in
+# \mathcal{V}} \ell\big(\theta; \mathbf{o}, \mathbf{A}\big), \qquad \mathcal{V} \cap \mathcal{D} =
+# \emptyset,$$
+#
+# with the same loss $\ell$ as in training. Does it say which policy is better? [Mandlekar et al.
+# (2021)](https://arxiv.org/abs/2108.03298), in a large study of imitation learning for robots, could
+# not choose checkpoints by it: those with the lowest validation loss did much worse than the best
+# ones. And how much is gained by twice as many demonstrations?
+#
+# First, split the demonstrations. Neighbouring steps of an episode are nearly the same, so if one
+# is trained on and the next is validated on, the validation loss measures memory. Whole *episodes*
+# must go to one side or the other.
+
+
+# %%
+# [part4/split_episodes] extension E4.3
+import numpy as np
+
+
+def split_episodes(
+    episode_ends: np.ndarray, count: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps of `count` episodes drawn at random, and the steps of all others.
+
+    episode_ends (E,): one past the last step of each episode; generator: of the draw
+    -> training (N,), validation (M,): numbers of steps, in rising order
+    """
+    ### BEGIN SOLUTION
+    lengths = np.diff(episode_ends, prepend=0)
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    training = np.isin(episode, generator.permutation(len(lengths))[:count])
+    return np.flatnonzero(training), np.flatnonzero(~training)
+    ### END SOLUTION
+
+
+# %%
+# [part4/e4_3] practice
+score.check("E4.3", split_episodes).right
+
+# %% [markdown]
+# Of the 335 demonstrations 224 are for training and the other 111 for validation. Networks of both
+# kinds learn from 28, 56 and 112 of the 224, and from all of them, each with 10,000 training steps:
+# a smaller set is seen more often. (The learning rate starts three times as high as above and falls
+# to 0 along a cosine, so that so few steps are enough.) Every 500 steps the loss is computed on the
+# training set and on the validation set.
+
+
+# %%
+# [part4/e4_3_training] practice
+from pusht import PushtChunkDataset
+from pusht.chunks import chunk_policy
+from pusht.rules import GYM_PUSHT
+
+
+def only(demonstrations, steps):
+    """Return the demonstrations with these steps alone, which are whole episodes."""
+    episode = np.searchsorted(demonstrations.episode_ends, steps, side="right")
+    return demos.Demonstrations(
+        demonstrations.states[steps],
+        demonstrations.actions[steps],
+        np.flatnonzero(np.diff(episode, append=-1)) + 1,
+    )
+
+
+def mean_loss(policy, pairs):
+    """Return the loss of all pairs of a set, with the same noise and times in each call."""
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        return policy.compute_loss(pairs.states.to(device), pairs.chunks.to(device)).item()
+
+
+def trained(policy_class, training, validation, num_steps=10_000, seed=seed):
+    """Return a policy, its normaliser, and rows (step, training loss, validation loss)."""
+    loader, normalizer = prepare(TrainConfig(seed=seed, device=str(device)), training)
+    held_out = PushtChunkDataset(
+        validation.states, validation.actions, validation.episode_ends, chunk_size, normalizer
+    )
+    torch.manual_seed(seed)
+    policy = policy_class(state_dim, action_dim, chunk_size).to(device)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
+    rows, step = [], 0
+    while step < num_steps:
+        for state, chunk in loader:
+            loss = policy.compute_loss(state, chunk)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            step += 1
+            if step % 500 == 0 or step == num_steps:
+                rows.append((step, mean_loss(policy, loader.dataset), mean_loss(policy, held_out)))
+            if step == num_steps:
+                break
+    return policy, normalizer, rows
+
+
+def of_sizes(policy_class, sizes=(28, 56, 112, 224), num_steps=10_000, seed=seed):
+    """Return, by number of training episodes, what `trained` returns."""
+    training, validation = split_episodes(
+        demonstrations.episode_ends, max(sizes), np.random.default_rng(seed)
+    )
+    pool, held_out = only(demonstrations, training), only(demonstrations, validation)
+    found = {}
+    for size in sizes:
+        steps, _ = split_episodes(pool.episode_ends, size, np.random.default_rng(seed))
+        found[size] = trained(policy_class, only(pool, steps), held_out, num_steps, seed)
+    return found
+
+
+def acting(policy, normalizer):
+    """Return a trained policy as `try_out` takes it."""
+    return torch.no_grad()(
+        chunk_policy(policy.sample_actions, normalizer, chunk_size=chunk_size, device=device)
+    )
+
+
+# %%
+# [part4/e4_3_table] practice
+curves = {}
+for name, policy_class in (("MSE", MSEPolicy), ("flow", FlowMatchingPolicy)):
+    for size, (policy, own_normalizer, rows) in of_sizes(policy_class).items():
+        curves[f"{name}, {size}"] = list(zip(*rows))
+        best = min(rows, key=lambda row: row[2])
+        print(
+            f"{name}, {size} episodes: training loss {rows[-1][1]:.4f}, validation loss"
+            f" {rows[-1][2]:.4f}, smallest {best[2]:.4f} after {best[0]} steps"
+        )
+        score.try_out(
+            f"{name}, {size} episodes",
+            acting(policy, own_normalizer),
+            obs_horizon=1,
+            max_steps=300,
+            rules=GYM_PUSHT,
+        )
+
+# %%
+# [part4/e4_3_curves] practice
+figures.curves(
+    {name: (steps, loss) for name, (steps, _, loss) in curves.items() if "MSE" in name},
+    title="validation loss of the MSE policies, by number of episodes",
+    below="training step",
+)

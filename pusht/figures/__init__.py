@@ -6,7 +6,7 @@ load and 20 MB, and a graded notebook draws nothing. The modules, by subject:
 - what others draw with: `page` (the page and its shapes), `scenes` (chunks over the table),
   `moving` (pictures with a slider), `board` (the player's drawing), `modes` (where demonstrations
   go two ways)
-- all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`
+- all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`, `curves`
 - Part I: `timelines`, `networks`; Part II: `latents`, `weights`; Part III: `diffusion`;
   Part IV: `flow`
 - data/README.md: `sheet` (an overview of a set of demonstrations)
@@ -18,6 +18,7 @@ from pusht.lazy import attach
 
 if TYPE_CHECKING:
     from pusht.figures.comparison import compare as compare
+    from pusht.figures.curves import curves as curves
     from pusht.figures.diffusion import denoising as denoising
     from pusht.figures.diffusion import noise_schedule as noise_schedule
     from pusht.figures.diffusion import noising as noising
@@ -42,6 +43,7 @@ else:
         __name__,
         {
             "comparison": ("compare",),
+            "curves": ("curves",),
             "diffusion": ("denoising", "noise_schedule", "noising"),
             "flow": ("straight_lines", "velocity"),
             "latents": ("latent", "two_ways"),

@@ -23,6 +23,7 @@ from pusht.rules import GYM_PUSHT
 from score import rubric
 from score.course.notebooks.build import FINDINGS, read_findings
 from score.course.notebooks.solutions import reference_policy
+from score.course.tools import findings_of_training
 
 Infer = Callable[[torch.Tensor], torch.Tensor]
 Found = dict[str, str]
@@ -107,7 +108,8 @@ def ways() -> Found:
     return found
 
 
-EVERY = {one.__name__: one for one in (demonstrations, horizons, noise, ensembles, ways)}
+_TRAINED = findings_of_training.drift, findings_of_training.dagger, findings_of_training.more_data
+EVERY = {one.__name__: one for one in (demonstrations, horizons, noise, ensembles, ways, *_TRAINED)}
 
 
 def _reference(name: str) -> tuple[Infer, Stats]:

@@ -117,7 +117,6 @@ def _leak_hint(training: Array, validation: Array, ends: Array) -> str:
 
 def _number_hint(mine: int, others: int, episodes: int, both: Array, ends: Array) -> str:
     return first_hint(
-        (both.size <= episodes, "the steps are needed, not the numbers of the episodes."),
         (mine + others < episodes, "every episode belongs to one of the two."),
         (both.size > ends[-1], "each step once."),
         (True, "all steps of each episode: from the end of the one before to its own end."),
