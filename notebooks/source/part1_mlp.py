@@ -869,9 +869,9 @@ figures.curves(
 # What we found with the reference weights over 200 held-out starts: the median distance over the
 # first hundred steps is {{drift.expert_early}} px for the expert, {{drift.solved_early}} px for
 # episodes that the policy solves and {{drift.failed_early}} px for those that it does not; at the
-# end of the latter it is {{drift.failed_end}} px. {{drift.farther}} of the failed episodes end farther
-# from the demonstrations than nine tenths of the expert's states are, which is
-# {{drift.expert_most}} px.
+# end of the latter it is {{drift.failed_end}} px. Nine tenths of the expert's states are within
+# {{drift.expert_most}} px of a demonstrated one; {{drift.farther}} of the failed episodes end
+# farther off than that.
 #
 # **To think about.** Failed episodes end a way off, but it is not the far-off states alone in which
 # the policy stands still. Would more demonstrations from random starts help? Where would they have

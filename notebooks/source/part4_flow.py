@@ -582,9 +582,9 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
 # \emptyset,$$
 #
 # with the same loss $\ell$ as in training. Does it say which policy is better? [Mandlekar et al.
-# (2021)](https://arxiv.org/abs/2108.03298), in a large study of imitation learning for robots, could
-# not choose checkpoints by it: those with the lowest validation loss did much worse than the best
-# ones. And how much is gained by twice as many demonstrations?
+# (2021)](https://arxiv.org/abs/2108.03298), in a large study of imitation learning for robots,
+# could not choose checkpoints by it: those with the lowest validation loss did much worse than the
+# best ones. And how much is gained by twice as many demonstrations?
 #
 # First, split the demonstrations. Neighbouring steps of an episode are nearly the same, so if one
 # is trained on and the next is validated on, the validation loss measures memory. Whole *episodes*

@@ -33,8 +33,6 @@ class Relabelled(Question):
         }
 
     def call(self, answer: Any, inputs: Arrays) -> Arrays:
-        asked: list[Array] = []
-
         def expert(observations: Any) -> Array:
             said = f"expert was called with a {type(observations).__name__}"
             hint = "a numpy array of the observations is what it takes."
@@ -44,8 +42,7 @@ class Relabelled(Question):
             hint = "of each time the state before and the state itself, one behind the other."
             right = len(shape) == 3 and shape[1:] == (2, 5)
             require(right, f"{said} where (M, 2, 5) is needed.", hint)
-            asked.append(np.array(observations, dtype=np.float64))
-            return _labels(asked[-1], inputs["weight"])
+            return _labels(observations.astype(np.float64), inputs["weight"])
 
         states, actions, times = (inputs[n].copy() for n in ("states", "actions", "times"))
         hint = "states[times] are those at the times, states[times - 1] those just before."
@@ -64,7 +61,7 @@ class Relabelled(Question):
         given = zip((states, actions, times), ("states", "actions", "times"), strict=True)
         same = all(np.array_equal(array, inputs[name]) for array, name in given)
         require(same, "What was handed over is changed.", "make new arrays.")
-        return {"observations": arrays[0], "chunks": arrays[1], "calls": len(asked)}
+        return {"observations": arrays[0], "chunks": arrays[1]}
 
     def judge(self, inputs: Arrays, outputs: Arrays) -> None:
         states, actions, times = (inputs[name] for name in ("states", "actions", "times"))
