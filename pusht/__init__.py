@@ -5,7 +5,8 @@ modules, by subject:
 
 - the task: `sim` (physics, coverage, reward), `env` (gym), `env_gymnasium`, `env_parts`,
   `registration`, `rules` (starts), `render`, `play` (a game)
-- data: `demos`, `dataset` (Parts I to III), `chunks` (Part IV), `normalisation`
+- data: `demos`, `expert` (who made them), `dataset` (Parts I to III), `chunks` (Part IV),
+  `normalisation`
 - training: `networks`, `training` (Parts I to III), `train` and `tracking` (Part IV), `ema`,
   `lr_schedule`, `speed`, `checkpoint`, `loss_view`
 - rollouts: `episodes`, `video`

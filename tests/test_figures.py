@@ -21,6 +21,7 @@ PATH = np.column_stack(
     ]
 )
 ACTIONS = np.linspace([200, 200], [300, 350], 16)
+LINES = {"policy": (range(60), [*range(60)]), "expert": (range(20), [12] * 20)}
 DRAWN = {
     "task": lambda: figures.task(),
     "receding horizon": lambda: figures.receding_horizon(2, 16, 8),
@@ -31,6 +32,8 @@ DRAWN = {
     "chunk": lambda: figures.chunk(PATH[:2], ACTIONS),
     "other chunk": lambda: figures.chunk(PATH[:2], ACTIONS[::-1]),
     "episodes": lambda: figures.episodes([PATH, PATH[::-1]]),
+    "curves": lambda: figures.curves(LINES, title="distance [px]", below="control step"),
+    "one curve": lambda: figures.curves({"all": ([0, 500], [0.2, 0.1])}, title="a", below="b"),
     "one episode": lambda: figures.episodes([PATH], labels=["mine"]),
 }
 
@@ -108,3 +111,16 @@ def test_pyplot_and_its_global_state_stay_out():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_curves_of_nothing_are_refused():
+    for lines in ({}, {"empty": ([], [])}, {"uneven": ([1, 2], [1])}):
+        with pytest.raises(ValueError, match="There is nothing to draw"):
+            figures.curves(lines, title="loss", below="step")
+
+
+def test_curves_that_end_together_have_names_one_above_the_other():
+    alt = figures.curves(
+        {f"line {i}": ([0, 1], [1, 1.001 * i]) for i in range(1, 6)}, title="loss", below="step"
+    ).alt
+    assert all(f"line {i}: from 1" in alt for i in range(1, 6))

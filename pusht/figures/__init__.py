@@ -6,7 +6,7 @@ load and 20 MB, and a graded notebook draws nothing. The modules, by subject:
 - what others draw with: `page` (the page and its shapes), `scenes` (chunks over the table),
   `moving` (pictures with a slider), `board` (the player's drawing), `modes` (where demonstrations
   go two ways)
-- all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`, `curves`
+- all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`, `over_time` (curves)
 - Part I: `timelines`, `networks`; Part II: `latents`, `weights`; Part III: `diffusion`;
   Part IV: `flow`
 - data/README.md: `sheet` (an overview of a set of demonstrations)
@@ -18,7 +18,6 @@ from pusht.lazy import attach
 
 if TYPE_CHECKING:
     from pusht.figures.comparison import compare as compare
-    from pusht.figures.curves import curves as curves
     from pusht.figures.diffusion import denoising as denoising
     from pusht.figures.diffusion import noise_schedule as noise_schedule
     from pusht.figures.diffusion import noising as noising
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from pusht.figures.networks import cvae as cvae
     from pusht.figures.networks import residual_mlp as residual_mlp
     from pusht.figures.networks import unet as unet
+    from pusht.figures.over_time import curves as curves
     from pusht.figures.playing import player as player
     from pusht.figures.table import chunk as chunk
     from pusht.figures.table import episodes as episodes
@@ -43,12 +43,12 @@ else:
         __name__,
         {
             "comparison": ("compare",),
-            "curves": ("curves",),
             "diffusion": ("denoising", "noise_schedule", "noising"),
             "flow": ("straight_lines", "velocity"),
             "latents": ("latent", "two_ways"),
             "modes": ("crossroads",),
             "networks": ("chunk_policies", "cvae", "residual_mlp", "unet"),
+            "over_time": ("curves",),
             "playing": ("player",),
             "table": ("chunk", "episodes", "task"),
             "timelines": ("receding_horizon", "window_padding"),
