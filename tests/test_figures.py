@@ -33,7 +33,9 @@ DRAWN = {
     "other chunk": lambda: figures.chunk(PATH[:2], ACTIONS[::-1]),
     "episodes": lambda: figures.episodes([PATH, PATH[::-1]]),
     "curves": lambda: figures.curves(LINES, title="distance [px]", below="control step"),
-    "one curve": lambda: figures.curves({"all": ([0, 500], [0.2, 0.1])}, title="a", below="b"),
+    "one curve": lambda: figures.curves(
+        {"all of the episodes": ([0, 500], [0.2, 0.1])}, title="loss", below="training step"
+    ),
     "one episode": lambda: figures.episodes([PATH], labels=["mine"]),
 }
 

@@ -6,7 +6,8 @@ load and 20 MB, and a graded notebook draws nothing. The modules, by subject:
 - what others draw with: `page` (the page and its shapes), `scenes` (chunks over the table),
   `moving` (pictures with a slider), `board` (the player's drawing), `modes` (where demonstrations
   go two ways)
-- all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`, `over_time` (curves)
+- all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`, `over_time`
+  (curves)
 - Part I: `timelines`, `networks`; Part II: `latents`, `weights`; Part III: `diffusion`;
   Part IV: `flow`
 - data/README.md: `sheet` (an overview of a set of demonstrations)
