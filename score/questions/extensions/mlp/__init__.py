@@ -1,6 +1,7 @@
-"""Extensions of Part I: E1.1 sine and cosine, E1.2 ensembling."""
+"""Extensions of Part I: E1.1 sine and cosine, E1.2 ensembling, E1.3 the paired interval."""
 
 from score.questions.extensions.mlp.angle import AngleEncoding
 from score.questions.extensions.mlp.ensemble import TemporalEnsemble
+from score.questions.extensions.mlp.paired import PairedInterval
 
-EXTENSIONS = (AngleEncoding(), TemporalEnsemble())
+EXTENSIONS = (AngleEncoding(), TemporalEnsemble(), PairedInterval())
