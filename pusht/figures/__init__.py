@@ -6,7 +6,8 @@ load and 20 MB, and a graded notebook draws nothing. The modules, by subject:
 - what others draw with: `page` (the page and its shapes), `scenes` (chunks over the table),
   `moving` (pictures with a slider), `board` (the player's drawing), `modes` (where demonstrations
   go two ways)
-- all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`
+- all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`,
+  `differences` (experiments), `chunk_sets` (what policies plan in the same states)
 - Part I: `timelines`, `networks`; Part II: `latents`, `weights`; Part III: `diffusion`;
   Part IV: `flow`
 - data/README.md: `sheet` (an overview of a set of demonstrations)
@@ -17,7 +18,10 @@ from typing import TYPE_CHECKING
 from pusht.lazy import attach
 
 if TYPE_CHECKING:
+    from pusht.figures.chunk_sets import chunk_sets as chunk_sets
     from pusht.figures.comparison import compare as compare
+    from pusht.figures.differences import differences as differences
+    from pusht.figures.differences import sweep as sweep
     from pusht.figures.diffusion import denoising as denoising
     from pusht.figures.diffusion import noise_schedule as noise_schedule
     from pusht.figures.diffusion import noising as noising
@@ -41,7 +45,9 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
+            "chunk_sets": ("chunk_sets",),
             "comparison": ("compare",),
+            "differences": ("differences", "sweep"),
             "diffusion": ("denoising", "noise_schedule", "noising"),
             "flow": ("straight_lines", "velocity"),
             "latents": ("latent", "two_ways"),
