@@ -62,6 +62,7 @@ _PARTS = (
         extensions=(
             Extension("E1.1", "sine and cosine for the angle"),
             Extension("E1.2", "temporal ensembling"),
+            Extension("E1.3", "is it better?"),
         ),
     ),
     Part(
@@ -87,7 +88,10 @@ _PARTS = (
                 targets={"shipped": 0.57, "human": 0.46, "earlier": 0.40},
             ),
         ),
-        extensions=(Extension("E2.1", "a weight for the divergence"),),
+        extensions=(
+            Extension("E2.1", "a weight for the divergence"),
+            Extension("E2.2", "make z speak"),
+        ),
     ),
     Part(
         "part3_ddpm",
@@ -155,7 +159,10 @@ _PARTS = (
             ManualQuestion("Q4.5", "report_architecture", "architecture", 1),
             ManualQuestion("Q4.5", "report_behaviour", "behaviour", 1),
         ),
-        extensions=(Extension("E4.1", "fewer steps, by the midpoint rule"),),
+        extensions=(
+            Extension("E4.1", "fewer steps, by the midpoint rule"),
+            Extension("E4.2", "look more often, or less?"),
+        ),
         grading_time=2,
     ),
 )

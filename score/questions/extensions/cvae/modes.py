@@ -42,6 +42,8 @@ class Modes(Question):
             case((0, 1), (5, 1), (9, 1), (14, 1)),
             case((0, 6), (1.3, few), (2.6, 6), (2.6 + near, 4)),
             case((0, 7), (1.6, 8), turns=True),
+            case((0, least + 1), (1.6, 12), (7, 8)),
+            case((0, 5), (0.4, 5)),
         ]
         same = np.repeat(cases[0]["chunks"][:1], 2 * least, axis=0)
         return {"cases": [*cases, {"chunks": same, "gap": gap, "least": least}]}

@@ -20,13 +20,13 @@ class ExecutedActions(Question):
     name = "E4.2"
 
     def inputs(self, rng: Rng, trial: int) -> Arrays:
-        """Part IV's chunks, where all may be executed; Part I's; other numbers. One is too short.
+        """Part I's chunks; Part IV's, where all may be executed; others. The last is too short.
 
         Without the third argument, one observation is seen: None stands for that.
         """
         shape, asked = (
-            ((3, 8, 2), [(8, None), (3, 1), (1, None), (9, None)]),
             ((4, 16, 2), [(8, 2), (15, 2), (1, 2), (16, 2)]),
+            ((3, 8, 2), [(3, None), (8, None), (1, 1), (9, None)]),
             ((5, 7, 3), [(2, 4), (4, 4), (3, 1), (5, 4)]),
         )[trial]
         return {"chunk": rng.uniform(0, 512, shape), "asked": asked}
