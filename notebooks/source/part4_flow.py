@@ -602,7 +602,7 @@ def executed(chunk: np.ndarray, action_horizon: int, obs_horizon: int = 1) -> np
     ### BEGIN SOLUTION
     first = obs_horizon - 1
     if first + action_horizon > chunk.shape[1]:
-        raise ValueError(f"A chunk of {chunk.shape[1]} actions is too short.")
+        raise ValueError("The chunk is too short.")
     return chunk[:, first : first + action_horizon]
     ### END SOLUTION
 
