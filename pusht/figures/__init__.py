@@ -7,7 +7,7 @@ load and 20 MB, and a graded notebook draws nothing. The modules, by subject:
   `moving` (pictures with a slider), `board` (the player's drawing), `modes` (where demonstrations
   go two ways)
 - all parts: `table` (task, chunks, episodes), `playing` (the player), `comparison`,
-  `differences` (experiments), `chunk_sets` (what policies plan in the same states)
+  `experiments`, `planned` (what policies plan in the same states)
 - Part I: `timelines`, `networks`; Part II: `latents`, `weights`; Part III: `diffusion`;
   Part IV: `flow`
 - data/README.md: `sheet` (an overview of a set of demonstrations)
@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING
 from pusht.lazy import attach
 
 if TYPE_CHECKING:
-    from pusht.figures.chunk_sets import chunk_sets as chunk_sets
     from pusht.figures.comparison import compare as compare
-    from pusht.figures.differences import differences as differences
-    from pusht.figures.differences import sweep as sweep
     from pusht.figures.diffusion import denoising as denoising
     from pusht.figures.diffusion import noise_schedule as noise_schedule
     from pusht.figures.diffusion import noising as noising
+    from pusht.figures.experiments import differences as differences
+    from pusht.figures.experiments import sweep as sweep
     from pusht.figures.flow import straight_lines as straight_lines
     from pusht.figures.flow import velocity as velocity
     from pusht.figures.latents import latent as latent
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from pusht.figures.networks import cvae as cvae
     from pusht.figures.networks import residual_mlp as residual_mlp
     from pusht.figures.networks import unet as unet
+    from pusht.figures.planned import chunk_sets as chunk_sets
     from pusht.figures.playing import player as player
     from pusht.figures.table import chunk as chunk
     from pusht.figures.table import episodes as episodes
@@ -45,14 +45,14 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "chunk_sets": ("chunk_sets",),
             "comparison": ("compare",),
-            "differences": ("differences", "sweep"),
             "diffusion": ("denoising", "noise_schedule", "noising"),
+            "experiments": ("differences", "sweep"),
             "flow": ("straight_lines", "velocity"),
             "latents": ("latent", "two_ways"),
             "modes": ("crossroads",),
             "networks": ("chunk_policies", "cvae", "residual_mlp", "unet"),
+            "planned": ("chunk_sets",),
             "playing": ("player",),
             "table": ("chunk", "episodes", "task"),
             "timelines": ("receding_horizon", "window_padding"),
