@@ -21,6 +21,12 @@ PATH = np.column_stack(
     ]
 )
 ACTIONS = np.linspace([200, 200], [300, 350], 16)
+APART = {"one → other": np.linspace(-0.4, 0.5, 30), "the same again": np.zeros(30)}
+SWEEP = {
+    name: {t: {"score": at / t, "roughness [px]": 10.0 * t} for t in (1, 2, 8)}
+    for name, at in (("MLP", 0.5), ("flow", 0.9))
+}
+CHUNKS = np.stack([ACTIONS + side * 60 for side in (-1, -1, 1, 1, 1)])
 LINES = {"policy": (range(60), [*range(60)]), "expert": (range(20), [12] * 20)}
 DRAWN = {
     "task": lambda: figures.task(),
@@ -37,6 +43,12 @@ DRAWN = {
         {"all of the episodes": ([0, 500], [0.2, 0.1])}, title="loss", below="training step"
     ),
     "one episode": lambda: figures.episodes([PATH], labels=["mine"]),
+    "differences": lambda: figures.differences(APART, dict.fromkeys(APART, (0.01, -0.1, 0.12))),
+    "another interval": lambda: figures.differences(APART, dict.fromkeys(APART, (0.1, 0, 0.2))),
+    "sweep": lambda: figures.sweep("executed actions", SWEEP),
+    "another sweep": lambda: figures.sweep("executed actions", {"MLP": SWEEP["MLP"]}),
+    "chunk sets": lambda: figures.chunk_sets(PATH[:1], {"all": [CHUNKS], "one": [CHUNKS[:1]]}),
+    "other chunk sets": lambda: figures.chunk_sets(PATH[:1], {"all": [CHUNKS]}),
 }
 
 
@@ -99,6 +111,9 @@ def test_a_scaled_chunk_is_the_chunk_in_pixels():
         (lambda: figures.episodes([PATH], labels=["a", "b"]), "with 2 labels"),
         (lambda: figures.residual_mlp([11, 256, 32]), "not multiples of 5"),
         (lambda: figures.chunk(np.stack([PATH[:2], PATH[2:4]]), ACTIONS), "reshape"),
+        (lambda: figures.differences(APART, {}), "its interval"),
+        (lambda: figures.sweep("steps", {}), "no results"),
+        (lambda: figures.chunk_sets(PATH[:2], {"all": [CHUNKS]}), "each of one or more states"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(draw, sentence):

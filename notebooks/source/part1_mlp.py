@@ -658,8 +658,12 @@ def chunks_of(agent):
 
 plain_policy = receding_horizon(chunks_of(mlp_agent), stats)
 encoded_policy = receding_horizon(chunks_of(encoded_agent), encoded_dataset.stats)
-score.try_out("angle", plain_policy)
-score.try_out("sine and cosine", lambda obs: encoded_policy(encode_angle(obs)))
+encodings = {
+    "angle": score.try_out("angle", plain_policy),
+    "sine and cosine": score.try_out(
+        "sine and cosine", lambda obs: encoded_policy(encode_angle(obs))
+    ),
+}
 
 # %% [markdown]
 # What we found on the shipped demonstrations, with two training seeds, 1,000 held-out episodes
@@ -718,6 +722,9 @@ score.check("E1.2", ensemble).right
 
 # %%
 # [part1/e1_2_table] practice
+from pusht import roughness
+
+
 def ensembled(m):
     """Return a policy for one episode; each action is the weighted mean of its predictions."""
     chunks = []
@@ -732,13 +739,6 @@ def ensembled(m):
         return unnormalize_data(ensemble(predictions, m).numpy(), stats["action"])[None, None]
 
     return policy
-
-
-def roughness(episodes):
-    """Return the mean length [px] of the second difference of the actions."""
-    return np.concatenate(
-        [np.linalg.norm(np.diff(actions, n=2, axis=0), axis=1) for actions in episodes.actions]
-    ).mean()
 
 
 tried = {"chunks of eight": score.try_out("chunks of eight", plain_policy)}
@@ -768,6 +768,126 @@ print(
 # The newest has seen most, and the oldest keeps the plan that the agent is following. Their mean is
 # good as long as the plans agree. If one plan goes around the T to the left and the other to the
 # right, the mean runs into the block.
+#
+# </details>
+
+# %% [markdown]
+# ### E1.3 · Is it better? (20 min, easy)
+#
+# Two policies have scored 0.71 and 0.76. Is the second better, or was it lucky with its starts? The
+# 95 % intervals that `try_out` prints overlap nearly always with thirty episodes. But both policies
+# began at the *same* starts, some of which are easy for both and some hard for both. What the two
+# have in common drops out of the differences $d_i = b_i - a_i$ of their scores at start $i$. So
+# look at the mean $\bar d$ of these $n$ numbers and at its own interval ([Student,
+# 1908](https://doi.org/10.1093/biomet/6.1.1)):
+#
+# $$\bar d \pm t_{n-1}\,\frac{s}{\sqrt n}, \qquad
+# s^2 = \frac{1}{n-1} \sum_{i=1}^{n} \big(d_i - \bar d\big)^2.$$
+#
+# Here $t_{n-1}$ is the number that a variable with Student's $t$ distribution exceeds with
+# probability 0.025: `scipy.stats.t.ppf(0.975, n - 1)`, which is 2.05 for $n = 30$ and 1.96 for very
+# many episodes. If the interval does not contain 0, the starts alone hardly explain the difference.
+#
+# Return the mean of $b - a$ and the two ends of its interval. (`np.std` divides by $n$, unless you
+# pass `ddof=1`.)
+
+
+# %%
+# [part1/paired_interval] extension E1.3
+import scipy.stats
+
+
+def paired_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+    """Return by how much b scores higher than a, and the 95 % interval: mean, low, high.
+
+    a, b (n,): the scores of two policies from the same n starts, in the same order; n >= 2
+    """
+    ### BEGIN SOLUTION
+    difference = b - a
+    mean = difference.mean()
+    error = difference.std(ddof=1) / len(difference) ** 0.5
+    either = scipy.stats.t.ppf(0.975, len(difference) - 1) * error
+    return mean, mean - either, mean + either
+    ### END SOLUTION
+
+
+# %%
+# [part1/e1_3] practice
+score.check("E1.3", paired_interval).right
+
+# %% [markdown]
+# Now to what this part has tried: sine and cosine for the angle (E1.1), the ensemble (E1.2) and
+# twelve executed actions in place of eight (section 7). In the picture each dot is one start.
+#
+# The share of solved episodes needs an interval too. The usual one, $p \pm 1.96 \sqrt{p(1-p)/n}$,
+# says that a policy which solved 0 of 30 episodes never solves any. [Wilson's
+# interval](https://doi.org/10.1080/01621459.1927.10502953) (1927) contains all the shares $q$ from
+# which the observed share $p$ is at most $z = 1.96$ standard errors $\sqrt{q(1-q)/n}$ away, which
+# gives
+#
+# $$\frac{1}{1 + z^2/n} \left(p + \frac{z^2}{2n} \pm
+# z \sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}\,\right),$$
+#
+# for 0 of 30 from 0 to 11 %. `score.share_interval(solved, episodes)` returns its ends.
+#
+# The last number in each line says how many episodes it takes. If the true difference is $\delta$,
+# then $n \approx (2.8\, s / \delta)^2$ starts show it in eight of ten experiments (2.8 = 1.96 +
+# 0.84: the interval excludes 0 even if the mean comes out 0.84 standard errors too small, as it
+# does in two of ten; [Colas et al., 2018](https://arxiv.org/abs/1806.08295)).
+
+# %%
+# [part1/e1_3_table] practice
+twelve = receding_horizon(chunks_of(mlp_agent), stats, action_horizon=12)
+comparisons = {
+    "angle → sine and cosine": (encodings["angle"], encodings["sine and cosine"]),
+    "8 → 12 executed actions": (tried["chunks of eight"], score.try_out("twelve", twelve)),
+    "chunks → ensemble, m = 0.01": (tried["chunks of eight"], tried["m = 0.01"]),
+}
+differences, intervals, smallest = {}, {}, 0.05
+for name, (first, second) in comparisons.items():
+    assert first.seeds == second.seeds  # only then does difference i belong to start i
+    differences[name] = second.max_rewards - first.max_rewards
+    mean, low, high = intervals[name] = paired_interval(first.max_rewards, second.max_rewards)
+    needed = (2.8 * differences[name].std(ddof=1) / smallest) ** 2
+    print(f"{name}: {mean:+.3f} ({low:+.2f} to {high:+.2f}); a difference of {smallest} takes")
+    print(f"    about {needed:.0f} episodes. Solved:", end="")
+    for episodes in (first, second):
+        solved, count = int(episodes.successes.sum()), len(episodes.successes)
+        least, most = score.share_interval(solved, count)
+        print(f" {solved} of {count} ({least:.0%} to {most:.0%})", end="")
+    print()
+figures.differences(differences, intervals)
+
+# %% [markdown]
+# What we found with the reference weights (shipped demonstrations, one training seed, 200 held-out
+# starts):
+#
+# | | difference | interval | $s$ | episodes for 0.05 |
+# |---|---|---|---|---|
+# | angle → sine and cosine | {{better.row_encoded}} |
+# | 8 → 12 executed actions | {{better.row_longer}} |
+# | chunks → ensemble, $m$ = 0.01 | {{better.row_ensemble}} |
+#
+# The last column is what matters before an experiment: thirty episodes tell apart only policies
+# that differ a lot. How much do common starts help? The scores with the angle and with sine and
+# cosine have a correlation of {{better.correlation_encoded}}, and the interval is ±
+# {{better.either_encoded}}; with other starts for each of the two it would be ±
+# {{better.alone_encoded}}. Common starts cost nothing, so always use them, but do not expect
+# wonders: after the first contact with the block, small differences between two policies grow until
+# their episodes have little in common.
+#
+# **To think about.** Suppose that the interval of "angle → sine and cosine" excludes 0. Does this
+# show that sine and cosine are the better encoding? What does, and what would you have to repeat?
+#
+# <details><summary>One answer</summary>
+#
+# It shows that one of these two *networks* is better, from starts like these. Each encoding was
+# trained once. Another training seed gives another network, and with two seeds each the four scores
+# of E1.1 mix. To say something about the encoding, train both several times, take the mean score of
+# each network as one number, and compare these numbers: then the trained networks are the sample
+# and not the starts, and there are as few of them as you have patience for. This is why papers that
+# report one training seed are hard to believe, however many episodes they run ([Agarwal et al.,
+# 2021](https://arxiv.org/abs/2108.13264)).
 #
 # </details>
 

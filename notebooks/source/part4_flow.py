@@ -26,6 +26,7 @@
 
 # %%
 # [part4/imports] given
+import numpy as np
 import torch
 from torch import nn
 
@@ -425,7 +426,8 @@ plt.show()
 # <!-- [part4/report_behaviour] written Q4.5 -->
 # **c) Behaviour.** What does the flow-matching policy do that the MSE policy does not, and vice
 # versa? Watch the films of the runs (`videos/` in each run's directory under `exp/`) and the player
-# of section 6.
+# of section 6. If you say that one is better, give the difference and its interval, which the first
+# cell of section 6 prints.
 #
 # *Your answer:*
 
@@ -568,6 +570,131 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
 # of this state minus the noise. A single step from $\mathbf{A}_0$ therefore ends at the mean chunk,
 # whatever the noise was: it is the answer of the MSE policy, with its faults. Smaller steps see
 # where the point has moved, and can still turn to one of the ways.
+#
+# </details>
+
+# %% [markdown]
+# ### E4.2 · Look more often, or less? (15 min, easy)
+#
+# Both policies of this part execute all eight actions of a chunk before they look again. Why not
+# look after every action? The *action horizon* $T_a$ is how many of the $T_p$ actions of a chunk
+# are executed; in [Diffusion Policy](https://arxiv.org/abs/2303.04137) (Chi et al., 2023) eight was
+# best for most tasks. A smaller $T_a$ reacts sooner, a larger one keeps to its plan.
+#
+# Which of the actions are these? Action 0 of a chunk belongs to the *first* of the $T_o$
+# observations that the policy saw. The last observation has the number $T_o - 1$, so the actions
+# before number $T_o - 1$ are past already, and executed are
+#
+# $$\mathbf{a}_{T_o - 1},\ \dots,\ \mathbf{a}_{T_o - 1 + T_a - 1}.$$
+#
+# With one observation, as in this part, these are the first $T_a$; with two, as in Parts I to III,
+# actions 1 to $T_a$. Return them. A slice that asks for more than there is gets shorter without a
+# word: raise a `ValueError` if the chunk has fewer actions than that.
+
+
+# %%
+# [part4/executed] extension E4.2
+def executed(chunk: np.ndarray, action_horizon: int, obs_horizon: int = 1) -> np.ndarray:
+    """Return the actions of chunks that are executed; ValueError if the chunks are too short.
+
+    chunk (B, pred_horizon, action_dim) -> (B, action_horizon, action_dim)
+    """
+    ### BEGIN SOLUTION
+    first = obs_horizon - 1
+    if first + action_horizon > chunk.shape[1]:
+        raise ValueError("The chunk is too short.")
+    return chunk[:, first : first + action_horizon]
+    ### END SOLUTION
+
+
+# %%
+# [part4/e4_2] practice
+score.check("E4.2", executed).right
+
+# %% [markdown]
+# The sweep: both policies with $T_a$ = 1, 2, 4 and 8. *Roughness* is the mean length of the
+# actions' second difference, in pixels (0 on a straight line at constant speed); *at a standstill*
+# is the share of the failed episodes in which agent and block stay within 10 px for the last ten
+# seconds, a third of these episodes. Guess before you run it: which policy trembles at $T_a = 1$?
+# Which one gets stuck?
+#
+# The third policy is an experiment on the second. It is the same network, but each call begins with
+# the *same* noise, so that it no longer samples.
+
+# %%
+# [part4/e4_2_sweep] practice
+from pusht import roughness, standstill
+from pusht.chunks import chunk_policy
+from pusht.episodes import reproducible
+from pusht.rules import GYM_PUSHT
+
+
+def same_noise(state):
+    with reproducible(seed):  # torch's generator begins from this seed, and is then put back
+        return flow_policy.sample_actions(state)
+
+
+models = {
+    "MSE": mse_policy.sample_actions,
+    "flow": flow_policy.sample_actions,
+    "flow, same noise": same_noise,
+}
+sweep = {name: {} for name in models}
+for name, infer in models.items():
+    whole = chunk_policy(infer, normalizer, chunk_size=chunk_size, device=device)
+    for action_horizon in (1, 2, 4, 8):
+        with torch.no_grad():
+            episodes = score.try_out(
+                f"{name}, T_a = {action_horizon}",
+                lambda obs: executed(whole(obs), action_horizon),
+                obs_horizon=1,
+                max_steps=300,
+                rules=GYM_PUSHT,
+            )
+        sweep[name][action_horizon] = {
+            "score": episodes.max_rewards.mean(),
+            "roughness [px]": roughness(episodes),
+            "at a standstill": standstill(episodes),
+        }
+figures.sweep("executed actions", sweep)
+
+# %% [markdown]
+# What we found with the reference weights (shipped demonstrations, one training seed, 200 held-out
+# episodes):
+#
+# | | $T_a$ | score | solved | final reward | roughness | at a standstill |
+# |---|---|---|---|---|---|---|
+# | MSE | 1 | {{horizons.row_mse_1}} |
+# | | 2 | {{horizons.row_mse_2}} |
+# | | 4 | {{horizons.row_mse_4}} |
+# | | 8 | {{horizons.row_mse_8}} |
+# | flow | 1 | {{horizons.row_flow_1}} |
+# | | 2 | {{horizons.row_flow_2}} |
+# | | 4 | {{horizons.row_flow_4}} |
+# | | 8 | {{horizons.row_flow_8}} |
+# | flow, same noise | 1 | {{horizons.row_fixed_1}} |
+# | | 2 | {{horizons.row_fixed_2}} |
+# | | 4 | {{horizons.row_fixed_4}} |
+# | | 8 | {{horizons.row_fixed_8}} |
+#
+# Looking more often does not pay for any of them, and for opposite reasons. The MSE policy moves
+# smoothly at $T_a = 1$ and gets stuck: its answer to a state is always the same, so a state in
+# which its answer is to stay is a trap. The flow policy never gets stuck, but it trembles: each
+# call draws another chunk, and at $T_a = 1$ the agent begins a different one at every step. With
+# the same noise in each call the trembling is gone, and so is much of the score. A good part of
+# what makes flow matching better here is that it *samples*, and not that its chunks are better.
+#
+# **To think about.** How could a policy look at every step, and still keep to its plan? (E1.2 in
+# Part I and the noise are two places to look.)
+#
+# <details><summary>One answer</summary>
+#
+# It has to carry something from call to call. Temporal ensembling (E1.2) carries the earlier
+# chunks; but the mean of two samples that go different ways is neither. Or draw several chunks at
+# each step, and execute the one that is nearest to what is left of the last one ([Liu et al.,
+# 2024](https://arxiv.org/abs/2408.17355), *bidirectional decoding*). Or keep the noise for as long
+# as a plan lasts and draw a new one when the agent stands still: smooth while it goes on, and no
+# trap.
 #
 # </details>
 

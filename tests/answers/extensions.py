@@ -6,6 +6,7 @@ Each table is a list of `Row`s; RIGHT and WRONG hold the tables by extension.
 import math
 
 import numpy as np
+import scipy.stats
 import torch
 
 from answers import table, unanswered
@@ -218,6 +219,259 @@ WRONG_ENSEMBLE = table(
     ("numpy", lambda predictions, m: ensemble(predictions, m).numpy(), "a tensor is needed"),
     ("argument changed", in_place, "makes a new tensor"),
     ("not answered", not_answered, "ot answered yet"),
+)
+
+
+# E1.3, the interval of a paired difference.
+
+
+def around(difference, error, t=None):
+    """An answer's three numbers: t errors around the mean of the differences."""
+    t = scipy.stats.t.ppf(0.975, len(difference) - 1) if t is None else t
+    return difference.mean(), difference.mean() - t * error, difference.mean() + t * error
+
+
+def paired(difference_of=lambda a, b: b - a, ddof=1, root=lambda n: n**0.5, t_of=None):
+    """An answer that does one thing in another way."""
+
+    def answer(a, b):
+        difference = difference_of(a, b)
+        error = difference.std(ddof=ddof) / root(len(difference))
+        return around(difference, error, t_of and t_of(len(difference)))
+
+    return answer
+
+
+def paired_by_hand(a, b):
+    differences = [float(y) - float(x) for x, y in zip(a, b)]
+    n, mean = len(differences), math.fsum(differences) / len(differences)
+    squares = math.fsum((d - mean) ** 2 for d in differences)
+    either = scipy.stats.t.isf(0.025, n - 1) * math.sqrt(squares / (n - 1) / n)
+    return [mean, mean - either, mean + either]
+
+
+def paired_by_scipy(a, b):
+    found = scipy.stats.ttest_rel(b, a)
+    low, high = found.confidence_interval(0.95)
+    return np.mean(b - a), low, high
+
+
+def paired_by_interval(a, b):
+    d = b - a
+    return np.array(
+        [d.mean(), *scipy.stats.t.interval(0.95, len(d) - 1, d.mean(), scipy.stats.sem(d))]
+    )
+
+
+def paired_by_covariance(a, b):
+    (aa, ab), (_, bb) = np.cov(a, b)
+    mean, error = b.mean() - a.mean(), np.sqrt((aa + bb - 2 * ab) / a.size)
+    low, high = scipy.stats.t.ppf([0.025, 0.975], a.size - 1) * error + mean
+    return mean, low, high
+
+
+def paired_in_torch(a, b):
+    d = torch.tensor(b - a)
+    t = float(scipy.stats.t(len(d) - 1).ppf(0.975))
+    return d.mean(), d.mean() - t * d.std() / len(d) ** 0.5, d.mean() + t * d.std() / len(d) ** 0.5
+
+
+def independent(a, b):
+    return around(b - a, np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a)))
+
+
+def subtracts_in_place(a, b):
+    b -= a
+    return around(b, b.std(ddof=1) / len(b) ** 0.5)
+
+
+def resampled(a, b):
+    means = np.random.default_rng(0).choice(b - a, (2000, len(a))).mean(axis=1)
+    return (b - a).mean(), *np.quantile(means, [0.025, 0.975])
+
+
+paired_interval = paired()
+RIGHT_PAIRED = table(
+    ("step by step", paired_interval),
+    ("by hand, a list", paired_by_hand),
+    ("scipy's paired test", paired_by_scipy),
+    ("scipy's interval, an array", paired_by_interval),
+    ("variances and covariance", paired_by_covariance),
+    ("torch", paired_in_torch),
+)
+WRONG_PAIRED = table(
+    ("a - b", paired(lambda a, b: a - b), "the sign is that of b - a"),
+    ("population deviation", paired(ddof=0), "with ddof=1"),
+    ("no root", paired(root=lambda n: 1), "where single episodes lie"),
+    ("by n", paired(root=lambda n: n), "divided by n"),
+    ("root of n - 1", paired(root=lambda n: (n - 1) ** 0.5), "n - 1 belongs into the deviation"),
+    ("1.96", paired(t_of=lambda n: 1.96), "t is 1.96 here"),
+    ("two", paired(t_of=lambda n: 2), "t is 2 here"),
+    ("one error", paired(t_of=lambda n: 1), "t is missing"),
+    ("one side", paired(t_of=lambda n: scipy.stats.t.ppf(0.95, n - 1)), "t.ppf(0.975)"),
+    ("99 %", paired(t_of=lambda n: scipy.stats.t.ppf(0.995, n - 1)), "the 99 % interval"),
+    ("n degrees", paired(t_of=lambda n: scipy.stats.t.ppf(0.975, n)), "too many"),
+    (
+        "variance",
+        lambda a, b: around(b - a, (b - a).var(ddof=1) / len(a) ** 0.5),
+        "the variance is taken",
+    ),
+    ("independent", independent, "two independent samples"),
+    (
+        "independent, normal",
+        lambda a, b: around(b - a, np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a)), 1.96),
+        "two independent samples",
+    ),
+    ("of b", paired(lambda a, b: b), "of b alone"),
+    ("sizes", paired(lambda a, b: np.abs(b - a)), "lose their sign"),
+    (
+        "quantiles",
+        lambda a, b: ((b - a).mean(), *np.quantile(b - a, [0.025, 0.975])),
+        "quantiles of the differences",
+    ),
+    ("resampled", resampled, "by resampling"),
+    ("median", lambda a, b: around(b - a, 0)[:1] * 3, "mean -+ t s"),
+    (
+        "low first",
+        lambda a, b: [paired_interval(a, b)[i] for i in (1, 0, 2)],
+        "the mean comes first",
+    ),
+    ("high first", lambda a, b: [paired_interval(a, b)[i] for i in (0, 2, 1)], "swapped"),
+    ("without mean", lambda a, b: paired_interval(a, b)[1:], "the mean comes first"),
+    ("mean alone", lambda a, b: [(b - a).mean()], "the interval is missing"),
+    ("one number", lambda a, b: (b - a).mean(), "that is no three numbers"),
+    (
+        "around 0",
+        lambda a, b: np.array(paired_interval(a, b)) - [0, (b - a).mean(), (b - a).mean()],
+        "add the mean",
+    ),
+    ("percent", lambda a, b: 100 * np.array(paired_interval(a, b)), "these are percent"),
+    ("argument changed", subtracts_in_place, "changes the caller's"),
+    ("nothing returned", lambda a, b: None, "that is no three numbers"),
+    ("not answered", unanswered("E1.3"), "ot answered yet"),
+    ("other arguments", lambda: None, "leave the function's name and arguments"),
+)
+
+
+# E2.2, the number of modes.
+
+
+def places(chunks):
+    """Where chunks are along the direction in which they differ most [px per action]."""
+    flat = chunks.reshape(len(chunks), -1)
+    flat = flat - flat.mean(axis=0)
+    return np.linalg.svd(flat, full_matrices=False)[2][0] @ flat.T / chunks.shape[1] ** 0.5
+
+
+def grouped(places_of=places, cut=lambda step, gap: step > gap, counts=None):
+    """An answer that does one thing in another way."""
+    counts = counts or (lambda sizes, least: sum(size >= least for size in sizes))
+
+    def answer(chunks, gap=15.0, least=4):
+        sizes, ordered = [1], sorted(places_of(chunks))
+        for before, after in zip(ordered, ordered[1:]):
+            if cut(after - before, gap):
+                sizes.append(0)
+            sizes[-1] += 1
+        return counts(sizes, least)
+
+    return answer
+
+
+def modes_by_eigenvectors(chunks, gap=15.0, least=4):
+    n, steps, _ = chunks.shape
+    rows = chunks.reshape(n, -1) - chunks.reshape(n, -1).mean(0)
+    along = rows @ np.linalg.eigh(rows.T @ rows)[1][:, -1]
+    along.sort()
+    ends = np.concatenate([[0], 1 + np.nonzero(np.diff(along) > gap * np.sqrt(steps))[0], [n]])
+    return np.count_nonzero(np.diff(ends) >= least)
+
+
+def modes_by_distances(chunks, gap=15.0, least=4):
+    """From the distances alone: their double-centred squares have the places as eigenvector."""
+    squares = np.square(chunks[:, None] - chunks[None]).sum(axis=(2, 3)) / chunks.shape[1]
+    centre = np.eye(len(chunks)) - 1 / len(chunks)
+    values, vectors = np.linalg.eigh(-centre @ squares @ centre / 2)
+    along = np.sort(vectors[:, -1] * np.sqrt(max(values[-1], 0)))
+    group = np.cumsum(np.r_[0, np.diff(along) > gap])
+    return int((np.bincount(group) >= least).sum())
+
+
+def modes_in_torch(chunks, gap=15.0, least=4):
+    rows = torch.from_numpy(chunks).flatten(1)
+    rows = rows - rows.mean(dim=0)
+    u, s, _ = torch.linalg.svd(rows, full_matrices=False)
+    along = (u[:, 0] * s[0] / chunks.shape[1] ** 0.5).sort().values
+    group = torch.cat([torch.zeros(1), (along.diff() > gap).cumsum(0).float()])
+    return (group.unique(return_counts=True)[1] >= least).sum()
+
+
+def centres_in_place(chunks, gap=15.0, least=4):
+    chunks -= chunks.mean(axis=0)
+    return grouped()(chunks, gap, least)
+
+
+def uncentred(chunks):
+    flat = chunks.reshape(len(chunks), -1)
+    return flat @ np.linalg.svd(flat, full_matrices=False)[2][0] / chunks.shape[1] ** 0.5
+
+
+def last_direction(chunks):
+    flat = chunks.reshape(len(chunks), -1) - chunks.reshape(len(chunks), -1).mean(axis=0)
+    return flat @ np.linalg.svd(flat, full_matrices=False)[2][-1] / chunks.shape[1] ** 0.5
+
+
+def unsorted(chunks, gap=15.0, least=4):
+    groups = np.split(chunks, np.flatnonzero(np.diff(places(chunks)) > gap) + 1)
+    return sum(len(group) >= least for group in groups)
+
+
+modes = grouped()
+RIGHT_MODES = table(
+    ("one by one", modes),
+    ("eigenvectors of the covariance", modes_by_eigenvectors),
+    ("from the distances", modes_by_distances),
+    ("torch, left vectors", modes_in_torch),
+)
+WRONG_MODES = table(
+    ("strays counted", grouped(counts=lambda sizes, least: len(sizes)), "too small are counted"),
+    ("gaps", grouped(counts=lambda sizes, least: len(sizes) - 1), "the number of gaps"),
+    (
+        "more than least",
+        grouped(counts=lambda sizes, least: sum(size > least for size in sizes)),
+        ">=, not >",
+    ),
+    (
+        "at least one",
+        grouped(counts=lambda sizes, least: max(1, sum(size >= least for size in sizes))),
+        "there may be no mode",
+    ),
+    (
+        "least fixed",
+        grouped(counts=lambda sizes, least: sum(size >= 4 for size in sizes)),
+        "4 is fixed",
+    ),
+    ("the largest", grouped(counts=lambda sizes, least: max(sizes)), "how many chunks a group has"),
+    ("gap fixed", grouped(cut=lambda step, gap: step > 15), "15 is fixed"),
+    ("no root", grouped(lambda c: places(c) * c.shape[1] ** 0.5), "it is missing"),
+    ("by Tp", grouped(lambda c: places(c) / c.shape[1] ** 0.5), "not by Tp itself"),
+    ("by the root of 2 Tp", grouped(lambda c: places(c) / 2**0.5), "not twice as many"),
+    ("not sorted", unsorted, "sort before"),
+    ("not centred", grouped(uncentred), "take the mean of the chunks away"),
+    ("the last direction", grouped(last_direction), "first principal direction"),
+    ("sizes", grouped(lambda c: np.abs(places(c))), "no abs"),
+    ("the last action", grouped(lambda c: places(c[:, -1:])), "not the last action alone"),
+    (
+        "their mean",
+        grouped(lambda c: places(c.mean(axis=1, keepdims=True))),
+        "all steps of a chunk count",
+    ),
+    ("always two", lambda chunks, gap, least: 2, "it is 2 whatever"),
+    ("a share", lambda chunks, gap, least: 0.5, "a whole number is needed"),
+    ("argument changed", centres_in_place, "build new arrays"),
+    ("nothing returned", lambda chunks, gap, least: None, "raised TypeError"),
+    ("not answered", unanswered("E2.2"), "ot answered yet"),
+    ("other arguments", lambda: None, "leave the function's name and arguments"),
 )
 
 
@@ -572,6 +826,113 @@ RIGHT_MEAN_KL = table(
         "sum divided by the batch",
         lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum() / mu.size(0),
     ),
+)
+
+# E4.2, the actions that are executed.
+
+
+def too_short(chunk, action_horizon, obs_horizon):
+    return obs_horizon - 1 + action_horizon > chunk.shape[1]
+
+
+def cut(part_of, checked=True):
+    """An answer that returns part_of(chunk, action_horizon, obs_horizon)."""
+
+    def answer(chunk, action_horizon, obs_horizon=1):
+        if checked and too_short(chunk, action_horizon, obs_horizon):
+            raise ValueError("too short")
+        return part_of(chunk, action_horizon, obs_horizon)
+
+    return answer
+
+
+executed = cut(lambda chunk, ta, to: chunk[:, to - 1 : to - 1 + ta])
+
+
+def taken(chunk, action_horizon, obs_horizon=1):
+    steps = obs_horizon - 1 + np.arange(action_horizon)
+    try:
+        return np.take(chunk, steps, axis=1)
+    except IndexError as error:
+        raise ValueError("too short") from error
+
+
+def asserts_its_shape(chunk, action_horizon, obs_horizon=1):
+    rest = chunk[:, obs_horizon - 1 :, :][:, :action_horizon, :]
+    if rest.shape[1] != action_horizon:
+        raise ValueError(f"{action_horizon} actions are more than {rest.shape[1]}.")
+    return rest
+
+
+def stacked(chunk, action_horizon, obs_horizon=1):
+    if too_short(chunk, action_horizon, obs_horizon):
+        raise ValueError
+    return np.stack([chunk[:, obs_horizon - 1 + i] for i in range(action_horizon)], axis=1)
+
+
+def through_torch(chunk, action_horizon, obs_horizon=1):
+    if too_short(chunk, action_horizon, obs_horizon):
+        raise ValueError("too short")
+    return torch.from_numpy(chunk).narrow(1, obs_horizon - 1, action_horizon).clone().numpy()
+
+
+def zeroes_the_past(chunk, action_horizon, obs_horizon=1):
+    found = executed(chunk, action_horizon, obs_horizon).copy()
+    chunk[:, : obs_horizon - 1 + action_horizon] = 0
+    return found
+
+
+RIGHT_EXECUTED = table(
+    ("a slice", executed),
+    ("np.take", taken),
+    ("twice cut, shape compared", asserts_its_shape),
+    ("stacked", stacked),
+    ("torch.narrow", through_torch),
+)
+WRONG_EXECUTED = table(
+    ("from 0", cut(lambda chunk, ta, to: chunk[:, :ta]), "begin there, not at 0"),
+    ("from obs_horizon", cut(lambda chunk, ta, to: chunk[:, to : to + ta]), "one earlier"),
+    ("to action_horizon", cut(lambda chunk, ta, to: chunk[:, to - 1 : ta]), "counts from the"),
+    ("from the beginning", cut(lambda chunk, ta, to: chunk[:, : to - 1 + ta]), "begin there"),
+    ("to the end", cut(lambda chunk, ta, to: chunk[:, to - 1 :]), "action_horizon is left out"),
+    ("all", cut(lambda chunk, ta, to: chunk), "the whole chunk"),
+    ("the last", cut(lambda chunk, ta, to: chunk[:, -ta:]), "the last actions"),
+    ("one too many", cut(lambda chunk, ta, to: chunk[:, to - 1 : to + ta]), "one too many"),
+    ("one missing", cut(lambda chunk, ta, to: chunk[:, to - 1 : to + ta - 2]), "counts from"),
+    ("reversed", cut(lambda chunk, ta, to: executed(chunk, ta, to)[:, ::-1]), "reversed"),
+    ("of the batch", cut(lambda chunk, ta, to: chunk[to - 1 : to - 1 + ta]), "is the batch"),
+    ("first sample", cut(lambda chunk, ta, to: chunk[0, to - 1 : to - 1 + ta]), "alone"),
+    (
+        "of the coordinates",
+        cut(lambda chunk, ta, to: chunk[..., to - 1 : to - 1 + ta]),
+        "the coord",
+    ),
+    (
+        "never raises",
+        cut(lambda chunk, ta, to: chunk[:, to - 1 : to - 1 + ta], checked=False),
+        "no ValueError was raised",
+    ),
+    (
+        "raises at the end",
+        lambda chunk, ta, to=1: executed(chunk, ta + 0 * executed(chunk, ta + 1, to).size, to),
+        "> and not >=",
+    ),
+    (
+        "an assertion",
+        lambda chunk, ta, to=1: executed(chunk, ta, to) if not too_short(chunk, ta, to) else 1 / 0,
+        "ZeroDivisionError",
+    ),
+    (
+        "obs_horizon forgotten when comparing",
+        lambda chunk, ta, to=1: (
+            chunk[:, to - 1 : to - 1 + ta] if ta <= chunk.shape[1] else taken(chunk, ta)
+        ),
+        "no ValueError was raised",
+    ),
+    ("a list", cut(lambda chunk, ta, to: executed(chunk, ta, to).tolist()), "an array is needed"),
+    ("argument changed", zeroes_the_past, "assign into nothing"),
+    ("two arguments", lambda chunk, ta: executed(chunk, ta), "leave the function's name"),
+    ("not answered", unanswered("E4.2"), "ot answered yet"),
 )
 
 # E1.4, how far the policy drifts.
@@ -1069,20 +1430,26 @@ RIGHT_SPLIT = table(
 WRONG = {
     "E1.1": WRONG_ANGLE,
     "E1.2": WRONG_ENSEMBLE,
-    "E1.4": WRONG_DISTANCE,
-    "E1.5": WRONG_RELABELLED,
+    "E1.3": WRONG_PAIRED,
     "E2.1": WRONG_MEAN_KL,
+    "E2.2": WRONG_MODES,
     "E3.1": WRONG_DDIM,
     "E4.1": WRONG_MIDPOINT,
+    "E4.2": WRONG_EXECUTED,
+    "E1.4": WRONG_DISTANCE,
+    "E1.5": WRONG_RELABELLED,
     "E4.3": WRONG_SPLIT,
 }
 RIGHT = {
     "E1.1": RIGHT_ANGLE,
     "E1.2": RIGHT_ENSEMBLE,
-    "E1.4": RIGHT_DISTANCE,
-    "E1.5": RIGHT_RELABELLED,
+    "E1.3": RIGHT_PAIRED,
     "E2.1": RIGHT_MEAN_KL,
+    "E2.2": RIGHT_MODES,
     "E3.1": RIGHT_DDIM,
     "E4.1": RIGHT_MIDPOINT,
+    "E4.2": RIGHT_EXECUTED,
+    "E1.4": RIGHT_DISTANCE,
+    "E1.5": RIGHT_RELABELLED,
     "E4.3": RIGHT_SPLIT,
 }

@@ -20,11 +20,9 @@ from pusht.rules import GYM_PUSHT
 from score import rubric
 from score.course.notebooks.build import ROOT, source_notebook
 from score.course.notebooks.solutions import reference_path, run_solution
-
-Found = dict[str, str]
+from score.course.tools.described import SEEDS, Found, percent
 
 TRAININGS = (1,)  # seeds of training
-_SEEDS = range(50_000, 50_200)  # of episodes, far from those of grades
 _STEPS = 5_000  # of a training in E4.3
 _SIZES = (28, 56, 112, 224)
 
@@ -33,8 +31,8 @@ def drift() -> Found:
     """How far the reference MLP and the expert go from the demonstrations (E1.4)."""
     names = _run("part1_mlp", 1, "part1-dataset", "part1-e1_4_setup")
     _restore(names["mlp_agent"], "part1_mlp")
-    played = rollout(names["acting"](names["mlp_agent"]), _SEEDS)
-    shown = expert.demonstrations(names["teacher"], _SEEDS)
+    played = rollout(names["acting"](names["mlp_agent"]), SEEDS)
+    shown = expert.demonstrations(names["teacher"], SEEDS)
     of_expert = [names["drift"](shown.episode(i)[0]) for i in range(shown.num_episodes)]
     drifts = [names["drift"](states) for states in played.states]
     failed = [one for one, right in zip(drifts, played.successes, strict=True) if not right]
@@ -51,7 +49,7 @@ def drift() -> Found:
         "failed_early": early(failed),
         "failed_end": f"{np.median(ends):.0f}",
         "expert_most": f"{most:.0f}",
-        "farther": _percent(np.mean(ends > most)),
+        "farther": percent(np.mean(ends > most)),
     }
 
 
@@ -63,8 +61,8 @@ def dagger() -> Found:
     for name, key in _NETWORKS.items():
         solved = np.mean([np.array(one["scores"][name]) >= 1 for one in found])
         score, either = _mean(scores[name])
-        texts |= {f"score_{key}": score, f"either_{key}": either, f"solved_{key}": _percent(solved)}
-        texts[f"row_{key}"] = f"{score} ± {either} | {_percent(solved)}"
+        texts |= {f"score_{key}": score, f"either_{key}": either, f"solved_{key}": percent(solved)}
+        texts[f"row_{key}"] = f"{score} ± {either} | {percent(solved)}"
     for other in ("fresh demonstrations", "demonstrations alone", "as it was"):
         gain, either = _mean(scores["DAgger, round 3"] - scores[other])
         texts |= {f"over_{_NETWORKS[other]}": gain, f"either_over_{_NETWORKS[other]}": either}
@@ -86,7 +84,7 @@ def _dagger(seed: int) -> dict[str, Any]:
     names = _run("part1_mlp", seed, *cells)
     _restore(names["mlp_agent"], "part1_mlp")
     agents, windows = names["all_trained"](names["mlp_agent"], first_seed=200_000 * seed)
-    played = {name: rollout(names["acting"](agent), _SEEDS) for name, agent in agents.items()}
+    played = {name: rollout(names["acting"](agent), SEEDS) for name, agent in agents.items()}
     scores = {name: episodes.max_rewards.tolist() for name, episodes in played.items()}
     return {"windows": windows, "scores": scores}
 
@@ -107,7 +105,7 @@ def more_data() -> Found:
             at = np.mean([min(one["rows"], key=lambda row: row[2])[0] for one in found])
             each = np.mean([one["scores"] for one in found], axis=0)
             score, either = _mean(each)
-            solved = _percent(np.mean([np.array(one["scores"]) >= 1 for one in found]))
+            solved = percent(np.mean([np.array(one["scores"]) >= 1 for one in found]))
             of = f"{key}_{size}"
             texts |= {f"score_{of}": score, f"either_{of}": either, f"solved_{of}": solved}
             texts |= {
@@ -128,7 +126,7 @@ def _more_data(name: str, size: int, seed: int) -> dict[str, Any]:
     names = _run("part4_flow", seed, "part4-dataset", "part4-e4_3_training")
     policy, normalizer, rows = names["of_size"](names[name], size, seed=seed)
     acting = names["acting"](policy, normalizer)
-    played = rollout(acting, _SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
+    played = rollout(acting, SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
     return {"rows": rows, "scores": played.max_rewards.tolist()}
 
 
@@ -187,10 +185,6 @@ def _mean(numbers: np.ndarray) -> tuple[str, str]:
     """Return the mean of one number for each start, and half of its 95 % interval."""
     either = 1.96 * numbers.std(ddof=1) / len(numbers) ** 0.5
     return f"{numbers.mean():.2f}", f"{either:.2f}"
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
 
 
 def _text(loss: float) -> str:
