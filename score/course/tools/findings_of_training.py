@@ -65,7 +65,7 @@ def dagger() -> Found:
         texts[f"row_{key}"] = f"{score} ± {either} | {percent(solved)}"
     for other in ("fresh demonstrations", "demonstrations alone", "as it was"):
         gain, either = _mean(scores["DAgger, round 3"] - scores[other])
-        texts |= {f"over_{_NETWORKS[other]}": gain, f"either_over_{_NETWORKS[other]}": either}
+        texts |= {f"over_{_NETWORKS[other]}": f"{gain} ± {either}"}
     return texts
 
 

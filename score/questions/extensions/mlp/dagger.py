@@ -72,7 +72,7 @@ class Relabelled(Question):
         right = np.stack([states[times - 1], states[times]], axis=1)
         hint = "states[times - 1], then states[times]."
         require_close(
-            seen, right, "The observations are others.", _observations(states, times), hint
+            seen, right, "The observations are not what the policy saw.", _observations(states, times), hint
         )
         said = f"For {count} times came chunks {chunks.shape} where ({count}, 16, 2) is needed."
         require(chunks.shape == (count, 16, 2), said, _chunk_hint(chunks.shape, count))
@@ -95,7 +95,7 @@ def _which(chunks: Array, due: Array) -> str:
         return "The first action of the chunks is another than the one that is due."
     if same[0]:
         return "Of the chunks the first action is right, and the others are not."
-    return "The chunks are others."
+    return "The chunks are not the right ones."
 
 
 def _chunk_hint(shape: tuple[int, ...], count: int) -> str:
