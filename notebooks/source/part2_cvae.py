@@ -716,6 +716,9 @@ for one, other in (("z = 0", "z drawn"), ("z = 0, noise", "z drawn")):
 # noise minus none {{latent.mean_by_noise}} ({{latent.low_by_noise}} to {{latent.high_by_noise}}),
 # and drawn $z$ minus noise {{latent.mean_z_or_noise}} ({{latent.low_z_or_noise}} to
 # {{latent.high_z_or_noise}}; the intervals are those of Part I's E1.3, over common starts).
+# Either sets the agent free: hardly an episode ends at a standstill. But what $z$ says is no better
+# than noise that says nothing, which solved {{latent.solved_noise}} of the episodes where drawn $z$
+# solved {{latent.solved_drawn}}.
 #
 # **To think about.** The rule counts groups along one direction only, with gaps of 15 px, among
 # forty chunks. Which two ways would it miss? And what does a random shift do for a policy that

@@ -41,4 +41,7 @@ def chunk_sets(states: np.ndarray, sets: Mapping[str, Sequence[np.ndarray]]) -> 
     key(page, 8, y, colors(np.array([False]))[0], "a planned chunk")
     key(page, 200, y, colors(np.array([True]))[0], "one that goes another way, where two part")
     page.text(WIDTH - 8, y, "one state in each row", size=SMALL, color=GREY, ha="right")
-    return page.image(f"Chunks over the table. {' '.join(said)}")
+    return page.image(
+        f"Scenes with planned chunks: a row for each of {rows} states, a column for each of"
+        f" {len(sets)} policies. {' '.join(said)}"
+    )
