@@ -986,22 +986,24 @@ figures.curves(
 )
 
 # %% [markdown]
-# What we found with the reference weights over 200 held-out starts: the median distance over the
-# first hundred steps is {{drift.expert_early}} px for the expert, {{drift.solved_early}} px for
-# episodes that the policy solves and {{drift.failed_early}} px for those that it does not; at the
-# end of the latter it is {{drift.failed_end}} px. Nine tenths of the expert's states are within
-# {{drift.expert_most}} px of a demonstrated one; {{drift.farther}} of the failed episodes end
-# farther off than that.
+# What we found with the reference weights over 200 held-out starts: over the first hundred steps
+# the median distance is {{drift.expert_early}} px for the expert, {{drift.solved_early}} px for
+# episodes that the policy solves, and {{drift.failed_early}} px for those that it does not: it is
+# worse where less was demonstrated. But it does not wander off. Failed episodes *end* at a median
+# distance of {{drift.failed_end}} px, nearer than they begin, and only {{drift.farther}} of them
+# end farther off than nine tenths of the expert's states are ({{drift.expert_most}} px). The
+# theorem says how bad it can get, not how bad it is.
 #
-# **To think about.** Failed episodes end a way off, but it is not the far-off states alone in which
-# the policy stands still. Would more demonstrations from random starts help? Where would they have
-# to go?
+# **To think about.** Most failed episodes stand still, right beside a state in which a demonstrator
+# moved on. How can that be? What does the network see that this distance does not?
 #
 # <details><summary>One answer</summary>
 #
-# They help where they pass near the states in which this policy gets stuck, and most of them do
-# not: a demonstrator who pushes well is rarely in a mess. What is missing is what a good
-# demonstrator would do from the policy's own states. That is what the next exercise adds.
+# The network sees *two* observations. Demonstrators pass through these states, and their agent
+# stands (moves by less than a pixel) in only {{drift.standing}} of the demonstrated steps; the
+# policy's two observations are the same. So where it stands it is far from the demonstrations
+# after all, in the direction that $d$ leaves out, and it has hardly been shown how to start again.
+# Besides, least squares does not follow the nearest demonstration but averages over many near ones.
 #
 # </details>
 
@@ -1018,11 +1020,12 @@ figures.curves(
 #    \{(\mathbf{s}, \pi^*(\mathbf{s}))\}$, train $\pi_{i+1}$ on everything, and repeat.
 #
 # The policy then learns on the states that it visits itself, which is what the $\varepsilon T$ of
-# E1.4 needs. Two things are as in the paper's spirit and not to its letter: our labels are chunks,
-# and training goes on from the weights that are there.
+# E1.4 needs; here these are above all the states in which it stands. Two things are as in the
+# paper's spirit and not to its letter: our labels are chunks, and training goes on from the weights
+# that are there.
 #
 # Here the expert is a program. It tries eight chunks in the simulator and takes the one that leads
-# to the best state, about 7 ms for each label on one core. It needs the simulator, which a
+# to the best state, about 10 ms for each label on one core. It needs the simulator, which a
 # person at a real table does not have; there DAgger asks a person for every label.
 #
 # A label must look like every other window. The chunk begins at the time of the *first* of the two
@@ -1161,8 +1164,8 @@ for name, agent in networks.items():
 # | round 3 | {{dagger.row_dagger_3}} |
 #
 # From the same starts, the third round scores {{dagger.over_alone}} more than further training on
-# the demonstrations alone, and {{dagger.over_fresh}} more than as many fresh windows (95 % intervals
-# of the mean difference; a negative number is less).
+# the demonstrations alone, and {{dagger.over_fresh}} more than as many fresh windows (95 %
+# intervals of the mean difference; a negative number is less).
 #
 # **To think about.** Which of the policy's faults can DAgger mend, and which not, however many
 # rounds there are? And what would each round cost with a person as the expert?

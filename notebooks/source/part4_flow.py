@@ -748,9 +748,9 @@ score.check("E4.3", split_episodes).right
 
 # %% [markdown]
 # Of the 335 demonstrations 224 are for training and the other 111 for validation. Networks of both
-# kinds learn from 28, 56 and 112 of the 224, and from all of them, each with 5,000 training steps:
+# kinds learn from 28, 56 and 112 of the 224, and from all of them, each with 20,000 training steps:
 # a smaller set is seen more often. (The learning rate starts three times as high as above and falls
-# to 0 along a cosine, so that so few steps are enough.) Every 500 steps the loss is computed on the
+# to 0 along a cosine, so that so few steps are enough.) Every 1,000 steps the loss is computed on the
 # training set and on the validation set.
 
 
@@ -797,14 +797,14 @@ def trained(policy_class, training, validation, num_steps, seed):
             optimizer.step()
             scheduler.step()
             step += 1
-            if step % 500 == 0 or step == num_steps:
+            if step % 1000 == 0 or step == num_steps:
                 rows.append((step, mean_loss(policy, loader.dataset), mean_loss(policy, held_out)))
             if step == num_steps:
                 break
     return policy, normalizer, rows
 
 
-def of_size(policy_class, size, num_steps=5_000, seed=seed):
+def of_size(policy_class, size, num_steps=20_000, seed=seed):
     """Return what `trained` returns, for `size` of the 224 episodes that are for training."""
     training, validation = split_episodes(
         demonstrations.episode_ends, 224, np.random.default_rng(seed)
@@ -872,8 +872,8 @@ figures.curves(
 # {{more_data.last_mse_224}}, though as much is trained on.
 #
 # **To think about.** The MSE policy of 28 episodes has its smallest validation loss after
-# {{more_data.at_mse_28}} of the 5,000 steps. Would you stop there? Stop and score it. What does the
-# validation loss weigh that the score does not, and the other way round?
+# {{more_data.at_mse_28}} of the 20,000 steps. Would you stop there? Stop and score it. What does
+# the validation loss weigh that the score does not, and the other way round?
 #
 # <details><summary>One answer</summary>
 #

@@ -6,7 +6,7 @@ What a training seed gave is kept in build/findings, so that an interrupted run 
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from pusht import expert, rollout
 from pusht.checkpoint import load_checkpoint
 from pusht.chunks import PushtChunkDataset
 from pusht.files import write_whole
+from pusht.normalisation import unnormalize_data
 from pusht.rules import GYM_PUSHT
 from score import rubric
 from score.course.notebooks.build import ROOT, source_notebook
@@ -23,7 +24,7 @@ from score.course.notebooks.solutions import reference_path, run_solution
 from score.course.tools.described import SEEDS, Found, percent
 
 TRAININGS = (1,)  # seeds of training
-_STEPS = 5_000  # of a training in E4.3
+_STEPS = 20_000  # of a training in E4.3
 _SIZES = (28, 56, 112, 224)
 
 
@@ -49,8 +50,15 @@ def drift() -> Found:
         "failed_early": early(failed),
         "failed_end": f"{np.median(ends):.0f}",
         "expert_most": f"{most:.0f}",
-        "farther": percent(np.mean(ends > most)),
+        "farther": percent(float(np.mean(ends > most))),
+        "standing": percent(_standing(names["dataset"].obs, names["stats"]["obs"])),
     }
+
+
+def _standing(nobs: torch.Tensor, stats: Mapping[str, np.ndarray]) -> float:
+    """Return in which share of windows' observations the agent moves by less than a pixel."""
+    agents = unnormalize_data(nobs.numpy(), stats)[..., :2]
+    return float(np.mean(np.linalg.norm(agents[:, 1] - agents[:, 0], axis=1) < 1))
 
 
 def dagger() -> Found:
@@ -59,7 +67,7 @@ def dagger() -> Found:
     scores = {name: np.mean([one["scores"][name] for one in found], axis=0) for name in _NETWORKS}
     texts = {"windows": f"{np.mean([one['windows'] for one in found]):,.0f}"}
     for name, key in _NETWORKS.items():
-        solved = np.mean([np.array(one["scores"][name]) >= 1 for one in found])
+        solved = float(np.mean([np.array(one["scores"][name]) >= 1 for one in found]))
         score, either = _mean(scores[name])
         texts |= {f"score_{key}": score, f"either_{key}": either, f"solved_{key}": percent(solved)}
         texts[f"row_{key}"] = f"{score} ± {either} | {percent(solved)}"
@@ -105,7 +113,7 @@ def more_data() -> Found:
             at = np.mean([min(one["rows"], key=lambda row: row[2])[0] for one in found])
             each = np.mean([one["scores"] for one in found], axis=0)
             score, either = _mean(each)
-            solved = percent(np.mean([np.array(one["scores"]) >= 1 for one in found]))
+            solved = percent(float(np.mean([np.array(one["scores"]) >= 1 for one in found])))
             of = f"{key}_{size}"
             texts |= {f"score_{of}": score, f"either_{of}": either, f"solved_{of}": solved}
             texts |= {

@@ -72,7 +72,11 @@ class Relabelled(Question):
         right = np.stack([states[times - 1], states[times]], axis=1)
         hint = "states[times - 1], then states[times]."
         require_close(
-            seen, right, "The observations are not what the policy saw.", _observations(states, times), hint
+            seen,
+            right,
+            "The observations are not what the policy saw.",
+            _observations(states, times),
+            hint,
         )
         said = f"For {count} times came chunks {chunks.shape} where ({count}, 16, 2) is needed."
         require(chunks.shape == (count, 16, 2), said, _chunk_hint(chunks.shape, count))
