@@ -911,8 +911,8 @@ figures.differences(differences, intervals)
 #
 # where $\mathbf{p}$ has the four positions of agent and block, and $\Delta$ is the difference of
 # the angles *the shorter way round*: 0.1 and $2\pi - 0.1$ are 0.2 apart. A turn counts
-# $\rho = 60$ px for each radian, because the ends of the T's bar are 60 px from its middle, where
-# the block's position is.
+# $\rho = 60$ px for each radian, because so far are the ends of the T's bar from the point that is
+# the block's position, the middle of the bar's upper edge.
 
 
 # %%
@@ -990,9 +990,9 @@ figures.curves(
 # the median distance is {{drift.expert_early}} px for the expert, {{drift.solved_early}} px for
 # episodes that the policy solves, and {{drift.failed_early}} px for those that it does not: it is
 # worse where less was demonstrated. But it does not wander off. Failed episodes *end* at a median
-# distance of {{drift.failed_end}} px, nearer than they begin, and only {{drift.farther}} of them
-# end farther off than nine tenths of the expert's states are ({{drift.expert_most}} px). The
-# theorem says how bad it can get, not how bad it is.
+# distance of {{drift.failed_end}} px, and only {{drift.farther}} of them end farther off than nine
+# tenths of the expert's states are ({{drift.expert_most}} px). The theorem says how bad it can get,
+# not how bad it is.
 #
 # **To think about.** Most failed episodes stand still, right beside a state in which a demonstrator
 # moved on. How can that be? What does the network see that this distance does not?
