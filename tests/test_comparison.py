@@ -78,6 +78,10 @@ def test_policies_from_the_same_starts_are_compared_start_by_start(tmp_path, cap
 
 def test_a_saved_network_predicts_and_one_that_is_not_there_is_said_to_be(tmp_path, capsys):
     assert score.trained("part1_mlp", tmp_path) is None
+    said = "MLP is left out: part1_mlp.safetensors is not in this folder.\n"
+    assert capsys.readouterr().out == said
+    (tmp_path / "part1_mlp.safetensors").write_bytes(b"half a file")
+    assert score.trained("part1_mlp", tmp_path) is None
     assert capsys.readouterr().out.startswith("MLP is left out: ")
     policy = rubric.POLICIES["part1_mlp"]
     model, act = network_of(policy)

@@ -869,12 +869,13 @@ figures.differences(differences, intervals)
 # | chunks → ensemble, $m$ = 0.01 | {{better.row_ensemble}} |
 #
 # The last column is what matters before an experiment: thirty episodes tell apart only policies
-# that differ a lot. How much do common starts help? The scores with the angle and with sine and
-# cosine have a correlation of {{better.correlation_encoded}}, and the interval is ±
-# {{better.either_encoded}}; with other starts for each of the two it would be ±
-# {{better.alone_encoded}}. Common starts cost nothing, so always use them, but do not expect
-# wonders: after the first contact with the block, small differences between two policies grow until
-# their episodes have little in common.
+# that differ a lot. How much do common starts help? The scores of the two networks in the first row
+# have a correlation of {{better.correlation_encoded}}. Their interval is ±
+# {{better.either_encoded}}; with other starts for each network it would be ±
+# {{better.alone_encoded}}. In the last row one network acts in two ways: the correlation is
+# {{better.correlation_ensemble}}, and the interval ± {{better.either_ensemble}} in place of ±
+# {{better.alone_ensemble}}. The more two policies have in common, the more their common starts
+# help. They cost nothing, so always use them.
 #
 # **To think about.** Suppose that the interval of "angle → sine and cosine" excludes 0. Does this
 # show that sine and cosine are the better encoding? What does, and what would you have to repeat?

@@ -691,7 +691,8 @@ if "MLP" in acting:
 played = {name: score.try_out(name, policy) for name, policy in acting.items()}
 for one, other in (("z = 0", "z drawn"), ("z = 0, noise", "z drawn")):
     scores = (played[name].max_rewards for name in (one, other))
-    print("{} minus {}: {:+.3f} ({:+.2f} to {:+.2f})".format(other, one, *paired_interval(*scores)))
+    mean, low, high = paired_interval(*scores)
+    print(f"{other} against {one}: {mean:+.3f} ({low:+.2f} to {high:+.2f})")
 
 # %% [markdown]
 # What we found with the reference weights (shipped demonstrations, one training seed). Two ways or

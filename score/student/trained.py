@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
+from pusht.checkpoint import SUFFIX
 from pusht.normalisation import Stats
 from score import rubric
 from score.graded import graded
@@ -27,9 +29,13 @@ def trained(name: str, folder: str | os.PathLike[str] = ".") -> Trained | None:
         raise ValueError(f"{name} has a network of your own: load it in its own notebook.")
     if graded():
         return None
+    left_out = f"{rubric.POLICIES[name].label} is left out:"
+    if not (Path(folder) / (name + SUFFIX)).exists():
+        print(f"{left_out} {name}{SUFFIX} is not in this folder.")
+        return None
     try:
         checkpoint, infer = load_policy(rubric.POLICIES[name], (), folder)
     except AnswerError as error:
-        print(f"{rubric.POLICIES[name].label} is left out: {error}")
+        print(f"{left_out} {error}")
         return None
     return lambda nobs: infer(nobs, len(nobs)), checkpoint.stats

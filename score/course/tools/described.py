@@ -72,4 +72,4 @@ def percent(share: float) -> str:
 
 def signed(value: float, digits: int = 2) -> str:
     """Return a number with its sign, a minus and no hyphen."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")  # no −0.00

@@ -9,17 +9,20 @@ In a notebook's source {{horizons.score_8}} stands for the value; the build fill
 
 import argparse
 import json
+import tempfile
 
 import numpy as np
 import torch
 
 from pusht import demos, receding_horizon, rollout
-from pusht.episodes import reproducible
+from pusht.checkpoint import load_checkpoint
 from pusht.figures import modes
 from pusht.files import write_whole
 from pusht.normalisation import Stats, normalize_data, unnormalize_data
 from pusht.rules import GYM_PUSHT
+from score import rubric
 from score.course.notebooks.build import FINDINGS, read_findings
+from score.course.notebooks.solutions import reference_path, run_solution
 from score.course.tools import findings_of_training
 from score.course.tools.described import SEEDS, Found, Infer, described, reference
 from score.course.tools.further import better, ensembled, latent
@@ -53,7 +56,7 @@ def horizons() -> Found:
         found |= described(rollout(policy, SEEDS), f"_{count}")
     for name in ("flow", "mse", "fixed"):
         infer, stats = reference("part4_mse" if name == "mse" else "part4_flow")
-        infer = _with_the_same_noise(infer) if name == "fixed" else infer
+        infer = _with_one_noise() if name == "fixed" else infer
         for count in (1, 2, 4, 8):
             policy = receding_horizon(infer, stats, obs_horizon=1, action_horizon=count)
             played = rollout(policy, SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
@@ -61,14 +64,25 @@ def horizons() -> Found:
     return found
 
 
-def _with_the_same_noise(infer: Infer) -> Infer:
-    """Return Part IV's E4.2: each call draws the same noise, so it no longer samples."""
+def _with_one_noise() -> Infer:
+    """Return Part IV's flow policy as in E4.2: each call begins from the same noise."""
+    policy = rubric.POLICIES["part4_flow"]
+    with tempfile.TemporaryDirectory() as folder:
+        names = run_solution(rubric.part_of(policy), folder, train=False)
+    model = names["FlowMatchingPolicy"](5, 2, policy.pred_horizon)
+    load_checkpoint(reference_path(policy, "shipped"), policy.normalisation).restore(model)
+    start = torch.randn(1, policy.pred_horizon, 2, generator=torch.Generator().manual_seed(1))
 
-    def same_noise(nobs: torch.Tensor) -> torch.Tensor:
-        with reproducible(1):
-            return infer(nobs)
+    @torch.no_grad()
+    def one_noise(nobs: torch.Tensor) -> torch.Tensor:
+        steps = rubric.FLOW_STEPS
+        a_tau = start.expand(len(nobs), -1, -1)
+        for i in range(steps):
+            tau = torch.full((len(nobs),), i / steps)
+            a_tau = a_tau + model.velocity(nobs[:, -1], a_tau, tau) / steps
+        return a_tau
 
-    return same_noise
+    return one_noise
 
 
 def noise() -> Found:
