@@ -1009,7 +1009,7 @@ figures.curves(
 # </details>
 
 # %% [markdown]
-# ### E1.5 · DAgger (15 min, medium; then about three minutes of computing)
+# ### E1.5 · DAgger (15 min, medium; then about four minutes of computing)
 #
 # *DAgger*, short for dataset aggregation ([Ross, Gordon & Bagnell,
 # 2011](https://proceedings.mlr.press/v15/ross11a.html), algorithm 3.1), lets the *policy* drive and

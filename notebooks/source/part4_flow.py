@@ -706,7 +706,7 @@ figures.sweep("executed actions", sweep)
 # </details>
 
 # %% [markdown]
-# ### E4.3 · More data, or better? (20 min, medium; then about four minutes of computing)
+# ### E4.3 · More data, or better? (20 min, medium; then about ten minutes of computing)
 #
 # A rollout needs the robot, or at least a simulator. The loss on data that was not trained on, the
 # *validation loss*, needs neither:
@@ -754,8 +754,8 @@ score.check("E4.3", split_episodes).right
 # Of the 335 demonstrations 224 are for training and the other 111 for validation. Networks of both
 # kinds learn from 28, 56 and 112 of the 224, and from all of them, each with 20,000 training steps:
 # a smaller set is seen more often. (The learning rate starts three times as high as above and falls
-# to 0 along a cosine, so that so few steps are enough.) Every 1,000 steps the loss is computed on the
-# training set and on the validation set.
+# to 0 along a cosine, so that so few steps are enough.) Every 1,000 steps the loss is computed on
+# the training set and on the validation set.
 
 
 # %%
