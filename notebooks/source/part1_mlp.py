@@ -1166,7 +1166,7 @@ for name, agent in networks.items():
 #
 # From the same starts, the third round scores {{dagger.over_alone}} more than further training on
 # the demonstrations alone, and {{dagger.over_fresh}} more than as many fresh windows (95 %
-# intervals of the mean difference; a negative number is less).
+# intervals of the mean difference).
 #
 # **To think about.** Which of the policy's faults can DAgger mend, and which not, however many
 # rounds there are? And what would each round cost with a person as the expert?
