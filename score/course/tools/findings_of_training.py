@@ -1,7 +1,8 @@
 """What the notebooks say that we found where networks have to be trained for it: E1.4, E1.5, E4.3.
 
 The notebooks' own cells do the work, with the reference weights where a trained policy is needed.
-What a training seed gave is kept in build/findings, so that an interrupted run goes on.
+What a training gave is kept in build/findings until the finding is complete, so that an interrupted
+run goes on.
 """
 
 import json
@@ -25,6 +26,7 @@ from score.course.tools.described import SEEDS, Found, percent
 
 TRAININGS = (1,)  # seeds of training
 _STEPS = 20_000  # of a training in E4.3
+_FOLDER = ROOT / "build" / "findings"
 _SIZES = (28, 56, 112, 224)
 
 
@@ -74,6 +76,7 @@ def dagger() -> Found:
     for other in ("fresh demonstrations", "demonstrations alone", "as it was"):
         gain, either = _mean(scores["DAgger, round 3"] - scores[other])
         texts |= {f"over_{_NETWORKS[other]}": f"{gain} ± {either}"}
+    _forget("dagger")
     return texts
 
 
@@ -127,6 +130,7 @@ def more_data() -> Found:
             scores.append(each.mean())
         agree = np.argsort(losses).tolist() == np.argsort(scores)[::-1].tolist()
         texts[f"ranks_{key}"] = "the same order" if agree else "another order"
+    _forget("leak", "more_data")
     return texts
 
 
@@ -182,11 +186,17 @@ def _restore(model: torch.nn.Module, name: str) -> None:
 
 
 def _kept(name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    path = ROOT / "build" / "findings" / f"{name}.json"
+    path = _FOLDER / f"{name}.json"
     if not path.exists():
         write_whole(path, json.dumps(compute()))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+def _forget(*names: str) -> None:
+    for name in names:
+        for path in _FOLDER.glob(f"{name}_*.json"):
+            path.unlink()
 
 
 def _mean(numbers: np.ndarray) -> tuple[str, str]:
