@@ -841,7 +841,7 @@ twelve = receding_horizon(chunks_of(mlp_agent), stats, action_horizon=12)
 comparisons = {
     "angle → sine and cosine": (encodings["angle"], encodings["sine and cosine"]),
     "8 → 12 executed actions": (tried["chunks of eight"], score.try_out("twelve", twelve)),
-    "chunks → ensemble, m = 0.01": (tried["chunks of eight"], tried["m = 0.01"]),
+    "chunks → ensemble": (tried["chunks of eight"], tried["m = 0.01"]),
 }
 differences, intervals, smallest = {}, {}, 0.05
 for name, (first, second) in comparisons.items():

@@ -686,7 +686,7 @@ figures.sweep("executed actions", sweep)
 # smoothly at $T_a = 1$ and gets stuck: its answer to a state is always the same, so a state in
 # which its answer is to stay is a trap. The flow policy never gets stuck, but it trembles: each
 # call draws another chunk, and at $T_a = 1$ the agent begins a different one at every step. With
-# one noise the trembling is gone, and the traps are back: at $T_a = 8$ the same network scores
+# one noise the trembling at $T_a = 1$ is gone, and the traps are back: at $T_a = 8$ the network has
 # {{horizons.score_fixed_8}} in place of {{horizons.score_flow_8}}, less than the MSE policy's
 # {{horizons.score_mse_8}}. (This is one choice of the noise; try others, and 0.) So what makes flow
 # matching better here is that it *samples*, and not that each of its chunks is better.

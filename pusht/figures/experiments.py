@@ -30,7 +30,13 @@ def differences(
         x = _place(value)
         color, width = (GREY, 1.4) if value == 0 else (LINE, 0.8)
         page.axes.plot([x, x], [40, bottom], color=color, lw=width, zorder=0)
-        page.text(x, bottom + 14, f"{value:+g}" if value else "0", size=SMALL, color=GREY)
+        page.text(
+            x,
+            bottom + 14,
+            f"{value:+g}".replace("-", "−") if value else "0",
+            size=SMALL,
+            color=GREY,
+        )
     page.text(_LEFT, bottom + 36, "← the first is better", color=GREY, ha="left")
     page.text(_RIGHT, bottom + 36, "the second is better →", color=GREY, ha="right")
     for row, (name, each) in enumerate(found.items()):
@@ -42,14 +48,18 @@ def differences(
         page.axes.plot(_place(mean), y, "o", ms=7, color=VERMILION, mew=0, zorder=6)
         for line, words in enumerate(_broken(name)):
             page.text(_LEFT - 16, y - 36 + 18 * line, words, weight="bold", ha="right")
-        page.text(_RIGHT + 22, y - 9, f"{mean:+.3f}", color=VERMILION, weight="bold", ha="left")
-        page.text(_RIGHT + 22, y + 9, f"{low:+.2f} to {high:+.2f}", color=GREY, ha="left")
+        page.text(_RIGHT + 22, y - 9, _signed(mean, 3), color=VERMILION, weight="bold", ha="left")
+        page.text(_RIGHT + 22, y + 9, f"{_signed(low)} to {_signed(high)}", color=GREY, ha="left")
     said = (
         f"{name}: {mean:+.3f}, interval {low:+.2f} to {high:+.2f},"
         f" {np.mean(np.abs(found[name]) < 0.01):.0%} of the starts without a difference"
         for name, (mean, low, high) in ((name, intervals[name]) for name in found)
     )
     return page.image(f"Differences of two scores at each start: {'; '.join(said)}.")
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _place(value: float) -> float:
@@ -67,11 +77,11 @@ def _dots(page: Page, each: np.ndarray, bottom: float) -> None:
 
 
 def _broken(name: str) -> list[str]:
-    """Return a name in lines of at most 20 letters, broken at spaces."""
+    """Return a name in lines of at most 17 letters, broken at spaces."""
     lines = [""]
     for word in name.split():
         longer = f"{lines[-1]} {word}".strip()
-        lines = [*lines[:-1], longer] if len(longer) <= 20 else [*lines, word]
+        lines = [*lines[:-1], longer] if len(longer) <= 17 else [*lines, word]
     return lines
 
 
@@ -105,7 +115,16 @@ def sweep(setting: str, found: Mapping[str, Mapping[float, Mapping[str, float]]]
             write(plot, place, -0.08 * top, f"{value:g}", SMALL, color=GREY)
         for rows, color in zip(found.values(), _COLORS, strict=False):
             line = [(settings.index(value), each[quantity]) for value, each in rows.items()]
-            plot.plot(*zip(*line, strict=True), "-o", color=color, lw=2, ms=6, mew=0, zorder=3)
+            plot.plot(
+                *zip(*line, strict=True),
+                "-o",
+                color=color,
+                lw=2,
+                ms=6,
+                mew=0,
+                zorder=3,
+                clip_on=False,
+            )
         page.text(left + (width - 56) / 2, 298, setting, color=GREY)
     return page.image(_told(setting, found))
 

@@ -1,6 +1,6 @@
 """E2.2, an extension of Part II: the number of ways that a set of chunks takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,58 +124,56 @@ def _of_each(inputs: Arrays, rule: Rule) -> list[int]:
     return [rule.modes(**case) for case in inputs["cases"]]
 
 
-def _mistakes() -> list[tuple[Rule, str]]:
-    def along(place: Callable[[Array], Array], hint: str) -> tuple[Rule, str]:
-        return Rule(along=lambda chunks: np.sort(place(chunks))), hint
+def _mistakes() -> Iterator[tuple[Rule, str]]:
+    """Yield rules that do one thing in another way, with the hint."""
+    yield from _of_counting()
+    yield Rule(cut=lambda steps, gap: steps > 15), "15 is fixed: take `gap`."
+    for place, hint in _of_places():
+        yield _along(place), hint
+    yield Rule(along=_projected), "sort before you take differences of neighbours."
+    yield Rule(cut=lambda steps, gap: steps > 2 * gap), "gap is doubled."
+    yield Rule(cut=lambda steps, gap: steps > gap / 2), "gap is halved."
 
+
+def _along(place: Callable[[Array], Array]) -> Rule:
+    return Rule(along=lambda chunks: np.sort(place(chunks)))
+
+
+def _of_counting() -> Iterator[tuple[Rule, str]]:
     def counted(count: Callable[[Array, int], int], hint: str) -> tuple[Rule, str]:
         return Rule(counted=count), hint
 
     large = "groups that are too small are counted too: only those of at least `least` count."
+    yield counted(lambda sizes, least: len(sizes), large)
+    yield counted(lambda sizes, least: int(np.sum(sizes > least)), "`least` is enough: >=, not >.")
+    yield counted(lambda sizes, least: len(sizes) - 1, "this is the number of gaps, one less.")
+    hint = "one is missing: the group behind the last gap, or before the first."
+    yield counted(lambda sizes, least: int(np.sum(sizes >= least)) - 1, hint)
+    hint = "there may be no mode at all, where no group is large enough."
+    yield counted(lambda sizes, least: max(1, int(np.sum(sizes >= least))), hint)
+    yield counted(lambda sizes, least: int(np.sum(sizes >= 4)), "4 is fixed: take `least`.")
+    yield counted(lambda sizes, least: int(np.sum(sizes >= 2)), "2 is fixed: take `least`.")
+    yield counted(lambda sizes, least: int(sizes.max()), "this is how many chunks a group has.")
+
+
+def _of_places() -> Iterator[tuple[Callable[[Array], Array], str]]:
+    """Yield other places of chunks along a direction, each with its hint."""
     root = "divide what is along the direction by the root of Tp, so that gap is px per action:"
+    yield lambda c: _projected(c) * c.shape[1] ** 0.5, f"{root} it is missing."
+    yield lambda c: _projected(c) * 0.5**0.5, f"{root} chunk.shape[1] of them, not twice as many."
+    yield lambda c: _projected(c) / c.shape[1] ** 0.5, f"{root} not by Tp itself."
+    yield lambda c: _projected(c, 0, False), "take the mean of the chunks away."
+    first = "take the first principal direction, the one of the largest variance: svd gives it"
+    yield lambda c: _projected(c, 1), f"{first} first."
+    yield lambda c: _projected(c, -1), f"{first} first, eigh of a covariance last."
+    yield lambda c: np.abs(_projected(c)), "both sides of the mean differ: no abs."
     ends = "all steps of a chunk count, not"
-    first = "take the first principal direction, the one of the largest variance:"
-    return [
-        counted(lambda sizes, least: len(sizes), large),
-        counted(lambda sizes, least: int(np.sum(sizes > least)), "`least` is enough: >=, not >."),
-        counted(lambda sizes, least: len(sizes) - 1, "this is the number of gaps, one less."),
-        counted(
-            lambda sizes, least: int(np.sum(sizes >= least)) - 1,
-            "one is missing: the group behind the last gap, or before the first.",
-        ),
-        counted(
-            lambda sizes, least: max(1, int(np.sum(sizes >= least))),
-            "there may be no mode at all, where no group is large enough.",
-        ),
-        counted(lambda sizes, least: int(np.sum(sizes >= 4)), "4 is fixed: take `least`."),
-        counted(lambda sizes, least: int(np.sum(sizes >= 2)), "2 is fixed: take `least`."),
-        counted(lambda sizes, least: int(sizes.max()), "this is how many chunks a group has."),
-        (Rule(cut=lambda steps, gap: steps > 15), "15 is fixed: take `gap`."),
-        (Rule(along=_projected), "sort before you take differences of neighbours."),
-        along(lambda chunks: _projected(chunks) * chunks.shape[1] ** 0.5, f"{root} it is missing."),
-        along(
-            lambda chunks: _projected(chunks) * 0.5**0.5,
-            f"{root} chunk.shape[1] of them, not twice as many.",
-        ),
-        along(
-            lambda chunks: _projected(chunks) / chunks.shape[1] ** 0.5, f"{root} not by Tp itself."
-        ),
-        along(lambda chunks: _projected(chunks, 0, False), "take the mean of the chunks away."),
-        along(lambda chunks: _projected(chunks, 1), first + " svd gives it first."),
-        along(
-            lambda chunks: _projected(chunks, -1),
-            first + " svd gives it first, eigh of a covariance last.",
-        ),
-        along(lambda chunks: np.abs(_projected(chunks)), "both sides of the mean differ: no abs."),
-        along(lambda chunks: chunks[:, -1, 0], f"{ends} the last action's x alone."),
-        along(lambda chunks: chunks[:, -1, 1], f"{ends} the last action's y alone."),
-        along(lambda chunks: _projected(chunks[:, -1:]), f"{ends} the last action alone."),
-        along(lambda chunks: _projected(chunks[:, :1]), f"{ends} the first action alone."),
-        along(lambda chunks: _projected(chunks.mean(axis=1, keepdims=True)), f"{ends} their mean."),
-        (Rule(cut=lambda steps, gap: steps > 2 * gap), "gap is doubled."),
-        (Rule(cut=lambda steps, gap: steps > gap / 2), "gap is halved."),
-        along(_away, "this is the distance from the mean: two ways may be equally far from it."),
-    ]
+    yield lambda c: c[:, -1, 0], f"{ends} the last action's x alone."
+    yield lambda c: c[:, -1, 1], f"{ends} the last action's y alone."
+    yield lambda c: _projected(c[:, -1:]), f"{ends} the last action alone."
+    yield lambda c: _projected(c[:, :1]), f"{ends} the first action alone."
+    yield lambda c: _projected(c.mean(axis=1, keepdims=True)), f"{ends} their mean."
+    yield _away, "this is the distance from the mean: two ways may be equally far from it."
 
 
 def _away(chunks: Array) -> Array:
