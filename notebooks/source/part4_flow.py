@@ -868,8 +868,12 @@ figures.curves(
 # | flow, 224 | {{more_data.row_flow_224}} |
 #
 # By validation loss the MSE policies stand in {{more_data.ranks_mse}} as by score, and the flow
-# policies in {{more_data.ranks_flow}}. Between the two kinds it says nothing: a flow's loss is that
-# of a velocity, which contains noise that no network can predict.
+# policies in {{more_data.ranks_flow}}: here it tells more data from less. Between the two kinds it
+# tells nothing, since a flow's loss is that of a velocity, which contains noise that no network can
+# predict. And within one training it misleads: the flow policy of 56 episodes has a validation loss
+# of {{more_data.last_flow_56}} and scores {{more_data.score_flow_56}} ±
+# {{more_data.either_flow_56}}; trained for a quarter of the steps, it has a loss of
+# {{more_data.short_loss}} and scores {{more_data.short_score}}.
 #
 # Why the split must be by episode: when a third of all *steps* is held out instead, an MSE policy's
 # validation loss is {{more_data.leak}}; with whole episodes held out it is

@@ -130,13 +130,20 @@ def more_data() -> Found:
             scores.append(each.mean())
         agree = np.argsort(losses).tolist() == np.argsort(scores)[::-1].tolist()
         texts[f"ranks_{key}"] = "the same order" if agree else "another order"
+    found = [
+        _kept(f"more_data_flow_56_short_{seed}", lambda: _more_data(name, 56, seed, _STEPS // 4))  # noqa: B023
+        for seed in TRAININGS
+    ]
+    texts["short_loss"] = _text(np.mean([one["rows"][-1][2] for one in found]))
+    each = np.mean([one["scores"] for one in found], axis=0)
+    texts["short_score"] = " ± ".join(_mean(each))
     _forget("leak", "more_data")
     return texts
 
 
-def _more_data(name: str, size: int, seed: int) -> dict[str, Any]:
+def _more_data(name: str, size: int, seed: int, num_steps: int = _STEPS) -> dict[str, Any]:
     names = _run("part4_flow", seed, "part4-dataset", "part4-e4_3_training")
-    policy, normalizer, rows = names["of_size"](names[name], size, seed=seed)
+    policy, normalizer, rows = names["of_size"](names[name], size, num_steps, seed)
     acting = names["acting"](policy, normalizer)
     played = rollout(acting, SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
     return {"rows": rows, "scores": played.max_rewards.tolist()}
