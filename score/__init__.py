@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from score.student.comparison import compare_episodes as compare_episodes
     from score.student.comparison import compare_policies as compare_policies
     from score.student.comparison import film_policies as film_policies
+    from score.student.comparison import practice_seeds as practice_seeds
     from score.student.comparison import recall as recall
     from score.student.comparison import try_out as try_out
     from score.student.progress import show_standing as show_standing
@@ -40,6 +41,7 @@ else:
                 "compare_episodes",
                 "compare_policies",
                 "film_policies",
+                "practice_seeds",
                 "recall",
                 "try_out",
             ),

@@ -963,7 +963,7 @@ def drift(states, every=8):
 
 def median_over_time(drifts, least=3):
     """Return the median over the episodes that still run, as long as three do."""
-    longest = sorted(map(len, drifts))[-least] if len(drifts) >= least else 0
+    longest = sorted(map(len, drifts))[-min(least, len(drifts))] if drifts else 0
     return [np.median([one[i] for one in drifts if len(one) > i]) for i in range(longest)]
 
 
@@ -1069,9 +1069,12 @@ score.check("E1.5", relabelled).right
 # [part1/e1_5_training] practice
 import copy
 
+from pusht import max_epochs
+
 
 def trained_further(agent, nobs, naction, num_epochs=8):
     """Return a copy of the network, trained further on windows (N, 2, 5), (N, 16, 2)."""
+    num_epochs = max_epochs(num_epochs)
     agent = copy.deepcopy(agent).train()
     optimizer = torch.optim.AdamW(agent.parameters(), lr=3e-4, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_epochs)
@@ -1097,7 +1100,7 @@ def normalised(observations, chunks):
 
 def visited(agent, seeds, max_steps=200):
     """Return the labelled windows of a network's episodes from these starts."""
-    episodes = rollout(acting(agent), seeds, max_steps=max_steps)
+    episodes = rollout(acting(agent), score.practice_seeds(seeds), max_steps=max_steps)
     found = [
         relabelled(
             states,
@@ -1123,7 +1126,8 @@ def dagger(agent, rounds):
 
 def fresh_windows(count, first_seed):
     """Return so many windows of new demonstrations."""
-    found = expert.demonstrations(teacher, range(first_seed, first_seed + 20 + count // 80))
+    seeds = range(first_seed, first_seed + 20 + count // 80)
+    found = expert.demonstrations(teacher, score.practice_seeds(seeds))
     more = PushTStateDataset(found, pred_horizon, obs_horizon, action_horizon)
     windows = zip(("obs", "action"), (more.obs, more.action))
     return normalised(*(unnormalize_data(w, more.stats[of]).numpy()[:count] for of, w in windows))

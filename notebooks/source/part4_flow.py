@@ -790,10 +790,11 @@ def trained(policy_class, training, validation, num_steps, seed):
     )
     torch.manual_seed(seed)
     policy = policy_class(state_dim, action_dim, chunk_size).to(device)
+    epochs = max_epochs(-(-num_steps // len(loader)))
+    last, rows, step = min(num_steps, epochs * len(loader)), [], 0
     optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
-    rows, step = [], 0
-    while step < num_steps:
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, last)
+    for epoch in range(epochs):
         for state, chunk in loader:
             loss = policy.compute_loss(state, chunk)
             optimizer.zero_grad()
@@ -801,9 +802,9 @@ def trained(policy_class, training, validation, num_steps, seed):
             optimizer.step()
             scheduler.step()
             step += 1
-            if step % 1000 == 0 or step == num_steps:
+            if step % 1000 == 0 or step == last:
                 rows.append((step, mean_loss(policy, loader.dataset), mean_loss(policy, held_out)))
-            if step == num_steps:
+            if step == last:
                 break
     return policy, normalizer, rows
 

@@ -82,13 +82,18 @@ def _world(before: np.ndarray, now: np.ndarray) -> PushTSim:
 
 def demonstrations(teacher: Expert, seeds: Sequence[int], max_steps: int = 300) -> Demonstrations:
     """Return the expert's episodes from the published environment's starts of these seeds; those
-    that do not succeed within `max_steps` are left out.
+    that do not succeed within `max_steps` are left out. ValueError when all are.
     """
     return packed(solved(drive(teacher, np.array([*map(sample_start, seeds)]), max_steps)))
 
 
 def packed(episodes: Sequence[Episode]) -> Demonstrations:
-    """Return episodes as a set of demonstrations; the state after the last action is left out."""
+    """Return episodes as a set of demonstrations; the state after the last action is left out.
+
+    ValueError when there is none.
+    """
+    if not episodes:
+        raise ValueError("No episode succeeded: give more starts, or more steps.")
     return Demonstrations(
         np.concatenate([episode.states[:-1] for episode in episodes]).astype(np.float32),
         np.concatenate([episode.actions for episode in episodes]).astype(np.float32),
