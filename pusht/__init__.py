@@ -5,10 +5,11 @@ modules, by subject:
 
 - the task: `sim` (physics, coverage, reward), `env` (gym), `env_gymnasium`, `env_parts`,
   `registration`, `rules` (starts), `render`, `play` (a game)
-- data: `demos`, `dataset` (Parts I to III), `chunks` (Part IV), `normalisation`
+- data: `demos`, `expert` (who made them), `dataset` (Parts I to III), `chunks` (Part IV),
+  `normalisation`
 - training: `networks`, `training` (Parts I to III), `train` and `tracking` (Part IV), `ema`,
   `lr_schedule`, `speed`, `checkpoint`, `loss_view`
-- rollouts: `episodes`, `video`
+- rollouts: `episodes`, `behaviour`, `video`
 - pictures for the notebooks: `figures`
 - helpers: `files`, `resources`, `run_mode`, `progress`, `definitions`, `lazy`
 """
@@ -27,6 +28,8 @@ for _package in ("pooch", "pymunk", "skvideo", "zarr"):
 
 if TYPE_CHECKING:
     from pusht import demos as demos
+    from pusht.behaviour import roughness as roughness
+    from pusht.behaviour import standstill as standstill
     from pusht.chunks import BasePolicy as BasePolicy
     from pusht.chunks import PushtChunkDataset as PushtChunkDataset
     from pusht.chunks import evaluate_policy as evaluate_policy
@@ -56,6 +59,7 @@ else:
         __name__,
         {
             "": ("demos",),
+            "behaviour": ("roughness", "standstill"),
             "chunks": ("BasePolicy", "PushtChunkDataset", "evaluate_policy"),
             "dataset": ("PushTStateDataset", "WindowLoader"),
             "demos": ("load_pusht_zarr",),

@@ -62,6 +62,9 @@ _PARTS = (
         extensions=(
             Extension("E1.1", "sine and cosine for the angle"),
             Extension("E1.2", "temporal ensembling"),
+            Extension("E1.3", "is it better?"),
+            Extension("E1.4", "how far the policy drifts"),
+            Extension("E1.5", "DAgger"),
         ),
     ),
     Part(
@@ -87,7 +90,10 @@ _PARTS = (
                 targets={"shipped": 0.57, "human": 0.46, "earlier": 0.40},
             ),
         ),
-        extensions=(Extension("E2.1", "a weight for the divergence"),),
+        extensions=(
+            Extension("E2.1", "a weight for the divergence"),
+            Extension("E2.2", "make z speak"),
+        ),
     ),
     Part(
         "part3_ddpm",
@@ -155,7 +161,11 @@ _PARTS = (
             ManualQuestion("Q4.5", "report_architecture", "architecture", 1),
             ManualQuestion("Q4.5", "report_behaviour", "behaviour", 1),
         ),
-        extensions=(Extension("E4.1", "fewer steps, by the midpoint rule"),),
+        extensions=(
+            Extension("E4.1", "fewer steps, by the midpoint rule"),
+            Extension("E4.2", "look more often, or less?"),
+            Extension("E4.3", "more data, or better?"),
+        ),
         grading_time=2,
     ),
 )

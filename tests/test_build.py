@@ -209,6 +209,7 @@ def test_the_bundle_holds_what_students_need_and_nothing_else(part, tmp_path):
         "requirements.txt",
         "data/README.md",
         "data/demonstrations.zarr.zip",
+        "data/expert.safetensors",
         *(
             f"losses/{folder}expected_{policy.method}_loss.pkl"
             for policy in part.policies

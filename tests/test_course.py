@@ -326,7 +326,8 @@ def test_what_students_get_holds_the_demonstrations_and_no_solution(course):
     assert not [
         name
         for name in files
-        if name.endswith((".safetensors", ".pt")) or "notebooks/source" in name
+        if (name.endswith((".safetensors", ".pt")) and name != "data/expert.safetensors")
+        or "notebooks/source" in name
     ]
     for name, content in files.items():
         if name.endswith(".ipynb"):

@@ -9,14 +9,15 @@ import torch
 import zarr
 
 from pusht import demos
+from pusht.expert.driving import Episode, drive, on_grid
+from pusht.expert.networks import Proposals, Student, Value
+from pusht.expert.planning import Disturbance, Expert
 from pusht.rules import sample_gym_pusht_start
 from pusht.sim import PushTSim, reward, sample_start
 from score import rubric
 from score.course.tools.demonstrations import selection, starts
-from score.course.tools.demonstrations.driving import Episode, drive, on_grid
-from score.course.tools.demonstrations.expert import Disturbance, Expert
 from score.course.tools.demonstrations.fitting import fit_student, windows
-from score.course.tools.demonstrations.networks import Proposals, Student, Value, returns
+from score.course.tools.demonstrations.networks import returns
 from score.course.tools.demonstrations.store import Store
 
 # Nearly solved: the agent is on the left of the block, which has to go a little to the right.

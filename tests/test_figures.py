@@ -21,6 +21,13 @@ PATH = np.column_stack(
     ]
 )
 ACTIONS = np.linspace([200, 200], [300, 350], 16)
+APART = {"one → other": np.linspace(-0.4, 0.5, 30), "the same again": np.zeros(30)}
+SWEEP = {
+    name: {t: {"score": at / t, "roughness [px]": 10.0 * t} for t in (1, 2, 8)}
+    for name, at in (("MLP", 0.5), ("flow", 0.9))
+}
+CHUNKS = np.stack([ACTIONS + side * 60 for side in (-1, -1, 1, 1, 1)])
+LINES = {"policy": (range(60), [*range(60)]), "expert": (range(20), [12] * 20)}
 DRAWN = {
     "task": lambda: figures.task(),
     "receding horizon": lambda: figures.receding_horizon(2, 16, 8),
@@ -31,7 +38,17 @@ DRAWN = {
     "chunk": lambda: figures.chunk(PATH[:2], ACTIONS),
     "other chunk": lambda: figures.chunk(PATH[:2], ACTIONS[::-1]),
     "episodes": lambda: figures.episodes([PATH, PATH[::-1]]),
+    "curves": lambda: figures.curves(LINES, title="distance [px]", below="control step"),
+    "one curve": lambda: figures.curves(
+        {"all of the episodes": ([0, 500], [0.2, 0.1])}, title="loss", below="training step"
+    ),
     "one episode": lambda: figures.episodes([PATH], labels=["mine"]),
+    "differences": lambda: figures.differences(APART, dict.fromkeys(APART, (0.01, -0.1, 0.12))),
+    "another interval": lambda: figures.differences(APART, dict.fromkeys(APART, (0.1, 0, 0.2))),
+    "sweep": lambda: figures.sweep("executed actions", SWEEP),
+    "another sweep": lambda: figures.sweep("executed actions", {"MLP": SWEEP["MLP"]}),
+    "chunk sets": lambda: figures.chunk_sets(PATH[:1], {"all": [CHUNKS], "one": [CHUNKS[:1]]}),
+    "other chunk sets": lambda: figures.chunk_sets(PATH[:1], {"all": [CHUNKS]}),
 }
 
 
@@ -94,6 +111,9 @@ def test_a_scaled_chunk_is_the_chunk_in_pixels():
         (lambda: figures.episodes([PATH], labels=["a", "b"]), "with 2 labels"),
         (lambda: figures.residual_mlp([11, 256, 32]), "not multiples of 5"),
         (lambda: figures.chunk(np.stack([PATH[:2], PATH[2:4]]), ACTIONS), "reshape"),
+        (lambda: figures.differences(APART, {}), "its interval"),
+        (lambda: figures.sweep("steps", {}), "no results"),
+        (lambda: figures.chunk_sets(PATH[:2], {"all": [CHUNKS]}), "each of one or more states"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(draw, sentence):
@@ -108,3 +128,16 @@ def test_pyplot_and_its_global_state_stay_out():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_curves_of_nothing_are_refused():
+    for lines in ({}, {"empty": ([], [])}, {"uneven": ([1, 2], [1])}):
+        with pytest.raises(ValueError, match="There is nothing to draw"):
+            figures.curves(lines, title="loss", below="step")
+
+
+def test_curves_that_end_together_have_names_one_above_the_other():
+    alt = figures.curves(
+        {f"line {i}": ([0, 1], [1, 1.001 * i]) for i in range(1, 6)}, title="loss", below="step"
+    ).alt
+    assert all(f"line {i}: from 1" in alt for i in range(1, 6))

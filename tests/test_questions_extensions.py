@@ -175,7 +175,7 @@ def test_the_line_of_a_checked_policy_is_recalled_and_said_to_be_missing_where_i
     path.write_text(json.dumps(kept))  # as an earlier version kept it, without episodes
     recall("a hundred steps", "part3_ddpm")
     assert "has not been scored here yet" in capsys.readouterr().out
-    kept |= {key: [] for key in ("seeds", "states", "actions", "rewards")}
+    kept |= {key: [] for key in ("scores", "seeds", "states", "actions", "rewards")}
     path.write_text(json.dumps(kept))
     recall("a hundred steps", "part3_ddpm")
     out = capsys.readouterr().out

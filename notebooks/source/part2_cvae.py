@@ -576,3 +576,185 @@ for name, agent in (("published weight", cvae_agent), (f"weight {weight}", weigh
 # acts is what it has learned from.
 #
 # </details>
+
+# %% [markdown]
+# ### E2.2 · Make z speak (25 min, medium)
+#
+# A policy that answers with a random $z$ could take two ways from one state. Does it? To find out,
+# let it plan $n = 40$ chunks in the same state, and count the groups that they form. Groups need a
+# rule. Ours looks along the one direction in which the chunks differ most, the first *principal
+# direction* ([Pearson, 1901](https://doi.org/10.1080/14786440109462720)):
+#
+# 1. Write each chunk as a vector of $2 T_p$ numbers and take away the mean vector. With these as
+#    rows, the direction $\mathbf{v}$ (a unit vector) is the first row of `Vt` in
+#    `U, S, Vt = np.linalg.svd(rows, full_matrices=False)`.
+# 2. Chunk $i$, with row $\mathbf{x}_i$, is at the place $\mathbf{x}_i \cdot \mathbf{v} /
+#    \sqrt{T_p}$ on this direction. (Divided by the root of the number of actions, this is the
+#    distance per action, in pixels.)
+# 3. Sort the places. Wherever two neighbours are more than `gap` apart, one group ends and another
+#    begins.
+# 4. Groups of fewer than `least` chunks are strays and do not count.
+#
+# The gap is 15 px, the radius of the agent.
+
+
+# %%
+# [part2/modes] extension E2.2
+def modes(chunks: np.ndarray, gap: float = 15.0, least: int = 4) -> int:
+    """Return in how many ways a set of chunks goes.
+
+    chunks (n, pred_horizon, action_dim) [px]; gap [px]; least: number of chunks
+    """
+    ### BEGIN SOLUTION
+    flat = chunks.reshape(len(chunks), -1)
+    centred = flat - flat.mean(axis=0)
+    direction = np.linalg.svd(centred, full_matrices=False)[2][0]
+    along = np.sort(centred @ direction) / chunks.shape[1] ** 0.5
+    groups = np.split(along, np.flatnonzero(np.diff(along) > gap) + 1)
+    return sum(len(group) >= least for group in groups)
+    ### END SOLUTION
+
+
+# %%
+# [part2/e2_2] practice
+score.check("E2.2", modes).right
+
+# %% [markdown]
+# In the shipped demonstrations there are {{latent.places}} places, at least 40 px from each other,
+# from which demonstrators went two ways (section 1 says by which test). The next cell finds them
+# and counts the ways of the demonstrations, of your network with $z = 0$, and with $z$ drawn from
+# $\mathcal{N}(0, I)$. If this folder has the weights of Parts I and III, the MLP and the diffusion
+# policy are counted too; the latter takes a minute or two. In the picture are the three clearest
+# places.
+
+# %%
+# [part2/e2_2_modes] practice
+from pusht import normalize_data, unnormalize_data
+from pusht.figures.modes import in_pixels, many_crossroads
+
+
+def decoding(agent, draw):
+    """Return a function nobs (B, obs_horizon, obs_dim) -> naction, with z drawn or z = 0."""
+
+    @torch.no_grad()
+    def infer(nobs):
+        z = (torch.randn if draw else torch.zeros)(len(nobs), agent.latent_dim)
+        naction = agent.decoder(nobs.flatten(1).to(device), z.to(device))
+        return naction.view(-1, pred_horizon, action_dim)
+
+    return infer
+
+
+places = many_crossroads(dataset, 50)
+place_obs = [in_pixels(dataset, place.windows)[0][0] for place in places]
+
+
+def plans(infer, stats, count=40):
+    """Return what a policy plans at each place: arrays (count, pred_horizon, action_dim) [px]."""
+    planned = []
+    for obs in place_obs:
+        nobs = torch.from_numpy(normalize_data(obs, stats["obs"])).float()
+        torch.manual_seed(seed)
+        naction = infer(nobs.expand(count, -1, -1)).cpu().numpy()
+        planned.append(unnormalize_data(naction, stats["action"]))
+    return planned
+
+
+demonstrated = [in_pixels(dataset, place.windows)[1] for place in places]
+policies = {
+    "z = 0": (decoding(cvae_agent, draw=False), stats),
+    "z drawn": (decoding(cvae_agent, draw=True), stats),
+    # "E2.1, z drawn": (decoding(weighted_agent, draw=True), stats),
+    "MLP": score.trained("part1_mlp"),
+    "diffusion": score.trained("part3_ddpm"),
+}
+planned = {name: plans(*policy) for name, policy in policies.items() if policy}
+counts = {"demonstrations": [modes(six, least=2) for six in demonstrated]}
+counts |= {name: [modes(chunks) for chunks in each] for name, each in planned.items()}
+for name, found in counts.items():
+    print(f"{name:<16} {sum(n > 1 for n in found)} of {len(places)} places with two ways or more")
+sets = {"demonstrations": demonstrated, **planned}
+figures.chunk_sets(
+    np.array([obs[-1] for obs in place_obs[:3]]), {name: sets[name][:3] for name in sets}
+)
+
+# %% [markdown]
+# Whether $z$ says anything or not, a policy with $z$ drawn plays differently from one with $z = 0$.
+# Is it what $z$ says, or would any noise do? The control is noise of the same size that says
+# nothing: each chunk decoded with $z = 0$ is moved by a random shift, with the standard deviation
+# that drawing $z$ gives to an action. (If the MLP is here, it gets the same shift.)
+
+# %%
+# [part2/e2_2_table] practice
+from pusht import receding_horizon
+from score.rollouts.intervals import paired_interval
+
+apart = [np.square(chunks - chunks.mean(axis=0)).mean() for chunks in planned["z drawn"]]
+size = np.sqrt(np.mean(apart))
+print(f"Drawing z moves an action by {size:.1f} px in x and in y (one standard deviation).")
+
+
+def shifted(policy):
+    """Return the policy with a random shift of each chunk."""
+    rng = np.random.default_rng(seed)
+
+    def act(obs):
+        chunks = policy(obs)
+        return chunks + size * rng.normal(size=(len(chunks), 1, action_dim))
+
+    return act
+
+
+acting = {name: receding_horizon(*policies[name]) for name in planned if name != "diffusion"}
+acting["z = 0, noise"] = shifted(acting["z = 0"])
+if "MLP" in acting:
+    acting["MLP, noise"] = shifted(acting["MLP"])
+played = {name: score.try_out(name, policy) for name, policy in acting.items()}
+for one, other in (("z = 0", "z drawn"), ("z = 0, noise", "z drawn")):
+    scores = (played[name].max_rewards for name in (one, other))
+    mean, low, high = paired_interval(*scores)
+    print(f"{other} against {one}: {mean:+.3f} ({low:+.2f} to {high:+.2f})")
+
+# %% [markdown]
+# What we found with the reference weights (shipped demonstrations, one training seed). Two ways or
+# more, at the {{latent.places}} places: the demonstrations {{latent.parted_demos}}, the CVAE with
+# $z$ drawn {{latent.parted_cvae}}, the diffusion policy of Part III {{latent.parted_ddpm}}, the
+# flow policy of Part IV {{latent.parted_flow}}; a policy that always gives the same answer can have
+# no more than one. So by this rule nearly nobody takes two ways. The CVAE's chunks lie within
+# {{latent.px}} px, because its $z$ has collapsed. Those of diffusion and flow spread much wider, as
+# the picture shows, but from one way to the other without a gap.
+#
+# And over 200 held-out starts, with *at a standstill* as in section 7 of Part I:
+#
+# | | score | solved | final reward | roughness | at a standstill |
+# |---|---|---|---|---|---|
+# | CVAE, $z = 0$ | {{latent.row_zero}} |
+# | CVAE, $z$ drawn | {{latent.row_drawn}} |
+# | CVAE, $z = 0$, noise of {{latent.px}} px | {{latent.row_noise}} |
+# | MLP | {{latent.row_mlp}} |
+# | MLP, noise of {{latent.px}} px | {{latent.row_mlp_noise}} |
+#
+# Drawn $z$ minus $z = 0$ is {{latent.mean_by_z}} ({{latent.low_by_z}} to {{latent.high_by_z}}),
+# noise minus none {{latent.mean_by_noise}} ({{latent.low_by_noise}} to {{latent.high_by_noise}}),
+# and drawn $z$ minus noise {{latent.mean_z_or_noise}} ({{latent.low_z_or_noise}} to
+# {{latent.high_z_or_noise}}; the intervals are those of Part I's E1.3, over common starts).
+# Either sets the agent free: hardly an episode ends at a standstill. But what $z$ says is no better
+# than noise that says nothing, which solved {{latent.solved_noise}} of the episodes where drawn $z$
+# solved {{latent.solved_drawn}}.
+#
+# **To think about.** The rule counts groups along one direction only, with gaps of 15 px, among
+# forty chunks. Which two ways would it miss? And what does a random shift do for a policy that
+# stands still, which a better plan would not do?
+#
+# <details><summary>One answer</summary>
+#
+# It misses ways that are joined by a few chunks in between (a single one every 15 px is enough),
+# ways that differ by less than 15 px per action, such as waiting and going, and a rare second way
+# that fewer than four of forty chunks take. It also needs the ways to be apart along the direction
+# of the largest variance; if all chunks differ more in speed, it looks along that.
+#
+# A policy that stands still has found a state for which its plan is to stay. A better plan is no
+# help if the next observation shows the same state and gives the same plan. A shift moves the agent
+# somewhere else, where the network may know how to go on; in which direction hardly matters.
+#
+# </details>

@@ -26,6 +26,7 @@
 
 # %%
 # [part4/imports] given
+import numpy as np
 import torch
 from torch import nn
 
@@ -439,7 +440,8 @@ plt.show()
 # <!-- [part4/report_behaviour] written Q4.5 -->
 # **c) Behaviour.** What does the flow-matching policy do that the MSE policy does not, and vice
 # versa? Watch the films of the runs (`videos/` in each run's directory under `exp/`) and the player
-# of section 6.
+# of section 6. If you say that one is better, give the difference and its interval, which the first
+# cell of section 6 prints.
 #
 # *Your answer:*
 
@@ -582,5 +584,326 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
 # of this state minus the noise. A single step from $\mathbf{A}_0$ therefore ends at the mean chunk,
 # whatever the noise was: it is the answer of the MSE policy, with its faults. Smaller steps see
 # where the point has moved, and can still turn to one of the ways.
+#
+# </details>
+
+# %% [markdown]
+# ### E4.2 · Look more often, or less? (15 min, easy)
+#
+# Both policies of this part execute all eight actions of a chunk before they look again. Why not
+# look after every action? The *action horizon* $T_a$ is how many of the $T_p$ actions of a chunk
+# are executed; in [Diffusion Policy](https://arxiv.org/abs/2303.04137) (Chi et al., 2023) eight was
+# best for most tasks. A smaller $T_a$ reacts sooner, a larger one keeps to its plan.
+#
+# Which of the actions are these? Action 0 of a chunk belongs to the *first* of the $T_o$
+# observations that the policy saw. The last observation has the number $T_o - 1$, so the actions
+# before number $T_o - 1$ are past already, and executed are
+#
+# $$\mathbf{a}_{T_o - 1},\ \dots,\ \mathbf{a}_{T_o - 1 + T_a - 1}.$$
+#
+# With one observation, as in this part, these are the first $T_a$; with two, as in Parts I to III,
+# actions 1 to $T_a$. Return them. A slice that asks for more than there is gets shorter without a
+# word: raise a `ValueError` if the chunk has fewer actions than that.
+
+
+# %%
+# [part4/executed] extension E4.2
+def executed(chunk: np.ndarray, action_horizon: int, obs_horizon: int = 1) -> np.ndarray:
+    """Return the actions of chunks that are executed; ValueError if the chunks are too short.
+
+    chunk (B, pred_horizon, action_dim) -> (B, action_horizon, action_dim)
+    """
+    ### BEGIN SOLUTION
+    first = obs_horizon - 1
+    if first + action_horizon > chunk.shape[1]:
+        raise ValueError("The chunk is too short.")
+    return chunk[:, first : first + action_horizon]
+    ### END SOLUTION
+
+
+# %%
+# [part4/e4_2] practice
+score.check("E4.2", executed).right
+
+# %% [markdown]
+# The sweep: both policies with $T_a$ = 1, 2, 4 and 8. *Roughness* is the mean length of the
+# actions' second difference, in pixels (0 on a straight line at constant speed); *at a standstill*
+# is the share of the failed episodes in which agent and block stay within 10 px for the last ten
+# seconds, a third of these episodes. Guess before you run it: which policy trembles at $T_a = 1$?
+# Which one gets stuck?
+#
+# The third policy is an experiment on the second. It is the same network, but each call begins with
+# the *same* noise, drawn once, so that it no longer samples.
+
+# %%
+# [part4/e4_2_sweep] practice
+from pusht import roughness, standstill
+from pusht.chunks import chunk_policy
+from pusht.rules import GYM_PUSHT
+
+noise = torch.randn(1, chunk_size, action_dim, generator=torch.Generator().manual_seed(seed))
+
+
+def one_noise(state):
+    """Integrate as `sample_actions` does, but from the same noise in every call."""
+    a_tau = noise.to(device).expand(len(state), -1, -1)
+    for i in range(10):
+        tau = torch.full((len(state),), i / 10, device=device)
+        a_tau = a_tau + flow_policy.velocity(state, a_tau, tau) / 10
+    return a_tau
+
+
+models = {
+    "MSE": mse_policy.sample_actions,
+    "flow": flow_policy.sample_actions,
+    "flow, one noise": one_noise,
+}
+sweep = {name: {} for name in models}
+for name, infer in models.items():
+    whole = chunk_policy(infer, normalizer, chunk_size=chunk_size, device=device)
+    for action_horizon in (1, 2, 4, 8):
+        with torch.no_grad():
+            episodes = score.try_out(
+                f"{name}, T_a = {action_horizon}",
+                lambda obs: executed(whole(obs), action_horizon),
+                obs_horizon=1,
+                max_steps=300,
+                rules=GYM_PUSHT,
+            )
+        sweep[name][action_horizon] = {
+            "score": episodes.max_rewards.mean(),
+            "roughness [px]": roughness(episodes),
+            "at a standstill": standstill(episodes),
+        }
+figures.sweep("executed actions", sweep)
+
+# %% [markdown]
+# What we found with the reference weights (shipped demonstrations, one training seed, 200 held-out
+# episodes):
+#
+# | | $T_a$ | score | solved | final reward | roughness | at a standstill |
+# |---|---|---|---|---|---|---|
+# | MSE | 1 | {{horizons.row_mse_1}} |
+# | | 2 | {{horizons.row_mse_2}} |
+# | | 4 | {{horizons.row_mse_4}} |
+# | | 8 | {{horizons.row_mse_8}} |
+# | flow | 1 | {{horizons.row_flow_1}} |
+# | | 2 | {{horizons.row_flow_2}} |
+# | | 4 | {{horizons.row_flow_4}} |
+# | | 8 | {{horizons.row_flow_8}} |
+# | flow, one noise | 1 | {{horizons.row_fixed_1}} |
+# | | 2 | {{horizons.row_fixed_2}} |
+# | | 4 | {{horizons.row_fixed_4}} |
+# | | 8 | {{horizons.row_fixed_8}} |
+#
+# Looking more often pays for neither policy, and for opposite reasons. The MSE policy moves
+# smoothly at $T_a = 1$ and gets stuck: its answer to a state is always the same, so a state in
+# which its answer is to stay is a trap. The flow policy never gets stuck, but it trembles: each
+# call draws another chunk, and at $T_a = 1$ the agent begins a different one at every step. With
+# one noise the trembling at $T_a = 1$ is gone, and the traps are back: at $T_a = 8$ the network has
+# {{horizons.score_fixed_8}} in place of {{horizons.score_flow_8}}, less than the MSE policy's
+# {{horizons.score_mse_8}}. (This is one choice of the noise; try others, and 0.) So what makes flow
+# matching better here is that it *samples*, and not that each of its chunks is better.
+#
+# **To think about.** How could a policy look at every step, and still keep to its plan? (E1.2 in
+# Part I and the noise are two places to look.)
+#
+# <details><summary>One answer</summary>
+#
+# It has to carry something from call to call. Temporal ensembling (E1.2) carries the earlier
+# chunks; but the mean of two samples that go different ways is neither. Or draw several chunks at
+# each step, and execute the one that is nearest to what is left of the last one ([Liu et al.,
+# 2024](https://arxiv.org/abs/2408.17355), *bidirectional decoding*). Or keep the noise for as long
+# as a plan lasts and draw a new one when the agent stands still: smooth while it goes on, and no
+# trap.
+#
+# </details>
+
+# %% [markdown]
+# ### E4.3 · More data, or better? (20 min, medium; then about ten minutes of computing)
+#
+# A rollout needs the robot, or at least a simulator. The loss on data that was not trained on, the
+# *validation loss*, needs neither:
+#
+# $$\mathcal{L}_\mathrm{val}(\theta) = \frac{1}{|\mathcal{V}|} \sum_{(\mathbf{o}, \mathbf{A}) \in
+# \mathcal{V}} \ell\big(\theta; \mathbf{o}, \mathbf{A}\big), \qquad \mathcal{V} \cap \mathcal{D} =
+# \emptyset,$$
+#
+# with the same loss $\ell$ as in training. Does it say which policy is better? [Mandlekar et al.
+# (2021)](https://arxiv.org/abs/2108.03298), in a large study of imitation learning for robots,
+# could not choose checkpoints by it: those with the lowest validation loss did much worse than the
+# best ones. And how much is gained by twice as many demonstrations?
+#
+# First, split the demonstrations. Neighbouring steps of an episode are nearly the same, so if one
+# is trained on and the next is validated on, the validation loss measures memory. Whole *episodes*
+# must go to one side or the other.
+
+
+# %%
+# [part4/split_episodes] extension E4.3
+import numpy as np
+
+
+def split_episodes(
+    episode_ends: np.ndarray, count: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps of `count` episodes drawn at random, and the steps of all others.
+
+    episode_ends (E,): one past the last step of each episode; generator: of the draw
+    -> training (N,), validation (M,): numbers of steps, in rising order
+    """
+    ### BEGIN SOLUTION
+    lengths = np.diff(episode_ends, prepend=0)
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    training = np.isin(episode, generator.permutation(len(lengths))[:count])
+    return np.flatnonzero(training), np.flatnonzero(~training)
+    ### END SOLUTION
+
+
+# %%
+# [part4/e4_3] practice
+score.check("E4.3", split_episodes).right
+
+# %% [markdown]
+# Of the 335 demonstrations 224 are for training and the other 111 for validation. Networks of both
+# kinds learn from 28, 56 and 112 of the 224, and from all of them, each with 20,000 training steps:
+# a smaller set is seen more often. (The learning rate starts three times as high as above and falls
+# to 0 along a cosine, so that so few steps are enough.) Every 1,000 steps the loss is computed on
+# the training set and on the validation set.
+
+
+# %%
+# [part4/e4_3_training] practice
+from pusht import PushtChunkDataset
+from pusht.chunks import chunk_policy
+from pusht.rules import GYM_PUSHT
+
+
+def only(demonstrations, steps):
+    """Return the demonstrations with these steps alone, which are whole episodes."""
+    episode = np.searchsorted(demonstrations.episode_ends, steps, side="right")
+    return demos.Demonstrations(
+        demonstrations.states[steps],
+        demonstrations.actions[steps],
+        np.flatnonzero(np.diff(episode, append=-1)) + 1,
+    )
+
+
+def mean_loss(policy, pairs):
+    """Return the loss of all pairs of a set, with the same noise and times in each call."""
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        return policy.compute_loss(pairs.states.to(device), pairs.chunks.to(device)).item()
+
+
+def trained(policy_class, training, validation, num_steps, seed):
+    """Return a policy, its normaliser, and rows (step, training loss, validation loss)."""
+    loader, normalizer = prepare(TrainConfig(seed=seed, device=str(device)), training)
+    held_out = PushtChunkDataset(
+        validation.states, validation.actions, validation.episode_ends, chunk_size, normalizer
+    )
+    torch.manual_seed(seed)
+    policy = policy_class(state_dim, action_dim, chunk_size).to(device)
+    epochs = max_epochs(-(-num_steps // len(loader)))
+    last, rows, step = min(num_steps, epochs * len(loader)), [], 0
+    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, last)
+    for epoch in range(epochs):
+        for state, chunk in loader:
+            loss = policy.compute_loss(state, chunk)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            step += 1
+            if step % 1000 == 0 or step == last:
+                rows.append((step, mean_loss(policy, loader.dataset), mean_loss(policy, held_out)))
+            if step == last:
+                break
+    return policy, normalizer, rows
+
+
+def of_size(policy_class, size, num_steps=20_000, seed=seed):
+    """Return what `trained` returns, for `size` of the 224 episodes that are for training."""
+    training, validation = split_episodes(
+        demonstrations.episode_ends, 224, np.random.default_rng(seed)
+    )
+    pool, held_out = only(demonstrations, training), only(demonstrations, validation)
+    steps, _ = split_episodes(pool.episode_ends, size, np.random.default_rng(seed))
+    return trained(policy_class, only(pool, steps), held_out, num_steps, seed)
+
+
+def acting(policy, normalizer):
+    """Return a trained policy as `try_out` takes it."""
+    return torch.no_grad()(
+        chunk_policy(policy.sample_actions, normalizer, chunk_size=chunk_size, device=device)
+    )
+
+
+# %%
+# [part4/e4_3_table] practice
+curves = {}
+for name, policy_class in (("MSE", MSEPolicy), ("flow", FlowMatchingPolicy)):
+    for size in (28, 56, 112, 224):
+        policy, own_normalizer, rows = of_size(policy_class, size)
+        curves[f"{name}, {size}"] = list(zip(*rows))
+        best = min(rows, key=lambda row: row[2])
+        print(
+            f"{name}, {size} episodes: training loss {rows[-1][1]:.4f}, validation loss"
+            f" {rows[-1][2]:.4f}, smallest {best[2]:.4f} after {best[0]} steps"
+        )
+        score.try_out(
+            f"{name}, {size} episodes",
+            acting(policy, own_normalizer),
+            obs_horizon=1,
+            max_steps=300,
+            rules=GYM_PUSHT,
+        )
+
+# %%
+# [part4/e4_3_curves] practice
+figures.curves(
+    {name: (steps, loss) for name, (steps, _, loss) in curves.items() if "MSE" in name},
+    title="validation loss of the MSE policies, by number of episodes",
+    below="training step",
+)
+
+# %% [markdown]
+# What we found on the shipped demonstrations (one training seed, 200 held-out starts):
+#
+# | | training loss | validation loss | its smallest | score | solved |
+# |---|---|---|---|---|---|
+# | MSE, 28 episodes | {{more_data.row_mse_28}} |
+# | MSE, 56 | {{more_data.row_mse_56}} |
+# | MSE, 112 | {{more_data.row_mse_112}} |
+# | MSE, 224 | {{more_data.row_mse_224}} |
+# | flow, 28 episodes | {{more_data.row_flow_28}} |
+# | flow, 56 | {{more_data.row_flow_56}} |
+# | flow, 112 | {{more_data.row_flow_112}} |
+# | flow, 224 | {{more_data.row_flow_224}} |
+#
+# By validation loss the MSE policies stand in {{more_data.ranks_mse}} as by score, and the flow
+# policies in {{more_data.ranks_flow}}: here it tells more data from less. Between the two kinds it
+# tells nothing, since a flow's loss is that of a velocity, which contains noise that no network can
+# predict. And within one training it misleads: the flow policy of 56 episodes has a validation loss
+# of {{more_data.last_flow_56}} and scores {{more_data.score_flow_56}} ±
+# {{more_data.either_flow_56}}; trained for a quarter of the steps, it has a loss of
+# {{more_data.short_loss}} and scores {{more_data.short_score}}.
+#
+# Why the split must be by episode: when a third of all *steps* is held out instead, an MSE policy's
+# validation loss is {{more_data.leak}}; with whole episodes held out it is
+# {{more_data.last_mse_224}}, though as much is trained on.
+#
+# **To think about.** The MSE policy of 28 episodes has its smallest validation loss after
+# {{more_data.at_mse_28}} of the 20,000 steps. Would you stop there? Stop and score it. What does
+# the validation loss weigh that the score does not, and the other way round?
+#
+# <details><summary>One answer</summary>
+#
+# The loss weighs all steps alike, and compares with the one way that was demonstrated. The score
+# hangs on a few moments, such as the side from which the agent approaches the T. A policy that
+# takes the other of two good ways has a large loss there and scores as well; one that answers with
+# the mean of both has a smaller loss and gets stuck. And the loss is taken in demonstrated states,
+# while the policy acts in those that it reaches by itself.
 #
 # </details>

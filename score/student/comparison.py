@@ -4,11 +4,12 @@ No grade depends on them.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from pusht.sim import PushTSim
 from score import rubric
 from score.graded import graded
 from score.rollouts.evaluate import Score, bootstrap_interval
+from score.rollouts.intervals import paired_interval, share_interval
 from score.rollouts.policies import Inference
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 
 _FILMED = 4
 _TIMED = 5
-_KEPT = {"mean", "interval", "success", "final", "ms", "seeds", "states", "actions", "rewards"}
+_KEPT = {
+    *("mean", "interval", "success", "final", "ms", "scores"),
+    *("seeds", "states", "actions", "rewards"),
+}
 _NO_SCORE = "No policy has been scored here yet: run the last check of a part first."
 
 Folder = str | os.PathLike[str]
@@ -148,6 +153,7 @@ def keep_score(score: Score, infer: Inference, nobs: torch.Tensor, folder: Folde
         "success": float(score.episodes.successes.mean()),
         "final": float(score.episodes.final_rewards.mean()),
         "ms": _milliseconds(lambda: infer(nobs, 1), 3),
+        "scores": score.per_episode,
         "seeds": [int(seed) for seed in episodes.seeds],
         "states": [np.round(states, 5).tolist() for states in episodes.states],
         "actions": [np.round(actions, 1).tolist() for actions in episodes.actions],
@@ -171,8 +177,8 @@ def kept_scores(folder: Folder) -> dict[str, dict[str, Any]]:
 
 
 def compare_policies(folder: Folder = ".") -> "Image | None":
-    """Print the practice scores saved in `folder` and return a picture of them; None if there are
-    none.
+    """Print the practice scores saved in `folder`, and the differences of those from the same
+    starts; return a picture of the scores, None if there are none.
     """
     from pusht import figures
 
@@ -182,12 +188,29 @@ def compare_policies(folder: Folder = ".") -> "Image | None":
         return None
     for name, score in kept.items():
         low, high = score["interval"]
+        count = len(score["scores"])
+        least, most = share_interval(round(score["success"] * count), count)
         print(
             f"{rubric.POLICIES[name].label:<22} {score['mean']:.3f} (95 % interval {low:.2f} to"
-            f" {high:.2f}), solved {score['success']:.0%}, final reward {score['final']:.2f},"
-            f" {score['ms']:.1f} ms per chunk"
+            f" {high:.2f}), solved {score['success']:.0%} ({least:.0%} to {most:.0%}), final reward"
+            f" {score['final']:.2f}, {score['ms']:.1f} ms per chunk"
         )
+    for line in _differences({name: score["scores"] for name, score in kept.items()}):
+        print(line)
     return figures.compare([_result(name, score) for name, score in kept.items()])
+
+
+def _differences(scores: dict[str, list[float]]) -> Iterator[str]:
+    """Yield a line for any two policies whose episodes have the same starts and length."""
+    for (one, a), (other, b) in itertools.combinations(scores.items(), 2):
+        first, second = rubric.POLICIES[one], rubric.POLICIES[other]
+        alike = (first.rules, first.max_steps) == (second.rules, second.max_steps)
+        if alike and len(a) == len(b) > 1:
+            mean, low, high = paired_interval(np.array(a), np.array(b))
+            yield (
+                f"{second.label} minus {first.label}, same {len(a)} starts: {mean:+.3f} (95 %"
+                f" interval {low:+.2f} to {high:+.2f})"
+            )
 
 
 def _result(name: str, score: dict[str, Any]) -> "Result":

@@ -125,10 +125,41 @@ HELP = {
         "weights = torch.exp(-m * torch.arange(len(predictions)))\n"
         "return weights / weights.sum() @ predictions",
     ),
+    "E1.3": Help(
+        "Work with the differences alone: their mean, and their standard deviation divided by the"
+        " root of their number. The ends are the mean minus and plus t times this error.",
+        "error = difference.std(ddof=1) / len(difference) ** 0.5\n"
+        "either = scipy.stats.t.ppf(0.975, len(difference) - 1) * error\n"
+        "return mean, mean - either, mean + either",
+    ),
+    "E1.4": Help(
+        "With states[:, None] - demonstrated you have all differences at once, (T, N, 5). Bring the"
+        " angle's to between -pi and pi and multiply it by radius; then the root of the sum of the"
+        " squares, and the minimum over the demonstrated states.",
+        "turn = (difference[..., 4] + np.pi) % (2 * np.pi) - np.pi\n"
+        "squares = np.square(difference[..., :4]).sum(axis=-1) + np.square(radius * turn)",
+    ),
+    "E1.5": Help(
+        "Stack the states just before the times and the states at the times. The expert sees these"
+        " pairs, as the policy did; in front of its actions comes the one that the policy had just"
+        " taken, since a chunk begins at the time of the first observation.",
+        "observations = np.stack([states[times - 1], states[times]], axis=1)\n"
+        "chunks = np.concatenate([actions[times - 1, None], expert(observations)], axis=1)",
+    ),
     "E2.1": Help(
         "Sum over the latent dimensions as in Q2.2, which leaves one number for each sample; then"
         " take the mean of these.",
         "return -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum(dim=1).mean()",
+    ),
+    "E2.2": Help(
+        "Each chunk becomes one row of numbers, and each row one number: where it is along the"
+        " direction in which the rows differ most. Sorted, these numbers have a wide gap wherever"
+        " one group ends and the next begins.",
+        "flat = chunks.reshape(len(chunks), -1)\n"
+        "direction = np.linalg.svd(centred, full_matrices=False)[2][0]\n"
+        "along = np.sort(centred @ direction) / chunks.shape[1] ** 0.5\n"
+        "groups = np.split(along, np.flatnonzero(np.diff(along) > gap) + 1)\n"
+        "return sum(len(group) >= least for group in groups)",
     ),
     "E3.1": Help(
         "Solve the forward formula of Q3.2 for the clean chunk, and then use the same formula to"
@@ -141,6 +172,17 @@ HELP = {
         " a step later, is the one for the whole step from the beginning.",
         "middle = a_tau + h / 2 * velocity(state, a_tau, tau)\n"
         "return a_tau + h * velocity(state, middle, tau + h / 2)",
+    ),
+    "E4.2": Help(
+        "The last observation is number obs_horizon - 1, counted from 0, and the action with the"
+        " same number is the first that is still to come. Time is the second dimension.",
+        "first = obs_horizon - 1\nreturn chunk[:, first : first + action_horizon]",
+    ),
+    "E4.3": Help(
+        "Write down for each step the number of its episode; draw the numbers for training; a step"
+        " belongs to training if its episode's number is among them.",
+        "episode = np.repeat(np.arange(len(lengths)), lengths)\n"
+        "training = np.isin(episode, generator.permutation(len(lengths))[:count])",
     ),
 }
 

@@ -3,12 +3,16 @@
 Each question's table is for `RIGHT`; no answer here is wrong.
 """
 
+import collections
 import functools
 import itertools
 import math
+import statistics
 
 import numpy as np
+import scipy.stats
 import torch
+from scipy import special
 from torch import distributions, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
@@ -564,6 +568,71 @@ def midpoint_in_float64(velocity, state, a_tau, tau, h):
     return moved.to(a_tau.dtype)
 
 
+# The optional experiments.
+
+
+def paired_by_sums(a, b):
+    n, total = len(a), np.sum(b) - np.sum(a)
+    squares = np.dot(b - a, b - a) - total**2 / n
+    either = -special.stdtrit(n - 1, 0.025) * np.sqrt(squares / (n * (n - 1)))
+    return [total / n, total / n - either, total / n + either]
+
+
+def paired_by_statistics(a, b):
+    d = (b - a).tolist()
+    mean, error = statistics.fmean(d), statistics.stdev(d) / math.sqrt(len(d))
+    t = scipy.stats.t.isf(0.05 / 2, df=len(d) - 1)
+    return mean, mean - t * error, mean + t * error
+
+
+def paired_by_quantiles(a, b):
+    d = np.subtract(b, a)
+    quantiles = scipy.stats.t(d.size - 1).ppf(np.array([0.5, 0.025, 0.975]))
+    return tuple(np.mean(d) + quantiles * scipy.stats.sem(d))
+
+
+def modes_by_power(chunks, gap=15.0, least=4):
+    rows = chunks.reshape(len(chunks), -1) - chunks.mean(axis=0).reshape(-1)
+    v = rows[np.argmax(np.linalg.norm(rows, axis=1))]
+    for _ in range(300):
+        v = rows.T @ (rows @ v)
+        v = v / (np.linalg.norm(v) or 1.0)
+    along = sorted((rows @ v / math.sqrt(chunks.shape[1])).tolist())
+
+    def ways(start):
+        end = start + 1
+        while end < len(along) and along[end] - along[end - 1] <= gap:
+            end += 1
+        return (end - start >= least) + (ways(end) if end < len(along) else 0)
+
+    return ways(0)
+
+
+def modes_by_counter(chunks, gap=15.0, least=4):
+    n, steps, dims = chunks.shape
+    rows = chunks.reshape(n, steps * dims)
+    covariance = np.cov(rows, rowvar=False, bias=True)
+    along = np.sort((rows - rows.mean(0)) @ np.linalg.eigh(covariance).eigenvectors[:, -1])
+    group = collections.Counter(np.insert(np.cumsum(np.ediff1d(along) > gap * steps**0.5), 0, 0))
+    return sum(1 for size in group.values() if size >= least)
+
+
+def executed_by_mask(chunk, action_horizon, obs_horizon=1):
+    steps = np.arange(chunk.shape[1])
+    mask = (steps >= obs_horizon - 1) & (steps < obs_horizon - 1 + action_horizon)
+    if mask.sum() < action_horizon:
+        raise ValueError(f"{mask.sum()} actions are left of {action_horizon}.")
+    return chunk[:, mask]
+
+
+def executed_by_split(chunk, action_horizon, obs_horizon=1):
+    start = obs_horizon - 1
+    _, middle, rest = np.split(chunk, [start, start + action_horizon], axis=1)
+    if len(middle[0]) != action_horizon:
+        raise ValueError("too few")
+    return middle
+
+
 RIGHT = {
     "Q1.1": table(
         ("filled into an array", widths_by_steps),
@@ -589,6 +658,11 @@ RIGHT = {
         ("softmax and einsum", ensemble_by_softmax),
         ("prediction by prediction", ensemble_by_steps),
         ("np.average", ensemble_by_average),
+    ),
+    "E1.3": table(
+        ("sums, a list", paired_by_sums),
+        ("statistics module", paired_by_statistics),
+        ("quantile of both sides, a tuple of arrays", paired_by_quantiles),
     ),
     "Q2.1": table(
         ("Independent Normal", DistributionAgent),
@@ -621,6 +695,10 @@ RIGHT = {
             "logsumexp of nothing, float64",
             lambda mu, logvar: kl_in_float64(mu, logvar) / mu.size(0),
         ),
+    ),
+    "E2.2": table(
+        ("power iteration, recursion", modes_by_power),
+        ("np.cov, Counter", modes_by_counter),
     ),
     "Q3.1": table(
         ("step by step", schedule_by_steps),
@@ -722,5 +800,6 @@ RIGHT = {
         ("time modulates", TimeModulated),
     ),
     "E4.1": table(("in words", midpoint_in_words), ("float64 inside", midpoint_in_float64)),
+    "E4.2": table(("a mask", executed_by_mask), ("np.split", executed_by_split)),
 }
 WRONG = {}

@@ -9,26 +9,24 @@ In a notebook's source {{horizons.score_8}} stands for the value; the build fill
 
 import argparse
 import json
-from collections.abc import Callable
+import tempfile
 
 import numpy as np
 import torch
 
 from pusht import demos, receding_horizon, rollout
-from pusht.episodes import Episodes, Policy, joined
+from pusht.checkpoint import load_checkpoint
 from pusht.figures import modes
 from pusht.files import write_whole
 from pusht.normalisation import Stats, normalize_data, unnormalize_data
 from pusht.rules import GYM_PUSHT
 from score import rubric
 from score.course.notebooks.build import FINDINGS, read_findings
-from score.course.notebooks.solutions import reference_policy
+from score.course.notebooks.solutions import reference_path, run_solution
+from score.course.tools import findings_of_training
+from score.course.tools.described import SEEDS, Found, Infer, described, reference
+from score.course.tools.further import better, ensembled, latent
 
-Infer = Callable[[torch.Tensor], torch.Tensor]
-Found = dict[str, str]
-
-_SEEDS = range(50_000, 50_200)  # of episodes, far from those of grades
-_STILL = 10  # px: who stays within this in the last ten seconds stands still
 _NOISE = 12  # px, standard deviation
 
 
@@ -48,41 +46,63 @@ def demonstrations() -> Found:
 
 
 def horizons() -> Found:
-    """Score, solved, roughness and standing still of the MLP and of the flow policy, by the number
-    of actions that are executed before the policy is called again.
+    """Score, solved, roughness and standing still of the MLP and of Part IV's policies, by the
+    number of actions that are executed before the policy is called again.
     """
     found: Found = {}
-    infer, stats = _reference("part1_mlp")
+    infer, stats = reference("part1_mlp")
     for count in (1, 2, 4, 8, 12, 15):
         policy = receding_horizon(infer, stats, action_horizon=count)
-        found |= _described(rollout(policy, _SEEDS), f"_{count}")
-    infer, stats = _reference("part4_flow")
-    for count in (1, 2, 4, 8):
-        policy = receding_horizon(infer, stats, obs_horizon=1, action_horizon=count)
-        played = rollout(policy, _SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
-        found |= _described(played, f"_flow_{count}")
+        found |= described(rollout(policy, SEEDS), f"_{count}")
+    for name in ("flow", "mse", "fixed"):
+        infer, stats = reference("part4_mse" if name == "mse" else "part4_flow")
+        infer = _with_one_noise() if name == "fixed" else infer
+        for count in (1, 2, 4, 8):
+            policy = receding_horizon(infer, stats, obs_horizon=1, action_horizon=count)
+            played = rollout(policy, SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
+            found |= described(played, f"_{name}_{count}")
     return found
+
+
+def _with_one_noise() -> Infer:
+    """Return Part IV's flow policy as in E4.2: each call begins from the same noise."""
+    policy = rubric.POLICIES["part4_flow"]
+    with tempfile.TemporaryDirectory() as folder:
+        names = run_solution(rubric.part_of(policy), folder, train=False)
+    model = names["FlowMatchingPolicy"](5, 2, policy.pred_horizon)
+    load_checkpoint(reference_path(policy, "shipped"), policy.normalisation).restore(model)
+    start = torch.randn(1, policy.pred_horizon, 2, generator=torch.Generator().manual_seed(1))
+
+    @torch.no_grad()
+    def one_noise(nobs: torch.Tensor) -> torch.Tensor:
+        steps = rubric.FLOW_STEPS
+        a_tau = start.expand(len(nobs), -1, -1)
+        for i in range(steps):
+            tau = torch.full((len(nobs),), i / steps)
+            a_tau = a_tau + model.velocity(nobs[:, -1], a_tau, tau) / steps
+        return a_tau
+
+    return one_noise
 
 
 def noise() -> Found:
     """Score of the MLP when a random shift is added to each of its chunks."""
-    infer, stats = _reference("part1_mlp")
+    infer, stats = reference("part1_mlp")
     exact, drawn = receding_horizon(infer, stats), np.random.default_rng(0)
 
     def policy(obs: np.ndarray) -> np.ndarray:
         chunks = exact(obs)
         return chunks + drawn.normal(size=(len(chunks), 1, 2)) * _NOISE
 
-    return _described(rollout(policy, _SEEDS), "") | {"px": str(_NOISE)}
+    return described(rollout(policy, SEEDS), "") | {"px": str(_NOISE)}
 
 
 def ensembles() -> Found:
     """Score and roughness of the MLP with temporal ensembling. Its control is `horizons` with 1."""
-    infer, stats = _reference("part1_mlp")
+    infer, stats = reference("part1_mlp")
     found: Found = {}
     for m in (0.01, 0.1, 0.5):
-        played = [rollout(_ensembled(infer, stats, m), [seed], torch_seed=seed) for seed in _SEEDS]
-        found |= _described(joined(played), f"_{m:g}".replace(".", "_"))
+        found |= described(ensembled(infer, stats, m), f"_{m:g}".replace(".", "_"))
     return found
 
 
@@ -97,7 +117,7 @@ def ways() -> Found:
         "mse": "part4_mse",
         "flow": "part4_flow",
     }.items():
-        infer, stats = _reference(policy)
+        infer, stats = reference(policy)
         both = between = 0
         for one in modes.many_crossroads(dataset, len(dataset)):
             second, middle = _way_taken(dataset, one, infer, stats)
@@ -107,27 +127,11 @@ def ways() -> Found:
     return found
 
 
-EVERY = {one.__name__: one for one in (demonstrations, horizons, noise, ensembles, ways)}
-
-
-def _reference(name: str) -> tuple[Infer, Stats]:
-    return reference_policy(rubric.POLICIES[name])
-
-
-def _ensembled(infer: Infer, stats: Stats, m: float) -> Policy:
-    """Return the policy of Part I's E1.2, for one episode."""
-    chunks: list[torch.Tensor] = []
-
-    def policy(obs: np.ndarray) -> np.ndarray:
-        nobs = torch.from_numpy(normalize_data(obs, stats["obs"])).float()
-        chunks.append(infer(nobs)[0])
-        del chunks[:-15]
-        predictions = torch.stack([chunk[1 + age] for age, chunk in enumerate(reversed(chunks))])
-        weights = torch.exp(-m * torch.arange(len(predictions))).flip(0)
-        action = weights / weights.sum() @ predictions
-        return unnormalize_data(action.numpy(), stats["action"])[None, None]
-
-    return policy
+_TRAINED = findings_of_training.drift, findings_of_training.dagger, findings_of_training.more_data
+EVERY = {
+    one.__name__: one
+    for one in (demonstrations, horizons, noise, ensembles, ways, better, latent, *_TRAINED)
+}
 
 
 def _way_taken(
@@ -154,26 +158,6 @@ def _way_taken(
     )
 
 
-def _described(episodes: Episodes, after: str) -> Found:
-    """Return what is said of episodes, under names that end with `after`."""
-    scores = episodes.max_rewards
-    failed = [states for states, best in zip(episodes.states, scores, strict=True) if best < 1]
-    still = [np.linalg.norm(np.ptp(states[-100:, :4], axis=0)) < _STILL for states in failed]
-    bent = [np.diff(actions, n=2, axis=0) for actions in episodes.actions]
-    found = {
-        "score": f"{scores.mean():.2f}",
-        "either": f"{1.96 * scores.std(ddof=1) / len(scores) ** 0.5:.2f}",
-        "solved": f"{episodes.successes.mean():.0%}".replace("%", " %"),
-        "final": f"{np.mean([rewards[-1] for rewards in episodes.rewards]):.2f}",
-        "rough": f"{np.linalg.norm(np.concatenate(bent), axis=1).mean():.1f}",
-        "still": f"{np.mean(still):.0%}".replace("%", " %"),
-    }
-    row = "{score} ± {either} | {solved} | {final} | {rough} px | {still}"
-    return {f"{name}{after}": text for name, text in found.items()} | {
-        f"row{after}": row.format(**found)
-    }
-
-
 def main() -> None:
     """Compute the finding that is named, or all."""
     parser = argparse.ArgumentParser(
@@ -183,8 +167,9 @@ def main() -> None:
     parser.add_argument("name", nargs="?", choices=EVERY, help="all when left out")
     chosen = parser.parse_args().name
     for name in [chosen] if chosen else EVERY:
-        found = read_findings() | {name: EVERY[name]()}
+        found = {name: EVERY[name]()}
         print(name, found[name])
+        found = read_findings() | found  # another command may have found something meanwhile
         write_whole(FINDINGS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 

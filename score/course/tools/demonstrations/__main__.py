@@ -3,10 +3,14 @@
 import argparse
 from pathlib import Path
 
-from pusht import demos
+import safetensors.torch
+import torch
+
+from pusht import demos, expert
 from pusht.episodes import reproducible
+from pusht.files import write_whole
 from score.course.notebooks.build import ROOT
-from score.course.tools.demonstrations import teaching
+from score.course.tools.demonstrations import learning, teaching
 from score.course.tools.demonstrations.selection import Set, select, write
 from score.course.tools.demonstrations.sheets import draw_sheets
 from score.course.tools.demonstrations.store import Store
@@ -18,6 +22,23 @@ def make(store: Store) -> Set:
     """Return the set that is made with what is in the store, and with what it still lacks."""
     with reproducible(store.seed):
         return select(teaching.final_starts(store), teaching.final(store))
+
+
+def write_expert(path: Path, store: Store) -> None:
+    """Write the weights of the expert that made the set, in half precision, as `expert.trained`
+    reads them.
+    """
+    networks: dict[str, torch.nn.Module] = {
+        "proposals": learning.proposals(store),
+        "value": learning.value(store),
+        "student": teaching.student(store, teaching.GENERATIONS),
+    }
+    weights = {
+        f"{name}.{key}": weight.half().contiguous()
+        for name, network in networks.items()
+        for key, weight in network.state_dict().items()
+    }
+    write_whole(path, safetensors.torch.save(weights))
 
 
 def main() -> None:
@@ -54,8 +75,11 @@ def main() -> None:
     if options.sheets:
         draw_sheets()
         return
-    made = make(Store(options.work / f"seed_{options.seed}", options.seed))
+    store = Store(options.work / f"seed_{options.seed}", options.seed)
+    made = make(store)
     write(options.out, made, options.seed)
+    if options.out == demos.SHIPPED:
+        write_expert(expert.WEIGHTS, store)
     found = made.demonstrations
     print(
         f"{options.out}: {found.num_episodes} episodes, {len(found.states)} steps, fingerprint"

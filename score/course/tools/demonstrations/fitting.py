@@ -7,16 +7,16 @@ import numpy as np
 import torch
 
 from pusht.dataset import window_steps
-from score.course.tools.demonstrations.driving import Episode
-from score.course.tools.demonstrations.networks import (
+from pusht.expert.driving import Episode
+from pusht.expert.networks import (
     CHUNK,
     Proposals,
     Student,
     Value,
     features,
     relative,
-    returns,
 )
+from score.course.tools.demonstrations.networks import returns
 
 Network = TypeVar("Network", bound=Proposals | Value | Student)
 

@@ -14,12 +14,12 @@ import torch
 
 from pusht.checkpoint import load_checkpoint
 from pusht.episodes import receding_horizon
+from pusht.expert.driving import Driver, Episode, solved
+from pusht.expert.networks import Proposals, Student, Value
+from pusht.expert.planning import Disturbance, Expert
 from score import rubric
 from score.course.notebooks.solutions import answer_of, reference_path, run_solution
-from score.course.tools.demonstrations.driving import Driver, Episode, solved
-from score.course.tools.demonstrations.expert import Disturbance, Expert
 from score.course.tools.demonstrations.fitting import fit_proposals, fit_value
-from score.course.tools.demonstrations.networks import Proposals, Student, Value
 from score.course.tools.demonstrations.starts import joined
 from score.course.tools.demonstrations.store import Store
 from score.rollouts.policies import inference_of

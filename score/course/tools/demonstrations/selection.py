@@ -13,9 +13,10 @@ import zarr
 from numcodecs import Blosc
 
 from pusht.demos import Demonstrations
+from pusht.expert import packed
+from pusht.expert.driving import Episode, solved
 from pusht.figures import sheet
 from pusht.files import replacing
-from score.course.tools.demonstrations.driving import Episode, solved
 from score.course.tools.demonstrations.starts import KINDS, LEARNER, Starts
 
 STEPS = 30_000  # in the set, at most
@@ -53,7 +54,7 @@ def select(starts: Starts, tries: Sequence[Sequence[Episode]], steps: int = STEP
     for group, share in ((singles, _FROM_RESETS), (learners, 1.0)):
         used = sum(len(episode) for _, episode in taken)
         taken += _fitting([(i, chosen[i][:1]) for i in group], round(steps * share) - used)
-    return Set(_packed([episode for _, episode in taken]), starts[[i for i, _ in taken]])
+    return Set(packed([episode for _, episode in taken]), starts[[i for i, _ in taken]])
 
 
 def ways(tries: Sequence[Episode]) -> list[Episode]:
@@ -81,14 +82,6 @@ def _fitting(
             taken += [(i, episode) for episode in episodes]
             room -= length
     return taken
-
-
-def _packed(episodes: Sequence[Episode]) -> Demonstrations:
-    return Demonstrations(
-        np.concatenate([episode.states[:-1] for episode in episodes]).astype(np.float32),
-        np.concatenate([episode.actions for episode in episodes]).astype(np.float32),
-        np.cumsum([len(episode) for episode in episodes], dtype=np.int64),
-    )
 
 
 def write(path: Path, made: Set, seed: int) -> None:

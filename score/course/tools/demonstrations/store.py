@@ -8,9 +8,7 @@ import numpy as np
 import torch
 
 from pusht.episodes import reproducible
-from pusht.files import replacing
-from score.course.tools.demonstrations import starts
-from score.course.tools.demonstrations.driving import (
+from pusht.expert.driving import (
     Driver,
     Episode,
     drive,
@@ -18,6 +16,8 @@ from score.course.tools.demonstrations.driving import (
     save_episodes,
     summary,
 )
+from pusht.files import replacing
+from score.course.tools.demonstrations import starts
 from score.course.tools.demonstrations.fitting import Network
 from score.course.tools.demonstrations.starts import Starts
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from pusht.expert.driving import Driver, Episode, solved
+from pusht.expert.networks import Student
+from pusht.expert.planning import Disturbance
 from score.course.tools.demonstrations import learning
-from score.course.tools.demonstrations.driving import Driver, Episode, solved
-from score.course.tools.demonstrations.expert import Disturbance
 from score.course.tools.demonstrations.fitting import fit_student
-from score.course.tools.demonstrations.networks import FlowStudent, Student, TwoStateStudent
+from score.course.tools.demonstrations.networks import FlowStudent, TwoStateStudent
 from score.course.tools.demonstrations.starts import Starts, joined
 from score.course.tools.demonstrations.store import Store
 

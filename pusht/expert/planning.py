@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pusht.expert.driving import on_grid
+from pusht.expert.networks import Proposals, Student, Value
 from pusht.sim import SUCCESS_COVERAGE, PushTSim
 from pusht.tee import clipped_coverage
-from score.course.tools.demonstrations.driving import on_grid
-from score.course.tools.demonstrations.networks import Proposals, Student, Value
 
 _SOLVED = 1.3  # value of a proposal that succeeds: above what a `Value` gives
 

@@ -1,0 +1,159 @@
+"""Compute what the optional exercises of the notebooks say that we found."""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from pusht import demos, receding_horizon, rollout
+from pusht.checkpoint import load_checkpoint
+from pusht.episodes import Episodes, Policy, inference, joined
+from pusht.figures import modes
+from pusht.normalisation import Stats, normalize_data, unnormalize_data
+from score import rubric
+from score.cells import read_marker
+from score.course.notebooks.build import source_notebook
+from score.course.notebooks.solutions import reference_path, run_solution
+from score.course.tools.described import SEEDS, Found, Infer, compared, described, reference
+
+_DRAWS = 40  # chunks in one state
+
+
+def better() -> Found:
+    """What Part I tried, each with its control over the same starts: sine and cosine for the angle,
+    more executed actions, an ensemble of chunks.
+    """
+    infer, stats = reference("part1_mlp")
+    plain = rollout(receding_horizon(infer, stats), SEEDS)
+    longer = rollout(receding_horizon(infer, stats, action_horizon=12), SEEDS)
+    encoded = rollout(_sine_and_cosine(), SEEDS)
+    solved = int(plain.successes.sum())
+    return {
+        "solved": str(solved),
+        **compared(plain, encoded, "_encoded"),
+        **compared(plain, longer, "_longer"),
+        **compared(plain, ensembled(infer, stats, 0.01), "_ensemble"),
+    }
+
+
+def latent() -> Found:
+    """What drawing z does to the CVAE, beside noise of the same size; and how many ways each policy
+    takes where demonstrations part.
+    """
+    names = _names_of("part2_cvae")
+    agent, stats, count = names["cvae_agent"], reference("part2_cvae")[1], names["modes"]
+    policy = rubric.POLICIES["part2_cvae"]
+    load_checkpoint(reference_path(policy, "shipped"), policy.normalisation).restore(agent)
+    zero, drawn = (_decoding(agent, draw) for draw in (False, True))
+    dataset = modes.windows_of(demos.open())
+    places = modes.many_crossroads(dataset, len(dataset))
+    states = [modes.in_pixels(dataset, place.windows)[0][0] for place in places]
+    chunks = _chunks(states, drawn, stats)
+    size = float(np.sqrt(np.mean([np.square(c - c.mean(axis=0)).mean() for c in chunks])))
+    mlp, mlp_stats = reference("part1_mlp")
+    acting = {
+        "zero": receding_horizon(zero, stats),
+        "drawn": receding_horizon(drawn, stats),
+        "noise": _shifted(receding_horizon(zero, stats), size),
+        "mlp": receding_horizon(mlp, mlp_stats),
+        "mlp_noise": _shifted(receding_horizon(mlp, mlp_stats), size),
+    }
+    episodes = {name: rollout(policy, SEEDS) for name, policy in acting.items()}
+    found = {"places": str(len(places)), "px": f"{size:.1f}"}
+    for name, played in episodes.items():
+        found |= described(played, f"_{name}")
+    found |= compared(episodes["zero"], episodes["drawn"], "_by_z")
+    found |= compared(episodes["zero"], episodes["noise"], "_by_noise")
+    found |= compared(episodes["noise"], episodes["drawn"], "_z_or_noise")
+    demonstrated = [modes.in_pixels(dataset, place.windows)[1] for place in places]
+    found["parted_demos"] = _parted(count(each, 15.0, 2) for each in demonstrated)
+    found["parted_cvae"] = _parted(map(count, chunks))
+    for name in ("part3_ddpm", "part4_flow"):
+        of_each = _chunks(states, *reference(name))
+        found[f"parted_{name.split('_')[1]}"] = _parted(map(count, of_each))
+    return found
+
+
+def _names_of(part: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        return run_solution(rubric.PARTS[part], folder, train=False)
+
+
+def _sine_and_cosine() -> Policy:
+    """Return the policy of Part I's E1.1, trained by the notebook's own cells."""
+    part = rubric.PARTS["part1_mlp"]
+    with tempfile.TemporaryDirectory() as folder:
+        names = run_solution(part, folder, train=False) | {"num_epochs": 300}
+        for cell in source_notebook(part).cells:
+            marker = read_marker(cell.source) if cell.cell_type == "code" else None
+            if marker and marker.id in ("part1/dataset", "part1/e1_1_network"):
+                exec(compile(cell.source, f"<{marker.id}>", "exec"), names)
+    agent, encode = names["encoded_agent"].cpu(), names["encode_angle"]
+    policy = receding_horizon(
+        torch.no_grad()(lambda nobs: agent(nobs.flatten(1)).view(-1, 16, 2)),
+        names["encoded_dataset"].stats,
+    )
+    return lambda obs: policy(encode(obs))
+
+
+def ensembled(infer: Infer, stats: Stats, m: float) -> Episodes:
+    """Return the episodes of Part I's E1.2."""
+    mean = _names_of("part1_mlp")["ensemble"]
+    each = (
+        rollout(_ensemble(infer, stats, lambda p: mean(p, m)), [seed], torch_seed=seed)
+        for seed in SEEDS
+    )
+    return joined(list(each))
+
+
+def _ensemble(infer: Infer, stats: Stats, mean: Callable[[torch.Tensor], torch.Tensor]) -> Policy:
+    """Return a policy for one episode that executes the mean of what is predicted for a moment."""
+    chunks: list[torch.Tensor] = []
+
+    def policy(obs: np.ndarray) -> np.ndarray:
+        nobs = torch.from_numpy(normalize_data(obs, stats["obs"])).float()
+        chunks.append(infer(nobs)[0])
+        del chunks[:-15]
+        oldest_first = [chunk[1 + age] for age, chunk in enumerate(reversed(chunks))][::-1]
+        action = mean(torch.stack(oldest_first))
+        return unnormalize_data(action.numpy(), stats["action"])[None, None]
+
+    return policy
+
+
+def _decoding(agent: Any, draw: bool) -> Infer:
+    """Return what the agent decodes with z = 0, or with z drawn for each chunk."""
+
+    def infer(nobs: torch.Tensor) -> torch.Tensor:
+        z = (torch.randn if draw else torch.zeros)(len(nobs), agent.latent_dim)
+        with inference(agent):
+            return agent.decoder(nobs.flatten(1), z).view(len(nobs), 16, 2)
+
+    return infer
+
+
+def _shifted(policy: Policy, size: float) -> Policy:
+    """Return a policy whose chunks are each moved by a random shift [px]."""
+    generator = np.random.default_rng(0)
+
+    def shifted(obs: np.ndarray) -> np.ndarray:
+        chunks = policy(obs)
+        return chunks + generator.normal(size=(len(chunks), 1, 2)) * size
+
+    return shifted
+
+
+def _chunks(states: list[np.ndarray], infer: Infer, stats: Stats) -> list[np.ndarray]:
+    """Return the chunks (40, Tp, 2) [px] that a policy plans in each of some states."""
+    found = []
+    for obs in states:
+        nobs = torch.from_numpy(normalize_data(obs, stats["obs"])).float()
+        torch.manual_seed(0)
+        found.append(unnormalize_data(infer(nobs.expand(_DRAWS, -1, -1)).numpy(), stats["action"]))
+    return found
+
+
+def _parted(counts: Iterable[int]) -> str:
+    return str(sum(count > 1 for count in counts))
