@@ -117,20 +117,7 @@ def chunk(
     _draw_chunk(wide, states, actions, executed, room_for_number=None)
     _draw_chunk(near, states, actions, executed, room_for_number=2 * half * 14 / 274)
     wide.add_patch(Rectangle(corner, 2 * half, 2 * half, fill=False, ec=GREY, lw=1, zorder=6))
-    meanings = [
-        (VERMILION, VERMILION, f"action to execute: chunk[{first}:{last}]"),
-        ("white", VERMILION, "action predicted, not executed"),
-        (AGENT, AGENT, "agent now"),
-        ("white", BLUE, "agent at the observation before"),
-    ]
-    for row, (face, edge, meaning) in enumerate(meanings[: 3 + (len(states) > 1)]):
-        y = 308 + 26 * row
-        page.axes.add_patch(
-            Circle(
-                (450, y), 5.5, fc=face, ec=edge, lw=1.2, ls=(0, (2, 1.5)) if edge == BLUE else "-"
-            )
-        )
-        page.text(468, y, meaning, ha="left")
+    _chunk_legend(page, first, last, with_earlier=len(states) > 1)
     return page.image(
         f"The scene with a chunk of {len(actions)} predicted actions as a path of dots from"
         f" ({actions[0, 0]:.0f}, {actions[0, 1]:.0f}) to ({actions[-1, 0]:.0f},"
@@ -138,6 +125,20 @@ def chunk(
         f" others hollow. The agent is at ({states[-1, 0]:.0f}, {states[-1, 1]:.0f}). Beside it the"
         " same dots from near, numbered."
     )
+
+
+def _chunk_legend(page: Page, first: int, last: int, with_earlier: bool) -> None:
+    """Explain the dots. with_earlier: whether an earlier place of the agent is drawn."""
+    meanings = [
+        (VERMILION, VERMILION, "-", f"action to execute: chunk[{first}:{last}]"),
+        ("white", VERMILION, "-", "action predicted, not executed"),
+        (AGENT, AGENT, "-", "agent now"),
+        ("white", BLUE, (0, (2, 1.5)), "agent at the observation before"),
+    ]
+    for row, (face, edge, line, meaning) in enumerate(meanings[: 3 + with_earlier]):
+        y = 308 + 26 * row
+        page.axes.add_patch(Circle((450, y), 5.5, fc=face, ec=edge, lw=1.2, ls=line))
+        page.text(468, y, meaning, ha="left")
 
 
 def _draw_chunk(
