@@ -158,7 +158,7 @@ _PARTS = (
         ),
         (
             ManualQuestion("Q4.5", "report_curves", "curves", 1),
-            ManualQuestion("Q4.5", "report_architecture", "architecture", 1),
+            ManualQuestion("Q4.5", "report_architecture", "experiment", 1),
             ManualQuestion("Q4.5", "report_behaviour", "behaviour", 1),
         ),
         extensions=(

@@ -15,7 +15,7 @@
 # | Q4.2 | the training loop, then training (5 min on two CPU cores) | 30 min |
 # | Q4.3 | the flow-matching loss | 25 min |
 # | Q4.4 | Euler integration, then training (5 min) | 15 min |
-# | Q4.5 | the report | 45 min |
+# | Q4.5 | the report, with an experiment | 60 min |
 #
 # Run the cells from top to bottom; `answer` cells are yours to write. The task, the demonstrations
 # and the kinds of cells are those of Part I.
@@ -399,7 +399,7 @@ score.grade_rollouts("part4_flow", FlowMatchingPolicy(5, 2, 8)).points
 # %% [markdown]
 # ## 5 · The report
 #
-# ### Q4.5 · Report (45 min)
+# ### Q4.5 · Report (60 min, 5 of them training)
 #
 # Plot the curves yourself and answer the questions below. Training copied the logs into this
 # folder, and they are handed in too. `read_log("part4_mse_log.csv")` returns a log as a list of
@@ -430,9 +430,55 @@ plt.show()
 # *Your answer:*
 
 # %% [markdown]
+# Question b asks for an experiment. The next cell trains the MSE policy once more with **one**
+# thing changed, here the learning rate, and rolls out both from the same thirty starts. Change the
+# two marked lines to what you want to find out. From common starts the difference is known better
+# than the scores: subtract start by start, and the mean of the differences has a 95 % interval of
+# about twice their standard deviation over the square root of their number.
+
+# %%
+# [part4/experiment] practice
+from pusht.chunks import chunk_policy
+from pusht.rules import GYM_PUSHT
+
+changed = TrainConfig(
+    policy="mse",
+    seed=seed,
+    device=str(device),
+    num_epochs=max_epochs(400),
+    lr=1e-3,  # changed: 3e-4 before
+)
+torch.manual_seed(seed)
+variant = MSEPolicy(state_dim, action_dim, chunk_size, changed.hidden_dims).to(device)  # or here
+variant_logger = Logger(
+    run_directory("variant", seed),
+    config=changed,
+    demonstrations=demonstrations,
+    steps_per_epoch=len(loader),
+)
+train(variant, loader, normalizer, variant_logger, changed)
+
+rewards = {}
+for name, policy in (("as it was", mse_policy), ("changed", variant)):
+    with torch.no_grad():
+        acting = chunk_policy(
+            policy.sample_actions, normalizer, chunk_size=chunk_size, device=device
+        )
+        episodes = score.try_out(name, acting, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
+    rewards[name] = episodes.max_rewards
+difference = rewards["changed"] - rewards["as it was"]
+print(
+    f"changed - as it was: {difference.mean():+.3f}"
+    f" ± {2 * difference.std(ddof=1) / len(difference) ** 0.5:.3f}"
+)
+
+# %% [markdown]
 # <!-- [part4/report_architecture] written Q4.5 -->
-# **b) Architecture.** How are your two networks built (how deep, how wide, what is between the
-# layers)? Name one change that you would try next, and say what you expect of it.
+# **b) An experiment.** Change one thing about a policy (the depth or width of its network, what is
+# between the layers, the learning rate, the number of epochs, …), train it again, and compare the
+# two, as in the cell above. What did you change, and what did you expect? Give both scores and the
+# interval of the difference, and say whether chance alone explains it. "No difference" is as good
+# an answer as any other.
 #
 # *Your answer:*
 
