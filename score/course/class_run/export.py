@@ -129,7 +129,9 @@ def _points(course: Course, failures: Failures) -> dict[tuple[str, str], float]:
 def _canvas(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     """Yield Canvas's gradebook: the columns that tell who it is, and one for each assignment."""
     fixed = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
-    head = [each for each in of_class.template.head if each in [*fixed, "Root Account"]] or fixed
+    known = {*fixed, "LastName", "FirstName", "Integration ID", "Root Account"}
+    head = [each for each in of_class.template.head if each in known]
+    head = head if {"ID", "Section"} <= {*head} else fixed
     assignments = of_class.course.assignments
     heads = [_head(of_class, a, lambda text: _DIGITS.sub("", text)) for a in assignments]
     worth = [f"{_worth(of_class.course, a):g}" for a in assignments]
@@ -137,7 +139,11 @@ def _canvas(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     for folder, row in _people(of_class, "Canvas"):
         one = of_class.everybody[folder]
         own = dict(zip(fixed, (one.name, row.get("ID", ""), "", "", one.section), strict=True))
-        rows.append([*((row | own if not row.get("Student") else row).get(c, "") for c in head)])
+        last, comma, first = one.name.partition(", ")
+        first, last = (first, last) if comma else one.name.rpartition(" ")[::2]
+        own |= {"FirstName": first, "LastName": last}
+        own = row if "Section" in row else row | own
+        rows.append([own.get(column, "") for column in head])
         rows[-1] += [of_class.grade(folder, a) for a in assignments]
     yield "grades.csv", _guarded(rows)
 
