@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pusht.files import replacing, write_whole
-from score.course.class_run.records import class_verdicts
+from score.course.class_run.records import standings
 from score.course.collect.people import People, Person, Roster, open_people, read_roster
 from score.course.nbgrader import gradebook
 from score.course.report.everybody import Someone, everybody
@@ -107,19 +107,17 @@ def export(
 
 def _points(course: Course, failures: Failures) -> dict[tuple[str, str], float]:
     """Return the points by student and assignment where they are known, less late penalties."""
-    found = {}
     with gradebook.open_gradebook(course) as book:
-        students = [s for s in course.students() if gradebook.has(book, course, s)]
-        for student in students:
-            verdicts = class_verdicts(course, book, [student], failures)
-            late = gradebook.scores(book, course, student)[1]
-            for assignment in course.assignments:
-                own = [v for (_, part, _), v in verdicts.items() if part in assignment.parts]
-                here = course.submission(student, assignment).is_dir()
-                if here and all(verdict and not verdict.unread for verdict in own):
-                    total = sum(verdict.points for verdict in own if verdict)
-                    less = sum(late.get(part, 0.0) for part in assignment.parts)
-                    found[student, assignment.name] = max(0.0, total - less)
+        known = standings(course, book, course.students(), failures)
+    found = {}
+    for student, own in known.items():
+        for assignment in course.assignments:
+            verdicts = [v for (part, _), v in own.verdicts.items() if part in assignment.parts]
+            here = course.submission(student, assignment).is_dir()
+            if here and all(verdict and not verdict.unread for verdict in verdicts):
+                total = sum(verdict.points for verdict in verdicts if verdict)
+                less = sum(own.results[part].late_penalty for part in assignment.parts)
+                found[student, assignment.name] = max(0.0, total - less)
     return found
 
 

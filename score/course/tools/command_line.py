@@ -207,7 +207,7 @@ def _grade(options: Namespace) -> str | None:
         for student, someone in everybody(course).items()
         if not options.student or student in options.student
     }
-    print(plain(table(verdicts, late_penalties(course, students), people)))
+    print(plain(table(verdicts, late_penalties(course, students, failures), people)))
     if len(students) <= _LISTED_STUDENTS:
         print(plain(reasons(verdicts)))
         for student, notebook, sentence in remarks(course, options.student, failures):

@@ -6,8 +6,8 @@
     leeann_12345_link.html, leeann_12345_text.html     an address or a text, no file
 
 The name is that of the gradebook in small letters, of which blanks and signs are left out, but no
-underscore. The dates in the zip are those of the download. When graded files come back, Canvas takes
-the first two numbers between underscores for the student's and the file's.
+underscore. The dates in the zip are those of the download. When graded files come back, Canvas
+takes the first two numbers between underscores for the student's and the file's.
 """
 
 import re

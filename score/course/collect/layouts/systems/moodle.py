@@ -8,7 +8,6 @@
 A file has the time when it was handed in as its date in the zip.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,10 +32,12 @@ class _Moodle(Layout):
         """Return the layout without the group in the names, where all have the same one."""
         matches = (pattern.match(path) for path in paths for pattern in self.patterns)
         names = {match["name"] for match in matches if match}
-        group, dash, _ = os.path.commonprefix([*names]).rpartition("-")
-        if not dash or len(names) < 2:
+        some = min(names, default="")
+        groups = [some[: dash.end()] for dash in re.finditer("-", some)]
+        same = [group for group in groups if all(name.startswith(group) for name in names)]
+        if not same or len(names) < 2:
             return self
-        named = re.escape(group + dash) + _NAME
+        named = re.escape(same[-1]) + _NAME
         return replace(self, patterns=tuple(re.compile(p.replace(_NAME, named)) for p in _PATTERNS))
 
 
