@@ -180,8 +180,8 @@ def shown(outcomes):
 def test_a_late_penalty_that_cannot_be_read_leaves_the_total_open(quickly, capsys):
     reads = [p for p in points_of(quickly) if "late_penalties" in p.place and "entered" in p.place]
     capsys.readouterr()
-    with Faults(min(reads)) as faults:
-        _, code = quickly(faults, again=True)
+    faults = Faults(min(reads))
+    _, code = quickly(faults, again=True)
     assert faults.failed and code
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ann  ")]
     assert row.split()[-1] == "–"

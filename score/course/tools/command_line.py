@@ -201,7 +201,7 @@ def _grade(options: Namespace) -> str | None:
         verdicts = grade_course(course, options.student, options.part, failures=failures, **where)
     except KeyboardInterrupt:
         sys.exit("Stopped. The results so far are kept: run the same command again to go on.")
-    students = {student for student, _, _ in verdicts}
+    students = [*dict.fromkeys(student for student, _, _ in verdicts)]
     people = {
         student: someone
         for student, someone in everybody(course).items()
