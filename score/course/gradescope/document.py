@@ -35,13 +35,15 @@ class Record:
     """What the steps so far have to say of a submission.
 
     started: when the first step began (seconds since 1970). public: sentences for the student.
-    hidden: sentences for the instructor. waiting: the parts that are still to be graded.
+    hidden: sentences for the instructor. waiting: the parts that are still to be graded. failed:
+    those at which the grader failed.
     """
 
     started: float
     public: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path) -> "Record":
@@ -57,7 +59,8 @@ def write_results(goal: Path, folder: Path, student: str, record: Record) -> Non
     """Write results.json of what is known so far. Where the grader failed it has no scores."""
     parts, known = open_course(folder).parts, results.load(folder / "results", student)
     waits = {part: ungraded(student, part, _WAITS) for part in parts}
-    found = {name: (waits | known)[name].worth(part) for name, part in parts.items()}
+    failed = {part: ungraded(student, part, FAILED) for part in dict.fromkeys(record.failed)}
+    found = {name: (waits | known | failed)[name].worth(part) for name, part in parts.items()}
     tests = [
         _test(part, entry, found[part.name].cells[part.cell_id(entry)])
         for part in parts.values()
@@ -75,7 +78,7 @@ def write_results(goal: Path, folder: Path, student: str, record: Record) -> Non
     }
     scores = {"score": round(sum(test.get("score", 0.0) for test in tests), 4)}
     no_grade = []
-    if failed := [part for part, result in found.items() if result.open]:
+    if failed:
         # Gradescope has no state for points that are not known: what has no score gets none there.
         no_grade, scores = [_NO_GRADE.format(", ".join(failed))], {}
         tests = [_without_score(test) for test in tests]

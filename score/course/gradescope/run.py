@@ -92,16 +92,9 @@ def step(
         record.hidden.append(f"{name}: {traceback.format_exc()}")
         if name == "collect":
             record.public.append(str(error) if isinstance(error, CourseError) else FAILED)
-        _keep_failure(work, student, [name] if name in rubric.PARTS else open_course(work).parts)
+        record.failed += [name] if name in rubric.PARTS else [*open_course(work).parts]
     record.write(work)
     write_results(goal, work, student, record)
-
-
-def _keep_failure(folder: Path, student: str, parts: Iterable[str]) -> None:
-    """Keep as the result of these parts that the grader failed, so that no points are known."""
-    for part in parts:
-        failed = replace(ungraded(student, part, FAILED), open=results.FAILED)
-        results.save(failed, folder / "results")
 
 
 def _collect(folder: Path, submission: Path, record: Record) -> None:
@@ -115,7 +108,7 @@ def _collect(folder: Path, submission: Path, record: Record) -> None:
     if failures:
         record.hidden += [failure.sentence for failure in failures]
         record.public.append(FAILED)
-        _keep_failure(folder, student, course.parts)
+        record.failed += course.parts
         return
     collected = [found for _, found in written]
     record.public = [
