@@ -37,9 +37,12 @@ def block(text: str, language: str, having: str = "") -> str:
 
 
 class Reader:
-    """Somebody who runs commands in a folder. words: what stands for words in capitals. said: what
-    each command printed, the last time that it was run.
+    """Somebody who runs commands in a folder. words: what stands for words in capitals. programs:
+    the folder in which programs are found first. said: what each command printed, the last time
+    that it was run.
     """
+
+    programs = Path(sys.executable).parent
 
     def __init__(self, folder: Path, words: Mapping[str, object]) -> None:
         self.folder, self.words = folder, {word: str(value) for word, value in words.items()}
@@ -62,7 +65,7 @@ class Reader:
 
     def run(self, step: str, command: str) -> str:
         """Run a command that is filled in; return what it printed."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = f"{self.programs}{os.pathsep}{os.environ['PATH']}"
         variables = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             ["bash", "-ec", command], cwd=self.folder, env=variables, capture_output=True, text=True

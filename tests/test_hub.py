@@ -51,7 +51,7 @@ class Hub(Reader):
     def __init__(self, made) -> None:
         words = {"EXCHANGE": made.exchange, "USER": made.grader.name, "PREFIX": made.prefix}
         super().__init__(made.grader.home, words)
-        self.made = made
+        self.made, self.programs = made, made.prefix / "bin"
 
     def run(self, step: str, command: str) -> str:
         if step.startswith("PREFIX/bin/pip"):  # the packages that it needs are the tests' own
