@@ -4,9 +4,9 @@ Everybody hands in Part I by Canvas, and the grading is stood in by results that
 once. Printed are CPU seconds a student of each step, the largest memory and the size of the pages.
 """
 
+import argparse
 import resource
 import shutil
-import sys
 import tempfile
 import time
 import zipfile
@@ -72,7 +72,7 @@ def grade(course: Course, student: str, number: int) -> None:
     results.save(replace(result, cells=cells, missing=""), course.folder / "results")
 
 
-def main(students: int) -> None:
+def measure(students: int) -> None:
     """Print the table for a class of a size."""
     folder = Path(tempfile.mkdtemp(prefix="class-"))
     try:
@@ -103,5 +103,12 @@ def main(students: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def main() -> None:
+    """Measure a class of the size that the command line gives."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("students", nargs="?", type=int, default=1000, help="how many (1000)")
+    measure(parser.parse_args().students)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else 1000)
+    main()

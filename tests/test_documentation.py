@@ -1,7 +1,7 @@
 """What the pages say holds: every command parses, every option, path and link is there.
 
 The pages are README.md, CONTRIBUTING.md, data/README.md and docs/. A command of the kit is given to
-its own parser, with an example for each word in capitals; the commands of a term are run.
+its own parser, with an example for each word in capitals; test_journeys.py runs those of a term.
 """
 
 import argparse
@@ -9,16 +9,13 @@ import importlib
 import importlib.util
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from journeys import FENCED, steps
 
 from score import rubric
-from score.course.notebooks.build import answered_notebook, write
-from score.course.notebooks.solutions import reference_path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
@@ -29,12 +26,11 @@ PAGES = {
     )
 }
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"(?:python|make|jupyter|nbgrader|pip|pre-commit|git|pusht-kit|\.) ")
 PATH = re.compile(r"[\w.…-]+/[\w./…-]*|[\w-]+\.(?:csv|html|json|md|py|toml|txt|zip)")
 
 # No parser of ours takes these, and a person tries them; the last one is only named, not shown.
-BY_HAND = re.compile(r"cd |git |pip |jupyter |nbgrader |pre-commit |\. |python -m score$")
+BY_HAND = re.compile(r"cd |rm |git |pip |jupyter |nbgrader |pre-commit |\. |python -m score$")
 EXAMPLES = {"N": "1", "EPISODES": "1", "PART": "part1_mlp", "part5_nearest": "part1_mlp"}
 # Options of other programs that a page names without their command.
 OF_OTHERS = {"--force"}
@@ -47,20 +43,6 @@ MADE = re.compile(
     r"|hand_in_part1_mlp\.zip|my_demos\.zarr\.zip|\S*part5_nearest\.py|score/questions/nearest\.py"
     r"|(?:data|meta)/(?:state|action|episode_ends|start_seed|start_state|start_kind)|reference/.*|_static/.*"
 )
-# A term, with what stands for the words in capitals.
-TERM = [
-    "python -m pusht demos",
-    "python -m score course create mycourse",
-    "python -m score course release mycourse",
-    "python -m score submission pack export/ann",
-    "python -m score submission check export/ann/hand_in.zip",
-    "python -m score course collect mycourse export --preview",
-    "python -m score course collect mycourse export",
-    "python -m score course grade mycourse",
-    "python -m score course grade mycourse --student ann --part part1_mlp",
-    "python -m score gradescope build mycourse",
-    "python -m score course export mycourse --to canvas",
-]
 
 
 def inline(text: str) -> list[str]:
@@ -70,10 +52,8 @@ def inline(text: str) -> list[str]:
 
 def commands(text: str) -> list[str]:
     """Return the commands of a page: its blocks' lines, and code that begins with a program."""
-    blocks = [block for language, block in FENCED.findall(text) if language in ("", "sh")]
-    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
-    found = [*filter(None, lines), *filter(COMMAND.match, inline(text))]
-    return [part.strip() for line in found for part in line.split("&&")]
+    found = [part for code in inline(text) if COMMAND.match(code) for part in code.split("&&")]
+    return [*steps(text, ("", "sh")), *map(str.strip, found)]
 
 
 SHOWN = sorted({command for text in PAGES.values() for command in commands(text)})
@@ -195,52 +175,3 @@ def test_every_link_leads_somewhere(page):
             titles = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE)
             known = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
             assert heading in known, f"{page} links to {target}#{heading}: no such heading"
-
-
-def generic(command: str) -> str:
-    """A command of TERM as a page has it, or may have it: without folders, names in capitals."""
-    names = {"export/ann/hand_in.zip": "FILE", "export": "EXPORT", "ann": "STUDENT"}
-    return " ".join(names.get(word, word) for word in command.removesuffix(" export/ann").split())
-
-
-@pytest.mark.long
-def test_a_term_by_the_pages_commands(tmp_path):
-    """From the making of a course to its tables; Part I is answered, the rest not handed in."""
-    assert {generic(command) for command in TERM} <= set(SHOWN)
-    student, course = tmp_path / "export" / "ann", tmp_path / "mycourse"
-    write(answered_notebook(rubric.PARTS["part1_mlp"]), student / "part1_mlp.ipynb")
-    shutil.copy(reference_path(rubric.POLICIES["part1_mlp"], "shipped"), student)
-    printed = {}
-    for command in TERM:
-        done = subprocess.run(
-            [sys.executable, *command.split()[1:]],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        incomplete = " submission " in command  # three parts are missing in it
-        assert done.returncode == incomplete, f"{command}:\n{done.stdout}{done.stderr}"
-        printed[command] = done.stdout
-        if " create " in command:
-            settings = (course / "course.toml").read_text(encoding="utf-8")
-            few = settings.replace("episodes = 100", "episodes = 2")
-            (course / "course.toml").write_text(few, encoding="utf-8")
-        if command.endswith(" --preview"):
-            assert not any((course / "submitted").iterdir())
-        if command.endswith(" grade mycourse"):
-            (course / "results" / "ann" / "part1_mlp.json").unlink()
-    assert all("part1_mlp: complete" in printed[line] for line in TERM if " submission " in line)
-    (row,) = re.findall(r"^ann .*", printed[TERM[-4]], re.MULTILINE)
-    assert row in printed[TERM[-3]] and "1 notebooks to grade" in printed[TERM[-3]]
-
-    table = (course / "grades.csv").read_bytes()
-    export = [sys.executable, "-m", "nbgrader", "export", "--to", "nbgrader.csv"]
-    subprocess.run(export, cwd=course, check=True, capture_output=True)
-    assert "ann" in (course / "nbgrader.csv").read_text(encoding="utf-8")
-    assert (course / "grades.csv").read_bytes() == table
-
-    named = {code for text in PAGES.values() for code in inline(text) if PATH.fullmatch(code)}
-    for path in sorted(name for name in named if name.startswith("mycourse/")):
-        name = path.removeprefix("mycourse/").replace("STUDENT", "ann").replace("PART", "part1_mlp")
-        assert any(course.glob(name)), f"the course has no {path}"

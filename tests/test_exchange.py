@@ -2,6 +2,7 @@
 kit's pages, whichever of nbgrader's ways makes and releases them. A whole hub is in test_hub.py.
 """
 
+import re
 import shutil
 import sys
 from types import SimpleNamespace
@@ -175,6 +176,17 @@ def test_the_hubs_configuration_names_the_course_its_owner_and_who_may_grade(cou
     read = configuration.read(course.folder)
     assert read.Exchange.root == str(course.folder.parent / "exchange")
     assert read.CourseDirectory.course_id == "robots"
+
+
+def test_the_students_environment_has_one_configuration_for_all_courses(course, tmp_path):
+    other = results.replace(course, folder=tmp_path / "vision")
+    other.folder.mkdir()
+    hub.write(other, str(course.folder.parent / "exchange"), ["prof"])
+    read = [(of.folder / "hub" / "nbgrader_config.py").read_text() for of in (course, other)]
+    assert read[0] == read[1] and "course_id" not in read[0]
+    served = [(of.folder / "hub" / "jupyterhub_config.py").read_text() for of in (course, other)]
+    ports = [re.search(r"127.0.0.1:(\d+)", text)[1] for text in served]
+    assert ports[0] != ports[1] and "formgrade-vision" in served[1]
 
 
 def test_a_course_whose_name_no_address_has_is_refused_in_one_sentence(course, monkeypatch):

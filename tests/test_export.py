@@ -92,6 +92,16 @@ def test_canvas_gets_its_gradebook_back_and_feedback_under_its_names(released, t
     assert names == {"leeann_12345_13245_feedback.html", "obrienjosé_222_1122_feedback.html"}
 
 
+def test_canvas_gets_last_and_first_names_where_its_gradebook_has_them(released, tmp_path):
+    course = graded_course(released, tmp_path, "canvas")
+    split = tmp_path / "gradebook.csv"
+    split.write_text("LastName,FirstName,ID,SIS Login ID,Section,pusht (77)\nLee,Ann,12345,a,01,\n")
+    head, _, *people = rows(export(course, "canvas", exported=split).files[0])
+    assert head == ["LastName", "FirstName", "ID", "SIS Login ID", "Section", "pusht (77)"]
+    assert people[0][:5] == ["Lee", "Ann", "12345", "a", "01"] and float(people[0][5]) > 0
+    assert people[1][:3] == ["O'Brien", "José", "222"]
+
+
 def test_moodle_gets_its_worksheet_and_a_folder_for_each_participant(released, tmp_path):
     course = graded_course(released, tmp_path, "moodle")
     grades, feedback = export(course, "moodle", tmp_path / "out").files

@@ -372,7 +372,7 @@ def test_what_the_grader_fails_at_is_no_zero_and_the_class_goes_on(graded, capsy
     assert float(rows(course)["mallory"]["Q1.1"]) == 1
 
 
-@pytest.mark.parametrize("step", ["is_stale", "task", "record", "merge", "feedback", "_verdicts"])
+@pytest.mark.parametrize("step", ["is_stale", "task", "record", "merge", "feedback", "standing"])
 def test_each_step_over_the_class_fails_for_one_student_alone(graded, monkeypatch, step):
     course, errors = graded
     errors.clear()

@@ -31,6 +31,12 @@ from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, RunSettings, open_course
 
 PART = rubric.PARTS["part1_mlp"]
+LATE = f"""
+[[assignment]]
+name = "{ASSIGNMENT}"
+due = 2026-03-01T12:00:00Z
+late = {{ per_day = 0.1 }}
+"""
 HANDED_IN = {"ann": ("part1_mlp", "part2_cvae"), "bo": ("part1_mlp",), "cem": ("part1_mlp",)}
 
 
@@ -54,8 +60,9 @@ def one_thread(*_):
 
 @pytest.fixture(scope="module")
 def handed_in(tmp_path_factory):
-    """A course with three submissions, none of them graded."""
-    course = create(tmp_path_factory.mktemp("faults") / "course", first_seed=20_000, episodes=1)
+    """A course with three submissions, none of them graded, and one of them late."""
+    folder = tmp_path_factory.mktemp("faults") / "course"
+    course = create(folder, first_seed=20_000, episodes=1, more=LATE)
     for student, parts in HANDED_IN.items():
         for part in parts:
             notebook = build.answered_notebook(rubric.PARTS[part])
@@ -63,6 +70,8 @@ def handed_in(tmp_path_factory):
                 notebook, course.submission(student, course.assignments[0]) / f"{part}.ipynb"
             )
     shutil.rmtree(course.folder / "bundle")
+    stamp = course.submission("bo", course.assignments[0]) / "timestamp.txt"
+    stamp.write_text("2026-03-04 12:00:00 UTC\n")
     return course.folder
 
 
@@ -166,6 +175,16 @@ def shown(outcomes):
         lines.append(line)
     total = sum(sum(counts.values()) for counts in outcomes.values())
     return "\n".join([*lines, f"{total} points of failure"])
+
+
+def test_a_late_penalty_that_cannot_be_read_leaves_the_total_open(quickly, capsys):
+    reads = [p for p in points_of(quickly) if "late_penalties" in p.place and "entered" in p.place]
+    capsys.readouterr()
+    faults = Faults(min(reads))
+    _, code = quickly(faults, again=True)
+    assert faults.failed and code
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ann  ")]
+    assert row.split()[-1] == "–"
 
 
 def test_a_fault_at_some_writes_of_a_class_is_no_grade(quickly):

@@ -503,11 +503,32 @@ def test_a_failure_of_the_grader_s_own_is_one_sentence_to_students(zipped, tmp_p
     monkeypatch.setattr(run, "grade_part", lambda task: [][0])
     monkeypatch.setattr(run.levels, "strictest", lambda: run.levels.LEVELS[0])
     run.step(part.name, *folders)
-    document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
-    assert all(
-        "through no fault of yours" in test["output"] for test in of(document, part.name).values()
+    document = without_a_grade(tmp_path / "results" / "results.json")
+    assert "the grader failed at part1_mlp" in document["output"].splitlines()[0]
+    own, other = (
+        [test["output"] for test in document["tests"] if test.get("tags") == [name]]
+        for name in (part.name, "part2_cvae")
     )
+    assert all("through no fault of yours" in sentence for sentence in own)
+    assert all("0 of " in sentence and "not handed in" in sentence for sentence in other)
     assert "IndexError" in document["tests"][-1]["output"]
+
+
+def without_a_grade(path):
+    """A results.json from which Gradescope can take no points."""
+    document = json.loads(path.read_text())
+    assert not [one for one in (document, *document["tests"]) if {"score", "max_score"} & {*one}]
+    return document
+
+
+def test_where_the_files_cannot_be_collected_nobody_has_a_zero(zipped, tmp_path, monkeypatch):
+    part = rubric.PARTS["part1_mlp"]
+    lay_out(zipped, tmp_path, {"part1_mlp.ipynb": build.student_notebook(part)}, {"minutes": 10**6})
+    monkeypatch.setattr(run, "plan", lambda *_: [][0])
+    names = ("source/course", "submission", "private", "results")
+    run.step("collect", *(tmp_path / name for name in names))
+    document = without_a_grade(tmp_path / "results" / "results.json")
+    assert "through no fault of yours" in document["output"]
 
 
 def test_where_nothing_keeps_code_apart_none_is_run(zipped, tmp_path, monkeypatch):
@@ -524,10 +545,8 @@ def test_where_nothing_keeps_code_apart_none_is_run(zipped, tmp_path, monkeypatc
     monkeypatch.setattr(run.levels, "strictest", lambda: run.levels.LEVELS[-1])
     for name in ("collect", part.name):
         run.step(name, *folders)
-    document = validated(json.loads((tmp_path / "results" / "results.json").read_text()))
-    assert (
-        document["score"] == 0 and "Nothing keeps students' code" in document["tests"][-1]["output"]
-    )
+    document = without_a_grade(tmp_path / "results" / "results.json")
+    assert "Nothing keeps students' code" in document["tests"][-1]["output"]
 
 
 def test_a_course_without_a_release_is_an_error_in_one_sentence(course, tmp_path, capsys):

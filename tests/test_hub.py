@@ -2,6 +2,7 @@
 the last. Students and graders act by the hub's HTTP API, each as a user of this machine.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import hub
 import pytest
+from journeys import Reader, follow, page, steps
 
 from score.course.notebooks.build import answered_notebook
 from score.course.notebooks.solutions import reference_path
@@ -25,7 +27,6 @@ pytestmark = [
     ),
 ]
 
-DOCS = (hub.ROOT / "docs" / "hub.md").read_text(encoding="utf-8")
 COURSE, PART, WRITTEN, ANSWER = "robots", "part1_mlp", "part4_flow", "part4-report_curves"
 _LEFT_OUT = re.compile(r"# \[part\d/(?!train|dataset|standing|hand_in)\w+\] practice")
 # Everything that a student's kernel finds of solutions beside the installed packages.
@@ -42,12 +43,31 @@ print("found", found, pusht.__file__)
 """
 
 
-def documented(command: str, **words: object) -> str:
-    """A command, filled in, that stands in docs/hub.md as it is given here."""
-    assert command in DOCS, f"docs/hub.md does not have: {command}"
-    for word, value in words.items():
-        command = command.replace(word.replace("_", "/"), str(value))
-    return command
+class Hub(Reader):
+    """Who runs the commands of docs/hub.md: the administrator those of the students' environment
+    and of the exchange, and the grader all others.
+    """
+
+    def __init__(self, made) -> None:
+        words = {"EXCHANGE": made.exchange, "USER": made.grader.name, "PREFIX": made.prefix}
+        super().__init__(made.grader.home, words)
+        self.made, self.programs = made, made.prefix / "bin"
+
+    def run(self, step: str, command: str) -> str:
+        if step.startswith("PREFIX/bin/pip"):  # the packages that it needs are the tests' own
+            return super().run(step, f"{hub.sys.executable} -m pip --python {_offline(command)}")
+        if step.startswith(("mkdir", "chmod", "install", "PREFIX")):
+            return super().run(step, command)
+        made = self.made
+        done = made.grader.run("bash", "-ec", command, cwd=self.folder, python=made.python)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout + done.stderr
+
+
+def _offline(command: str) -> str:
+    """The page's `pip install`, without what comes from a network."""
+    pip, *_, wheel = command.split()
+    return f"{pip.removesuffix('pip')}python install -q --no-index --no-deps {wheel}"
 
 
 @pytest.fixture(scope="module")
@@ -74,45 +94,15 @@ def course(machine):
     if seen.returncode:
         pytest.skip(f"other users may not read this environment: {seen.stderr[-300:]}")
     made.folder, made.exchange = base / "grader" / COURSE, base / "exchange"
-
-    def run(command: str, cwd: Path = base / "grader") -> str:
-        done = made.grader.run("bash", "-ec", command, cwd=cwd, python=made.python)
-        assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done.stdout + done.stderr
-
-    made.run = run
-    told = run(documented("python -m score course create robots"))
-    assert "will not find the kit" in told and "course_kit-" in told
-    settings = (made.folder / "course.toml").read_text()
-    settings = re.sub(r"(?m)^episodes = .*", "episodes = 2", settings)
-    (made.folder / "course.toml").write_text(settings)
-    command = "python -m score course hub robots --exchange EXCHANGE --grader USER"
-    run(documented(command, EXCHANGE=made.exchange, USER=made.grader.name))
-    made.exchange.mkdir()
-    made.exchange.chmod(0o777)
-    _students_environment(made)
+    made.prefix = base / "students"
+    made.students = hub.environment(made.prefix)
     return made
 
 
-def _students_environment(made) -> None:
-    """What the second step of `course hub` says, by root."""
-    prefix = made.base / "students"
-    made.students = hub.environment(prefix)
-    (wheel,) = (made.folder / "bundle").glob("*.whl")
-    pip = ["--no-index", "--no-deps", "-q"]  # the packages that it needs are the tests' own
-    hub.subprocess.run(
-        [hub.sys.executable, "-m", "pip", "--python", str(made.students), "install", *pip, wheel],
-        check=True,
-    )
-    shutil.copy(made.folder / "hub" / "nbgrader_config.py", prefix / "etc" / "jupyter")
-    (prefix / "etc" / "jupyter" / "nbgrader_config.py").chmod(0o644)
-    formgrader = "nbgrader.server_extensions.formgrader"
-    for command in (
-        f"PREFIX/bin/jupyter server extension disable --sys-prefix {formgrader}",
-        "PREFIX/bin/jupyter labextension disable --level=sys_prefix @jupyter/nbgrader:formgrader",
-    ):
-        variables = os.environ | {"PATH": f"{prefix}/bin:{os.environ['PATH']}"}
-        hub.subprocess.run(documented(command, PREFIX=prefix).split(), check=True, env=variables)
+def few_episodes(made) -> None:
+    settings = (made.folder / "course.toml").read_text()
+    settings = re.sub(r"(?m)^episodes = .*", "episodes = 2", settings)
+    (made.folder / "course.toml").write_text(settings)
 
 
 def answered(name: str, fetched) -> None:
@@ -134,19 +124,40 @@ def size(folder: Path) -> int:
 
 
 def test_a_term(course):
-    made = course
-    assert "Released as" in made.run(
-        documented("nbgrader release_assignment pusht"), cwd=made.folder
-    )
+    made, kept = course, {}
+    reader = Hub(made)
     names = [account.name for account in (made.ann, made.bob, made.grader)]
-    place, for_hub = made.base / "hub", made.folder / "hub" / "jupyterhub_config.py"
-    place.mkdir(mode=0o700)
-    with hub.running(place, for_hub, made.students, names) as user:
-        ann, bob, grader = map(user, names)
-        assert bob.ask("get", f"services/{COURSE}/formgrader/").status_code in (302, 403)
-        _students_work(made, ann, bob)
-        _graded(made, ann, bob, grader)
-        _handed_back(made, ann, bob, grader)
+    with contextlib.ExitStack() as stack:
+        users = []
+
+        def open_the_hub() -> None:
+            """The third step, and what students and a grader do after the release."""
+            place, for_hub = made.base / "hub", made.folder / "hub" / "jupyterhub_config.py"
+            place.mkdir(mode=0o700)
+            user = stack.enter_context(hub.running(place, for_hub, made.students, names))
+            users.extend(map(user, names))
+            ann, bob, grader = users
+            assert bob.ask("get", f"services/{COURSE}/formgrader/").status_code in (302, 403)
+            _students_work(made, ann, bob)
+            _collected(grader)
+
+        def keep_the_pages() -> None:
+            pages = (made.folder / "feedback").rglob("*.html")
+            kept.update((path, path.read_bytes()) for path in pages)
+
+        deeds = [
+            ("python -m score course hub", lambda: few_episodes(made)),
+            ("nbgrader collect", open_the_hub),
+            ("python -m score course grade", lambda: None),
+            ("python -m score course grade", lambda: _read(*users)),
+            ("nbgrader generate_feedback", keep_the_pages),
+        ]
+        follow(steps(page("hub.md")), reader, deeds)
+        told = reader.said["python -m score course create robots"]
+        assert "will not find the kit" in told and "course_kit-" in told
+        assert "Released as" in reader.said["nbgrader release_assignment pusht"]
+        assert reader.said["nbgrader generate_feedback pusht"].count("Skipping existing") == 2
+        _handed_back(made, *users, kept, reader.said["nbgrader release_feedback pusht"])
     for account in (made.ann, made.bob, made.grader):
         assert not [*account.home.glob("gradebook.db")]
 
@@ -198,15 +209,18 @@ def _write_answer(student) -> None:
     student.save(path, notebook)
 
 
-def _graded(made, ann, bob, grader) -> None:
-    """Collect on the formgrader page, grade by the course's command, read an answer by hand."""
+def _collected(grader) -> None:
+    """Collect on the formgrader page."""
     page = f"services/{COURSE}/formgrader/api"
     (shown,) = grader.ask("get", f"{page}/assignments").json()
     assert (shown["name"], shown["num_submissions"]) == (ASSIGNMENT, 0)
     collected = grader.ask("post", f"{page}/assignment/{ASSIGNMENT}/collect").json()
     assert collected["success"], collected
-    told = made.run(documented("python -m score course grade robots"))
-    print(told)
+
+
+def _read(ann, bob, grader) -> None:
+    """Read an answer by hand on the formgrader page, after `course grade`."""
+    page = f"services/{COURSE}/formgrader/api"
     submissions = grader.ask("get", f"{page}/submissions/{ASSIGNMENT}").json()
     assert {one["student"] for one in submissions} == {ann.name, bob.name}
     (mine,) = (one for one in submissions if one["student"] == ann.name)
@@ -219,15 +233,10 @@ def _graded(made, ann, bob, grader) -> None:
     assert read.json()["manual_score"] == 0.75
 
 
-def _handed_back(made, ann, bob, grader) -> None:
-    """Release the feedback: ann's by the command, then all by the page; each fetches their own."""
+def _handed_back(made, ann, bob, grader, kept: dict[Path, bytes], told: str) -> None:
+    """Fetch the feedback that the commands released, and then what the page releases."""
     page = f"services/{COURSE}/formgrader/api/assignment/{ASSIGNMENT}"
-    made.run(documented("python -m score course grade robots"))
-    kept = {path: path.read_bytes() for path in (made.folder / "feedback").rglob("*.html")}
     assert len(kept) == 2 * (1 + len(PARTS))
-    told = made.run(documented("nbgrader generate_feedback pusht"), cwd=made.folder)
-    assert told.count("Skipping existing") == 2, told
-    told = made.run(documented("nbgrader release_feedback pusht"), cwd=made.folder)
     assert f"'{ann.name}'" in told and f"'{bob.name}'" in told
     by_command = _fetched(made, ann)
     for action in ("generate_feedback", "release_feedback"):

@@ -72,6 +72,20 @@ GRADESCOPE = {
             },
             ["12345", "777", "778"],
         ),
+        (
+            {
+                "student_ann_12345_678910_part1_mlp-1.ipynb": NOTEBOOK,
+                "bo2_LATE_777_678911_part1_mlp.ipynb": NOTEBOOK,
+            },
+            ["12345", "777"],
+        ),
+        (
+            {
+                "anon_Xy3kP_678910_part1_mlp.ipynb": NOTEBOOK,
+                "LATE_anon_a7bQ2_678911_part1_mlp.ipynb": NOTEBOOK,
+            },
+            ["Xy3kP", "a7bQ2"],
+        ),
         (GRADESCOPE, ["8", "ann@uni.edu", "cy@uni.edu"]),
         (
             {
@@ -94,6 +108,8 @@ GRADESCOPE = {
         "moodle",
         "moodle of another version",
         "canvas",
+        "canvas with underscores",
+        "canvas without names",
         "gradescope",
         "zips",
         "folders",
@@ -357,6 +373,18 @@ def test_each_systems_export_says_who_and_when(course, export, system, students,
     if system != "folders":
         names = {upload.handed_in.name for upload in uploads}
         assert "李雷" in names or "李雷, 李雷" in names
+
+
+def test_a_group_before_everybodys_name_in_moodles_export_is_no_name(course, export):
+    names = {"Lab-2-Ann Lee": "Ann Lee", "Lab-2-Jean-Luc Ó": "Jean-Luc Ó"}
+    files = exports.moodle([(name, n, "") for n, name in enumerate(names, start=1)])
+    uploads = plan(course, export(files))
+    assert {upload.handed_in.name for upload in uploads} == {*names.values()}
+    assert {name.partition("_")[0] for upload in uploads for name in upload.handed_in.sent_as} == {
+        *names
+    }
+    alone = plan(course, export(exports.moodle([("Jean-Luc Ó", 1, "")])))
+    assert [upload.handed_in.name for upload in alone] == ["Jean-Luc Ó"]
 
 
 @pytest.mark.parametrize("system", ["blackboard", "brightspace"])

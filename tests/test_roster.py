@@ -21,6 +21,12 @@ CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,HW 1 (77),Final Score
 "O'Brien, José",222,u8,jobrien,02,,
 "Student, Test",9,,abc,01,,
 """
+CANVAS_SPLIT = """LastName,FirstName,ID,SIS Login ID,Section,HW 1 (77)
+,,,,,Manual Posting
+    Points Possible,,,,,10.00
+Lee,Ann,12345,annlee,01,
+O'Brien,José,222,jobrien,02,
+"""
 MOODLE = """"First name","Last name","ID number","Email address","Last downloaded"
 Ann,Lee,u7,annlee@uni.edu,1
 José,O'Brien,u8,jobrien@uni.edu,1
@@ -49,13 +55,22 @@ def course_with(tmp_path, roster, encoding="utf-8"):
     "text, ids, system",
     [
         (CANVAS, ["12345", "222"], "canvas"),
+        (CANVAS_SPLIT, ["12345", "222"], "canvas"),
         (MOODLE, ["u7", "u8"], "moodle"),
         (WORKSHEET, ["12345", "222"], "moodle"),
         (BRIGHTSPACE, ["u7", "u8"], "brightspace"),
         (PLAIN, ["u7", "u8"], ""),
         ("name\nLee, Ann\n".replace("Lee, Ann", '"Lee, Ann"') + "José O'Brien\n", ["", ""], ""),
     ],
-    ids=["canvas", "moodle", "worksheet", "brightspace", "plain", "names alone"],
+    ids=[
+        "canvas",
+        "canvas, names split",
+        "moodle",
+        "worksheet",
+        "brightspace",
+        "plain",
+        "names alone",
+    ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_roster_is_read_as_it_is_exported(tmp_path, text, ids, system, encoding):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pusht.files import replacing, write_whole
-from score.course.class_run.records import class_verdicts
+from score.course.class_run.records import standings
 from score.course.collect.people import People, Person, Roster, open_people, read_roster
 from score.course.nbgrader import gradebook
 from score.course.report.everybody import Someone, everybody
@@ -107,19 +107,17 @@ def export(
 
 def _points(course: Course, failures: Failures) -> dict[tuple[str, str], float]:
     """Return the points by student and assignment where they are known, less late penalties."""
-    found = {}
     with gradebook.open_gradebook(course) as book:
-        students = [s for s in course.students() if gradebook.has(book, course, s)]
-        for student in students:
-            verdicts = class_verdicts(course, book, [student], failures)
-            late = gradebook.scores(book, course, student)[1]
-            for assignment in course.assignments:
-                own = [v for (_, part, _), v in verdicts.items() if part in assignment.parts]
-                here = course.submission(student, assignment).is_dir()
-                if here and all(verdict and not verdict.unread for verdict in own):
-                    total = sum(verdict.points for verdict in own if verdict)
-                    less = sum(late.get(part, 0.0) for part in assignment.parts)
-                    found[student, assignment.name] = max(0.0, total - less)
+        known = standings(course, book, course.students(), failures)
+    found = {}
+    for student, own in known.items():
+        for assignment in course.assignments:
+            verdicts = [v for (part, _), v in own.verdicts.items() if part in assignment.parts]
+            here = course.submission(student, assignment).is_dir()
+            if here and all(verdict and not verdict.unread for verdict in verdicts):
+                total = sum(verdict.points for verdict in verdicts if verdict)
+                less = sum(own.results[part].late_penalty for part in assignment.parts)
+                found[student, assignment.name] = max(0.0, total - less)
     return found
 
 
@@ -129,7 +127,9 @@ def _points(course: Course, failures: Failures) -> dict[tuple[str, str], float]:
 def _canvas(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     """Yield Canvas's gradebook: the columns that tell who it is, and one for each assignment."""
     fixed = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
-    head = [each for each in of_class.template.head if each in [*fixed, "Root Account"]] or fixed
+    known = {*fixed, "LastName", "FirstName", "Integration ID", "Root Account"}
+    head = [each for each in of_class.template.head if each in known]
+    head = head if {"ID", "Section"} <= {*head} else fixed
     assignments = of_class.course.assignments
     heads = [_head(of_class, a, lambda text: _DIGITS.sub("", text)) for a in assignments]
     worth = [f"{_worth(of_class.course, a):g}" for a in assignments]
@@ -137,7 +137,11 @@ def _canvas(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     for folder, row in _people(of_class, "Canvas"):
         one = of_class.everybody[folder]
         own = dict(zip(fixed, (one.name, row.get("ID", ""), "", "", one.section), strict=True))
-        rows.append([*((row | own if not row.get("Student") else row).get(c, "") for c in head)])
+        last, comma, first = one.name.partition(", ")
+        first, last = (first, last) if comma else one.name.rpartition(" ")[::2]
+        own |= {"FirstName": first, "LastName": last}
+        own = row if "Section" in row else row | own
+        rows.append([own.get(column, "") for column in head])
         rows[-1] += [of_class.grade(folder, a) for a in assignments]
     yield "grades.csv", _guarded(rows)
 

@@ -10,6 +10,7 @@ from score.course.class_run import hand_back, records
 from score.course.grading.results import PartResult
 from score.course.nbgrader.gradebook import open_gradebook
 from score.course.settings import open_course
+from score.submission.failures import Failures
 
 
 class FeedbackExporter(HTMLExporter):
@@ -26,18 +27,19 @@ class FeedbackExporter(HTMLExporter):
         of = resources["nbgrader"]
         course = open_course(self.config.CourseDirectory.root)
         with open_gradebook(course) as book:
-            found = records.for_pages(course, book, of["student"])
+            stands = records.standing(course, book, of["student"], Failures())
+            found, by_hand = (stands.results, stands.by_hand) if stands else ({}, {})
             known = found.get(of["notebook"])
             if known is None or not _agrees(book, of["assignment"], known):
                 html, resources = super().from_notebook_node(nb, resources, **options)
             else:
                 # The steps before a template is filled in: they set what a writer needs.
                 _, resources = super(TemplateExporter, self).from_notebook_node(nb, resources)
-                html = hand_back.page(course, book, known.student, {known.part: known})
+                html = hand_back.page(course, known.student, {known.part: known}, by_hand)
             own = [part for part in course.assignment_of(of["notebook"]).parts if part in found]
             if own:
                 parts = {part: found[part] for part in own}
-                whole = hand_back.page(course, book, of["student"], parts)
+                whole = hand_back.page(course, of["student"], parts, by_hand)
                 resources.setdefault("outputs", {})[hand_back.PAGE] = whole.encode()
         return html, resources
 

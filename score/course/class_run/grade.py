@@ -77,8 +77,8 @@ def grade_course(
         if is_lost:
             run.waiting = {student: list[str]() for student in course.students()} | run.waiting
         run.grade(open_executor, jobs)
-        records.write_class(course, book, failures)
-        return records.class_verdicts(course, book, chosen, failures)
+        known = records.write_class(course, book, failures)
+        return records.class_verdicts({student: known[student] for student in chosen})
 
 
 def _chosen(

@@ -8,11 +8,9 @@ PART.html       one part, where the submission came by nbgrader's exchange, whos
 import hashlib
 from collections.abc import Mapping
 
-from nbgrader.api import Gradebook
-
 from pusht.files import write_whole
 from score.course.grading.results import ManualGrades, PartResult
-from score.course.nbgrader import exchange, gradebook
+from score.course.nbgrader import exchange
 from score.course.report.feedback import feedback
 from score.course.report.page import pages_version
 from score.course.settings import Course
@@ -20,11 +18,13 @@ from score.course.settings import Course
 PAGE = "feedback.html"
 
 
-def write(course: Course, book: Gradebook, student: str, found: Mapping[str, PartResult]) -> None:
+def write(
+    course: Course, student: str, found: Mapping[str, PartResult], by_hand: ManualGrades
+) -> None:
     """Write a student's pages where what they say has changed, and for nbgrader's release_feedback
     what it knows the submissions by.
 
-    found: results by part, late penalties included.
+    found: results by part, late penalties included. by_hand: what a person entered.
     """
     for assignment in course.assignments:
         own = {part: found[part] for part in assignment.parts}
@@ -33,33 +33,31 @@ def write(course: Course, book: Gradebook, student: str, found: Mapping[str, Par
         if exchange.came_by_it(submission):
             pages |= {f"{part}.html": {part: result} for part, result in own.items()}
         for name, parts in pages.items():
-            note = _note(course, book, student, parts)
+            note = _note(parts, _of(parts, by_hand))
             path = folder / name
             if not path.exists() or not path.read_text(encoding="utf-8").startswith(note):
-                write_whole(path, page(course, book, student, parts))
+                write_whole(path, page(course, student, parts, by_hand))
         if exchange.came_by_it(submission):
             for name in exchange.KNOWN_BY:
                 for place in (course.autograded(student, assignment), folder):
                     write_whole(place / name, (submission / name).read_bytes())
 
 
-def page(course: Course, book: Gradebook, student: str, parts: Mapping[str, PartResult]) -> str:
+def page(
+    course: Course, student: str, parts: Mapping[str, PartResult], by_hand: ManualGrades
+) -> str:
     """Return the page on these parts of one assignment. It begins with a note of what it was made
     of.
     """
     films = course.autograded(student, course.assignment_of(next(iter(parts))))
-    text = feedback(student, parts, _by_hand(course, book, student, parts), films)
-    return _note(course, book, student, parts) + text
+    own = _of(parts, by_hand)
+    return _note(parts, own) + feedback(student, parts, own, films)
 
 
-def _note(course: Course, book: Gradebook, student: str, parts: Mapping[str, PartResult]) -> str:
-    hand = sorted(_by_hand(course, book, student, parts).items())
-    made_of = pages_version(), dict(parts), hand
+def _note(parts: Mapping[str, PartResult], by_hand: ManualGrades) -> str:
+    made_of = pages_version(), dict(parts), sorted(by_hand.items())
     return f"<!-- {hashlib.sha256(repr(made_of).encode()).hexdigest()} -->\n"
 
 
-def _by_hand(
-    course: Course, book: Gradebook, student: str, parts: Mapping[str, PartResult]
-) -> ManualGrades:
-    every = gradebook.by_hand(book, course, student)
-    return {place: grade for place, grade in every.items() if place[0] in parts}
+def _of(parts: Mapping[str, PartResult], by_hand: ManualGrades) -> ManualGrades:
+    return {place: grade for place, grade in by_hand.items() if place[0] in parts}

@@ -7,8 +7,8 @@ feedback/STUDENT/ASSIGNMENT/     what is handed back, see `hand_back`
 gradebook.db, grades.csv, report.html and, of a large class, further pages in report/
 """
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nbgrader.api import Gradebook
@@ -20,7 +20,14 @@ from score.course.class_run import hand_back
 from score.course.collect.stored import collected, read_record, why_missing
 from score.course.grading import results
 from score.course.grading.notebook import Graded
-from score.course.grading.results import NOT_YET, ManualGrades, PartResult, not_known, ungraded
+from score.course.grading.results import (
+    NOT_YET,
+    ManualGrade,
+    ManualGrades,
+    PartResult,
+    not_known,
+    ungraded,
+)
 from score.course.nbgrader import gradebook, lost
 from score.course.report import similarity, tables
 from score.course.report.class_page import class_page
@@ -52,108 +59,119 @@ def record(course: Course, graded: Graded) -> None:
     results.save(result, course.folder / "results")
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a student after a run. results: by part, late penalties included. by_hand:
+    what a person entered, by part and cell. verdicts: by part and cell, with the points that the
+    gradebook counts; None where they are not known.
+    """
+
+    results: dict[str, PartResult]
+    by_hand: ManualGrades
+    verdicts: dict[tuple[str, str], Verdict | None]
+
+    @property
+    def penalty(self) -> float:
+        """The points that late work costs."""
+        return sum(result.late_penalty for result in self.results.values())
+
+
 def conclude(
     course: Course, book: Gradebook, student: str, failures: Failures, config: Config
 ) -> None:
     """Bring the gradebook and the feedback of a student up to the results."""
-    entered = failures.attempt(student, GRADEBOOK, _enter, course, book, student, failures, config)
-    if entered:
-        failures.attempt(student, FEEDBACK, _write_feedback, course, book, student, entered)
+    stands = failures.attempt(student, GRADEBOOK, _enter, course, book, student, failures, config)
+    if stands:
+        found, hand = stands.results, stands.by_hand
+        failures.attempt(student, FEEDBACK, hand_back.write, course, student, found, hand)
 
 
 def _enter(
     course: Course, book: Gradebook, student: str, failures: Failures, config: Config
-) -> dict[str, PartResult]:
-    """Enter a student's results into the gradebook; return them."""
+) -> Standing | None:
+    """Enter a student's results into the gradebook; return what is known then."""
     found, folder = _all_parts(course, student, failures), course.folder / "results" / student
     gradebook.merge(book, course, student, found, config, lost.kept(folder))
-    lost.keep(gradebook.by_hand(book, course, student), folder)
-    return found
+    stands = _standing(found, gradebook.entered(book, course, student))
+    if stands:
+        lost.keep(stands.by_hand, folder)
+    return stands
 
 
-def _write_feedback(
-    course: Course, book: Gradebook, student: str, found: dict[str, PartResult]
-) -> None:
-    hand_back.write(course, book, student, _with_penalties(course, book, found))
+def standing(course: Course, book: Gradebook, student: str, failures: Failures) -> Standing | None:
+    """Return what is known of a student; None of one whom the gradebook does not know."""
+    entered = gradebook.entered(book, course, student)
+    return _standing(_all_parts(course, student, failures), entered) if entered else None
 
 
-def for_pages(course: Course, book: Gradebook, student: str) -> dict[str, PartResult]:
-    """Return a student's results by part, with late penalties, and the reason where there is none;
-    none of a student whom the gradebook does not know.
+def standings(
+    course: Course, book: Gradebook, students: Iterable[str], failures: Failures
+) -> dict[str, Standing]:
+    """Return what is known of those students whom the gradebook knows, or at whom the grader
+    failed.
     """
-    if not gradebook.has(book, course, student):
-        return {}
-    return _with_penalties(course, book, _all_parts(course, student, Failures()))
-
-
-def class_verdicts(
-    course: Course, book: Gradebook, students: Collection[str], failures: Failures
-) -> ClassVerdicts:
-    """Return the verdicts on students' submissions, with the points that the gradebook counts; None
-    where the grader failed.
-    """
-    found: ClassVerdicts = {}
+    found = {}
     for student in students:
         own = None
         if not failures.of(student, GRADEBOOK):  # else it has the points of another time
-            own = failures.attempt(student, POINTS, _verdicts, course, book, student, failures)
-        for (part, cell), verdict in (own or _unknown(course, student)).items():
-            found[student, part, cell] = verdict
+            own = failures.attempt(student, POINTS, standing, course, book, student, failures)
+        if own or failures.of(student):
+            found[student] = own or _unknown(course, student)
     return found
 
 
-_Verdicts = dict[tuple[str, str], Verdict | None]  # by part and cell
-
-
-def _verdicts(course: Course, book: Gradebook, student: str, failures: Failures) -> _Verdicts:
-    points = gradebook.scores(book, course, student)[0]
-    hand = gradebook.by_hand(book, course, student)
-    found: _Verdicts = {}
-    for part, result in _all_parts(course, student, failures).items():
+def _standing(found: dict[str, PartResult], entered: gradebook.Entered | None) -> Standing | None:
+    if entered is None:
+        return None
+    results, verdicts = {}, dict[tuple[str, str], Verdict | None]()
+    for part, result in found.items():
+        results[part] = replace(result, late_penalty=entered.penalties[part])
         for cell, verdict in result.cells.items():
-            entered = hand.get((part, cell))
-            by_hand = entered is not None and entered.score is not None
-            if entered and by_hand:
-                sentence = f"Graded by a person. {entered.comment}".strip()
+            grade = entered.by_hand.get((part, cell), ManualGrade())
+            by_hand = grade.score is not None
+            if by_hand:
+                sentence = f"Graded by a person. {grade.comment}".strip()
                 verdict = replace(verdict, sentence=sentence, unread=False)
             known = by_hand or not result.open
-            found[part, cell] = replace(verdict, points=points[part, cell]) if known else None
-    return found
+            points = entered.points[part, cell]
+            verdicts[part, cell] = replace(verdict, points=points) if known else None
+    return Standing(results, entered.by_hand, verdicts)
 
 
-def _unknown(course: Course, student: str) -> _Verdicts:
-    return {(part, cell): None for part in course.parts for cell in not_known(student, part).cells}
+def _unknown(course: Course, student: str) -> Standing:
+    found = {name: not_known(student, name).worth(part) for name, part in course.parts.items()}
+    cells = {(part, cell): None for part, result in found.items() for cell in result.cells}
+    return Standing(found, {}, {**cells})
 
 
-def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
-    """Write grades.csv and report.html, on all students that have been graded so far."""
-    students = [
-        student
-        for student in course.students()
-        if gradebook.has(book, course, student) or failures.of(student)
-    ]
-    verdicts = class_verdicts(course, book, students, failures)
-    pages: dict[str, tuple[dict[str, PartResult], ManualGrades, float]] = {}
-    for student in students:
-        own = None
-        if not failures.of(student, GRADEBOOK):
-            own = failures.attempt(student, POINTS, _for_page, course, book, student, failures)
-        unknown = {name: not_known(student, name).worth(p) for name, p in course.parts.items()}
-        pages[student] = own or (unknown, {}, 0.0)
+def class_verdicts(known: Mapping[str, Standing]) -> ClassVerdicts:
+    """Return the verdicts on students' submissions."""
+    return {
+        (student, part, cell): verdict
+        for student, own in known.items()
+        for (part, cell), verdict in own.verdicts.items()
+    }
+
+
+def write_class(course: Course, book: Gradebook, failures: Failures) -> dict[str, Standing]:
+    """Write grades.csv and report.html, on all students that have been graded so far; return what
+    is known of them.
+    """
+    known = standings(course, book, course.students(), failures)
     repairs: dict[str, Any] = {}
     for path in sorted((course.folder / "repairs").glob("*.json")):
         record = failures.attempt(path.stem, REPAIRS, read_record, path)
         repairs |= {path.stem: record} if record else {}
     similar = similarity.find(course, failures=failures)
     remarks = tables.remarks(course, failures=failures)
-    penalties = {student: penalty for student, (_, _, penalty) in pages.items()}
+    penalties = {student: own.penalty for student, own in known.items()}
     people = everybody(course, failures)
-    text = tables.csv_text(course.parts, verdicts, penalties, remarks, people)
+    text = tables.csv_text(course.parts, class_verdicts(known), penalties, remarks, people)
     write_whole(course.folder / "grades.csv", text)
     pages_of_class = class_page(
         course,
-        {student: found for student, (found, _, _) in pages.items()},
-        {student: hand for student, (_, hand, _) in pages.items()},
+        {student: own.results for student, own in known.items()},
+        {student: own.by_hand for student, own in known.items()},
         repairs,
         similar,
         remarks,
@@ -166,15 +184,7 @@ def write_class(course: Course, book: Gradebook, failures: Failures) -> None:
             old.unlink()
     for name, page in pages_of_class.items():
         write_whole(course.folder / name, page)
-
-
-def _for_page(
-    course: Course, book: Gradebook, student: str, failures: Failures
-) -> tuple[dict[str, PartResult], ManualGrades, float]:
-    """Return what the class's page says of a student: results, grades by hand, late penalty."""
-    found = _with_penalties(course, book, _all_parts(course, student, failures))
-    hand = gradebook.by_hand(book, course, student)
-    return found, hand, sum(gradebook.scores(book, course, student)[1].values())
+    return known
 
 
 def _all_parts(course: Course, student: str, failures: Failures) -> dict[str, PartResult]:
@@ -191,18 +201,18 @@ def _all_parts(course: Course, student: str, failures: Failures) -> dict[str, Pa
     return {name: found[name].worth(part) for name, part in course.parts.items()}
 
 
-def _with_penalties(
-    course: Course, book: Gradebook, found: dict[str, PartResult]
-) -> dict[str, PartResult]:
-    student = next(iter(found.values())).student
-    penalties = gradebook.scores(book, course, student)[1]
-    return {part: replace(result, late_penalty=penalties[part]) for part, result in found.items()}
+def late_penalties(
+    course: Course, students: Iterable[str], failures: Failures | None = None
+) -> dict[str, float]:
+    """Return the points that late work costs students, of those of whom that is known.
 
-
-def late_penalties(course: Course, students: Collection[str]) -> dict[str, float]:
-    """Return the points that students lose because they were late; none where that is not known."""
+    failures: to which is added where the gradebook cannot be read.
+    """
+    failures = Failures() if failures is None else failures
+    found = {}
     with gradebook.open_gradebook(course) as book:
-        return {
-            student: sum(gradebook.scores(book, course, student)[1].values())
-            for student in students
-        }
+        for student in students:
+            own = failures.attempt(student, POINTS, gradebook.entered, book, course, student)
+            if own:
+                found[student] = sum(own.penalties.values())
+    return found

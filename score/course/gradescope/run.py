@@ -15,17 +15,17 @@ import sys
 import time
 import traceback
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-from pusht.files import write_whole
 from score import rubric
 from score.course.collect.collect import collect
 from score.course.collect.plan import plan
+from score.course.gradescope.document import FAILED, Record, write_results
 from score.course.grading import results
 from score.course.grading.cache_keys import kit_version
 from score.course.grading.notebook import Task, grade_part
@@ -36,10 +36,8 @@ from score.course.sandbox import levels
 from score.course.settings import Course, CourseError, RunSettings, open_course
 from score.submission.failures import Failures
 from score.submission.formats import graded_files
-from score.verdict import Verdict
 
 SETTINGS = "gradescope.json"
-_RECORD = "report.json"
 # Seconds that are kept back: a stopped notebook comes to its end, the steps after it begin, and
 # Gradescope has work of its own.
 _RESERVE = 60
@@ -49,46 +47,14 @@ _RESERVE = 60
 # submission one grade today and another one tomorrow.
 _COLLECTING, _NOTEBOOK, _CORE = 20, 40, 0.45
 _GROWTH = 64 * 2**20  # bytes by which this process grows while it grades a notebook
-_WAITS = (
-    "Not graded yet. Where this stays, the time or the memory that Gradescope allows did not"
-    " suffice: tell your instructor."
-)
 _NO_TIME = "There was no time left to grade it: tell your instructor."
-_FAILED = "The grader failed, through no fault of yours: tell your instructor."
 _EPISODES = (
     "Each policy is rolled out in held-out episodes until its points are certain enough, or until"
     " it has had its share of the time."
 )
-_BY_A_PERSON = (
-    "Answered in words, for a person to read. What it is worth, {:g}, is not among the autograder's"
-    " points."
-)
 
 
 PathName = str | os.PathLike[str]
-
-
-@dataclass
-class Record:
-    """What the steps so far have to say of a submission.
-
-    started: when the first step began (seconds since 1970). public: sentences for the student.
-    hidden: sentences for the instructor. waiting: the parts that are still to be graded.
-    """
-
-    started: float
-    public: list[str] = field(default_factory=list)
-    hidden: list[str] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, folder: Path) -> "Record":
-        """Return the record that the last step kept."""
-        return cls(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
-
-    def write(self, folder: Path) -> None:
-        """Keep the record for the next step."""
-        write_whole(folder / _RECORD, json.dumps(asdict(self)))
 
 
 def ordered(parts: Iterable[str]) -> list[str]:
@@ -118,18 +84,17 @@ def step(
         record = Record.read(work)
     try:
         if name == "collect":
-            _write_results(goal, work, student, record)
+            write_results(goal, work, student, record)
             _collect(work, Path(submission), record)
         else:
             _grade(work, student, name, record)
     except Exception as error:
         record.hidden.append(f"{name}: {traceback.format_exc()}")
-        if name in rubric.PARTS:
-            results.save(ungraded(student, name, _FAILED), work / "results")
-        else:
-            record.public.append(str(error) if isinstance(error, CourseError) else _FAILED)
+        if name == "collect":
+            record.public.append(str(error) if isinstance(error, CourseError) else FAILED)
+        record.failed += [name] if name in rubric.PARTS else [*open_course(work).parts]
     record.write(work)
-    _write_results(goal, work, student, record)
+    write_results(goal, work, student, record)
 
 
 def _collect(folder: Path, submission: Path, record: Record) -> None:
@@ -142,9 +107,8 @@ def _collect(folder: Path, submission: Path, record: Record) -> None:
     written = collect(course, submission.parent, pattern, uploads, failures)
     if failures:
         record.hidden += [failure.sentence for failure in failures]
-        record.public.append(_FAILED)
-        for part in course.parts:
-            results.save(ungraded(student, part, _FAILED), folder / "results")
+        record.public.append(FAILED)
+        record.failed += course.parts
         return
     collected = [found for _, found in written]
     record.public = [
@@ -225,74 +189,6 @@ def _run_settings(course: Course, seconds: int, megabytes: int) -> RunSettings:
     limits = configuration.limits(configuration.read(course.folder))
     limits = replace(limits, notebook_seconds=seconds, memory_bytes=free)
     return RunSettings(course.seed, course.episodes, filmed=0, limits=limits, at_once=True)
-
-
-# results.json.
-
-
-def _write_results(goal: Path, folder: Path, student: str, record: Record) -> None:
-    parts, known = open_course(folder).parts, results.load(folder / "results", student)
-    waits = {part: ungraded(student, part, _WAITS) for part in parts}
-    found = {name: (waits | known)[name].worth(part) for name, part in parts.items()}
-    tests = [
-        _test(part, entry, found[part.name].cells[part.cell_id(entry)])
-        for part in parts.values()
-        for entry in part.graded()
-    ]
-    stopped = [
-        f"{part}: the notebook was stopped: {result.stopped}."
-        for part, result in found.items()
-        if result.stopped
-    ]
-    hidden = {
-        "name": "For the instructor",
-        "output": "\n".join([*record.hidden, *_hidden_sentences(found)]),
-        "visibility": "hidden",
-    }
-    document = {
-        "score": round(sum(test.get("score", 0.0) for test in tests), 4),
-        "output": "\n".join([*record.public, *stopped]),
-        "execution_time": round(time.time() - record.started),
-        "visibility": "visible",
-        "stdout_visibility": "hidden",
-        "tests": [*tests, hidden],
-    }
-    write_whole(goal, json.dumps(document, indent=1))
-
-
-def _hidden_sentences(found: dict[str, PartResult]) -> list[str]:
-    sentences = []
-    for part, result in found.items():
-        sentences += [f"{part}: {flag}" for flag in result.flags]
-        if result.sandbox:
-            stages = [f"{stage} {seconds:.0f} s" for stage, seconds in result.seconds.items()]
-            sentences.append(f'{part}: kept apart by "{result.sandbox}"; {", ".join(stages)}.')
-    return sentences
-
-
-def _test(part: rubric.Part, entry: rubric.Graded, cell: Verdict) -> dict[str, Any]:
-    """Return the entry of a test cell.
-
-    It has no score where a person is to give it, so that the total is the autograder's own.
-    """
-    test: dict[str, Any] = {
-        "name": cell.name,
-        "number": str(part.number),
-        "output": cell.sentence,
-        "tags": [part.name],
-        "visibility": "visible",
-    }
-    if isinstance(entry, rubric.Policy):
-        test["name"] = f"{cell.name}, {entry.label}"
-    else:
-        test |= {"name": entry.title, "number": entry.name.lstrip("Q")}
-    if isinstance(entry, rubric.ManualQuestion):
-        return test | {"output": _BY_A_PERSON.format(entry.points)}
-    return test | {
-        "score": round(cell.points, 4),
-        "max_score": cell.max_points,
-        "status": "passed" if cell.points >= cell.max_points else "failed",
-    }
 
 
 if __name__ == "__main__":

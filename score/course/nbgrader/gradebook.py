@@ -6,11 +6,14 @@ All of it can be made again: from the release, from results/, and from what `los
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from nbgrader import api
 from nbgrader.utils import parse_utc
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from traitlets.config import Config
@@ -238,51 +241,50 @@ def _enter_notebooks(
         db.add(entry)  # and with it what it holds
 
 
-def has(gradebook: api.Gradebook, course: Course, student: str) -> bool:
-    """Say whether anything of a student is in it."""
-    return any(_notebooks(gradebook, course, student))
-
-
-def _notebooks(
-    gradebook: api.Gradebook, course: Course, student: str
-) -> Iterator[api.SubmittedNotebook]:
-    """Yield what is in it of a student's notebooks that are the course's."""
-    for assignment in course.assignments:
-        with contextlib.suppress(api.MissingEntry):
-            for notebook in gradebook.find_submission(assignment.name, student).notebooks:
-                if notebook.name in assignment.parts:
-                    yield notebook
-
-
-def by_hand(
-    gradebook: api.Gradebook, course: Course, student: str
-) -> dict[tuple[str, str], ManualGrade]:
-    """Return what a person entered in nbgrader for a student, by part and cell."""
-    found = {}
-    for notebook in _notebooks(gradebook, course, student):
-        comments = {one.name: one.manual_comment for one in notebook.comments if one.manual_comment}
-        for grade in notebook.grades:
-            comment = comments.pop(grade.name, "")
-            if grade.manual_score is not None or grade.extra_credit or comment:
-                found[notebook.name, grade.name] = ManualGrade(
-                    grade.manual_score, grade.extra_credit, comment
-                )
-        found |= {(notebook.name, c): ManualGrade(comment=text) for c, text in comments.items()}
-    return found
-
-
-def scores(
-    gradebook: api.Gradebook, course: Course, student: str
-) -> tuple[dict[tuple[str, str], float], dict[str, float]]:
-    """Return a student's points as nbgrader counts them, by part and cell, and late penalties by
-    part.
+@dataclass(frozen=True)
+class Entered:
+    """What the gradebook has of a student. points: as nbgrader counts them, by part and cell.
+    penalties: for late work, by part. by_hand: what a person entered, by part and cell.
     """
-    notebooks = [*_notebooks(gradebook, course, student)]
-    return (
-        {
-            (notebook.name, grade.name): float(grade.score)
-            for notebook in notebooks
-            for grade in notebook.grades
-        },
-        {notebook.name: float(notebook.late_submission_penalty or 0.0) for notebook in notebooks},
+
+    points: dict[tuple[str, str], float]
+    penalties: dict[str, float]
+    by_hand: dict[tuple[str, str], ManualGrade]
+
+
+def entered(gradebook: api.Gradebook, course: Course, student: str) -> Entered | None:
+    """Return what is in it of a student, read at once; None where nothing is."""
+    parts = [tuple_(api.Assignment.name, api.Notebook.name).in_(_names(course))]
+    of = [api.SubmittedAssignment.student_id == student, *parts]
+    penalty = api.SubmittedNotebook.late_submission_penalty
+    db, points, hand = gradebook.db, dict[tuple[str, str], float](), {}
+    penalties = {
+        name: float(late or 0.0)
+        for name, late in db.execute(_of_notebooks(api.Notebook.name, penalty).where(*of))
+    }
+    if not penalties:
+        return None
+    grade, comment = api.Grade, api.Comment.manual_comment
+    columns = (grade.score, grade.manual_score, grade.extra_credit)
+    cell = (api.Notebook.name, api.BaseCell.name)
+    query = _of_notebooks(*cell, *columns).join(grade).join(api.BaseCell).where(*of)
+    for part, name, score, manual, extra in db.execute(query):
+        points[part, name] = float(score)
+        if manual is not None or extra:
+            hand[part, name] = ManualGrade(manual, extra)
+    query = (
+        _of_notebooks(*cell, comment).join(api.Comment).join(api.BaseCell).where(*of, comment != "")
     )
+    for part, name, text in db.execute(query):
+        hand[part, name] = replace(hand.get((part, name), ManualGrade()), comment=text)
+    return Entered(points, penalties, hand)
+
+
+def _names(course: Course) -> list[tuple[str, str]]:
+    return [(one.name, part) for one in course.assignments for part in one.parts]
+
+
+def _of_notebooks(*columns: Any) -> Select[Any]:
+    """Return the query for columns of submitted notebooks, of their submissions and assignments."""
+    submitted = select(*columns).select_from(api.SubmittedNotebook)
+    return submitted.join(api.Notebook).join(api.SubmittedAssignment).join(api.Assignment)

@@ -19,10 +19,10 @@ _HUB = "hub/jupyterhub_config.py"
 _FIRST_PORT, _PORTS = 10_000, 10_000
 
 _FOR_ALL = """\
-# nbgrader's settings for all users of the hub. Made by: python -m score course hub
+# nbgrader's settings for all users of the hub, the same for all of its courses.
+# Made by: python -m score course hub
 c = get_config()  # noqa: F821
 
-c.CourseDirectory.course_id = {name!r}
 c.Exchange.root = {exchange!r}
 """
 _FOR_HUB = """\
@@ -65,7 +65,7 @@ Written: {hub} and {settings}.
      mkdir -p {exchange} && chmod 777 {exchange}
 2. The environment of students' servers, PREFIX, with the students' kit:
      PREFIX/bin/pip install jupyterhub jupyterlab 'nbgrader>=0.9.6,<0.10' {wheel}
-     cp {settings} PREFIX/etc/jupyter/
+     install -D -m 644 {settings} PREFIX/etc/jupyter/nbgrader_config.py
      PREFIX/bin/jupyter server extension disable --sys-prefix nbgrader.server_extensions.formgrader
      PREFIX/bin/jupyter labextension disable --level=sys_prefix @jupyter/nbgrader:formgrader
 3. The environment of this command, for those who grade:

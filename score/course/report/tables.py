@@ -34,7 +34,8 @@ def table(
 ) -> str:
     """Return the class as text: a row a student, a column a cell that earns points.
 
-    penalties: points by student that late work costs; where there are any, a column has them.
+    penalties: points by student that late work costs; where there are any, a column has them. The
+    total is not known of who is not in it.
     people: everybody by student; who has nothing to grade has a row with the reason.
     """
     people = people or {}
@@ -46,6 +47,7 @@ def table(
     for student, own in by_student.items():
         less = late.get(student, 0.0)
         *points, total = _points([own[cell] for cell in cells], "–", WAITS, less)
+        total = total if penalties is None or student in penalties else "–"
         penalty = [f"{-less:.2f}" if less else ""] if late else []
         rows.append([_label(student, people), *points, *penalty, total])
     full = [_full(verdicts, *cell) for cell in cells]

@@ -201,13 +201,13 @@ def _grade(options: Namespace) -> str | None:
         verdicts = grade_course(course, options.student, options.part, failures=failures, **where)
     except KeyboardInterrupt:
         sys.exit("Stopped. The results so far are kept: run the same command again to go on.")
-    students = {student for student, _, _ in verdicts}
+    students = [*dict.fromkeys(student for student, _, _ in verdicts)]
     people = {
         student: someone
         for student, someone in everybody(course).items()
         if not options.student or student in options.student
     }
-    print(plain(table(verdicts, late_penalties(course, students), people)))
+    print(plain(table(verdicts, late_penalties(course, students, failures), people)))
     if len(students) <= _LISTED_STUDENTS:
         print(plain(reasons(verdicts)))
         for student, notebook, sentence in remarks(course, options.student, failures):

@@ -164,7 +164,7 @@ def _is_nobody(row: dict[str, str], person: Person, system: str) -> bool:
 
 
 def _system(columns: dict[str, str]) -> str:
-    if {"student", "id", "section"} <= {*columns}:
+    if {"id", "section"} <= {*columns} and {"student", "sisloginid"} & {*columns}:
         return "canvas"
     if "orgdefinedid" in columns or "endoflineindicator" in columns:
         return "brightspace"
