@@ -267,7 +267,7 @@ class Colab:
             "PIP_NO_CACHE_DIR": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "0",
             "PUSHT_MAX_EPOCHS": "1",
-            "PUSHT_MAX_EPISODES": "1",
+            "PUSHT_MAX_EPISODES": "2",
         }
         kernel = {
             "argv": [str(self.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
