@@ -851,20 +851,21 @@ def trained(policy_class, training, validation, num_steps, seed):
     torch.manual_seed(seed)
     policy = policy_class(state_dim, action_dim, chunk_size).to(device)
     epochs = max_epochs(-(-num_steps // len(loader)))
-    last, rows, step = min(num_steps, epochs * len(loader)), [], 0
-    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, last)
+    last, rows, taken = min(num_steps, epochs * len(loader)), [], 0
+    adam = torch.optim.Adam(policy.parameters(), lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(adam, last)
     for epoch in range(epochs):
-        for state, chunk in loader:
-            loss = policy.compute_loss(state, chunk)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        for states, chunks in loader:
+            error = policy.compute_loss(states, chunks)
+            adam.zero_grad()
+            error.backward()
+            adam.step()
             scheduler.step()
-            step += 1
-            if step % 1000 == 0 or step == last:
-                rows.append((step, mean_loss(policy, loader.dataset), mean_loss(policy, held_out)))
-            if step == last:
+            taken += 1
+            if taken % 1000 == 0 or taken == last:
+                losses = (mean_loss(policy, pairs) for pairs in (loader.dataset, held_out))
+                rows.append((taken, *losses))
+            if taken == last:
                 break
     return policy, normalizer, rows
 

@@ -633,6 +633,53 @@ def executed_by_split(chunk, action_horizon, obs_horizon=1):
     return middle
 
 
+# The later extensions of Parts I and IV.
+
+
+def distance_by_complex(states, demonstrated, radius):
+    around = np.exp(1j * states[:, None, 4]) / np.exp(1j * demonstrated[None, :, 4])
+    moved = states[:, None, :4] - demonstrated[None, :, :4]
+    squares = np.einsum("tni,tni->tn", moved, moved) + (radius * np.angle(around)) ** 2
+    return np.sqrt(np.sort(squares, axis=1)[:, 0])
+
+
+def distance_by_turns(states, demonstrated, radius):
+    turns = 2 * np.pi * np.arange(-4, 5)[:, None, None]
+    turn = np.abs(states[:, 4][:, None] - demonstrated[:, 4] + turns).min(axis=0)
+    places = ((states[:, None] - demonstrated[None])[..., :-1] ** 2).sum(axis=2)
+    return ((places + (radius * turn) ** 2) ** 0.5).min(axis=1)
+
+
+def relabelled_by_take(states, actions, times, expert):
+    seen = states.take(times[:, None] + [-1, 0], axis=0)
+    chunks = np.empty((len(times), 16, 2))
+    chunks[:, 0] = actions.take(times - 1, axis=0)
+    chunks[:, 1:] = expert(seen)
+    return seen, chunks
+
+
+def relabelled_by_windows(states, actions, times, expert):
+    pairs = np.lib.stride_tricks.sliding_window_view(states, 2, axis=0).transpose(0, 2, 1)
+    seen = np.array(pairs[times - 1])
+    return seen, np.hstack([np.expand_dims(actions[times - 1], 1), expert(seen)])
+
+
+def split_by_sets(episode_ends, count, generator):
+    starts = [0, *episode_ends[:-1].tolist()]
+    chosen = {int(i) for i in generator.permutation(len(episode_ends))[:count]}
+    sides = [[], []]
+    for i, (start, end) in enumerate(zip(starts, episode_ends.tolist(), strict=True)):
+        sides[i not in chosen] += range(start, end)
+    return tuple(np.array(side, dtype=int) for side in sides)
+
+
+def split_by_digitize(episode_ends, count, generator):
+    steps = np.arange(episode_ends[-1])
+    order = generator.permutation(len(episode_ends))
+    place = np.argsort(order)[np.digitize(steps, episode_ends)]
+    return steps[place < count], steps[place >= count]
+
+
 RIGHT = {
     "Q1.1": table(
         ("filled into an array", widths_by_steps),
@@ -664,6 +711,8 @@ RIGHT = {
         ("statistics module", paired_by_statistics),
         ("quantile of both sides, a tuple of arrays", paired_by_quantiles),
     ),
+    "E1.4": table(("complex numbers, sorted", distance_by_complex), ("turns", distance_by_turns)),
+    "E1.5": table(("take, filled in", relabelled_by_take), ("windows", relabelled_by_windows)),
     "Q2.1": table(
         ("Independent Normal", DistributionAgent),
         ("noise in place, expanded zeros", InPlaceAgent),
@@ -801,5 +850,6 @@ RIGHT = {
     ),
     "E4.1": table(("in words", midpoint_in_words), ("float64 inside", midpoint_in_float64)),
     "E4.2": table(("a mask", executed_by_mask), ("np.split", executed_by_split)),
+    "E4.3": table(("sets of numbers", split_by_sets), ("digitize, places", split_by_digitize)),
 }
 WRONG = {}

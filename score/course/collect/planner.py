@@ -224,7 +224,10 @@ class Planner:
             released = self.released[part].sha256
             return "unchanged" if record.get("release", released) == released else "again"
         since = parsed_time(record["timestamp"]) if record and record["files"] else stored.timestamp
-        return "newer" if max(file.received for file in files.values()) > since else "older"
+        received = max(file.received for file in files.values())
+        if received == since and {*files} - {*TAKEN}:
+            return "again"  # what the kit takes of a submission in another format has changed
+        return "newer" if received > since else "older"
 
     @staticmethod
     def _are_recorded(files: dict[str, TakenFile], recorded: dict[str, FileRecord]) -> bool:

@@ -35,7 +35,8 @@ class Upload:
 
     student: the folder. source: layout and place in the export. timestamp: UTC. files: by their
     names in the course. found: what is in another format, None without any. parts: {part: "new",
-    "newer", "unchanged", "again" (the same files, but the release has changed) or "older"}.
+    "newer", "unchanged", "again" (the same upload, which is read anew because the release or what
+    the kit takes has changed) or "older"}.
     remarks: sentences on what was left out, what was chosen, what stays from before, and that the
     kit failed at its files. left: (path, reason) of all that was left out. refused: by part, why no
     notebook of it can be read. nothing: why nothing can be used, "" where something can. layout,
