@@ -136,7 +136,7 @@ figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
 # A table of coefficients has one number for each step, and a batch has one step for each chunk. So
 # `table[k]` has shape (B,), and a chunk batch has shape (B, pred_horizon, action_dim). Two more
 # dimensions of length 1 let torch repeat each number over a whole chunk
-# ([broadcasting](https://pytorch.org/docs/stable/notes/broadcasting.html)):
+# ([broadcasting](https://docs.pytorch.org/docs/stable/notes/broadcasting.html)):
 
 # %%
 # [part3/broadcasting] practice
