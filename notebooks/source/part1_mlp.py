@@ -12,7 +12,11 @@
 # |---|---|---|
 # | Q1.1 | layer widths | 5 min |
 # | Q1.2 | the loss, then training (5 min on two CPU cores while you read on) | 15 min |
-# | Q1.3 | inference, then watching the policy | 15 min |
+# | Q1.3 | inference | 10 min |
+# | | reading, pushing the T yourself, and watching the policy | 45 min |
+# | E1.1 to E1.5 | optional (section 9); you can stop after any of them | 105 min |
+#
+# The minutes are for somebody who knows Python and a little PyTorch.
 #
 # Run the cells from top to bottom. The first line of each code cell says which kind it is:
 #
@@ -76,7 +80,8 @@ figures.task()
 #
 # The environment has the interface that [gym](https://github.com/openai/gym) 0.26 and
 # [Gymnasium](https://gymnasium.farama.org), its successor, share. `env.seed`, from older versions
-# of gym, is there because the published course uses it:
+# of gym, is there because the assignment that Parts I to III follow, "the published course" below,
+# uses it:
 #
 # | call | what it does |
 # |---|---|
@@ -141,13 +146,13 @@ figures.receding_horizon(obs_horizon, pred_horizon, action_horizon)
 # %% [markdown]
 # ## 3 · The demonstrations
 #
-# The kit includes 335 demonstrations. A program made them: it tries in the simulator what policies
-# trained on human demonstrations propose, and executes the best (`data/README.md` describes how).
-# To use the 206 human demonstrations published with [Diffusion
-# Policy](https://arxiv.org/abs/2303.04137), write `demos.open("human")` in place of `demos.open()`
-# in the next cell; this downloads them. (They begin at the starts of seeds 0 to 205, so a practice
-# episode from one of these seeds begins where a demonstration began.) Your loss is compared with
-# the reference for the set you train on.
+# The kit includes 335 demonstrations, called the *shipped* ones below. A program made them: it
+# tries in the simulator what policies trained on human demonstrations propose, and executes the
+# best (`data/README.md` describes how). To use the 206 human demonstrations published with
+# [Diffusion Policy](https://arxiv.org/abs/2303.04137), write `demos.open("human")` in place of
+# `demos.open()` in the next cell; this downloads them. (They begin at the starts of seeds 0 to 205,
+# so a practice episode from one of these seeds begins where a demonstration began.) Your loss is
+# compared with the reference for the set you train on.
 #
 # You can also train on the episodes that you kept above: `demos.open("my_demos.zarr.zip")` opens
 # yours alone, and `demos.joined(demos.open(), demos.open("my_demos.zarr.zip"))` joins the kit's and
@@ -299,7 +304,8 @@ score.check("Q1.2", bc_loss).points
 # ### Training
 #
 # Training takes 300 epochs, about five minutes on a laptop. `TrainingRun` does the
-# bookkeeping: it plots your loss beside the reference, and saves as training goes on. If the
+# bookkeeping: it plots your loss beside the *reference*, which is the loss of our own solution with
+# a band around it, and saves as training goes on. If the
 # runtime is interrupted, run the training cell again and it continues where it stopped. (In Colab,
 # pass a folder of your Google Drive as `resume_folder`, and it can continue in a new runtime as
 # well.) To start over, for example because the loss was wrong, run the cell above that creates the
@@ -348,7 +354,7 @@ print(score.compare_losses("part1_mlp", run.losses, dataset.demonstrations))
 # %% [markdown]
 # ## 6 · Acting
 #
-# ### Q1.3 · Inference (15 min, easy)
+# ### Q1.3 · Inference (10 min, easy)
 #
 # Predict the chunks for a whole batch of observation sequences with the trained model. Nothing is
 # learnt here, so do not record gradients
@@ -492,13 +498,17 @@ score.grade_rollouts("part1_mlp").points
 # %% [markdown]
 # ### What stops this policy?
 #
-# The score is the *largest* reward of an episode, so it is kind: an episode that covers 0.9 of the
-# goal once counts 0.9, solved or not, and also if the block is pushed away afterwards. Look at the
-# share of solved episodes and at the final reward too. Here is what we found with the reference
-# weights over 200 held-out starts when $T_a$ of the sixteen actions are executed. *Roughness* is
-# the mean length of the actions' second difference (0 on a straight line at constant speed), and
-# *at a standstill* is the share of the failed episodes in which agent and block stay within 10 px
-# for the last ten seconds.
+# The score is the *largest* reward of an episode, so it is generous: an episode that once has a
+# reward of 0.9 counts 0.9, solved or not, and also if the block is pushed away afterwards. Look at
+# the share of solved episodes and at the final reward too. The table shows what we found when $T_a$
+# of the sixteen actions are executed, with the *reference weights*, which are those of our own
+# solution after the same training, over 200 *held-out* starts: no demonstration and no practice
+# cell begins there. (A number after ± is half the width of a 95 % interval.)
+#
+# *Roughness* is the mean length of the actions' second difference,
+# $\mathbf{a}_{t+1} - 2\,\mathbf{a}_t + \mathbf{a}_{t-1}$, which is 0 on a straight line at constant
+# speed. *At a standstill* is the share of the failed episodes in which agent and block stay within
+# 10 px for the last ten seconds.
 #
 # | $T_a$ | score | solved | final reward | roughness | at a standstill |
 # |---|---|---|---|---|---|
@@ -508,13 +518,14 @@ score.grade_rollouts("part1_mlp").points
 # | 12 | {{horizons.row_12}} |
 # | 15 | {{horizons.row_15}} |
 #
-# With $T_a = 1$ the policy does not tremble: its actions are the smoothest. (A policy that samples
-# does. The actions of Part IV's flow policy have a roughness of {{horizons.rough_flow_1}} px with
-# $T_a = 1$ and {{horizons.rough_flow_8}} px with 8.) It gets *stuck*. There are places where the
-# network's next action is to stay; a policy that calls the network at every step stays there for
-# ever, and one that executes eight or twelve actions of its plan is often carried past. Even chance
-# helps: when a random shift of {{noise.px}} px (standard deviation) is added to each chunk, the
-# same network scores {{noise.score}} with $T_a = 8$, and solves {{noise.solved}}.
+# With $T_a = 1$ the policy does not tremble: its actions are the smoothest. (A policy that draws
+# its chunk at random does tremble. The actions of Part IV's flow policy have a roughness of
+# {{horizons.rough_flow_1}} px with $T_a = 1$ and {{horizons.rough_flow_8}} px with 8.) It gets
+# *stuck*. There are places where the network's next action is to stay; a policy that calls the
+# network at every step stays there for ever, and one that executes eight or twelve actions of its
+# plan often gets past. Even chance helps: when a random shift of {{noise.px}} px (standard
+# deviation) is added to each chunk, the same network scores {{noise.score}} with $T_a = 8$, and
+# solves {{noise.solved}}.
 #
 # **To think about.** Where does the policy get stuck in your episodes, and what would a
 # demonstrator have done there? A network trained by least squares predicts the *mean* of what was
@@ -559,7 +570,10 @@ score.submit()
 # ## 9 · Going further
 #
 # This section is optional: it earns no points and is not part of what you hand in. `extension`
-# cells are yours to write, and each is followed by its check and by something to look at.
+# cells are yours to write, and each is followed by its check and by something to look at. Their
+# times are those of reading and writing; computing comes on top. In E1.1 you train a network, E1.2
+# and E1.3 are about comparing policies, and E1.4 and E1.5 about where a policy goes and how to
+# teach it there. E1.2 uses the cells of E1.1, E1.3 those of both, and E1.5 those of E1.4.
 #
 # ### E1.1 · Sine and cosine for the angle (10 min, easy; then 5 min of training)
 #
@@ -716,8 +730,7 @@ score.check("E1.2", ensemble).right
 # The next cell makes a policy that keeps its last chunks, for one episode. The chunk predicted
 # `age` steps ago has its action for the current step at index `obs_horizon - 1 + age`; the largest
 # age comes first, as $i = 0$. The network is called eight times as often, so the time per network
-# call is printed beside the score. The last line shows how rough the actions are: the mean length
-# of their second difference, which is 0 on a straight line at constant speed.
+# call is printed beside the score. The last line shows the roughness of the actions (section 7).
 
 
 # %%
@@ -755,10 +768,10 @@ print(
 # {{ensembles.score_0_1}} and {{ensembles.score_0_5}} with $m$ = 0.01, 0.1 and 0.5, each ±
 # {{ensembles.either_0_01}}. The roughness fell from {{horizons.rough_8}} px to
 # {{ensembles.rough_0_01}}, {{ensembles.rough_0_1}} and {{ensembles.rough_0_5}}. Does the mean make
-# the actions smooth? The control is to call the network at every step and to take no mean: this
+# the actions smooth? As a control, call the network at every step and take no mean: this
 # scored {{horizons.score_1}} with a roughness of {{horizons.rough_1}} px (section 7). So it is
-# calling the network at every step that smooths the actions. The mean with older predictions makes
-# up for a part of what this costs, since it keeps the agent moving.
+# calling the network at every step that smooths the actions. The mean with older predictions wins
+# back a part of the score that this costs, since it keeps the agent moving.
 #
 # **To think about.** A larger $m$ trusts older predictions more. Which of the fifteen predictions
 # would you trust, and when is the mean of two good plans a bad one?
@@ -772,21 +785,22 @@ print(
 # </details>
 
 # %% [markdown]
-# ### E1.3 · Is it better? (20 min, easy)
+# ### E1.3 · Is it better? (30 min, medium)
 #
-# Two policies have scored 0.71 and 0.76. Is the second better, or was it lucky with its starts? The
-# 95 % intervals that `try_out` prints overlap nearly always with thirty episodes. But both policies
-# began at the *same* starts, some of which are easy for both and some hard for both. What the two
-# have in common drops out of the differences $d_i = b_i - a_i$ of their scores at start $i$. So
-# look at the mean $\bar d$ of these $n$ numbers and at its own interval ([Student,
+# Two policies have scored 0.71 and 0.76. Is the second better, or was it lucky with its starts?
+# With thirty episodes, the 95 % intervals that `try_out` prints nearly always overlap. But both
+# policies began at the *same* starts, some of which are easy for both and some hard for both. What
+# the two have in common drops out of the differences $d_i = b_i - a_i$ of their scores at start
+# $i$. So look at the mean $\bar d$ of these $n$ numbers and at its own interval ([Student,
 # 1908](https://doi.org/10.1093/biomet/6.1.1)):
 #
 # $$\bar d \pm t_{n-1}\,\frac{s}{\sqrt n}, \qquad
 # s^2 = \frac{1}{n-1} \sum_{i=1}^{n} \big(d_i - \bar d\big)^2.$$
 #
-# Here $t_{n-1}$ is the number that a variable with Student's $t$ distribution exceeds with
-# probability 0.025: `scipy.stats.t.ppf(0.975, n - 1)`, which is 2.05 for $n = 30$ and 1.96 for very
-# many episodes. If the interval does not contain 0, the starts alone hardly explain the difference.
+# Here $t_{n-1}$ is the number that a variable with Student's $t$ distribution of $n - 1$ degrees of
+# freedom exceeds with probability 0.025: `scipy.stats.t.ppf(0.975, n - 1)`, which is 2.05 for
+# $n = 30$ and 1.96 for very many episodes. If the interval does not contain 0, it is unlikely that
+# only the choice of starts made the difference.
 #
 # Return the mean of $b - a$ and the two ends of its interval. (`np.std` divides by $n$, unless you
 # pass `ddof=1`.)
@@ -816,8 +830,8 @@ def paired_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
 score.check("E1.3", paired_interval).right
 
 # %% [markdown]
-# Now to what this part has tried: sine and cosine for the angle (E1.1), the ensemble (E1.2) and
-# twelve executed actions in place of eight (section 7). In the picture each dot is one start.
+# Now compare what this part has tried: sine and cosine for the angle (E1.1), the ensemble (E1.2)
+# and twelve executed actions in place of eight (section 7). In the picture each dot is one start.
 #
 # The share of solved episodes needs an interval too. The usual one, $p \pm 1.96 \sqrt{p(1-p)/n}$,
 # says that a policy which solved 0 of 30 episodes never solves any. [Wilson's
@@ -830,10 +844,11 @@ score.check("E1.3", paired_interval).right
 #
 # for 0 of 30 from 0 to 11 %. `score.share_interval(solved, episodes)` returns its ends.
 #
-# The last number in each line says how many episodes it takes. If the true difference is $\delta$,
-# then $n \approx (2.8\, s / \delta)^2$ starts show it in eight of ten experiments (2.8 = 1.96 +
-# 0.84: the interval excludes 0 even if the mean comes out 0.84 standard errors too small, as it
-# does in two of ten; [Colas et al., 2018](https://arxiv.org/abs/1806.08295)).
+# For each comparison the cell also says how many episodes would be needed to see a difference of
+# 0.05. If the true difference is $\delta$, then $n \approx (2.8\, s / \delta)^2$ starts show it in
+# eight of ten experiments (2.8 = 1.96 + 0.84: the interval excludes 0 even if the mean comes out
+# 0.84 standard errors too small, and it comes out smaller still in only two of ten; [Colas et al.,
+# 2018](https://arxiv.org/abs/1806.08295)).
 
 # %%
 # [part1/e1_3_table] practice
@@ -884,25 +899,27 @@ figures.differences(differences, intervals)
 #
 # It shows that one of these two *networks* is better, from starts like these. Each encoding was
 # trained once. Another training seed gives another network, and with two seeds each the four scores
-# of E1.1 mix. To say something about the encoding, train both several times, take the mean score of
-# each network as one number, and compare these numbers: then the trained networks are the sample
-# and not the starts, and there are as few of them as you have patience for. This is why papers that
-# report one training seed are hard to believe, however many episodes they run ([Agarwal et al.,
+# of E1.1 overlap: 0.73 and 0.76 against 0.75 and 0.74. To say something about the encoding, train
+# both several times, take the mean score of each network as one number, and compare these numbers.
+# Then $n$ is the number of trained networks, not of starts, and each of them costs a training. This
+# is why papers that report one training seed are hard to believe, however many episodes they run
+# ([Agarwal et al.,
 # 2021](https://arxiv.org/abs/2108.13264)).
 #
 # </details>
 
 # %% [markdown]
-# ### E1.4 · How far does the policy drift? (15 min, medium)
+# ### E1.4 · How far does the policy drift? (25 min, medium)
 #
-# Behavioural cloning learns what to do in demonstrated states. Where it acts, though, its own
-# actions decide: a small error leads to a state that is a little unlike all demonstrated ones, the
-# next error there is larger, and so on. [Ross, Gordon & Bagnell
+# Behavioural cloning learns what to do in demonstrated states. But the states in which the policy
+# acts depend on its own actions: a small error leads to a state that is a little unlike all
+# demonstrated ones, the next error there is larger, and so on. [Ross, Gordon & Bagnell
 # (2011)](https://proceedings.mlr.press/v15/ross11a.html) show what this can cost: a policy that
 # errs with probability $\varepsilon$ at each step on the *demonstrated* states may lose up to
-# $\varepsilon T^2$ over an episode of $T$ steps (their theorem 2.1), since it may be lost from its
-# first error on. One that errs as rarely on the states that it visits *itself* loses about
-# $\varepsilon T$.
+# $\varepsilon T^2$ over an episode of $T$ steps (their theorem 2.1), since after its first error it
+# may go wrong at every step that is left. A policy that errs as rarely on the states that it visits
+# *itself* loses at most $u\,\varepsilon T$ (theorem 2.2). Here $u$ is what one error costs if the
+# expert goes on from there, which is little if the expert can correct it.
 #
 # So measure where it goes. The distance of a state $\mathbf{s}$ from the demonstrations is its
 # distance to the nearest of the $N$ demonstrated states,
@@ -912,8 +929,8 @@ figures.differences(differences, intervals)
 #
 # where $\mathbf{p}$ has the four positions of agent and block, and $\Delta$ is the difference of
 # the angles *the shorter way round*: 0.1 and $2\pi - 0.1$ are 0.2 apart. A turn counts
-# $\rho = 60$ px for each radian, because so far are the ends of the T's bar from the point that is
-# the block's position, the middle of the bar's upper edge.
+# $\rho = 60$ px for each radian. This is about how far the ends of the T's bar move: they are 60 px
+# from the block's position, which is the middle of the bar's upper edge.
 
 
 # %%
@@ -989,27 +1006,27 @@ figures.curves(
 # %% [markdown]
 # What we found with the reference weights over 200 held-out starts: over the first hundred steps
 # the median distance is {{drift.expert_early}} px for the expert, {{drift.solved_early}} px for
-# episodes that the policy solves, and {{drift.failed_early}} px for those that it does not: it is
-# worse where less was demonstrated. But it does not wander off. Failed episodes *end* at a median
-# distance of {{drift.failed_end}} px, and only {{drift.farther}} of them end farther off than nine
-# tenths of the expert's states are ({{drift.expert_most}} px). The theorem says how bad it can get,
-# not how bad it is.
+# episodes that the policy solves, and {{drift.failed_early}} px for those that it does not: it
+# fails more often where less was demonstrated. But it does not wander off. Failed episodes *end* at
+# a median distance of {{drift.failed_end}} px. Nine tenths of the expert's states are closer than
+# {{drift.expert_most}} px, and only {{drift.farther}} of the failed episodes end farther off than
+# that. The theorem says how bad it can get, not how bad it is.
 #
 # **To think about.** Most failed episodes stand still, right beside a state in which a demonstrator
 # moved on. How can that be? What does the network see that this distance does not?
 #
 # <details><summary>One answer</summary>
 #
-# The network sees *two* observations. Demonstrators pass through these states, and their agent
-# stands (moves by less than a pixel) in only {{drift.standing}} of the demonstrated steps; the
-# policy's two observations are the same. So where it stands it is far from the demonstrations
-# after all, in the direction that $d$ leaves out, and it has hardly been shown how to start again.
-# Besides, least squares does not follow the nearest demonstration but averages over many near ones.
+# The network sees *two* observations, and $d$ looks at one. Demonstrators pass through these
+# states: their agent stands (moves by less than a pixel) in only {{drift.standing}} of the
+# demonstrated steps. Where the policy stands, its two observations are the same, and such a pair is
+# far from what was demonstrated. So it has hardly been shown how to start again. Besides, least
+# squares does not follow the nearest demonstration but averages over many near ones.
 #
 # </details>
 
 # %% [markdown]
-# ### E1.5 · DAgger (15 min, medium; then about four minutes of computing)
+# ### E1.5 · DAgger (25 min, medium; then about four minutes of computing)
 #
 # *DAgger*, short for dataset aggregation ([Ross, Gordon & Bagnell,
 # 2011](https://proceedings.mlr.press/v15/ross11a.html), algorithm 3.1), lets the *policy* drive and
@@ -1020,10 +1037,10 @@ figures.curves(
 # 3. Add these pairs to all earlier data, $\mathcal{D} \leftarrow \mathcal{D} \cup
 #    \{(\mathbf{s}, \pi^*(\mathbf{s}))\}$, train $\pi_{i+1}$ on everything, and repeat.
 #
-# The policy then learns on the states that it visits itself, which is what the $\varepsilon T$ of
-# E1.4 needs; here these are above all the states in which it stands. Two things are as in the
-# paper's spirit and not to its letter: our labels are chunks, and training goes on from the weights
-# that are there.
+# The policy then learns on the states that it visits itself, as the bound $u\,\varepsilon T$ of
+# E1.4 requires; here these are above all the states in which it stands still. We differ from the
+# paper in two things: our labels are chunks and not single actions, and each round goes on training
+# the network of the last round in place of a new one.
 #
 # Here the expert is a program. It tries eight chunks in the simulator and takes the one that leads
 # to the best state, about 10 ms for each label on one core. It needs the simulator, which a
@@ -1177,11 +1194,11 @@ for name, agent in networks.items():
 #
 # <details><summary>One answer</summary>
 #
-# It mends what comes from states that nobody demonstrated: after a round they are in the data, with
-# what to do there. It does not mend the mean of two ways. Where the expert goes left in one state
-# and right in another that looks almost the same, least squares still answers with something in
-# between, and the policy stands still. A person would have to say for thousands of still pictures
-# what they would do over the next one and a half seconds, without doing it; in practice one lets
-# the person take over from the policy and drive on, and records that.
+# DAgger helps in states that nobody demonstrated: after a round they are in the data, with what to
+# do there. It does not help where least squares takes the mean of two ways. Where the expert goes
+# left in one state and right in another that looks almost the same, least squares still answers
+# with something in between, and the policy stands still. A person would have to look at thousands
+# of still pictures and say what they would do over the next one and a half seconds. In practice the
+# person takes over from the policy, drives on, and is recorded.
 #
 # </details>

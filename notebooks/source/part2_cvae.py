@@ -15,6 +15,8 @@
 # | Q2.2 | the KL divergence | 15 min |
 # | Q2.3 | the loss, then training (half an hour on two CPU cores, two minutes on a GPU) | 10 min |
 # | Q2.4 | inference | 5 min |
+# | | reading, and looking at the pictures and the policy | 30 min |
+# | E2.1, E2.2 | optional (section 9) | 45 min |
 #
 # Run the cells from top to bottom; `answer` cells are yours to write. The task, the demonstrations
 # and the kinds of cells are those of Part I.
@@ -256,12 +258,14 @@ score.test_kl_divergence(kl_divergence)
 figures.toy_latent()
 
 # %% [markdown]
-# With the large weight, each nat costs more than it helps. The encoder sends nothing, and the
-# decoder answers with the mean, whatever $z$ is. With the middle weight, $z$ carries little more
-# than $\ln 2 \approx 0.69$ nats, the information in a choice between two ways: most of the drawn
-# $z$ decode to one way or the other, but $z = 0$ decodes to the middle. With the small weight the
-# encoder says more than which way, and what it sends no longer looks like $\mathcal{N}(0, I)$. So
-# many drawn $z$ decode to actions that nobody demonstrated.
+# The divergence is measured in *nats*: one nat is $1 / \ln 2 \approx 1.44$ bits, because the
+# logarithm is the natural one. With the large weight, each nat costs more than it helps: the
+# encoder sends nothing, and the decoder answers with the mean, whatever $z$ is. With the middle
+# weight, $z$ carries little more than $\ln 2 \approx 0.69$ nats, the information in a choice
+# between two ways: most of the drawn $z$ decode to one way or the other, but $z = 0$ decodes to the
+# middle. With the small weight the encoder says more than which way, and what it sends is no longer
+# distributed like $\mathcal{N}(0, I)$. So many drawn $z$ decode to actions that nobody
+# demonstrated.
 
 # %% [markdown]
 # ## 4 · Training
@@ -360,13 +364,14 @@ figures.latent(cvae_agent, dataset)
 figures.divergence_weights()
 
 # %% [markdown]
-# Down to 0.01 the latent stays empty, and at 0.003 it carries a tenth of a nat (a nat is 1.44
-# bits). At 0.001 it carries two nats, and at 0.0003 five. A decoder that relies on $z$ imitates the
-# demonstrations better in training, where the encoder has seen the answer. But what the encoder
-# sends is not spread like $\mathcal{N}(0, I)$, so neither $z = 0$ nor a drawn $z$ is what the
-# decoder is used to when it acts: with two nats the score falls to 0.22, or 0.36 with a drawn $z$.
+# Down to 0.01 the latent stays empty, and at 0.003 it carries a tenth of a nat. At 0.001 it carries
+# two nats. A decoder that relies on $z$ imitates the demonstrations better in training, where the
+# encoder has seen the answer. But what the encoder sends is not distributed like
+# $\mathcal{N}(0, I)$, so neither $z = 0$ nor a drawn $z$ is what the decoder was trained with: with
+# two nats the score falls to 0.22, or 0.36 with a drawn $z$.
 #
-# A collapsed network plays better with $z$ drawn than with $z = 0$. In 32 dimensions nearly every
+# The networks with an empty latent score a little better with $z$ drawn than with $z = 0$: 13 of
+# the 15 do, and by 0.03 on average. In 32 dimensions nearly every
 # sample of $\mathcal{N}(0, I)$ is about $\sqrt{32} \approx 5.7$ long, so in training the decoder
 # hardly ever saw a $z$ near 0. And noise of any kind frees an agent that stands still, as section 7
 # of Part I found for the MLP.
@@ -578,7 +583,7 @@ for name, agent in (("published weight", cvae_agent), (f"weight {weight}", weigh
 # </details>
 
 # %% [markdown]
-# ### E2.2 · Make z speak (25 min, medium)
+# ### E2.2 · Does z choose a way? (35 min, medium)
 #
 # A policy that answers with a random $z$ could take two ways from one state. Does it? To find out,
 # let it plan $n = 40$ chunks in the same state, and count the groups that they form. Groups need a
@@ -593,7 +598,7 @@ for name, agent in (("published weight", cvae_agent), (f"weight {weight}", weigh
 #    distance per action, in pixels.)
 # 3. Sort the places. Wherever two neighbours are more than `gap` apart, one group ends and another
 #    begins.
-# 4. Groups of fewer than `least` chunks are strays and do not count.
+# 4. Groups of fewer than `least` chunks do not count.
 #
 # The gap is 15 px, the radius of the agent.
 
@@ -622,10 +627,10 @@ score.check("E2.2", modes).right
 # %% [markdown]
 # In the shipped demonstrations there are {{latent.places}} places, at least 40 px from each other,
 # from which demonstrators went two ways (section 1 says by which test). The next cell finds them
-# and counts the ways of the demonstrations, of your network with $z = 0$, and with $z$ drawn from
-# $\mathcal{N}(0, I)$. If this folder has the weights of Parts I and III, the MLP and the diffusion
-# policy are counted too; the latter takes a minute or two. In the picture are the three clearest
-# places.
+# and counts the ways of the demonstrations (six chunks at each place, `least` = 2), of your network
+# with $z = 0$, and with $z$ drawn from $\mathcal{N}(0, I)$. If this folder has the weights of Parts
+# I and III, the MLP and the diffusion policy are counted too; the latter takes a minute or two. In
+# the picture are the three clearest places.
 
 # %%
 # [part2/e2_2_modes] practice
@@ -680,7 +685,7 @@ figures.chunk_sets(
 
 # %% [markdown]
 # Whether $z$ says anything or not, a policy with $z$ drawn plays differently from one with $z = 0$.
-# Is it what $z$ says, or would any noise do? The control is noise of the same size that says
+# Is it what $z$ says, or would any noise do? As a control, we use noise of the same size that says
 # nothing: each chunk decoded with $z = 0$ is moved by a random shift, with the standard deviation
 # that drawing $z$ gives to an action. (If the MLP is here, it gets the same shift.)
 
@@ -720,9 +725,9 @@ for one, other in (("z = 0", "z drawn"), ("z = 0, noise", "z drawn")):
 # more, at the {{latent.places}} places: the demonstrations {{latent.parted_demos}}, the CVAE with
 # $z$ drawn {{latent.parted_cvae}}, the diffusion policy of Part III {{latent.parted_ddpm}}, the
 # flow policy of Part IV {{latent.parted_flow}}; a policy that always gives the same answer can have
-# no more than one. So by this rule nearly nobody takes two ways. The CVAE's chunks lie within
-# {{latent.px}} px, because its $z$ has collapsed. Those of diffusion and flow spread much wider, as
-# the picture shows, but from one way to the other without a gap.
+# no more than one. So by this rule hardly any policy takes two ways. The CVAE's chunks have a
+# standard deviation of only {{latent.px}} px, because its $z$ has collapsed. Those of diffusion
+# (in the picture) and flow spread much wider, but from one way to the other without a gap.
 #
 # And over 200 held-out starts, with *at a standstill* as in section 7 of Part I:
 #
@@ -737,10 +742,10 @@ for one, other in (("z = 0", "z drawn"), ("z = 0, noise", "z drawn")):
 # Drawn $z$ minus $z = 0$ is {{latent.mean_by_z}} ({{latent.low_by_z}} to {{latent.high_by_z}}),
 # noise minus none {{latent.mean_by_noise}} ({{latent.low_by_noise}} to {{latent.high_by_noise}}),
 # and drawn $z$ minus noise {{latent.mean_z_or_noise}} ({{latent.low_z_or_noise}} to
-# {{latent.high_z_or_noise}}; the intervals are those of Part I's E1.3, over common starts).
-# Either sets the agent free: hardly an episode ends at a standstill. But what $z$ says is no better
-# than noise that says nothing, which solved {{latent.solved_noise}} of the episodes where drawn $z$
-# solved {{latent.solved_drawn}}.
+# {{latent.high_z_or_noise}}; the intervals are those of Part I's E1.3, over common starts). Drawn
+# $z$ and noise both free the agent: hardly any episode ends at a standstill. But what $z$ says is
+# no better than noise that says nothing, which solved {{latent.solved_noise}} of the episodes where
+# drawn $z$ solved {{latent.solved_drawn}}.
 #
 # **To think about.** The rule counts groups along one direction only, with gaps of 15 px, among
 # forty chunks. Which two ways would it miss? And what does a random shift do for a policy that

@@ -16,6 +16,8 @@
 # | Q3.2 | adding and removing noise | 30 min |
 # | Q3.3 | the loss, then training (20 min on two CPU cores, two minutes on a GPU) | 15 min |
 # | Q3.4 | inference | 15 min |
+# | | reading, and looking at the pictures and the policy | 25 min |
+# | E3.1 | optional (section 7) | 20 min |
 #
 # Run the cells from top to bottom; `answer` cells are yours to write. The task, the demonstrations
 # and the kinds of cells are those of Part I.
@@ -69,15 +71,15 @@ print(len(dataset), "windows from", dataset.demonstrations.num_episodes, "episod
 #
 # ### Q3.1 · The cosine schedule (15 min, medium)
 #
-# [Nichol & Dhariwal (2021)](https://openreview.net/forum?id=-NEXDKk8gZ) let the share that is left
-# fall along a squared cosine $f$, slowly at both ends. Before step $k$ it is $f(k) / f(0)$ and
-# after it $f(k + 1) / f(0)$, so
+# [Nichol & Dhariwal (2021)](https://proceedings.mlr.press/v139/nichol21a.html) let the share that
+# is left fall along a squared cosine $f$, slowly at both ends (equation 17, with $s = 0.008$).
+# Before step $k$ it is $f(k) / f(0)$ and after it $f(k + 1) / f(0)$, so
 #
 # $$f(k) = \cos^2\!\left(\frac{k/K + s}{1 + s} \cdot \frac{\pi}{2}\right), \qquad
 # \beta_k = 1 - \frac{f(k + 1)}{f(k)}, \quad k = 0, \dots, K - 1,$$
 #
-# with $\beta_k$ clipped at 0.999; otherwise the last $\alpha$ is 0 and we divide by zero. For $K$
-# betas you need $f$ at $K + 1$ points.
+# with $\beta_k$ clipped at 0.999 (otherwise the last $\alpha$ is 0, and section 2 divides by it).
+# In the code, $K$ is `timesteps`. For $K$ betas you need $f$ at $K + 1$ points.
 
 
 # %%
@@ -113,8 +115,8 @@ figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
 # ## 2 · Adding and removing noise
 #
 # **Forward.** Let $\mathbf{A}$ be a demonstrated chunk and $\mathbf{A}_k$ the chunk after step $k$.
-# Sums of normal variables are normal, so the noise of all steps up to $k$ can be added at once ([Ho
-# et al., 2020](https://arxiv.org/abs/2006.11239), equation 4):
+# Sums of independent normal variables are normal, so the noise of all steps up to $k$ can be added
+# at once ([Ho et al., 2020](https://arxiv.org/abs/2006.11239), equation 4):
 #
 # $$\mathbf{A}_k = \sqrt{\bar\alpha_k}\, \mathbf{A} + \sqrt{1 - \bar\alpha_k}\, \epsilon, \qquad
 # \epsilon \sim \mathcal{N}(0, I).$$
@@ -127,12 +129,14 @@ figures.noise_schedule(cosine_beta_schedule(num_diffusion_iters))
 # \sigma_k^2 = \frac{1 - \bar\alpha_{k-1}}{1 - \bar\alpha_k}\, \beta_k, \qquad
 # \bar\alpha_{-1} = 1.$$
 #
-# Mind the bars: the factor in front uses $\alpha_k$; the one inside uses $\bar\alpha_k$.
+# Here $\mu_k$ is the mean of $\mathbf{A}_{k-1}$ and $\sigma_k^2$ its variance, the same for every
+# number in the chunk. Mind the bars: the factor in front uses $\alpha_k$; the one inside uses
+# $\bar\alpha_k$.
 #
 # A table of coefficients has one number for each step, and a batch has one step for each chunk. So
 # `table[k]` has shape (B,), and a chunk batch has shape (B, pred_horizon, action_dim). Two more
 # dimensions of length 1 let torch repeat each number over a whole chunk
-# ([broadcasting](https://pytorch.org/docs/stable/notes/broadcasting.html)):
+# ([broadcasting](https://docs.pytorch.org/docs/stable/notes/broadcasting.html)):
 
 # %%
 # [part3/broadcasting] practice
@@ -148,12 +152,13 @@ print((table[k][:, None, None] * chunks)[:, :, 0])
 # The class has three gaps. Fill one at a time and run the check after each: it looks at them in
 # this order, and its sentence is about the first that is not right.
 #
-# 1. `__init__`, the tables (5 min): `beta_k`, `alpha_k` and `alpha_k_cumprod`, each of shape
-#    (num_timesteps,), on `device`.
+# 1. `__init__`, the tables (5 min): `self.beta_k`, from your `cosine_beta_schedule`, `self.alpha_k`
+#    and `self.alpha_k_cumprod` ($\bar\alpha_k$), each of shape (num_timesteps,), on `device`.
 # 2. `diffuse`, the forward formula (10 min): `k` differs from chunk to chunk, so broadcast as
 #    above.
-# 3. `denoise`, the backward formula (15 min): the mean `mu_k` and the variance `var_k`. `k` is one
-#    integer for the whole batch.
+# 3. `denoise`, the backward formula (15 min): the mean `mu_k` ($\mu_k$) and the variance `var_k`
+#    ($\sigma_k^2$). `k` is one integer for the whole batch. `self.alpha_k_cumprod_prev[k]` is
+#    $\bar\alpha_{k-1}$.
 
 
 # %%
@@ -358,8 +363,8 @@ print(score.compare_losses("part3_ddpm", run.losses, dataset.demonstrations))
 # ### Q3.4 · Inference (15 min, medium)
 #
 # Start from normal noise for the whole batch. For `k` from `num_diffusion_iters - 1` down to 0:
-# predict the noise with the network, then take one step back with `denoise`. Do not record
-# gradients.
+# predict the noise with the network, called as in Q3.3, then take one step back with `denoise`. The
+# whole batch is at the same step, so `timestep` may be the integer `k`. Do not record gradients.
 
 
 # %%
@@ -398,9 +403,9 @@ score.check("Q3.4", ddpm_inference).points
 
 # %% [markdown]
 # Watch how chunks form out of noise, in the state of Part II's first picture. Do yours go both
-# ways? At each of the {{demonstrations.states}} places where the demonstrations part we drew forty
-# chunks from the reference policy: at {{ways.both_ddpm}} of them more than four went each way. At
-# the others it had learned to tell from the exact state which way to take.
+# ways? At each of the {{demonstrations.states}} places where the demonstrations divide we drew
+# forty chunks from the reference policy: at {{ways.both_ddpm}} of them more than four went each
+# way. At the others it had learned to tell from the exact state which way to take.
 
 # %%
 # [part3/denoising] practice
@@ -412,7 +417,7 @@ figures.denoising(ema_noise_pred_net, noise_scheduler, dataset)
 # The published threshold is 0.80 over ten episodes. The `test` cell at the end of this section runs
 # thirty episodes by the rules of the grade: as in Part I, the kit itself acts, with the averaged
 # weights in `part3_ddpm.safetensors`. This takes one or two minutes, because the kit computes on
-# the CPU, where the same weights always act alike.
+# the CPU, where the same weights always give the same actions.
 
 # %%
 # [part3/practice_score] practice
@@ -452,8 +457,9 @@ score.grade_rollouts("part3_ddpm").points
 #
 # <details><summary>One answer</summary>
 #
-# In the first steps the chunk is nearly all noise and every prediction is rough, so many of them
-# say the same. Larger steps there lose little, if each step is computed for its size: E3.1 takes
+# In the first steps the chunk is nearly all noise and every prediction is rough, and the next
+# prediction is nearly the same. Larger steps there lose little, if each step is computed for its
+# size: E3.1 takes
 # ten steps in place of a hundred.
 #
 # </details>

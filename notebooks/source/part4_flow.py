@@ -3,11 +3,12 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({{badge}})
 #
-# Diffusion reaches its chunk in a hundred random steps. *Flow matching* draws a straight line from
-# the noise to the chunk and learns the velocity along it; ten steps are enough. This part follows
-# the rules of homework 1 of UC Berkeley's CS 285 (spring 2026): one observation, a chunk of $K = 8$
-# actions that are all executed, at most 300 steps in an episode, and numbers scaled by mean and
-# standard deviation. This time you write the training loop as well.
+# Diffusion reaches its chunk in a hundred random steps, and each costs a call of the network. *Flow
+# matching* draws a straight line from the noise to the chunk and learns the velocity along it; ten
+# steps are enough. This part follows the rules of homework 1 of UC Berkeley's CS 285 (spring 2026):
+# one observation, a chunk of $K = 8$ actions that are all executed, at most 300 steps in an
+# episode, and numbers scaled by mean and standard deviation. ($K$ was the number of noise steps in
+# Part III; each part writes it as its sources do.) This time you write the training loop as well.
 #
 # | | exercise | time |
 # |---|---|---|
@@ -15,7 +16,9 @@
 # | Q4.2 | the training loop, then training (5 min on two CPU cores) | 30 min |
 # | Q4.3 | the flow-matching loss | 25 min |
 # | Q4.4 | Euler integration, then training (5 min) | 15 min |
-# | Q4.5 | the report, with an experiment | 60 min |
+# | Q4.5 | the report, with an experiment | 75 min |
+# | | reading, and looking at the pictures and the policies | 30 min |
+# | E4.1 to E4.3 | optional (section 8) | 65 min |
 #
 # Run the cells from top to bottom; `answer` cells are yours to write. The task, the demonstrations
 # and the kinds of cells are those of Part I.
@@ -128,7 +131,7 @@ score.check("Q4.1", MSEPolicy).points
 # 1. Use Adam ([Kingma & Ba, 2015](https://arxiv.org/abs/1412.6980)) with learning rate `config.lr`,
 #    and make `config.num_epochs` passes over `loader`, which yields `(state, chunk)` batches.
 # 2. Take one step for every batch: compute the loss, reset the gradients, compute the gradients,
-#    update the weights. Count the steps.
+#    update the weights. The batches are on `config.device` already. Count the steps, from 1 on.
 # 3. Every `config.log_interval` steps, call `logger.log({"train/loss": loss.item()}, step=step)`.
 # 4. Every `config.eval_interval` steps, and once more at the end, call `evaluate_policy(…)`, which
 #    rolls out a hundred episodes, logs `eval/mean_reward` and saves the weights.
@@ -380,7 +383,7 @@ figures.velocity(flow_policy, normalizer, figures.crossroads(demonstrations))
 #
 # The next two cells run thirty practice episodes each, of at most 300 steps, with the weights in
 # `part4_mse.safetensors` and `part4_flow.safetensors`; the grade uses more episodes, from other
-# starts. As in the published assignment, a seed stands for the start that gym-pusht 0.1 draws from
+# starts. As in CS 285's homework, a seed stands for the start that gym-pusht 0.1 draws from
 # it, and actions outside the window are moved to its edge; the training log above used the same
 # rules. The published thresholds are 0.5 for the MSE policy and 0.7 for flow matching.
 
@@ -399,7 +402,7 @@ score.grade_rollouts("part4_flow", FlowMatchingPolicy(5, 2, 8)).points
 # %% [markdown]
 # ## 5 · The report
 #
-# ### Q4.5 · Report (60 min, 5 of them training)
+# ### Q4.5 · Report (75 min, 5 of them training)
 #
 # Plot the curves yourself and answer the questions below. Training copied the logs into this
 # folder, and they are handed in too. `read_log("part4_mse_log.csv")` returns a log as a list of
@@ -431,10 +434,11 @@ plt.show()
 
 # %% [markdown]
 # Question b asks for an experiment. The next cell trains the MSE policy once more with **one**
-# thing changed, here the learning rate, and rolls out both from the same thirty starts. Change the
-# two marked lines to what you want to find out. From common starts the difference is known better
-# than the scores: subtract start by start, and the mean of the differences has a 95 % interval of
-# about twice their standard deviation over the square root of their number.
+# thing changed, here the learning rate, and rolls out both from the same thirty starts. To ask
+# something else, change one of the two marked lines, and if it is the second one, take `lr` out of
+# the first. From common starts the difference is known better than the scores: subtract start by
+# start. The half-width of the 95 % interval of the mean difference is about twice the standard
+# deviation of the differences, divided by the square root of their number.
 
 # %%
 # [part4/experiment] practice
@@ -486,8 +490,8 @@ print(
 # <!-- [part4/report_behaviour] written Q4.5 -->
 # **c) Behaviour.** What does the flow-matching policy do that the MSE policy does not, and vice
 # versa? Watch the films of the runs (`videos/` in each run's directory under `exp/`) and the player
-# of section 6. If you say that one is better, give the difference and its interval, which the first
-# cell of section 6 prints.
+# of section 6; run that section first. If you say that one is better, give the difference and its
+# interval, which the first cell of section 6 prints.
 #
 # *Your answer:*
 
@@ -634,7 +638,7 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
 # </details>
 
 # %% [markdown]
-# ### E4.2 · Look more often, or less? (15 min, easy)
+# ### E4.2 · Look more often, or less? (25 min, easy)
 #
 # Both policies of this part execute all eight actions of a chunk before they look again. Why not
 # look after every action? The *action horizon* $T_a$ is how many of the $T_p$ actions of a chunk
@@ -648,8 +652,8 @@ for name, model in (("Euler", flow_policy), ("midpoint", midpoint_policy)):
 # $$\mathbf{a}_{T_o - 1},\ \dots,\ \mathbf{a}_{T_o - 1 + T_a - 1}.$$
 #
 # With one observation, as in this part, these are the first $T_a$; with two, as in Parts I to III,
-# actions 1 to $T_a$. Return them. A slice that asks for more than there is gets shorter without a
-# word: raise a `ValueError` if the chunk has fewer actions than that.
+# actions 1 to $T_a$. Return them. If a slice asks for more than there is, numpy returns fewer
+# actions and no error. So raise a `ValueError` if the chunk is too short.
 
 
 # %%
@@ -742,14 +746,14 @@ figures.sweep("executed actions", sweep)
 # | | 4 | {{horizons.row_fixed_4}} |
 # | | 8 | {{horizons.row_fixed_8}} |
 #
-# Looking more often pays for neither policy, and for opposite reasons. The MSE policy moves
-# smoothly at $T_a = 1$ and gets stuck: its answer to a state is always the same, so a state in
-# which its answer is to stay is a trap. The flow policy never gets stuck, but it trembles: each
-# call draws another chunk, and at $T_a = 1$ the agent begins a different one at every step. With
-# one noise the trembling at $T_a = 1$ is gone, and the traps are back: at $T_a = 8$ the network has
+# Looking more often helps neither policy, for opposite reasons. The MSE policy moves smoothly at
+# $T_a = 1$ and gets stuck: its answer to a state is always the same, so a state in which its answer
+# is to stay is a trap. The flow policy never gets stuck, but it trembles: each call draws another
+# chunk, and at $T_a = 1$ the agent begins a different one at every step. With one noise the
+# trembling at $T_a = 1$ is gone, and the traps are back: at $T_a = 8$ it scores
 # {{horizons.score_fixed_8}} in place of {{horizons.score_flow_8}}, less than the MSE policy's
-# {{horizons.score_mse_8}}. (This is one choice of the noise; try others, and 0.) So what makes flow
-# matching better here is that it *samples*, and not that each of its chunks is better.
+# {{horizons.score_mse_8}}. (This is one choice of the noise; try others, and zeros.) So what makes
+# flow matching better here is that it *samples*, and not that each of its chunks is better.
 #
 # **To think about.** How could a policy look at every step, and still keep to its plan? (E1.2 in
 # Part I and the noise are two places to look.)
@@ -766,7 +770,7 @@ figures.sweep("executed actions", sweep)
 # </details>
 
 # %% [markdown]
-# ### E4.3 · More data, or better? (20 min, medium; then about ten minutes of computing)
+# ### E4.3 · More data, or better? (25 min, medium; then about ten minutes of computing)
 #
 # A rollout needs the robot, or at least a simulator. The loss on data that was not trained on, the
 # *validation loss*, needs neither:
@@ -929,13 +933,13 @@ figures.curves(
 # | flow, 112 | {{more_data.row_flow_112}} |
 # | flow, 224 | {{more_data.row_flow_224}} |
 #
-# By validation loss the MSE policies stand in {{more_data.ranks_mse}} as by score, and the flow
-# policies in {{more_data.ranks_flow}}: here it tells more data from less. Between the two kinds it
-# tells nothing, since a flow's loss is that of a velocity, which contains noise that no network can
-# predict. And within one training it misleads: the flow policy of 56 episodes has a validation loss
-# of {{more_data.last_flow_56}} and scores {{more_data.score_flow_56}} ±
-# {{more_data.either_flow_56}}; trained for a quarter of the steps, it has a loss of
-# {{more_data.short_loss}} and scores {{more_data.short_score}}.
+# By validation loss the MSE policies have {{more_data.ranks_mse}} as by score, and the flow
+# policies have {{more_data.ranks_flow}}: here the validation loss shows which policy learned from
+# more data. It says nothing about an MSE policy against a flow policy, since a flow's loss is that
+# of a velocity, which contains noise that no network can predict. And within one training it
+# misleads: the flow policy of 56 episodes has a validation loss of {{more_data.last_flow_56}} and
+# scores {{more_data.score_flow_56}} ± {{more_data.either_flow_56}}; trained for a quarter of the
+# steps, it has a loss of {{more_data.short_loss}} and scores {{more_data.short_score}}.
 #
 # Why the split must be by episode: when a third of all *steps* is held out instead, an MSE policy's
 # validation loss is {{more_data.leak}}; with whole episodes held out it is
@@ -948,7 +952,7 @@ figures.curves(
 # <details><summary>One answer</summary>
 #
 # The loss weighs all steps alike, and compares with the one way that was demonstrated. The score
-# hangs on a few moments, such as the side from which the agent approaches the T. A policy that
+# depends on a few moments, such as the side from which the agent approaches the T. A policy that
 # takes the other of two good ways has a large loss there and scores as well; one that answers with
 # the mean of both has a smaller loss and gets stuck. And the loss is taken in demonstrated states,
 # while the policy acts in those that it reaches by itself.
