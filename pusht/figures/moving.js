@@ -12,8 +12,9 @@ const STYLE = `
   .pusht-moving .controls { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 16px;
     margin: 8px 0; }
   .pusht-moving label { display: flex; flex: 1 1 240px; align-items: center; gap: 8px; }
+  .pusht-moving label:first-of-type { flex: 3 1 300px; }
   .pusht-moving input { flex: 1; min-width: 80px; }
-  .pusht-moving output { min-width: 3em; font-variant-numeric: tabular-nums; }
+  .pusht-moving label span { min-width: 3em; font-variant-numeric: tabular-nums; }
   .pusht-moving button { padding: 4px 10px; border: 1px solid currentColor; border-radius: 4px;
     background: transparent; color: inherit; font: inherit; cursor: pointer; }
   .pusht-moving .play { min-width: 90px; }
@@ -42,7 +43,7 @@ function render({ model, el }) {
   const said = made("p", { "aria-hidden": "true" });
   const controls = made("div", { className: "controls" });
   const inputs = sliders.map(({ name, values, start }, i) => {
-    const value = made("output", {});
+    const value = made("span", { "aria-hidden": "true" }); // the slider tells it
     const input = made("input", { type: "range", min: 0, max: last[i], step: 1 });
     input.value = start;
     input.show = () => {
