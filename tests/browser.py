@@ -179,6 +179,11 @@ def run_all(page, seconds):
     """Run the open notebook of JupyterLab or Notebook 7 by its menu to the last cell; a cell that
     fails, fails the test.
     """
+    # A server that has just started may not yet have told which kernels there are.
+    page.add_locator_handler(
+        page.locator(".jp-Dialog", has_text="Select kernel for"),
+        lambda dialog: dialog.locator("button.jp-mod-accept").click(),
+    )
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
     idle = page.locator("#jp-main-statusbar", has_text="| Idle")  # in JupyterLab, or Notebook 7
     idle = idle.or_(page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']"))
