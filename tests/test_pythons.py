@@ -140,3 +140,33 @@ def test_pytests_report_is_counted(pythons, tmp_path):
     pythons.count(tmp_path / "report.xml", outcome)
     assert (outcome.passed, outcome.failed) == (1, 2)
     assert outcome.skipped == {"a::e": "needs a browser"}
+
+
+def test_the_tests_of_the_students_part_are_there_and_need_no_instructors_part():
+    """Those that the workflow runs on Windows and macOS."""
+    tests = (ROOT / ".ci" / "student_tests.txt").read_text(encoding="utf-8").split()
+    assert tests == sorted(tests)
+    for test in tests:
+        source = (ROOT / test).read_text(encoding="utf-8")
+        assert not posix_only(source)[1], test
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ImportFrom):
+                assert not node.module.startswith("score.course"), test
+
+
+# The checks' own arrays and networks are on the CPU by construction.
+ON_THE_CPU = "score/questions/"
+
+
+def test_what_is_on_a_gpu_comes_to_the_cpu_before_it_is_float64():
+    """Apple's GPUs have no float64."""
+    for path in MODULES:
+        if path.startswith(ON_THE_CPU) and not path.endswith("/base.py"):
+            continue
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                to_double = node.func.attr == "double" or (
+                    node.func.attr == "to" and "float64" in ast.unparse(node)
+                )
+                where = f"{path}:{node.lineno}: {ast.unparse(node)}"
+                assert not to_double or ".cpu()" in ast.unparse(node.func.value), where
