@@ -175,10 +175,8 @@ NOTEBOOK_7_SAYS = [
 ]
 
 
-def run_all(page, seconds):
-    """Run the open notebook of JupyterLab or Notebook 7 by its menu to the last cell; a cell that
-    fails, fails the test.
-    """
+def start_all(page):
+    """Start all cells of the open notebook of JupyterLab or Notebook 7 by its menu."""
     # A server that has just started may not yet have told which kernels there are.
     page.add_locator_handler(
         page.locator(".jp-Dialog", has_text="Select kernel for"),
@@ -195,6 +193,14 @@ def run_all(page, seconds):
         with contextlib.suppress(AssertionError):
             expect(prompts.first).to_have_text(re.compile(r"\[[\d*]+\]"), timeout=5_000)
             break
+
+
+def run_all(page, seconds):
+    """Run the open notebook of JupyterLab or Notebook 7 to the last cell; a cell that fails, fails
+    the test.
+    """
+    start_all(page)
+    prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
     failed = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']")
     expect(failed.or_(prompts.last.filter(has_text=re.compile(r"\[\d+\]:")))).to_have_count(
         1, timeout=1000 * seconds

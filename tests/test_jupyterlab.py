@@ -3,6 +3,7 @@ pictures that change, no errors.
 """
 
 import os
+import re
 
 import nbformat
 import pytest
@@ -12,6 +13,7 @@ from browser import (
     jupyter_server,
     needs_chromium,
     run_all,
+    start_all,
     write_notebook,
 )
 from playwright.sync_api import expect
@@ -67,6 +69,32 @@ def test_a_moving_picture_follows_the_arrow_keys(tmp_path):
         expect(page.locator(".jp-OutputArea img").locator("visible=true")).to_have_count(1)
         picture_changes_with_a_key(page, output)
         output.screenshot(path=SCREENSHOTS / "moving.png")
+
+
+_BAR = """
+import time
+from pusht.progress import progress_bar
+
+with progress_bar(400, "training") as bar:
+    for _ in range(400):
+        time.sleep(0.25)
+        bar.update()
+"""
+
+
+@pytest.mark.long
+def test_a_bar_is_there_when_the_page_is_loaded_again_while_the_cell_runs(tmp_path):
+    """A widget would not be: it waits for the kernel, which is busy."""
+    write_notebook(tmp_path / "bar.ipynb", _BAR)
+    with jupyter_server(tmp_path) as address, opened(address, "bar.ipynb") as page:
+        bar = page.get_by_role("status", name="training")
+        start_all(page)
+        expect(bar).to_contain_text(re.compile(r"training: +\d+%.* [1-9]\d*/400"), timeout=60_000)
+        page.keyboard.press("Control+s")
+        expect(page.locator(".jp-mod-current.jp-mod-dirty")).to_have_count(0)
+        page.reload()
+        expect(bar).to_contain_text(re.compile(r"training: +\d+%.* [1-9]\d*/400"), timeout=60_000)
+        page.screenshot(path=SCREENSHOTS / "bar_after_reload.png")
 
 
 @pytest.mark.long

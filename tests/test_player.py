@@ -331,6 +331,23 @@ figures.player({{
 """
 
 
+@pytest.mark.long
+def test_pages_without_widgets_show_one_picture(tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+    from nbconvert import HTMLExporter, LatexExporter
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(_CELL)])
+    client = {"store_widget_state": False, "resources": {"metadata": {"path": str(tmp_path)}}}
+    NotebookClient(notebook, **client).execute()
+    for template in ("lab", "classic"):  # nbgrader's feedback is made with the second
+        page, _ = HTMLExporter(template_name=template).from_notebook_node(notebook)
+        assert page.count('<img alt="') + page.count("<img src=") == 1
+        assert "jupyter.widget-view" not in page
+    _, files = LatexExporter().from_notebook_node(notebook)
+    assert len([name for name in files["outputs"] if name.endswith(".png")]) == 1
+
+
 @needs_chromium
 @pytest.mark.long
 @pytest.mark.parametrize(
