@@ -25,7 +25,7 @@ needs_chromium = pytest.mark.skipif(
     not shutil.which("chromium"), reason="needs a browser: there is no `chromium` on the PATH"
 )
 
-_START_SECONDS, _STOP_SECONDS = 60, 20
+_START_SECONDS, _STOP_SECONDS = 120, 20
 _SETTINGS = {
     # Beside the extensions that the environment enables (JupyterLab); port 0: any that is free.
     "jupyter_server_config.json": {
