@@ -46,8 +46,8 @@ def progress_bar(total: int | None, description: str, **options: Any) -> "tqdm":
     from tqdm import tqdm
 
     if in_notebook() and run_mode().show:
-        how = {"file": _Output(description), "mininterval": _EVERY, "ncols": 90, **options}
-        return tqdm(total=total, desc=description, **how)
+        how = {"file": _Output(description), "mininterval": _EVERY, "ncols": 90, "ascii": False}
+        return tqdm(total=total, desc=description, **how, **options)
     hidden = not run_mode().show or not sys.stdout.isatty()
     return tqdm(total=total, desc=description, file=sys.stdout, disable=hidden, **options)
 

@@ -33,7 +33,7 @@ def test_each_state_replaces_the_one_before_and_the_last_is_the_end(shown, capfd
     lines = [state["text/plain"] for state in shown]
     done = [int(re.search(r"(\d+)/4", line)[1]) for line in lines]
     assert done == sorted(done) and done[0] == 0 and done[-1] == 4
-    assert lines[-1].startswith("training: 100%") and "loss=0.01" in lines[-1]
+    assert lines[-1].startswith("training: 100%|███") and "loss=0.01" in lines[-1]
     assert not [line for line in lines if "\n" in line or "\r" in line or "\x1b" in line]
     assert capfd.readouterr() == ("", "")
 
