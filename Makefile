@@ -1,11 +1,18 @@
 # You need python3 (3.11 or later, with venv), make, and access to PyPI. Everything else goes into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo lint format test test-all bench bench-class bench-flags bench-training notebooks notebooks-check pictures docs \
+.PHONY: help setup demo lint format test test-pythons test-all bench bench-class bench-flags bench-training notebooks notebooks-check pictures docs \
 	wheel \
 	reference demonstrations check-wheels lock clean
 
 PYTHON ?= python3
+# Of which Python .venv is, if the command line names one of another version: it is then made again.
+ifeq ($(origin PYTHON),command line)
+OTHER := $(shell .venv/bin/python -V 2>/dev/null | grep -vxF "$$($(PYTHON) -V 2>/dev/null)")
+endif
+ifneq ($(OTHER),)
+.PHONY: .venv/.kit
+endif
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Idle threads sleep. Otherwise, on a busy machine, torch's threads would spin and delay each other.
 export OMP_WAIT_POLICY = PASSIVE
@@ -34,6 +41,9 @@ format: .venv/.kit  ## format the code, and apply ruff's fixes
 
 test: .venv/.kit  ## run the tests except the long ones
 	$(RUN) -m pytest -q -n 2 --dist worksteal
+
+test-pythons:  ## set up, and run demo and tests, on each Python from 3.11 to 3.13 that is found, in .venv-3.11 …
+	$(PYTHON) .ci/pythons.py
 
 test-all: .venv/.kit  ## run all tests
 	$(RUN) -m pytest -q -m ''
@@ -102,9 +112,9 @@ clean:  ## remove caches and build files, but not the environments
 	.venv-peer/bin/python -m pip install -q gym-pusht==0.1.8 $$(grep -E '^(torch|numpy|pygame|shapely|gymnasium)==' requirements.lock)
 	@touch $@
 
-# Make the environment $(@D), and make it again if its Python is missing or too old.
+# Make the environment $(@D), and make it again if its Python is missing, too old or another one.
 define usable-venv
-$(@D)/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+$(if $(OTHER),false,:) && $(@D)/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "This kit needs Python 3.11 or later, but '$(PYTHON)' is older or missing; choose another: make PYTHON=python3.12 …" >&2; exit 1; }; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # With each build of torch: GB to download, and GB on the disk afterwards (Python 3.12, x86_64).
-SIZES = {"cpu": (0.5, 2.2), "pypi": (3.0, 7.0)}
+SIZES = {"cpu": (0.5, 2.2), "pypi": (3.1, 6.5)}
 
 
 def main() -> str | None:

@@ -27,7 +27,7 @@ const PAGE = `
   .pusht-play button:focus-visible { outline: 3px solid var(--jp-brand-color1, #0072b2);
     outline-offset: 2px; }
 </style>
-<div class="pusht-play" role="group" aria-label="Play Push-T">
+<div class="pusht-widget pusht-play" role="group" aria-label="Play Push-T">
   <div class="table" tabindex="0" role="application"
     aria-label="Table. Arrow keys or W, A, S, D move the agent; Enter keeps the episode,
       R begins it again, N goes to the next start.">
@@ -143,20 +143,12 @@ function render({ model, el }) {
       table.focus({ preventScroll: true });
     });
   }
-  // In JupyterLab the game hides the still picture, which is the output before it. The picture
-  // stays in the saved file.
-  const shown = new IntersectionObserver(() => {
-    const still = el.closest(".jp-OutputArea-child")?.previousElementSibling;
-    if (still?.querySelector("img[alt]")) still.style.display = "none";
-  });
-  shown.observe(el);
   model.on("msg:custom", receive);
   show(model.get("first"));
   request("look");
 
   return () => {
     window.removeEventListener("keydown", press, true);
-    shown.disconnect();
     model.off("msg:custom", receive);
     clearTimeout(timer);
     clearTimeout(busy);

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import PIL.Image
 
-from pusht import demos
+from pusht import demos, widgets
 from pusht.env import PushTEnv
 from pusht.progress import in_notebook
 from pusht.render import render
@@ -201,9 +201,7 @@ class Table:
             return
         display(self._picture())
         if in_notebook():
-            data, metadata = self._widget._repr_mimebundle_()
-            text = "(In a running notebook: a game of Push-T.)"
-            display({**data, "text/plain": text}, metadata=metadata, raw=True)
+            widgets.show(self._widget, "a game of Push-T")
 
     def _picture(self) -> "Picture":
         """Return the still picture, with the rules beside it."""
@@ -232,21 +230,10 @@ class Table:
 
     @functools.cached_property
     def _widget(self) -> Any:
-        import anywidget
-        import traitlets
-
         # A saved notebook contains only the first picture; the later ones are messages, which are
         # not part of the widget's state.
-        first = traitlets.Bytes(_png(render(self._obs, size=WINDOW))).tag(sync=True)
-        script = Path(__file__).with_name("play.js").read_text(encoding="utf-8")
-        widget = type("PlayTable", (anywidget.AnyWidget,), {"_esm": script, "first": first})()
-
-        def hear(widget: Any, message: Mapping[str, Any], buffers: Any) -> None:
-            answer, picture = self.receive(message)
-            widget.send(answer, buffers=[picture])
-
-        widget.on_msg(hear)
-        return widget
+        first = _png(render(self._obs, size=WINDOW))
+        return widgets.make(Path(__file__).with_name("play.js"), self.receive, first=first)
 
 
 def _png(frame: np.ndarray) -> bytes:

@@ -182,7 +182,8 @@ class TrainingRun:
     def _end_epoch(self, epoch: int) -> None:
         if not self._batch_losses:
             raise RuntimeError(f"Epoch {epoch} logged no loss: call run.log(loss) for each batch.")
-        loss = torch.stack(self._batch_losses).double().mean().item()
+        # Apple's GPUs have no float64.
+        loss = torch.stack(self._batch_losses).cpu().double().mean().item()
         problem = None
         if not math.isfinite(loss):
             problem = f"The loss of epoch {epoch} is {loss}"
@@ -249,6 +250,7 @@ class TrainingRun:
             "trained_at": self.trained_at,
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all(),
+            "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
             "loader": self.loader.generator.get_state(),
             # Settings may be numpy's numbers, which `_read_state` would not take back.
             **{name: as_plain(part.state_dict()) for name, part in self._parts().items()},
@@ -267,11 +269,16 @@ class TrainingRun:
                 f"{self.resume_path} belongs to another run (changed: {', '.join(changed)}): pass"
                 " resume=False to TrainingRun to start over, or name another folder."
             )
+        names = ("fused", "foreach")
+        chosen = [{n: g.get(n) for n in names} for g in self.optimizer.param_groups]
         for name, part in self._parts().items():
             if part is self.model:
                 load_weights(self.model, state[name])
-            else:
-                part.load_state_dict(state[name])
+                continue
+            part.load_state_dict(state[name])
+        # The other device may have had fused steps; `faster` looks whether this one has.
+        for group, own in zip(self.optimizer.param_groups, chosen, strict=True):
+            group |= own
         self.losses = state["losses"]
         self.run_id = state.get("run_id", self.run_id)  # older states have none
         self.trained_at = state.get("trained_at", "")
@@ -279,6 +286,8 @@ class TrainingRun:
         torch.set_rng_state(state["torch"].cpu())
         if state["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+        if state.get("mps") is not None and torch.backends.mps.is_available():
+            torch.mps.set_rng_state(state["mps"].cpu())
         if self.losses:
             print(
                 f"{self.name} continues after epoch {len(self.losses)} of {self.num_epochs}; to"

@@ -3,6 +3,7 @@ pictures that change, no errors.
 """
 
 import os
+import re
 
 import nbformat
 import pytest
@@ -12,6 +13,7 @@ from browser import (
     jupyter_server,
     needs_chromium,
     run_all,
+    start_all,
     write_notebook,
 )
 from playwright.sync_api import expect
@@ -39,18 +41,12 @@ figures.velocity(Field(5, 2, 8), normalizer, figures.crossroads(shipped))
 
 def moving(page):
     """The outputs of the page in which a slider stands over a picture."""
-    return [
-        output
-        for output in (
-            page.locator(".jp-OutputArea-output").filter(has=page.locator("img.widget-image")).all()
-        )
-        if output.get_by_role("slider").count()
-    ]
+    return page.locator(".pusht-moving").all()
 
 
 def picture_changes_with_a_key(page, output):
     """The arrow key, pressed on the first slider of an output, changes its picture."""
-    slider, picture = output.get_by_role("slider").first, output.locator("img.widget-image")
+    slider, picture = output.get_by_role("slider").first, output.locator("img")
     slider.scroll_into_view_if_needed()
     before = picture.get_attribute("src")
     slider.focus()
@@ -69,8 +65,41 @@ def test_a_moving_picture_follows_the_arrow_keys(tmp_path):
         run_all(page, 60)
         assert "field of arrows" in page.locator(".jp-OutputArea img").first.get_attribute("alt")
         (output,) = moving(page)
+        expect(output.get_by_role("slider", name="τ")).to_be_visible()
+        expect(page.locator(".jp-OutputArea img").locator("visible=true")).to_have_count(1)
         picture_changes_with_a_key(page, output)
         output.screenshot(path=SCREENSHOTS / "moving.png")
+
+
+_BAR = """
+import time
+from pusht.progress import progress_bar
+
+with progress_bar(400, "training") as bar:
+    for _ in range(400):
+        time.sleep(0.25)
+        bar.update()
+"""
+
+
+def is_saved(answer):
+    """Whether this is the server's answer to a notebook that was saved."""
+    return answer.request.method == "PUT" and "/api/contents/" in answer.url
+
+
+@pytest.mark.long
+def test_a_bar_is_there_when_the_page_is_loaded_again_while_the_cell_runs(tmp_path):
+    """A widget would not be: it waits for the kernel, which is busy."""
+    write_notebook(tmp_path / "bar.ipynb", _BAR)
+    with jupyter_server(tmp_path) as address, opened(address, "bar.ipynb") as page:
+        bar = page.get_by_role("status", name="training")
+        start_all(page)
+        expect(bar).to_contain_text(re.compile(r"training: +\d+%.* [1-9]\d*/400"), timeout=60_000)
+        with page.expect_response(is_saved):
+            page.keyboard.press("Control+s")
+        page.reload()
+        expect(bar).to_contain_text(re.compile(r"training: +\d+%.* [1-9]\d*/400"), timeout=60_000)
+        page.screenshot(path=SCREENSHOTS / "bar_after_reload.png")
 
 
 @pytest.mark.long
@@ -91,10 +120,7 @@ def test_the_solutions_run_in_jupyterlab_and_its_widgets_move(part, tmp_path, mo
         for i, output in enumerate(outputs):
             picture_changes_with_a_key(page, output)
             output.screenshot(path=SCREENSHOTS / f"{part.name}_widget{i}.png")
-        told = [
-            image.get_attribute("alt")
-            for image in page.locator(".jp-OutputArea img:not(.widget-image)").all()
-        ]
+        told = [image.get_attribute("alt") for image in page.locator(".jp-OutputArea img").all()]
         assert told.count("") + told.count(None) == (
             part.name == "part4_flow"
         )  # the curves that the student draws

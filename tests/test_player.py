@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 import torch
 from browser import (
+    NOTEBOOK_7_SAYS,
     SCREENSHOTS,
     chromium_page,
     jupyter_server,
@@ -248,48 +249,46 @@ def test_where_no_policy_was_scored_none_is_compared(tmp_path):
 # The widget.
 
 
-def controls(player):
-    first, second, picture, line = player.widget().children
-    return *first.children, *second.children, picture, line
+def answer(player, *at):
+    """What the page is told when its sliders stand here: the values, and the picture."""
+    told = []
+    widget = player.widget()
+    widget.send = lambda content, buffers: told.append((content, buffers[0]))
+    widget._handle_custom_msg({"at": [*at]}, [])
+    return told[0]
 
 
 def test_the_picture_and_its_sentence_follow_the_slider(player):
-    play, step, _, _, picture, line = controls(player)
-    assert picture.value == player.frame(0, 0).data and (step.max, play.max) == (30, 30)
-    step.value = 17
-    assert picture.value == player.frame(0, 17).data and "step 17 of 30" in line.value
+    widget = player.widget()
+    assert widget.first == player.frame(0, 0).data and widget.controls["last"] == [30, 1]
+    said, picture = answer(player, 17, 0)
+    assert picture == player.frame(0, 17).data and "step 17 of 30" in said["alt"]
 
 
-def test_another_episode_begins_at_its_start(player):
-    play, step, _, episode, _, line = controls(figures.player([SHORT, LONG]))
-    step.value = play.value = 12
-    episode.value = 1
-    assert (step.value, play.value, step.max, play.max) == (
-        0,
-        0,
-        30,
-        30,
-    ) and "Episode 1: 0.0 s" in line.value
-    step.value = play.value = 30
-    episode.value = 0
-    assert (step.value, play.value, step.max, play.max) == (0, 0, 12, 12)
-
-
-def test_speed_is_the_time_from_step_to_step(player):
-    play, _, speed, *_ = controls(player)
-    assert play.interval == 100
-    for label, interval in (("½ ×", 200), ("2 ×", 50), ("4 ×", 25), ("1 ×", 100)):
-        speed.label = label
-        assert play.interval == interval
+def test_another_episode_has_its_own_last_step():
+    player = figures.player([SHORT, LONG])
+    assert answer(player, 0, 0)[0]["last"] == [12, 1]
+    said, _ = answer(player, 0, 1)
+    assert said["last"] == [30, 1] and "Episode 1: 0.0 s" in said["alt"]
+    assert "step 12 of 12" in answer(player, 30, 0)[0]["alt"]
 
 
 def test_one_episode_is_not_chosen_from():
-    assert len(controls(figures.player(SHORT))) == len(controls(figures.player([SHORT, LONG]))) - 1
+    names = [
+        [slider["name"] for slider in player.widget().controls["sliders"]]
+        for player in (figures.player(SHORT), figures.player([SHORT, LONG]))
+    ]
+    assert names == [["step"], ["step", "episode"]]
 
 
-def test_a_name_is_no_markup():
-    line = controls(figures.player({"<b>MLP</b>": SHORT}))[-1]
-    assert "<b>" not in line.value and "&lt;b&gt;MLP" in line.value
+def test_a_notebook_does_not_grow_with_what_is_played(player):
+    widget = player.widget()
+    before, answers = widget.get_state(), []
+    assert len(before["first"]) < 60_000 and len(before["_esm"]) < 10_000
+    widget.send = lambda content, buffers: answers.append(content)
+    for step in range(5):
+        widget._handle_custom_msg({"at": [step, 0]}, [])
+    assert len(answers) == 5 and widget.get_state() == before
 
 
 @pytest.mark.parametrize(
@@ -297,7 +296,9 @@ def test_a_name_is_no_markup():
 )
 def test_a_saved_or_graded_notebook_keeps_the_still(notebook, graded, shown, player, monkeypatch):
     outputs = []
-    monkeypatch.setattr(moving, "display", lambda what, **_: outputs.append(what))
+    shown_by = lambda what, **_: outputs.append(what)  # noqa: E731
+    monkeypatch.setattr(moving, "display", shown_by)
+    monkeypatch.setattr("IPython.display.display", shown_by)
     monkeypatch.setattr(moving, "in_notebook", lambda: notebook)
     if graded:
         set_run_mode(RunMode(show=False))
@@ -330,56 +331,74 @@ figures.player({{
 """
 
 
+@pytest.mark.long
+def test_pages_without_widgets_show_one_picture(tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+    from nbconvert import HTMLExporter, LatexExporter
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(_CELL)])
+    client = {"store_widget_state": False, "resources": {"metadata": {"path": str(tmp_path)}}}
+    NotebookClient(notebook, **client).execute()
+    for template in ("lab", "classic"):  # nbgrader's feedback is made with the second
+        page, _ = HTMLExporter(template_name=template).from_notebook_node(notebook)
+        assert page.count('<img alt="') + page.count("<img src=") == 1
+        assert "jupyter.widget-view" not in page
+    _, files = LatexExporter().from_notebook_node(notebook)
+    assert len([name for name in files["outputs"] if name.endswith(".png")]) == 1
+
+
 @needs_chromium
 @pytest.mark.long
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_player_plays_scrubs_and_changes_episode_in_jupyterlab(theme, tmp_path):
+@pytest.mark.parametrize(
+    "place, theme", [("lab/tree", "light"), ("lab/tree", "dark"), ("notebooks", "light")]
+)
+def test_the_player_is_one_picture_with_names_and_works_by_keyboard(place, theme, tmp_path):
+    """In JupyterLab and in Notebook 7."""
     write_notebook(tmp_path / "player.ipynb", _CELL)
+    shot = f"player_{place.split('/')[0]}_{theme}"
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(jupyter_server(tmp_path))
         set_theme(address, theme.title())
-        page = stack.enter_context(chromium_page(address("lab/tree/player.ipynb")))
+        page = stack.enter_context(
+            chromium_page(address(f"{place}/player.ipynb"), known=NOTEBOOK_7_SAYS)
+        )
         page.set_viewport_size({"width": 1200, "height": 1200})
         run_all(page, 60)
-        picture, play = page.locator("img.widget-image"), page.locator(".widget-play button").first
-        slider, said = (
-            page.get_by_role("slider").first,
-            page.locator(".widget-html-content", has_text="step"),
-        )
+        output = page.locator(".pusht-moving")
+        picture, play = output.locator("img"), output.get_by_role("button", name="Play")
         expect(picture).to_be_visible(timeout=60_000)
+        expect(page.locator(".jp-OutputArea img").locator("visible=true")).to_have_count(1)
         play.scroll_into_view_if_needed()
-        page.screenshot(path=SCREENSHOTS / f"player_{theme}.png")
+        page.screenshot(path=SCREENSHOTS / f"{shot}.png")
+
+        def press(key, alt):
+            page.keyboard.press(key)
+            expect(picture).to_have_attribute("alt", re.compile(alt), timeout=60_000)
 
         before = picture.get_attribute("src")
         play.focus()
-        page.keyboard.press("Space")
-        expect(said).to_contain_text(re.compile("step [1-9]"))
+        press("Space", "step [1-9]")
         assert picture.get_attribute("src") != before
-        expect(said).to_contain_text("step 60 of 60", timeout=60_000)
-        page.locator(".jp-OutputArea").first.screenshot(
-            path=SCREENSHOTS / f"player_{theme}_end.png"
-        )
-
-        slider.focus()
-        for key, step in (
-            ("ArrowLeft", 59),
-            ("ArrowLeft", 58),
-            ("ArrowRight", 59),
-            ("Home", 0),
-            ("ArrowRight", 1),
-        ):
-            page.keyboard.press(key)
-            expect(said).to_contain_text(f"step {step} of 60")
-        page.get_by_role("slider").last.focus()
-        page.keyboard.press("ArrowRight")
-        expect(said).to_contain_text("Episode 1: 0.0 s, step 0 of 40")
-        expect(slider).to_have_attribute("aria-valuemax", "40.0")
-        page.get_by_role("button", name="4 ×").focus()
+        expect(output.get_by_role("button", name="Pause")).to_be_focused()
+        press("Space", "step [1-9]")
+        page.keyboard.press("Tab")
+        expect(output.get_by_role("slider", name="step")).to_be_focused()
+        for key, step in (("Home", 0), ("End", 60), ("ArrowLeft", 59), ("ArrowRight", 60)):
+            press(key, f"step {step} of 60")
+        page.keyboard.press("Tab")
+        expect(output.get_by_role("slider", name="episode")).to_be_focused()
+        press("ArrowRight", "Episode 1: 0.0 s, step 0 of 40")
+        for speed in ("½ ×", "1 ×", "2 ×", "4 ×"):
+            page.keyboard.press("Tab")
+            expect(output.get_by_role("button", name=speed)).to_be_focused()
         page.keyboard.press("Space")
-        play.focus()
-        page.keyboard.press("Space")
-        expect(said).to_contain_text("step 40 of 40", timeout=60_000)
+        expect(output.get_by_role("button", name="4 ×", pressed=True)).to_be_visible()
+        for _ in range(6):
+            page.keyboard.press("Shift+Tab")
+        expect(play).to_be_focused()
+        press("Space", "step 40 of 40")
+        expect(play).to_be_visible()  # and no longer "Pause"
         page.set_viewport_size({"width": 700, "height": 1200})
-        page.locator(".jp-OutputArea").first.screenshot(
-            path=SCREENSHOTS / f"player_{theme}_narrow.png"
-        )
+        output.screenshot(path=SCREENSHOTS / f"{shot}_narrow.png")
+        assert page.locator(".jp-CodeCell").count() == 1

@@ -54,7 +54,7 @@ def test_with_a_card_everything_comes_from_pypi(setup, monkeypatch, capsys):
     monkeypatch.setattr(setup, "has_card", lambda: True)
     assert setup.main() is None
     assert from_cpu_index(setup) == [False, False]
-    assert "About 3 GB are downloaded" in capsys.readouterr().out
+    assert "About 3.1 GB are downloaded" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("torch", "first"), [("cpu", True), ("pypi", False)])
@@ -69,7 +69,7 @@ def test_an_index_that_does_not_answer_stops_nobody(setup, capsys):
     assert setup.main() is None
     assert from_cpu_index(setup) == [True, False, False]
     said = capsys.readouterr().out
-    assert "does not answer: PyPI's torch is installed instead" in said and "About 3 GB" in said
+    assert "does not answer: PyPI's torch is installed instead" in said and "About 3.1 GB" in said
 
 
 @pytest.mark.parametrize(("free", "index_answers", "commands"), [(1, True, 0), (4, False, 1)])

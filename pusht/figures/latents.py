@@ -110,7 +110,7 @@ def _use_of_latent(
     with seeded(agent):
         obs, action = dataset.obs[some].flatten(1), dataset.action[some].flatten(1)
         mu, logvar = agent.encoder(obs.to(device), action.to(device))
-        divergence = (0.5 * (mu.square() + logvar.exp() - 1 - logvar)).double().mean(dim=0)
+        divergence = (0.5 * (mu.square() + logvar.exp() - 1 - logvar)).cpu().double().mean(dim=0)
         divergence = divergence.clamp(min=0)  # only rounding makes it negative
         z = torch.cat([torch.zeros(1, mu.shape[1]), torch.randn(20, mu.shape[1])]).to(device)
         here = dataset.obs[window].flatten().to(device).expand(len(z), -1)

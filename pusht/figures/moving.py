@@ -1,48 +1,79 @@
-"""Pictures with controls in a running notebook. A saved or graded notebook and a web page show a
+"""Pictures with sliders in a running notebook. A saved or graded notebook and a web page show a
 still picture.
 """
 
 import functools
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from IPython.display import display
 
+from pusht import widgets
 from pusht.figures.page import Picture
 from pusht.progress import in_notebook
 from pusht.run_mode import run_mode
 
 
-class Live(Picture):
-    """A still picture with a widget below it in a running notebook.
+@dataclass
+class Slider:
+    """A slider: its name, the texts of its positions in order, and the position it starts at."""
 
-    `widget()` makes the widget when the picture is shown.
+    name: str
+    values: Sequence[str]
+    start: int = 0
+
+
+class Live(Picture):
+    """A still picture whose place a widget takes in a running notebook.
+
+    The widget's part in the page is `moving.js`. Tab moves between its controls, the arrow keys
+    move a slider, and the space bar presses a button.
     """
+
+    interval: int | None = None  # ms between two positions while playing; None: it does not play
 
     def __init__(self, image: Picture, text: str) -> None:
         """Take the still picture, and a text that replaces the widget if widgets are not shown."""
         super().__init__(image.data, image.alt, image.width, image.height)
         self.text = text
 
+    def sliders(self) -> list[Slider]:
+        """Return the sliders in order; a player plays along the first."""
+        raise NotImplementedError
+
+    def shown(self, at: Sequence[int]) -> tuple[Picture, list[int]]:
+        """Return the picture at these positions of the sliders, and each slider's last position."""
+        raise NotImplementedError
+
     def widget(self) -> Any:
         """Return a new widget."""
-        raise NotImplementedError
+        sliders = self.sliders()
+        first, last = self.shown([slider.start for slider in sliders])
+        controls = {
+            "label": self.text,
+            "sliders": [vars(slider) for slider in sliders],
+            "last": last,
+            "interval": self.interval,
+            "width": first.width,
+        }
+        return widgets.make(
+            Path(__file__).with_name("moving.js"),
+            self._receive,
+            controls=controls,
+            first=first.data,
+            alt=first.alt,
+        )
+
+    def _receive(self, message: Mapping[str, Any]) -> widgets.Answer:
+        picture, last = self.shown(message["at"])
+        return {"alt": picture.alt, "last": last}, picture.data
 
     def _ipython_display_(self) -> None:
         display(Picture(self.data, self.alt, self.width, self.height))
         if in_notebook() and run_mode().show:
-            view = {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.widget().model_id,
-            }
-            # The default text of a widget would list all its attributes.
-            bundle = {
-                "application/vnd.jupyter.widget-view+json": view,
-                "text/plain": f"(In a running notebook: {self.text}.)",
-            }
-            display(bundle, raw=True)
+            widgets.show(self.widget(), self.text)
 
 
 class Moving(Live):
@@ -64,60 +95,9 @@ class Moving(Live):
         super().__init__(image, f"a slider through {name}")
         self.name, self.values, self.start, self.frame = name, values, start, functools.cache(frame)
 
-    def widget(self) -> Any:
-        """Return the slider over the moment that it points at; arrow keys move it."""
-        import ipywidgets
+    def sliders(self) -> list[Slider]:
+        return [Slider(self.name, self.values, self.start)]
 
-        scene = Scene(self.frame(self.start))
-        slider = ipywidgets.SelectionSlider(
-            options=[(value, i) for i, value in enumerate(self.values)],
-            value=self.start,
-            description=self.name,
-            layout=wide(self.width),
-        )
-        hinted(slider, "Arrow keys move it.")
-        slider.observe(lambda change: scene.show(self.frame(change["new"])), names="value")
-        return ipywidgets.VBox([slider, *scene.widgets])
-
-
-class Scene:
-    """Widgets that show a `Picture` with its alternative text below it, because the image widget
-    has no alternative text.
-    """
-
-    def __init__(self, image: Picture) -> None:
-        import ipywidgets
-
-        self.widgets = [
-            ipywidgets.Image(
-                value=image.data,
-                format="png",
-                width=image.width,
-                height=image.height,
-                layout=ipywidgets.Layout(max_width="100%"),
-            ),
-            ipywidgets.HTML(_line(image), layout=wide(image.width)),
-        ]
-
-    def show(self, image: Picture) -> None:
-        """Show another picture."""
-        picture, line = self.widgets
-        picture.value, line.value = image.data, _line(image)
-
-
-def _line(image: Picture) -> str:
-    alt = html.escape(image.alt)
-    return f'<div style="font-size: 90%; line-height: 1.4">{alt}</div>'
-
-
-def wide(pixels: int) -> Any:
-    """Return the layout of a widget that is this wide, or narrower if there is less room."""
-    import ipywidgets
-
-    return ipywidgets.Layout(width=f"{pixels}px", max_width="98%")
-
-
-def hinted(widget: Any, hint: str) -> Any:
-    """Return the widget with a tooltip, whose attribute differs in ipywidgets 7 and 8."""
-    setattr(widget, "tooltip" if widget.has_trait("tooltip") else "description_tooltip", hint)
-    return widget
+    def shown(self, at: Sequence[int]) -> tuple[Picture, list[int]]:
+        last = len(self.values) - 1
+        return self.frame(min(max(at[0], 0), last)), [last]

@@ -21,12 +21,10 @@ from pusht.figures.board import (
     scene_image,
     solved,
 )
-from pusht.figures.moving import Live, Scene, hinted, wide
+from pusht.figures.moving import Live, Slider
 from pusht.figures.page import GREY, SMALL, WIDTH, Page, Picture, as_image
 from pusht.sim import reward
 from pusht.tee import clipped_coverage
-
-_SPEEDS = [("½ ×", 0.5), ("1 ×", 1), ("2 ×", 2), ("4 ×", 4)]
 
 # The states (T + 1, 5) of an episode, and the actions (T + 1, 2) that led to them, if known.
 Recorded = tuple[np.ndarray, np.ndarray | None]
@@ -48,9 +46,11 @@ def player(episodes: Playable | Mapping[str, Playable]) -> "Player":
 
 
 class Player(Live):
-    """A still picture of an episode that, in a running notebook, has a player of all episodes below
-    it.
+    """A still picture of an episode whose place, in a running notebook, a player of all episodes
+    takes.
     """
+
+    interval = round(1000 * STEP)
 
     def __init__(self, policies: Mapping[str, Sequence[Recorded]]) -> None:
         """Take the recorded episodes of each policy, by its name."""
@@ -99,60 +99,20 @@ class Player(Live):
         sentence += " ".join(map(_sentence, self.names, steps, rewards))
         return board.image(scenes, steps, step, sentence)
 
-    def widget(self) -> Any:
-        """Return the widget: the controls (play, step, speed, episode) above the scene.
+    def sliders(self) -> list[Slider]:
+        step = Slider("step", [f"{step}" for step in range(self._longest() + 1)])
+        episode = Slider("episode", [f"{episode}" for episode in range(self.episodes)])
+        return [step, episode][: 1 + (self.episodes > 1)]
 
-        Tab moves between the controls; the space bar and the arrow keys operate them.
-        """
-        import ipywidgets
+    def shown(self, at: Sequence[int]) -> tuple[Picture, list[int]]:
+        step, episode = at if self.episodes > 1 else (*at, 0)
+        episode = min(max(episode, 0), self.episodes - 1)
+        last = self.last(episode)
+        picture = self.frame(episode, min(max(step, 0), last))
+        return picture, [last, self.episodes - 1][: len(at)]
 
-        play, step, speed, episode = self._controls()
-        scene = Scene(self.frame(0, 0))
-
-        def other_episode(_: Any) -> None:
-            # The slider first goes to step 0, which every episode has.
-            play.value = step.value = 0
-            play.max = step.max = self.last(episode.value)
-            scene.show(self.frame(episode.value, 0))
-
-        step.observe(lambda _: scene.show(self.frame(episode.value, step.value)), names="value")
-        speed.observe(lambda _: setattr(play, "interval", _interval(speed.value)), names="value")
-        episode.observe(other_episode, names="value")
-        row = ipywidgets.Layout(flex_flow="row wrap")
-        box = ipywidgets.VBox(
-            [
-                ipywidgets.HBox([play, step], layout=row),
-                ipywidgets.HBox([speed, episode][: 1 + (self.episodes > 1)], layout=row),
-                *scene.widgets,
-            ]
-        )
-        # They are linked in the browser, where drawing a picture does not delay them.
-        box.linked = ipywidgets.jslink((play, "value"), (step, "value"))
-        return box
-
-    def _controls(self) -> tuple[Any, Any, Any, Any]:
-        import ipywidgets
-
-        plain, last = {"description_width": "initial"}, self.last(0)
-        play = ipywidgets.Play(max=last, interval=_interval(1), show_repeat=False, layout=wide(110))
-        step = ipywidgets.IntSlider(
-            max=last, description="step", style=plain, layout=wide(WIDTH - 130)
-        )
-        # These are not drop-down lists, because JupyterLab handles the arrow keys that open them.
-        speed = ipywidgets.ToggleButtons(
-            options=_SPEEDS,
-            value=1,
-            style={"button_width": "48px"},
-            layout=wide(240),
-            tooltips=["half speed", "real time", "twice as fast", "four times as fast"],
-        )
-        episode = ipywidgets.IntSlider(
-            max=self.episodes - 1, description="episode", style=plain, layout=wide(240)
-        )
-        hinted(play, "Play or pause, stop")
-        hinted(step, "Arrow keys: a step")
-        hinted(episode, "Arrow keys: an episode")
-        return play, step, speed, episode
+    def _longest(self) -> int:
+        return max(self.last(episode) for episode in range(self.episodes))
 
     def _still(self, episode: int) -> Picture:
         """Return a picture of four moments of an episode, a row per policy, above the curves."""
@@ -239,8 +199,3 @@ def _sentence(name: str, step: int, rewards: np.ndarray) -> str:
             f" {best * STEP:.1f} s"
         )
     return f"{name}: {reached}." if name else f"{reached[0].upper()}{reached[1:]}."
-
-
-def _interval(speed: float) -> int:
-    """Return the milliseconds from one step to the next."""
-    return round(1000 * STEP / speed)

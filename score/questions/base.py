@@ -142,12 +142,12 @@ def as_array(what: str, tensor: Any, hint: str = "") -> Array:
         raise wrong(f"{said}.", hint) if hint else AnswerError(f"{said} where a tensor is needed.")
     if not tensor.is_floating_point():
         raise AnswerError(f"{what} returned {tensor.dtype} where floats are needed.")
-    return call_answer(what, lambda: tensor.detach().to("cpu", torch.float64).numpy())
+    return call_answer(what, lambda: tensor.detach().cpu().double().numpy())
 
 
 def plain(value: Any) -> Array:
     """Return what an answer hands over as a float64 array of its own."""
-    return torch.as_tensor(value).detach().to("cpu", torch.float64).numpy().copy()
+    return torch.as_tensor(value).detach().cpu().double().numpy().copy()
 
 
 def gradients(what: str, value: torch.Tensor, leaves: list[torch.Tensor]) -> list[Array] | None:

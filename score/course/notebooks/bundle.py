@@ -25,6 +25,7 @@ from score.course.settings import Course, CourseError
 _BUNDLED = (
     "pusht/**/*.py",
     "pusht/*.js",
+    "pusht/figures/*.js",
     "pusht/figures/*.json",
     "score/**/*.py",
     "score/**/*.json",

@@ -31,11 +31,17 @@ def reference_path(policy: Policy, demonstrations: str) -> Path:
 
 
 def run_solution(
-    part: Part, folder: str | os.PathLike[str], *, seed: int = 1, train: bool = True
+    part: Part,
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 1,
+    train: bool = True,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Run the solutions of a part's notebook in `folder`; return the names that they define.
 
     seed: of the training, in place of the notebook's. train: False to leave the training out.
+    device: where to train; None for the notebook's own choice.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +53,8 @@ def run_solution(
                 exec(compile(cell.source, f"<{marker.id}>", "exec"), names)
                 if "seed" in names:
                     names["seed"] = seed
+                if device and "device" in names:
+                    names["device"] = torch.device(device)
     return names
 
 
