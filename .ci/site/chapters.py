@@ -67,7 +67,8 @@ class Chapter:
         if cell.id.endswith("-setup") and cell.source.count("\n") > _LONG:
             summary = "<summary>The set-up cell: it downloads the kit if it is missing</summary>"
             code = f'<details markdown="1">{summary}\n\n{code}\n\n</details>'
-        return "\n\n".join([code, *filter(None, map(self._output, cell.outputs))])
+        outputs = [output for output in cell.outputs if not _is_number(output)]
+        return "\n\n".join([code, *filter(None, map(self._output, outputs))])
 
     def _output(self, output: NotebookNode) -> str:
         if output.output_type == "stream":
@@ -138,6 +139,12 @@ class Chapter:
         )
 
 
+def _is_number(output: NotebookNode) -> bool:
+    """Return whether an output is the value of a check, which its sentence says already."""
+    text = output.get("data", {}).get("text/plain", "")
+    return output.output_type == "execute_result" and bool(re.fullmatch(r"\d+\.\d+|True", text))
+
+
 def _printed(text: str) -> str:
     """Return a cell's printed text as HTML; without what a terminal would colour it with."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip()
@@ -166,18 +173,16 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
         for file, content in made.items():
             files.append(File.generated(config, f"chapters/{file}", content=content))
         students = ROOT / "notebooks" / f"{name}.ipynb"
-        files.append(
-            File.generated(config, f"chapters/{name}.ipynb", abs_src_path=str(students))
-        )
+        files.append(File.generated(config, f"chapters/{name}.ipynb", abs_src_path=str(students)))
     for asset in ("site.css", "site.js"):
         here = str(Path(__file__).with_name(asset))
         files.append(File.generated(config, f"assets/{asset}", abs_src_path=here))
     return files
 
 
-def on_page_content(page: str, **_: Any) -> str:
+def on_page_content(content: str, **_: Any) -> str:
     """Write the formulas of a page as MathML."""
-    return _FORMULA.sub(lambda found: mathml(html.unescape(found[3]), found[1] == "div"), page)
+    return _FORMULA.sub(lambda found: mathml(html.unescape(found[3]), found[1] == "div"), content)
 
 
 def mathml(formula: str, display: bool) -> str:

@@ -61,12 +61,14 @@ LossView(run.name, run.reference).draw(lambda: run.losses, final=True)
 _IN_PLACE = (
     (
         re.compile(r"^train\((\w+)_policy, .*\n(.*hand_in.*)", re.MULTILINE),
-        "from pusht.checkpoint import load_checkpoint\n"
-        r'load_checkpoint("part4_\1.safetensors").restore(\1_policy)',
+        r"""from pusht.checkpoint import load_checkpoint
+from score.rubric import POLICIES
+\1_kept = load_checkpoint("part4_\1.safetensors", POLICIES["part4_\1"].normalisation)
+\1_kept.restore(\1_policy)""",
     ),
     (
-        re.compile(r"(\w+)_logger\.epoch_losses\(.*?\)\)"),
-        r'load_checkpoint("part4_\1.safetensors").losses',
+        re.compile(r"(\w+)_logger\.epoch_losses\(len\(loader\)\)"),
+        r"\1_kept.losses",
     ),
 )
 

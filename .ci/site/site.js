@@ -80,8 +80,8 @@ function scene(table) {
 }
 
 // The curves of the rewards of an episode; returns its node and a function that moves the cursor.
-function curves(episodes, colours) {
-  const [width, height, left] = [720, 120, 34];
+function curves(episodes, colours, width) {
+  const [height, left] = [120, 34];
   const last = Math.max(...episodes.map((episode) => episode.states.length - 1), 1);
   const x = (step) => left + ((width - left - 8) * step) / last;
   const y = (reward) => 10 + (height - 36) * (1 - reward / 1000);
@@ -131,7 +131,7 @@ function player(figure, view) {
     shown = view.policies.map((policy) => policy.episodes[episode.value]);
     step.max = Math.max(...shown.map((each) => each.states.length)) - 1;
     step.value = 0;
-    const [node, moves] = curves(shown, view.table.lines);
+    const [node, moves] = curves(shown, view.table.lines, Math.max(figure.clientWidth, 280));
     move = moves;
     plot.replaceChildren(node);
     show();

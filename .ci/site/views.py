@@ -47,7 +47,9 @@ def played(player: Player) -> dict[str, Any]:
                     "states": whole.round().astype(int).tolist(),
                     "rewards": (earned * 1000).round().astype(int).tolist(),
                     # The first row of actions is empty: no action led to the start.
-                    "actions": None if actions is None else actions[1:].round().astype(int).tolist(),
+                    "actions": None
+                    if actions is None
+                    else actions[1:].round().astype(int).tolist(),
                 }
             )
         policies.append({"name": name, "episodes": episodes})
