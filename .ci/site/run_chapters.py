@@ -64,7 +64,10 @@ _IN_PLACE = (
         r"""from pusht.checkpoint import load_checkpoint
 from score.rubric import POLICIES
 \1_kept = load_checkpoint("part4_\1.safetensors", POLICIES["part4_\1"].normalisation)
-\1_kept.restore(\1_policy)""",
+\1_kept.restore(\1_policy)
+from pusht.loss_view import LossView
+view = LossView("part4_\1", score.reference_loss("part4_\1", demonstrations))
+view.draw(lambda: \1_kept.losses, final=True)""",
     ),
     (
         re.compile(r"(\w+)_logger\.epoch_losses\(len\(loader\)\)"),
