@@ -6,7 +6,9 @@ import functools
 import html
 import re
 import sys
+import threading
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -247,20 +249,34 @@ def test_every_formula_is_drawn_by_the_browser_itself(site):
         assert not re.search(r"\$[^$\n]*\\[a-z]+[^$\n]*\$", outside)
 
 
-def opened(page: str):
-    return chromium_page((SITE / page).as_uri())
+@pytest.fixture(scope="module")
+def opened(site):
+    """A function from a page's path to the page in a browser, from a server of this machine."""
+    handler = functools.partial(Silent, directory=SITE)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield lambda page: chromium_page(f"http://127.0.0.1:{server.server_port}/{page}")
+        server.shutdown()
+
+
+class Silent(SimpleHTTPRequestHandler):
+    """A server of files that lists no requests."""
+
+    def log_message(self, *_):
+        pass
 
 
 @pytest.mark.long
 @needs_chromium
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", READ)
-def test_axe_finds_no_serious_fault(site, page, theme):
+def test_axe_finds_no_serious_fault(opened, page, theme):
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="`make site` installs it"
     )
     with opened(page) as tab:
         tab.emulate_media(color_scheme=theme)
+        tab.evaluate("localStorage.clear()")  # it holds the theme of the first visit
         tab.reload()
         scheme = {"light": "default", "dark": "slate"}[theme]
         tab.wait_for_selector(f"body[data-md-color-scheme={scheme}]")
@@ -272,7 +288,7 @@ def test_axe_finds_no_serious_fault(site, page, theme):
 @pytest.mark.long
 @needs_chromium
 @pytest.mark.parametrize("page", [*READ, *(f"chapters/{part.name}.html" for part in PARTS[1:])])
-def test_a_telephone_has_room_for_a_page(site, page):
+def test_a_telephone_has_room_for_a_page(opened, page):
     with opened(page) as tab:
         tab.set_viewport_size({"width": 360, "height": 740})
         assert tab.evaluate("document.documentElement.scrollWidth") == 360
@@ -282,7 +298,7 @@ def test_a_telephone_has_room_for_a_page(site, page):
 
 @pytest.mark.long
 @needs_chromium
-def test_a_player_and_a_slider_work_without_a_kernel_by_keyboard_alone(site):
+def test_a_player_and_a_slider_work_without_a_kernel_by_keyboard_alone(opened):
     with opened("chapters/part1_mlp.html") as tab:
         player = tab.locator("figure.kit-view").nth(1)
         step, play = player.get_by_label("step"), player.get_by_role("button", name="Play")

@@ -190,6 +190,8 @@ for (const figure of document.querySelectorAll("figure.kit-view")) {
   (view.kind === "player" ? player : slider)(figure, view);
 }
 
+document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
+
 // What scrolls sideways can be scrolled by keyboard.
 function reachable() {
   for (const box of document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code, .md-typeset .mermaid"))
