@@ -42,6 +42,8 @@ _MADE_FROM = (
 # What a chapter shows of the practice and test cells that roll out: enough to see, and quick.
 EPISODES = 10
 _SECONDS = 1800
+# What the last check of a policy leaves in the folder: Part IV compares the policies of all parts.
+_SCORES = "*_score.json"
 # A cell of these names is not run: the zip, and the plot that is a question for a person.
 _NOT_RUN = ("hand_in", "curves")
 _FIRST = f"""
@@ -109,14 +111,23 @@ def chapter(part: Part) -> NotebookNode:
     with tempfile.TemporaryDirectory() as folder:
         for policy in rubric.POLICIES.values():
             shutil.copy(reference_path(policy, "shipped"), folder)
+        _copy(_SCORES, FOLDER, folder)
         resources = {"metadata": {"path": folder}}
         NotebookClient(run, timeout=_SECONDS, resources=resources).execute()
+        _copy(_SCORES, folder, FOLDER)
     outputs = {cell.id: cell.outputs for cell in run.cells}
     for cell in shown.cells:
         if cell.cell_type == "code":
             cell.outputs = outputs.get(cell.id, [])
     shown.metadata |= {"made_from": digest(part), "episodes": EPISODES}
     return shown
+
+
+def _copy(pattern: str, source: str | Path, target: str | Path) -> None:
+    """Copy the files that match from one folder to another, which is made."""
+    Path(target).mkdir(parents=True, exist_ok=True)
+    for file in Path(source).glob(pattern):
+        shutil.copy(file, target)
 
 
 def _is_run(cell: NotebookNode) -> bool:
