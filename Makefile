@@ -1,7 +1,7 @@
 # You need python3 (3.11 or later, with venv), make, and access to PyPI. Everything else goes into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo lint format test test-pythons test-all bench bench-class bench-flags bench-training notebooks notebooks-check pictures docs \
+.PHONY: help setup demo lint format test test-pythons test-all bench bench-class bench-flags bench-training notebooks notebooks-check pictures site \
 	wheel \
 	reference demonstrations check-wheels lock clean
 
@@ -69,7 +69,8 @@ notebooks-check: .venv/.kit  ## fail if a built notebook is out of date
 pictures: .venv/.kit  ## make the README's pictures, with chromium; grades the demo on the way
 	$(RUN) tests/pictures.py
 
-docs: .venv/.docs  ## build a site with the API reference and the guides: build/site
+site: .venv/.docs  ## build the site: chapters, guides, API reference; in build/site, without a network
+	$(RUN) .ci/site/run_chapters.py
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 wheel: .venv/.kit  ## build the package: dist/pusht_course_kit-….whl

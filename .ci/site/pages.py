@@ -14,7 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # Page of the site: file of the repository.
 ADDED = {
     "index.md": "README.md",
@@ -64,7 +64,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
     def on_site(link: re.Match[str]) -> str:
         there = (folder / link[1]).resolve()
-        if not there.is_relative_to(ROOT) or name.startswith("reference/"):
+        if not there.is_relative_to(ROOT) or name.startswith(("reference/", "chapters/")):
             return link[1]
         file = there.relative_to(ROOT).as_posix()
         return _PAGES.get(file, file.removeprefix("docs/"))
