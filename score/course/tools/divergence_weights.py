@@ -22,7 +22,8 @@ from score.course.notebooks.solutions import run_solution
 from score.course.tools.reference import use_demonstrations
 
 EPOCHS = {"shipped": 240, "human": 120}
-_SEEDS = range(50_000, 50_200)  # of the episodes, far from those of grades
+SEEDS = range(50_000, 50_200)
+"""Of the scored episodes, far from those of grades."""
 
 
 def train(weight: float, seed: int, epochs: int) -> tuple[nn.Module, PushTStateDataset]:
@@ -71,7 +72,7 @@ def scores(agent: Any, dataset: PushTStateDataset) -> tuple[float, float]:
             return agent.decoder(nobs.flatten(1), z).view(len(nobs), 16, 2)
 
         with inference(agent):
-            episodes = rollout(receding_horizon(infer, dataset.stats), _SEEDS)
+            episodes = rollout(receding_horizon(infer, dataset.stats), SEEDS)
         return float(episodes.max_rewards.mean())
 
     return acting(draw=False), acting(draw=True)
