@@ -254,6 +254,7 @@ def test_a_pattern_of_the_bundle_that_matches_nothing_is_an_error(
     kit = [
         "pusht/__init__.py",
         "pusht/player.js",
+        "pusht/figures/a.js",
         "pusht/figures/a.json",
         "score/__init__.py",
         "score/student/published.json",
