@@ -382,8 +382,8 @@ figures.divergence_weights()
 # it, and 0.09 with one $z$ for a whole episode. So on this task no use of the latent that we found
 # beats an empty one.
 #
-# The networks with an empty latent score a little better with $z$ drawn than with $z = 0$: 24 of
-# the 26 do, and by 0.04 on average. In 32 dimensions nearly every
+# The networks with an empty latent score a little better with $z$ drawn than with $z = 0$: 25 of
+# the 27 do, and by 0.04 on average. In 32 dimensions nearly every
 # sample of $\mathcal{N}(0, I)$ is about $\sqrt{32} \approx 5.7$ long, so in training the decoder
 # hardly ever saw a $z$ near 0. And noise of any kind frees an agent that stands still, as section 7
 # of Part I found for the MLP.
