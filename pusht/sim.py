@@ -90,9 +90,18 @@ class PushTSim:
         if self.block_cog is not None:
             self.block.center_of_gravity = self.block_cog[0], self.block_cog[1]
         self._contacts = 0
-        self._touching: list[Any] = []  # Chipmunk's arbiters, one for each pair of touching shapes
+        touching: list[Any] = []  # Chipmunk's arbiters, one for each pair of touching shapes
+        self._touching = touching
         self._covered: tuple[Pose, float] | None = None
-        self.space.on_collision(0, 0, begin=self._begin_contact, separate=self._end_contact)
+
+        def begin(arbiter: pymunk.Arbiter, space: pymunk.Space, data: Any) -> None:
+            touching.append(arbiter._arbiter)
+
+        def end(arbiter: pymunk.Arbiter, space: pymunk.Space, data: Any) -> None:
+            touching.remove(arbiter._arbiter)
+
+        # A list for each space: pairs also end when a space of an earlier episode is deleted.
+        self.space.on_collision(0, 0, begin=begin, separate=end)
         self.place(state)
 
     def _add_tee(self) -> pymunk.Body:
@@ -105,12 +114,6 @@ class PushTSim:
         body.position = 256, 300
         self.space.add(body, bar, stem)
         return body
-
-    def _begin_contact(self, arbiter: pymunk.Arbiter, space: pymunk.Space, data: Any) -> None:
-        self._touching.append(arbiter._arbiter)
-
-    def _end_contact(self, arbiter: pymunk.Arbiter, space: pymunk.Space, data: Any) -> None:
-        self._touching.remove(arbiter._arbiter)
 
     def place(self, state: Sequence[float] | np.ndarray) -> None:
         """Place agent and block, at rest, at `state` (5,), and take one physics step, which

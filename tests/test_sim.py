@@ -2,7 +2,9 @@
 itself.
 """
 
+import gc
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -319,3 +321,16 @@ def test_the_t_is_four_units_by_four():
 
 def test_reward_is_coverage_over_095_at_most_1():
     assert [reward(c) for c in (0, 0.475, 0.95, 1)] == [0, 0.5, 1, 1]
+
+
+def test_an_episode_that_ends_in_contact_leaves_nothing_to_the_next(monkeypatch):
+    raised = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    sim = PushTSim()
+    for _ in range(3):
+        sim.reset([256, 256, 256, 256, 0])
+        sim.step([256, 300])
+        assert sim.contacts > 0
+    sim.reset([50, 50, 250, 250, 0])
+    gc.collect()
+    assert sim.contacts == 0 and raised == []
