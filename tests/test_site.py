@@ -4,6 +4,7 @@ its links lead somewhere, it fetches nothing, and it can be read by all, also on
 
 import functools
 import html
+import json
 import re
 import sys
 import threading
@@ -17,7 +18,7 @@ from browser import chromium_page, needs_chromium
 
 from pusht import figures
 from pusht.figures.moving import Moving
-from pusht.figures.page import Page
+from pusht.figures.page import Page, Picture
 from pusht.resources import ROOT
 from score.course.notebooks import build
 from score.verdict import MIME
@@ -150,6 +151,16 @@ def test_a_player_keeps_all_that_it_shows():
     assert long["states"] == [[100, 100, 256, 256, 785], [110, 100, 256, 256, 785]]
     assert len(short["states"]) == 1 and long["actions"] is None
     assert long["rewards"][0] >= 999
+
+
+def test_a_players_page_has_the_table_that_it_draws():
+    player = figures.player([np.array([[100, 100, 256, 256, 0.0]])])
+    data, _ = Picture(player.data, player.alt)._repr_mimebundle_()
+    shown = {"data": {**data, views.MIME: views.played(player)}}
+    page = page_of(outputs(("display_data", shown))).markdown
+    view = json.loads(re.search(r'json">(.*?)</script>', page)[1].replace("<\\/", "</"))
+    assert len(view["table"]["tee"]) == 8 and view["table"]["goal"][:2] == [256, 256]
+    assert len(view["table"]["colours"]) == 5 and len(view["policies"]) == 1
 
 
 def test_a_sliders_moments_are_few_and_the_first_and_last_are_among_them():

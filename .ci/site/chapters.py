@@ -109,7 +109,7 @@ class Chapter:
         return f'<div class="kit-html" tabindex="0">{" ".join(page.split())}</div>'
 
     def _view(self, data: dict[str, Any]) -> str:
-        from pusht import render, sim
+        from pusht import render, sim, tee
 
         view = dict(data[VIEW])
         if view["kind"] == "slider":
@@ -125,8 +125,8 @@ class Chapter:
             from pusht.figures.board import STYLES
 
             view["table"] = {
-                "tee": sim.TEE.tolist(),
-                "goal": sim.GOAL_POSE.tolist(),
+                "tee": tee.TEE.tolist(),
+                "goal": tee.GOAL_POSE.tolist(),
                 "radius": sim.AGENT_RADIUS,
                 "window": sim.WINDOW,
                 "colours": [render.WALL, render.GOAL, render.BLOCK, render.AGENT, render.TARGET],
