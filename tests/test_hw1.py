@@ -161,6 +161,22 @@ def collected(course, export, files, hour=10, name="ann"):
     return upload
 
 
+def test_an_unchanged_upload_is_read_anew_when_the_kit_takes_more_of_it(
+    course, export, code, monkeypatch
+):
+    files = whole(code) | {"src/hw1_imitation/settings.yaml": b"width: 256\n"}
+    with monkeypatch.context() as earlier:
+        earlier.setattr("score.hw1.loose.CODE", (".py",))
+        collected(course, export, files)
+    assert "src/hw1_imitation/settings.yaml" not in unzipped(
+        submitted(course, "ann")[FORMAT.packed]
+    )
+    assert collected(course, export, files, hour=9).parts == {"part4_flow": "older"}
+    assert collected(course, export, files).parts == {"part4_flow": "again"}
+    assert "src/hw1_imitation/settings.yaml" in unzipped(submitted(course, "ann")[FORMAT.packed])
+    assert collected(course, export, files).parts == {"part4_flow": "unchanged"}
+
+
 def test_collecting_writes_a_notebook_and_opens_nothing(course, export, code, tmp_path):
     touched = tmp_path / "touched"
     harm = f"import pathlib; pathlib.Path({str(touched)!r}).touch()"
