@@ -33,7 +33,9 @@ def main() -> str | None:
         # Elsewhere PyPI's torch is the CPU build.
         if build == "cpu" and sys.platform == "linux":
             if not run([*install, "--no-deps", "--index-url", CPU_INDEX, pin]):
-                print(f"{CPU_INDEX} does not answer: PyPI's torch is installed instead.")
+                print(
+                    f"{CPU_INDEX} does not answer: PyPI's torch is installed instead.", flush=True
+                )
                 if error := no_room("pypi"):
                     return error
     for what in (["-r", str(lock)], ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]):
@@ -66,8 +68,8 @@ def no_room(build: str) -> str | None:
     """Say how much is downloaded; return a sentence if the disk has no room for it."""
     download, room = SIZES[build if sys.platform == "linux" else "cpu"]
     free = shutil.disk_usage(sys.prefix).free / 1e9
-    print(f"About {download:g} GB are downloaded, and {room:g} GB lie in {sys.prefix} at the end.")
-    sys.stdout.flush()
+    told = f"About {download:g} GB are downloaded, and {room:g} GB lie in {sys.prefix} at the end."
+    print(told, flush=True)  # before what the installer says
     if free < room:
         return f"There is no room: {free:.1f} GB are free at {sys.prefix}, and {room:g} are needed."
     return None

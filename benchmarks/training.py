@@ -8,7 +8,6 @@ compares the losses of the two after the same steps.
 import contextlib
 import io
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +17,7 @@ from torch import nn
 
 from pusht.speed import faster, has_bfloat16
 from score import rubric
-from score.course.notebooks.solutions import run_solution
+from score.course.notebooks.solutions import solution
 
 ROUNDS, BATCH = 5, 256
 # By part: the names of the network and of the loss of a batch.
@@ -58,8 +57,8 @@ def main() -> None:
 
 def _trainer(part: str, fast: bool) -> Iterator[float]:
     """Yield the loss of one step after the other."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        names = run_solution(rubric.PARTS[part], folder, train=False)
+    with contextlib.redirect_stdout(io.StringIO()):
+        names = solution(rubric.PARTS[part])
     model, loss_of = network_and_loss(names, part)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
     generator = torch.Generator().manual_seed(0)

@@ -274,8 +274,8 @@ class TrainingRun:
         for name, part in self._parts().items():
             if part is self.model:
                 load_weights(self.model, state[name])
-                continue
-            part.load_state_dict(state[name])
+            else:
+                part.load_state_dict(state[name])
         # The other device may have had fused steps; `faster` looks whether this one has.
         for group, own in zip(self.optimizer.param_groups, chosen, strict=True):
             group |= own

@@ -364,13 +364,16 @@ figures.latent(cvae_agent, dataset)
 figures.divergence_weights()
 
 # %% [markdown]
-# Down to 0.01 the latent stays empty. At 0.003 it carries a tenth of a nat on the shipped
-# demonstrations and one nat on the human ones, and at 0.001 two and three. A decoder that relies on
-# $z$ imitates the demonstrations better in training, where the encoder has seen the answer. But
-# what the encoder sends is not distributed like $\mathcal{N}(0, I)$, so neither $z = 0$ nor a drawn
-# $z$ is what the decoder was trained with. On the human demonstrations one nat takes the score with
-# $z = 0$ from 0.42 to 0.25. With $z$ drawn it stays where it was, 0.52 beside 0.49, and with three
-# nats it falls to 0.23.
+# Down to 0.01 the latent stays empty. At 0.003 it carries {{weights.nats_shipped_0_003}} nats on
+# the shipped demonstrations and {{weights.nats_human_0_003}} on the human ones, and at 0.001
+# {{weights.nats_shipped_0_001}} and {{weights.nats_human_0_001}}. A decoder that relies on $z$
+# imitates the demonstrations better in training, where the encoder has seen the answer. But what
+# the encoder sends is not distributed like $\mathcal{N}(0, I)$, so neither $z = 0$ nor a drawn $z$
+# is what the decoder was trained with. On the human demonstrations, 0.003 in place of the published
+# weight takes the score with $z = 0$ from {{weights.zero_human_2560}} to
+# {{weights.zero_human_0_003}}. With $z$ drawn it hardly changes: {{weights.drawn_human_2560}} and
+# {{weights.drawn_human_0_003}}. At 0.001 both fall, to {{weights.zero_human_0_001}} and
+# {{weights.drawn_human_0_001}}.
 #
 # There are known cures, of which we tried two on the shipped demonstrations (one training seed
 # each, 200 episodes, intervals of ± 0.05). *Free bits* ([Kingma et al.,
@@ -378,12 +381,13 @@ figures.divergence_weights()
 # was 0.66 with $z$ drawn, as without them. A *learned prior* ([Sohn et al.,
 # 2015](https://papers.nips.cc/paper/2015/hash/8d55a249e6baa5c06772297520da2051-Abstract.html)), a
 # small network that predicts from the observations which $z$ to draw, with the weight 0.001: 1.9
-# nats were used, and the score was 0.52 with $z$ drawn for each chunk, more than the 0.36 without
-# it, and 0.09 with one $z$ for a whole episode. So on this task no use of the latent that we found
-# beats an empty one.
+# nats were used, and the score was 0.52 with $z$ drawn for each chunk, more than the
+# {{weights.drawn_shipped_0_001}} without it, and 0.09 with one $z$ for a whole episode. So on this
+# task no use of the latent that we found beats an empty one.
 #
-# The networks with an empty latent score a little better with $z$ drawn than with $z = 0$: 25 of
-# the 27 do, and by 0.04 on average. In 32 dimensions nearly every
+# The networks with an empty latent score a little better with $z$ drawn than with $z = 0$:
+# {{weights.higher}} of the {{weights.empty}} do, and by {{weights.gain}} on average. In 32
+# dimensions nearly every
 # sample of $\mathcal{N}(0, I)$ is about $\sqrt{32} \approx 5.7$ long, so in training the decoder
 # hardly ever saw a $z$ near 0. And noise of any kind frees an agent that stands still, as section 7
 # of Part I found for the MLP.

@@ -2,7 +2,7 @@
 student. `score.course.tools.demonstrations` trains them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -48,6 +48,21 @@ def relative(states: np.ndarray, chunks: np.ndarray) -> torch.Tensor:
     return torch.from_numpy((chunks - states[:, None, :2]) / _SCALE).float()
 
 
+def flow_loss(
+    velocity: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+    seen: torch.Tensor,
+    chunk: torch.Tensor,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """Return the flow-matching loss of a batch. velocity: function from what is seen, chunks and
+    times (B,) to the velocities of the chunks.
+    """
+    noise = torch.randn(chunk.shape, generator=generator)
+    time = torch.rand(len(chunk), generator=generator)
+    between = torch.lerp(noise, chunk, time[:, None, None])
+    return nn.functional.mse_loss(velocity(seen, between, time), chunk - noise)
+
+
 class Proposals(nn.Module):
     """A flow-matching policy on `features`: a residual network of 4 x `width`."""
 
@@ -68,10 +83,7 @@ class Proposals(nn.Module):
         self, seen: torch.Tensor, chunk: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
         """Return the flow-matching loss of a batch."""
-        noise = torch.randn(chunk.shape, generator=generator)
-        time = torch.rand(len(chunk), generator=generator)
-        between = torch.lerp(noise, chunk, time[:, None, None])
-        return nn.functional.mse_loss(self(seen, between, time), chunk - noise)
+        return flow_loss(self, seen, chunk, generator)
 
     @torch.no_grad()
     def sample(

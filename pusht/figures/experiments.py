@@ -1,10 +1,22 @@
 """Pictures of experiments: differences start by start, and what changes along a setting."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pusht.figures.page import BLUE, GREY, LINE, ORANGE, SMALL, VERMILION, Page, Picture, write
+from pusht.figures.page import (
+    BLUE,
+    GREY,
+    LINE,
+    ORANGE,
+    SMALL,
+    VERMILION,
+    Page,
+    Picture,
+    ticks,
+    write,
+)
 from pusht.figures.scenes import key
 
 _LEFT, _RIGHT = 160.0, 590.0  # where -1 and 1 are on the page
@@ -46,7 +58,7 @@ def differences(
         ends = [_place(low), _place(high)]
         page.axes.plot(ends, [y, y], color=VERMILION, lw=3, solid_capstyle="butt", zorder=5)
         page.axes.plot(_place(mean), y, "o", ms=7, color=VERMILION, mew=0, zorder=6)
-        for line, words in enumerate(_broken(name)):
+        for line, words in enumerate(textwrap.wrap(name, 17, break_long_words=False)):
             page.text(_LEFT - 16, y - 36 + 18 * line, words, weight="bold", ha="right")
         page.text(_RIGHT + 22, y - 9, _signed(mean, 3), color=VERMILION, weight="bold", ha="left")
         page.text(_RIGHT + 22, y + 9, f"{_signed(low)} to {_signed(high)}", color=GREY, ha="left")
@@ -76,15 +88,6 @@ def _dots(page: Page, each: np.ndarray, bottom: float) -> None:
         page.axes.plot(np.full(len(ys), x), ys, "o", ms=3.6, color=BLUE, mew=0, zorder=4)
 
 
-def _broken(name: str) -> list[str]:
-    """Return a name in lines of at most 17 letters, broken at spaces."""
-    lines = [""]
-    for word in name.split():
-        longer = f"{lines[-1]} {word}".strip()
-        lines = [*lines[:-1], longer] if len(longer) <= 17 else [*lines, word]
-    return lines
-
-
 _COLORS = BLUE, ORANGE, VERMILION, GREY
 
 
@@ -110,7 +113,9 @@ def sweep(setting: str, found: Mapping[str, Mapping[float, Mapping[str, float]]]
         left = 24 + column * width + 34
         page.text(left - 34, 54, quantity, weight="bold", ha="left")
         places = range(len(settings))
-        plot = page.plot(left, 72, width - 56, 190, (-0.3, len(settings) - 0.7), (0, top), _at(top))
+        plot = page.plot(
+            left, 72, width - 56, 190, (-0.3, len(settings) - 0.7), (0, top), ticks(top)
+        )
         for value, place in zip(settings, places, strict=True):
             write(plot, place, -0.08 * top, f"{value:g}", SMALL, color=GREY)
         for rows, color in zip(found.values(), _COLORS, strict=False):
@@ -127,12 +132,6 @@ def sweep(setting: str, found: Mapping[str, Mapping[float, Mapping[str, float]]]
             )
         page.text(left + (width - 56) / 2, 298, setting, color=GREY)
     return page.image(_told(setting, found))
-
-
-def _at(top: float) -> list[float]:
-    """Return the values at which an axis from 0 to `top` has numbers."""
-    step = next(step for step in (0.25, 1, 2, 5, 10, 20, 50, 100, 1e9) if top / step <= 5)
-    return np.arange(0, top + 1e-9, step).tolist()
 
 
 def _told(setting: str, found: Mapping[str, Mapping[float, Mapping[str, float]]]) -> str:

@@ -8,7 +8,7 @@ from matplotlib.patches import Polygon
 
 from pusht.dataset import PushTStateDataset
 from pusht.figures.modes import find_crossroads, in_pixels
-from pusht.figures.page import BLUE, GREY, INK, ORANGE, SMALL, Page, Picture, write
+from pusht.figures.page import BLUE, GREY, INK, ORANGE, SMALL, Page, Picture, ticks, write
 from pusht.figures.scenes import around, colors, key, outline, path, seeded, short
 from pusht.normalisation import unnormalize_data
 from pusht.render import AGENT
@@ -121,7 +121,7 @@ def _use_of_latent(
 
 def _bars(page: Page, divergence: np.ndarray) -> None:
     count, top = len(divergence), max(1, divergence.max() * 1.08)
-    bars = page.plot(44, 86, 280, 270, (0.5, count + 0.5), (0, top), _ticks(top))
+    bars = page.plot(44, 86, 280, 270, (0.5, count + 0.5), (0, top), ticks(top))
     bars.bar(np.arange(1, count + 1), divergence, width=0.75, color=BLUE, zorder=3)
     if divergence.max() < 0.005 * top:
         text = "(all bars are too low to see)"
@@ -130,9 +130,3 @@ def _bars(page: Page, divergence: np.ndarray) -> None:
         write(bars, i, -0.055 * top, i, SMALL, color=GREY)
     page.text(184, 390, "latent dimension, sorted", color=GREY)
     page.text(8, 66, "KL [nats]", size=SMALL, color=GREY, ha="left")
-
-
-def _ticks(top: float) -> list[float]:
-    step = 10.0 ** np.floor(np.log10(top))
-    step *= next(part for part in (0.25, 0.5, 1, 2) if top / (step * part) <= 5)
-    return np.arange(0, top, step).tolist() + ([top] if top == 1 else [])

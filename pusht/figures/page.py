@@ -233,6 +233,13 @@ def as_image(pixels: PIL.Image.Image, alt: str, **how: Any) -> Picture:
     return Picture(png.getvalue(), alt, pixels.width // 2, pixels.height // 2)
 
 
+def ticks(top: float) -> list[float]:
+    """Return at most six round values at which an axis from 0 to `top` has numbers."""
+    step = 10.0 ** np.floor(np.log10(top))
+    step *= next(part for part in (0.25, 0.5, 1, 2) if top / (step * part) <= 5)
+    return np.arange(0, top, step).tolist() + ([top] if top == 1 else [])
+
+
 def write(axes: Axes, x: float, y: float, text: object, size: float, **how: Any) -> Text:
     """Write a text of a size in shown pixels, centred at (x, y) unless ha= is given."""
     how = {"ha": "center", "va": "center_baseline", "color": INK, "zorder": 7, **how}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from pusht.figures.page import BLUE, GREY, LINE, ORANGE, PALE, SMALL, WIDTH, Page, Picture, write
+from pusht.networks import MLP
 
 WAYS = torch.tensor([[-0.75, 0.0], [0.75, 0.0]])  # the middles of the two groups
 SPREAD = 0.08  # standard deviation of each group, in both directions
@@ -66,7 +67,7 @@ def _trained(weight: float, steps: int = _STEPS) -> tuple[nn.Module, float]:
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
-        encoder, decoder = _network(2, 4), _network(2, 2)
+        encoder, decoder = (MLP([2, 64, 64, size], activation_type="Mish") for size in (4, 2))
         both = nn.ModuleList([encoder, decoder])
         optimizer = torch.optim.Adam(both.parameters(), lr=4e-3)
         for _ in range(steps):
@@ -79,11 +80,6 @@ def _trained(weight: float, steps: int = _STEPS) -> tuple[nn.Module, float]:
             (error + weight * nats).backward()
             optimizer.step()
     return decoder, float(nats.detach())
-
-
-def _network(inputs: int, outputs: int) -> nn.Module:
-    layers = [nn.Linear(inputs, 64), nn.Mish(), nn.Linear(64, 64), nn.Mish()]
-    return nn.Sequential(*layers, nn.Linear(64, outputs))
 
 
 def toy_denoising(scheduler: Any) -> Picture:

@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from mutants.operators import mutants
 from score import rubric
 from score.cells import read_marker
 from score.course.notebooks.build import source_notebook
-from score.course.notebooks.solutions import run_solution
+from score.course.notebooks.solutions import solution
 from score.questions import EXTENSIONS, QUESTIONS
 
 SEEDS = (0, 10_000, 987_654_321)  # practice, and two courses
@@ -66,8 +65,7 @@ def _regions(source, question):
 @functools.cache
 def namespace(part):
     """The names that a part's cells define."""
-    with tempfile.TemporaryDirectory() as folder:
-        return run_solution(rubric.PARTS[part], folder, train=False)
+    return solution(rubric.PARTS[part])
 
 
 def mutants_of(question):

@@ -58,6 +58,22 @@ def run_solution(
     return names
 
 
+def solution(part: Part, *, seed: int = 1) -> dict[str, Any]:
+    """Return the names that the solutions of a part's notebook define, without training."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run_solution(part, folder, seed=seed, train=False)
+
+
+def run_cells(part: Part, names: dict[str, Any], *ids: str) -> None:
+    """Run practice cells of a part's notebook, such as "part1/dataset", with these names; what they
+    write to disk is thrown away.
+    """
+    cells = {cell.id: cell.source for cell in source_notebook(part).cells}
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name in ids:
+            exec(compile(cells[name.replace("/", "-")], f"<{name}>", "exec"), names)
+
+
 def _is_run(marker: Marker, part: Part, train: bool) -> bool:
     if marker.kind == "test" or {*marker.questions} & {entry.name for entry in part.written}:
         return False
@@ -86,8 +102,7 @@ def reference_policy(policy: Policy) -> tuple[Callable[[torch.Tensor], torch.Ten
     nobs (B, obs_horizon, 5) to naction (B, pred_horizon, 2); and the statistics of both.
     """
     checkpoint = load_checkpoint(reference_path(policy, "shipped"), policy.normalisation)
-    with tempfile.TemporaryDirectory() as folder:
-        names = run_solution(rubric.part_of(policy), folder, train=False)
+    names = solution(rubric.part_of(policy))
     model, infer = inference_of(policy, answer_of(names, policy))
     checkpoint.restore(model)
     return torch.no_grad()(lambda nobs: infer(nobs, len(nobs))), checkpoint.stats

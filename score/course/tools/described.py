@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import nn
 
 from pusht.behaviour import roughness, standstill
-from pusht.episodes import Episodes
+from pusht.checkpoint import load_checkpoint
+from pusht.episodes import Episodes, Policy
 from pusht.normalisation import Stats
 from score import rubric
-from score.course.notebooks.solutions import reference_policy
+from score.course.notebooks.solutions import reference_path, reference_policy
 from score.rollouts.intervals import paired_interval
 
 Infer = Callable[[torch.Tensor], torch.Tensor]
@@ -23,12 +25,29 @@ def reference(name: str) -> tuple[Infer, Stats]:
     return reference_policy(rubric.POLICIES[name])
 
 
+def restore(model: nn.Module, name: str) -> None:
+    """Give a network the reference weights of a policy."""
+    policy = rubric.POLICIES[name]
+    load_checkpoint(reference_path(policy, "shipped"), policy.normalisation).restore(model)
+
+
+def shifted(policy: Policy, size: float) -> Policy:
+    """Return a policy whose chunks are each moved by a random shift [px]."""
+    generator = np.random.default_rng(0)
+
+    def moved(obs: np.ndarray) -> np.ndarray:
+        chunks = policy(obs)
+        return chunks + generator.normal(size=(len(chunks), 1, 2)) * size
+
+    return moved
+
+
 def described(episodes: Episodes, after: str) -> Found:
     """Return what is said of episodes, under names that end with `after`."""
-    scores = episodes.max_rewards
+    score, either = mean_of(episodes.max_rewards)
     found = {
-        "score": f"{scores.mean():.2f}",
-        "either": f"{1.96 * scores.std(ddof=1) / len(scores) ** 0.5:.2f}",
+        "score": score,
+        "either": either,
         "solved": percent(float(episodes.successes.mean())),
         "final": f"{episodes.final_rewards.mean():.2f}",
         "rough": f"{roughness(episodes):.1f}",
@@ -63,6 +82,12 @@ def compared(one: Episodes, other: Episodes, after: str) -> Found:
     return {f"{name}{after}": text for name, text in found.items()} | {
         f"row{after}": row.format(**found)
     }
+
+
+def mean_of(numbers: np.ndarray) -> tuple[str, str]:
+    """Return the mean of one number for each start, and half of its 95 % interval."""
+    either = 1.96 * numbers.std(ddof=1) / len(numbers) ** 0.5
+    return f"{numbers.mean():.2f}", f"{either:.2f}"
 
 
 def percent(share: float) -> str:

@@ -9,23 +9,29 @@ In a notebook's source {{horizons.score_8}} stands for the value; the build fill
 
 import argparse
 import json
-import tempfile
 
 import numpy as np
 import torch
 
 from pusht import demos, receding_horizon, rollout
-from pusht.checkpoint import load_checkpoint
 from pusht.figures import modes
 from pusht.files import write_whole
 from pusht.normalisation import Stats, normalize_data, unnormalize_data
 from pusht.rules import GYM_PUSHT
 from score import rubric
 from score.course.notebooks.build import FINDINGS, read_findings
-from score.course.notebooks.solutions import reference_path, run_solution
+from score.course.notebooks.solutions import solution
 from score.course.tools import findings_of_training
-from score.course.tools.described import SEEDS, Found, Infer, described, reference
-from score.course.tools.further import better, ensembled, latent
+from score.course.tools.described import (
+    SEEDS,
+    Found,
+    Infer,
+    described,
+    reference,
+    restore,
+    shifted,
+)
+from score.course.tools.further import better, ensembled, latent, weights
 
 _NOISE = 12  # px, standard deviation
 
@@ -67,10 +73,8 @@ def horizons() -> Found:
 def _with_one_noise() -> Infer:
     """Return Part IV's flow policy as in E4.2: each call begins from the same noise."""
     policy = rubric.POLICIES["part4_flow"]
-    with tempfile.TemporaryDirectory() as folder:
-        names = run_solution(rubric.part_of(policy), folder, train=False)
-    model = names["FlowMatchingPolicy"](5, 2, policy.pred_horizon)
-    load_checkpoint(reference_path(policy, "shipped"), policy.normalisation).restore(model)
+    model = solution(rubric.part_of(policy))["FlowMatchingPolicy"](5, 2, policy.pred_horizon)
+    restore(model, policy.name)
     start = torch.randn(1, policy.pred_horizon, 2, generator=torch.Generator().manual_seed(1))
 
     @torch.no_grad()
@@ -87,13 +91,7 @@ def _with_one_noise() -> Infer:
 
 def noise() -> Found:
     """Score of the MLP when a random shift is added to each of its chunks."""
-    infer, stats = reference("part1_mlp")
-    exact, drawn = receding_horizon(infer, stats), np.random.default_rng(0)
-
-    def policy(obs: np.ndarray) -> np.ndarray:
-        chunks = exact(obs)
-        return chunks + drawn.normal(size=(len(chunks), 1, 2)) * _NOISE
-
+    policy = shifted(receding_horizon(*reference("part1_mlp")), _NOISE)
     return described(rollout(policy, SEEDS), "") | {"px": str(_NOISE)}
 
 
@@ -130,7 +128,17 @@ def ways() -> Found:
 _TRAINED = findings_of_training.drift, findings_of_training.dagger, findings_of_training.more_data
 EVERY = {
     one.__name__: one
-    for one in (demonstrations, horizons, noise, ensembles, ways, better, latent, *_TRAINED)
+    for one in (
+        demonstrations,
+        horizons,
+        noise,
+        ensembles,
+        ways,
+        better,
+        latent,
+        weights,
+        *_TRAINED,
+    )
 }
 
 

@@ -6,7 +6,6 @@ run goes on.
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,15 +13,14 @@ import numpy as np
 import torch
 
 from pusht import expert, rollout
-from pusht.checkpoint import load_checkpoint
 from pusht.chunks import PushtChunkDataset
 from pusht.files import write_whole
 from pusht.normalisation import unnormalize_data
 from pusht.rules import GYM_PUSHT
 from score import rubric
-from score.course.notebooks.build import ROOT, source_notebook
-from score.course.notebooks.solutions import reference_path, run_solution
-from score.course.tools.described import SEEDS, Found, percent
+from score.course.notebooks.build import ROOT
+from score.course.notebooks.solutions import run_cells, solution
+from score.course.tools.described import SEEDS, Found, mean_of, percent, restore
 
 TRAININGS = (1,)  # seeds of training
 _STEPS = 20_000  # of a training in E4.3
@@ -32,8 +30,8 @@ _SIZES = (28, 56, 112, 224)
 
 def drift() -> Found:
     """How far the reference MLP and the expert go from the demonstrations (E1.4)."""
-    names = _run("part1_mlp", 1, "part1-dataset", "part1-e1_4_setup")
-    _restore(names["mlp_agent"], "part1_mlp")
+    names = _run("part1_mlp", 1, "part1/dataset", "part1/e1_4_setup")
+    restore(names["mlp_agent"], "part1_mlp")
     played = rollout(names["acting"](names["mlp_agent"]), SEEDS)
     shown = expert.demonstrations(names["teacher"], SEEDS)
     of_expert = [names["drift"](shown.episode(i)[0]) for i in range(shown.num_episodes)]
@@ -65,16 +63,16 @@ def _standing(nobs: torch.Tensor, stats: Mapping[str, np.ndarray]) -> float:
 
 def dagger() -> Found:
     """What DAgger and as many fresh demonstrations do for the reference MLP (E1.5)."""
-    found = [_kept(f"dagger_{seed}", lambda: _dagger(seed)) for seed in TRAININGS]  # noqa: B023
+    found = [_kept(f"dagger_{seed}", _dagger, seed) for seed in TRAININGS]
     scores = {name: np.mean([one["scores"][name] for one in found], axis=0) for name in _NETWORKS}
     texts = {"windows": f"{np.mean([one['windows'] for one in found]):,.0f}"}
     for name, key in _NETWORKS.items():
         solved = float(np.mean([np.array(one["scores"][name]) >= 1 for one in found]))
-        score, either = _mean(scores[name])
+        score, either = mean_of(scores[name])
         texts |= {f"score_{key}": score, f"either_{key}": either, f"solved_{key}": percent(solved)}
         texts[f"row_{key}"] = f"{score} ± {either} | {percent(solved)}"
     for other in ("fresh demonstrations", "demonstrations alone", "as it was"):
-        gain, either = _mean(scores["DAgger, round 3"] - scores[other])
+        gain, either = mean_of(scores["DAgger, round 3"] - scores[other])
         texts |= {f"over_{_NETWORKS[other]}": f"{gain} ± {either}"}
     _forget("dagger")
     return texts
@@ -91,9 +89,9 @@ _NETWORKS = {
 
 
 def _dagger(seed: int) -> dict[str, Any]:
-    cells = "part1-dataset", "part1-e1_4_setup", "part1-e1_5_training"
+    cells = "part1/dataset", "part1/e1_4_setup", "part1/e1_5_training"
     names = _run("part1_mlp", seed, *cells)
-    _restore(names["mlp_agent"], "part1_mlp")
+    restore(names["mlp_agent"], "part1_mlp")
     agents, windows = names["all_trained"](names["mlp_agent"], first_seed=200_000 * seed)
     played = {name: rollout(names["acting"](agent), SEEDS) for name, agent in agents.items()}
     scores = {name: episodes.max_rewards.tolist() for name, episodes in played.items()}
@@ -102,20 +100,20 @@ def _dagger(seed: int) -> dict[str, Any]:
 
 def more_data() -> Found:
     """What more demonstrations do, and what the validation loss says of it (E4.3)."""
-    leaks = [_kept(f"leak_{seed}", lambda: _leak(seed)) for seed in TRAININGS]  # noqa: B023
+    leaks = [_kept(f"leak_{seed}", _leak, seed) for seed in TRAININGS]
     texts: Found = {"leak": _text(np.mean([one["validation"] for one in leaks]))}
     for name, key in (("MSEPolicy", "mse"), ("FlowMatchingPolicy", "flow")):
         losses, scores = [], []
         for size in _SIZES:
             found = [
-                _kept(f"more_data_{key}_{size}_{seed}", lambda: _more_data(name, size, seed))  # noqa: B023
+                _kept(f"more_data_{key}_{size}_{seed}", _more_data, name, size, seed)
                 for seed in TRAININGS
             ]
             training, last = np.mean([one["rows"][-1][1:] for one in found], axis=0)
             best = np.mean([min(row[2] for row in one["rows"]) for one in found])
             at = np.mean([min(one["rows"], key=lambda row: row[2])[0] for one in found])
             each = np.mean([one["scores"] for one in found], axis=0)
-            score, either = _mean(each)
+            score, either = mean_of(each)
             solved = percent(float(np.mean([np.array(one["scores"]) >= 1 for one in found])))
             of = f"{key}_{size}"
             texts |= {f"score_{of}": score, f"either_{of}": either, f"solved_{of}": solved}
@@ -131,18 +129,18 @@ def more_data() -> Found:
         agree = np.argsort(losses).tolist() == np.argsort(scores)[::-1].tolist()
         texts[f"ranks_{key}"] = "the same order" if agree else "another order"
     found = [
-        _kept(f"more_data_flow_56_short_{seed}", lambda: _more_data(name, 56, seed, _STEPS // 4))  # noqa: B023
+        _kept(f"more_data_flow_56_short_{seed}", _more_data, name, 56, seed, _STEPS // 4)
         for seed in TRAININGS
     ]
     texts["short_loss"] = _text(np.mean([one["rows"][-1][2] for one in found]))
     each = np.mean([one["scores"] for one in found], axis=0)
-    texts["short_score"] = " ± ".join(_mean(each))
+    texts["short_score"] = " ± ".join(mean_of(each))
     _forget("leak", "more_data")
     return texts
 
 
 def _more_data(name: str, size: int, seed: int, num_steps: int = _STEPS) -> dict[str, Any]:
-    names = _run("part4_flow", seed, "part4-dataset", "part4-e4_3_training")
+    names = _run("part4_flow", seed, "part4/dataset", "part4/e4_3_training")
     policy, normalizer, rows = names["of_size"](names[name], size, num_steps, seed)
     acting = names["acting"](policy, normalizer)
     played = rollout(acting, SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
@@ -153,7 +151,7 @@ def _leak(seed: int) -> dict[str, Any]:
     """Return the validation loss of an MSE policy when steps are split and not episodes: a third of
     all pairs, drawn at random, is for validation.
     """
-    names = _run("part4_flow", seed, "part4-dataset", "part4-e4_3_training")
+    names = _run("part4_flow", seed, "part4/dataset", "part4/e4_3_training")
     everything, normalizer = names["demonstrations"], names["normalizer"]
     pairs = PushtChunkDataset(
         everything.states, everything.actions, everything.episode_ends, 8, normalizer
@@ -179,23 +177,15 @@ def _leak(seed: int) -> dict[str, Any]:
 def _run(part: str, seed: int, *cells: str) -> dict[str, Any]:
     """Return the names that a notebook's answers and these practice cells define."""
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        names = run_solution(rubric.PARTS[part], folder, seed=seed, train=False)
-    by_id = {cell.id: cell.source for cell in source_notebook(rubric.PARTS[part]).cells}
-    for cell in cells:
-        exec(compile(by_id[cell], f"<{cell}>", "exec"), names)
+    names = solution(rubric.PARTS[part], seed=seed)
+    run_cells(rubric.PARTS[part], names, *cells)
     return names
 
 
-def _restore(model: torch.nn.Module, name: str) -> None:
-    policy = rubric.POLICIES[name]
-    load_checkpoint(reference_path(policy, "shipped"), policy.normalisation).restore(model)
-
-
-def _kept(name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _kept(name: str, compute: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     path = _FOLDER / f"{name}.json"
     if not path.exists():
-        write_whole(path, json.dumps(compute()))
+        write_whole(path, json.dumps(compute(*arguments)))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -204,12 +194,6 @@ def _forget(*names: str) -> None:
     for name in names:
         for path in _FOLDER.glob(f"{name}_*.json"):
             path.unlink()
-
-
-def _mean(numbers: np.ndarray) -> tuple[str, str]:
-    """Return the mean of one number for each start, and half of its 95 % interval."""
-    either = 1.96 * numbers.std(ddof=1) / len(numbers) ** 0.5
-    return f"{numbers.mean():.2f}", f"{either:.2f}"
 
 
 def _text(loss: float) -> str:

@@ -1,6 +1,5 @@
 """Compute what the optional exercises of the notebooks say that we found."""
 
-import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,15 +7,22 @@ import numpy as np
 import torch
 
 from pusht import demos, receding_horizon, rollout
-from pusht.checkpoint import load_checkpoint
 from pusht.episodes import Episodes, Policy, inference, joined
 from pusht.figures import modes
+from pusht.figures.weights import read_rows
 from pusht.normalisation import Stats, normalize_data, unnormalize_data
 from score import rubric
-from score.cells import read_marker
-from score.course.notebooks.build import source_notebook
-from score.course.notebooks.solutions import reference_path, run_solution
-from score.course.tools.described import SEEDS, Found, Infer, compared, described, reference
+from score.course.notebooks.solutions import run_cells, solution
+from score.course.tools.described import (
+    SEEDS,
+    Found,
+    Infer,
+    compared,
+    described,
+    reference,
+    restore,
+    shifted,
+)
 
 _DRAWS = 40  # chunks in one state
 
@@ -42,10 +48,9 @@ def latent() -> Found:
     """What drawing z does to the CVAE, beside noise of the same size; and how many ways each policy
     takes where demonstrations part.
     """
-    names = _names_of("part2_cvae")
+    names = solution(rubric.PARTS["part2_cvae"])
     agent, stats, count = names["cvae_agent"], reference("part2_cvae")[1], names["modes"]
-    policy = rubric.POLICIES["part2_cvae"]
-    load_checkpoint(reference_path(policy, "shipped"), policy.normalisation).restore(agent)
+    restore(agent, "part2_cvae")
     zero, drawn = (_decoding(agent, draw) for draw in (False, True))
     dataset = modes.windows_of(demos.open())
     places = modes.many_crossroads(dataset, len(dataset))
@@ -56,9 +61,9 @@ def latent() -> Found:
     acting = {
         "zero": receding_horizon(zero, stats),
         "drawn": receding_horizon(drawn, stats),
-        "noise": _shifted(receding_horizon(zero, stats), size),
+        "noise": shifted(receding_horizon(zero, stats), size),
         "mlp": receding_horizon(mlp, mlp_stats),
-        "mlp_noise": _shifted(receding_horizon(mlp, mlp_stats), size),
+        "mlp_noise": shifted(receding_horizon(mlp, mlp_stats), size),
     }
     episodes = {name: rollout(policy, SEEDS) for name, policy in acting.items()}
     found = {"places": str(len(places)), "px": f"{size:.1f}"}
@@ -76,20 +81,28 @@ def latent() -> Found:
     return found
 
 
-def _names_of(part: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        return run_solution(rubric.PARTS[part], folder, train=False)
+def weights() -> Found:
+    """What the weight of the divergence does to Part II's CVAE, from the networks that
+    `divergence_weights` trained: means over the training seeds, and whether a drawn z scores higher
+    than z = 0 where the latent is empty.
+    """
+    rows, found = read_rows(), Found()
+    for of, weight in {(row.demonstrations, row.weight) for row in rows}:
+        some = [row for row in rows if (row.demonstrations, row.weight) == (of, weight)]
+        after = f"{of}_{weight:g}".replace(".", "_")
+        found[f"nats_{after}"] = f"{np.mean([row.nats for row in some]):.1f}"
+        found[f"zero_{after}"] = f"{np.mean([row.zero for row in some]):.2f}"
+        found[f"drawn_{after}"] = f"{np.mean([row.drawn for row in some]):.2f}"
+    gains = np.array([row.drawn - row.zero for row in rows if row.nats < 0.01])
+    found |= {"empty": f"{len(gains)}", "higher": f"{(gains > 0).sum()}"}
+    return dict(sorted(found.items())) | {"gain": f"{gains.mean():.2f}"}
 
 
 def _sine_and_cosine() -> Policy:
     """Return the policy of Part I's E1.1, trained by the notebook's own cells."""
     part = rubric.PARTS["part1_mlp"]
-    with tempfile.TemporaryDirectory() as folder:
-        names = run_solution(part, folder, train=False) | {"num_epochs": 300}
-        for cell in source_notebook(part).cells:
-            marker = read_marker(cell.source) if cell.cell_type == "code" else None
-            if marker and marker.id in ("part1/dataset", "part1/e1_1_network"):
-                exec(compile(cell.source, f"<{marker.id}>", "exec"), names)
+    names = solution(part) | {"num_epochs": 300}
+    run_cells(part, names, "part1/dataset", "part1/e1_1_network")
     agent, encode = names["encoded_agent"].cpu(), names["encode_angle"]
     policy = receding_horizon(
         torch.no_grad()(lambda nobs: agent(nobs.flatten(1)).view(-1, 16, 2)),
@@ -100,7 +113,7 @@ def _sine_and_cosine() -> Policy:
 
 def ensembled(infer: Infer, stats: Stats, m: float) -> Episodes:
     """Return the episodes of Part I's E1.2."""
-    mean = _names_of("part1_mlp")["ensemble"]
+    mean = solution(rubric.PARTS["part1_mlp"])["ensemble"]
     each = (
         rollout(_ensemble(infer, stats, lambda p: mean(p, m)), [seed], torch_seed=seed)
         for seed in SEEDS
@@ -132,17 +145,6 @@ def _decoding(agent: Any, draw: bool) -> Infer:
             return agent.decoder(nobs.flatten(1), z).view(len(nobs), 16, 2)
 
     return infer
-
-
-def _shifted(policy: Policy, size: float) -> Policy:
-    """Return a policy whose chunks are each moved by a random shift [px]."""
-    generator = np.random.default_rng(0)
-
-    def shifted(obs: np.ndarray) -> np.ndarray:
-        chunks = policy(obs)
-        return chunks + generator.normal(size=(len(chunks), 1, 2)) * size
-
-    return shifted
 
 
 def _chunks(states: list[np.ndarray], infer: Infer, stats: Stats) -> list[np.ndarray]:

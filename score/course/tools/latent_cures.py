@@ -4,22 +4,16 @@ python -m score.course.tools.latent_cures free_bits --seed 1
 """
 
 import argparse
-import tempfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pusht import PushTStateDataset, WindowLoader, demos, receding_horizon, rollout
+from pusht import PushTStateDataset
 from pusht.episodes import inference
-from pusht.speed import faster
-from score import rubric
-from score.course.notebooks.solutions import run_solution
-from score.course.tools.divergence_weights import EPOCHS, SEEDS
-
-Draw = Callable[[Tensor], Tensor]
-"""Function from flat observations (B, D) to z (B, latent_dim)."""
+from pusht.networks import MLP
+from score.course.tools.divergence_weights import EPOCHS, SEEDS, Draw, fit, score_of, setting
 
 
 class Cure(NamedTuple):
@@ -39,7 +33,6 @@ class Cure(NamedTuple):
 
 
 CURES = {
-    "none": Cure(0.001),
     "annealed": Cure(0.003, annealed=True),
     "free_bits": Cure(1.0, free=1.4),
     "two_dimensions": Cure(0.001, latent_dim=2),
@@ -67,43 +60,30 @@ def divergence(mu: Tensor, logvar: Tensor, prior_mu: Tensor, prior_logvar: Tenso
 
 def train(cure: Cure, seed: int) -> Trained:
     """Return the notebook's agent, trained with its optimiser and a cure."""
-    with tempfile.TemporaryDirectory() as folder:
-        names = run_solution(rubric.PARTS["part2_cvae"], folder, seed=seed, train=False)
-    dataset = PushTStateDataset(demos.open(), pred_horizon=16, obs_horizon=2, action_horizon=8)
-    loader = WindowLoader(dataset, batch_size=256, seed=seed)
+    names, dataset, loader = setting(seed)
     torch.manual_seed(seed)
     widths = [256, 512, 1024, 512, 256]
-    agent = names["CVAEAgent"](widths, widths, 5, 2, 2, 16, cure.latent_dim)
-    network = nn.Sequential(
-        nn.Linear(10, 256), nn.Mish(), nn.Linear(256, 256), nn.Mish(),
-        nn.Linear(256, 2 * cure.latent_dim),
-    )  # fmt: skip
+    agent = names["CVAEAgent"](widths, widths, 5, 2, 2, 16, cure.latent_dim).to(names["device"])
+    network = MLP([10, 256, 256, 2 * cure.latent_dim], activation_type="Mish").to(names["device"])
 
     def prior(obs: Tensor) -> tuple[Tensor, Tensor]:
-        if cure.learned_prior:
-            mu, logvar = network(obs).chunk(2, dim=1)
-            return mu, logvar
-        return torch.zeros(len(obs), cure.latent_dim), torch.zeros(len(obs), cure.latent_dim)
+        both = network(obs) if cure.learned_prior else obs.new_zeros(len(obs), 2 * cure.latent_dim)
+        mu, logvar = both.chunk(2, dim=1)
+        return mu, logvar
 
-    both = nn.ModuleList([agent, network] if cure.learned_prior else [agent])
-    optimizer = torch.optim.AdamW(both.parameters(), lr=3e-4)
     epochs = EPOCHS["shipped"]
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10 * epochs // 3)
-    with faster(agent, optimizer):
-        for epoch in range(epochs):
-            weight = cure.weight * (min(1.0, 2 * epoch / epochs) if cure.annealed else 1)
-            for batch in loader:
-                obs, action = batch["obs"].flatten(1), batch["action"].flatten(1)
-                prediction, mu, logvar = agent(obs, action)
-                nats = divergence(mu, logvar, *prior(obs))
-                loss = nn.functional.mse_loss(prediction, action)
-                loss = loss + weight * nats.clamp(min=cure.free)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            schedule.step()
-            print(f"\repoch {epoch + 1} of {epochs}", end="", flush=True)
-    print()
+
+    def loss(batch: dict[str, Tensor], epoch: int) -> Tensor:
+        obs, action = batch["obs"].flatten(1), batch["action"].flatten(1)
+        prediction, mu, logvar = agent(obs, action)
+        nats = divergence(mu, logvar, *prior(obs))
+        weight = cure.weight * (min(1.0, 2 * epoch / epochs) if cure.annealed else 1)
+        error = nn.functional.mse_loss(prediction, action)
+        return error + weight * nats.clamp(min=cure.free)
+
+    fit([agent, network] if cure.learned_prior else [agent], loader, epochs, loss)
+    agent.cpu()
+    network.cpu()
     return Trained(agent, prior, dataset)
 
 
@@ -130,32 +110,18 @@ def ways_of_drawing(trained: Trained, generator: torch.Generator) -> dict[str, D
     }
 
 
-def score_of(trained: Trained, draw: Draw) -> float:
-    """Return the mean over episodes of the largest reward, with a z for every chunk."""
-
-    def infer(nobs: Tensor) -> Tensor:
-        obs = nobs.flatten(1)
-        return trained.agent.decoder(obs, draw(obs)).view(len(obs), 16, 2)
-
-    return float(rollout(receding_horizon(infer, trained.dataset.stats), SEEDS).max_rewards.mean())
-
-
 def score_once(trained: Trained, draw: Draw) -> float:
-    """Return the same with one z for each episode."""
+    """Return the mean over episodes of the largest reward, with one z for a whole episode."""
+
+    def drawn_once(obs: Tensor) -> Tensor:
+        z = draw(obs) if not kept else kept[0]
+        kept[:] = [z]
+        return z
+
     rewards = []
     for seed in SEEDS:
         kept: list[Tensor] = []
-
-        def once(obs: Tensor, kept: list[Tensor] = kept) -> Tensor:
-            kept[:] = kept or [draw(obs)]
-            return kept[0]
-
-        def infer(nobs: Tensor, once: Draw = once) -> Tensor:
-            obs = nobs.flatten(1)
-            return trained.agent.decoder(obs, once(obs)).view(len(obs), 16, 2)
-
-        episodes = rollout(receding_horizon(infer, trained.dataset.stats), [seed])
-        rewards.append(float(episodes.max_rewards[0]))
+        rewards.append(score_of(trained.agent, trained.dataset, drawn_once, [seed]))
     return sum(rewards) / len(rewards)
 
 
@@ -175,7 +141,9 @@ def main() -> None:
         mu, logvar = trained.agent.encoder(obs, action)
         nats = float(divergence(mu, logvar, *trained.prior(obs)))
         ways = ways_of_drawing(trained, generator)
-        scores = {name: score_of(trained, draw) for name, draw in ways.items()}
+        scores = {
+            name: score_of(trained.agent, trained.dataset, draw) for name, draw in ways.items()
+        }
         scores["drawn once"] = score_once(trained, ways["drawn"])
     figures = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     print(f"{options.cure}, seed {options.seed}: {nats:.2g} nats; score with z {figures}")

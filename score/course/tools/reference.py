@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import pickle
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from score.course.notebooks.solutions import (
     answer_of,
     reference_path,
     run_solution,
+    solution,
 )
 from score.rollouts.evaluate import Score, score_policy
 from score.rollouts.loss_curves import bands_path, block_medians, epoch_losses, loss_path
@@ -222,8 +222,7 @@ def _opened_by_default() -> str | None:
 
 def _print_scores(part: Part, folder: Path, options: argparse.Namespace) -> None:
     """Score the run in `folder`; without one, for seed 1, the kept reference."""
-    with tempfile.TemporaryDirectory() as elsewhere:
-        names = run_solution(part, elsewhere, train=False)
+    names = solution(part)
     for policy in part.policies:
         paths = [folder / (policy.name + SUFFIX)]
         if options.seed == 1:

@@ -5,7 +5,6 @@ teach a first value. With both, the expert looks ahead; proposals and value lear
 and the value also from what becomes of displaced actions.
 """
 
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from pusht.expert.driving import Driver, Episode, solved
 from pusht.expert.networks import Proposals, Student, Value
 from pusht.expert.planning import Disturbance, Expert
 from score import rubric
-from score.course.notebooks.solutions import answer_of, reference_path, run_solution
+from score.course.notebooks.solutions import answer_of, reference_path, solution
 from score.course.tools.demonstrations.fitting import fit_proposals, fit_value
 from score.course.tools.demonstrations.starts import joined
 from score.course.tools.demonstrations.store import Store
@@ -33,8 +32,7 @@ def human_policy(name: str) -> Driver:
     """Return the reference policy of this name that was trained on the human demonstrations."""
     policy = rubric.POLICIES[name]
     checkpoint = load_checkpoint(reference_path(policy, "human"), policy.normalisation)
-    with tempfile.TemporaryDirectory() as folder:
-        names = run_solution(rubric.part_of(policy), folder, train=False)
+    names = solution(rubric.part_of(policy))
     model, infer = inference_of(policy, answer_of(names, policy))
     checkpoint.restore(model)
     model.eval()

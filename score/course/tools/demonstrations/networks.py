@@ -4,9 +4,8 @@
 
 import numpy as np
 import torch
-from torch import nn
 
-from pusht.expert.networks import CHUNK, Student
+from pusht.expert.networks import CHUNK, Student, flow_loss
 
 
 class TwoStateStudent(Student):
@@ -30,10 +29,7 @@ class FlowStudent(Student):
         self, seen: torch.Tensor, chunk: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
         """Return the flow-matching loss of a batch."""
-        noise = torch.randn(chunk.shape, generator=generator)
-        time = torch.rand(len(chunk), generator=generator)
-        between = torch.lerp(noise, chunk, time[:, None, None])
-        return nn.functional.mse_loss(self._velocity(seen, between, time), chunk - noise)
+        return flow_loss(self._velocity, seen, chunk, generator)
 
     def infer(self, seen: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """Return chunks (B, 8, 2) as the network has them, in ten steps."""
