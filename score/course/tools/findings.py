@@ -32,6 +32,8 @@ from score.course.tools.described import (
     shifted,
 )
 from score.course.tools.further import better, ensembled, latent, weights
+from score.course.tools.latent_cures import cures
+from score.course.tools.sampled import ddim, midpoint
 
 _NOISE = 12  # px, standard deviation
 
@@ -137,6 +139,9 @@ EVERY = {
         better,
         latent,
         weights,
+        cures,
+        ddim,
+        midpoint,
         *_TRAINED,
     )
 }
