@@ -25,6 +25,7 @@ from score.hw1.runs.choice import (
     ranked_models,
     run_sentence,
 )
+from score.hw1.runs.elsewhere import completed
 from score.submission.archive import Archive, ArchiveMember
 from score.submission.formats import Format, Found
 
@@ -41,10 +42,15 @@ def find(format: Format, archive: Archive, members: Sequence[ArchiveMember]) -> 
     with both methods is preferred, then the newest.
     """
     readable = [member for member in members if not member.rejection]
-    code, runs = _as_asked(readable, archive) or loose.parts(readable, archive.read)
+    asked = _as_asked(readable, archive)
+    code, runs = asked or loose.parts(readable, archive.read)
     if not code and not any(loose.is_pickled_run(run) for run in runs):
         return None
     best, unknown = chosen(runs, archive.read)
+    if asked and not all(ranked_models(run.files) for run in best.values()):
+        best = _with_models_elsewhere(best, readable, archive)
+    used = {member.path for member in code.values()}
+    best = completed(best, runs, readable, used, archive.read)
     taken = _taken(code, best)
     used = {member.path for member in taken.files.values()}
     used |= {member.path for member in taken.left_out}
@@ -182,6 +188,17 @@ def _as_asked(members: Sequence[ArchiveMember], archive: Archive) -> loose.Parts
             newest = max(member.received for _, member in rows)
             found.append((methods, newest, root, (code, runs)))
     return max(found, key=lambda row: row[:3])[3] if found else None
+
+
+def _with_models_elsewhere(
+    best: Mapping[str, Run], members: Sequence[ArchiveMember], archive: Archive
+) -> dict[str, Run]:
+    """Return the runs with those outside exp/ in place of the ones without a model."""
+    _, runs = loose.parts(members, archive.read)
+    others, _ = chosen([run for run in runs if ranked_models(run.files)], archive.read)
+    return {**others, **{m: run for m, run in best.items() if ranked_models(run.files)}} | {
+        method: run for method, run in best.items() if method not in others
+    }
 
 
 def _is_code(name: str) -> bool:

@@ -10,7 +10,7 @@ from score.hw1.imports import PACKAGE
 from score.hw1.runs.choice import Place, Read, Run, place_in_exp
 from score.hw1.runs.methods import method_of_name
 from score.hw1.runs.reward_log import LOG
-from score.hw1.runs.settings import is_settings
+from score.hw1.runs.settings import HOME, is_settings
 from score.submission.archive import MB, ArchiveMember, RejectedFile
 from score.submission.files import is_pickle, taken_name
 
@@ -21,8 +21,6 @@ CODE = (".py", ".yaml", ".json")  # what is packed of src/
 _SURE = re.compile(rf"(?:.*/)?(?:model\.py|{PACKAGE}/[^/]+\.py|files/checkpoints/[^/]+\.pkl)")
 _EXP = re.compile(r"(?:^|/)(?i:exp)/")
 _CHECKPOINTS = "/files/checkpoints/"  # where the assignment's evaluate_policy saves, in W&B's run
-# From a file of settings, or a log, to the run directory.
-_HOME = re.compile(r"(?:^|/)(?:\.hydra/|wandb/files/|files/)?[^/]+$")
 _FOREIGN = re.compile(r"(?:^|/)(?:wandb|site-packages|\.?venv|node_modules)/")
 _POLICIES = re.compile(
     rf"^(?:class (?:{'|'.join(POLICIES.values())})\b|class \w+\((?:\w+\.)?BasePolicy\)|"
@@ -52,7 +50,7 @@ def parts(members: Sequence[ArchiveMember], read: Read) -> Parts:
     defines the policies, there are only the runs that are in exp/.
     """
     code = _code(members, read)
-    homes = {_HOME.sub("", m.path) for m in members if is_settings(m.path) or _is_log(m.path)}
+    homes = {HOME.sub("", m.path) for m in members if is_settings(m.path) or _is_log(m.path)}
     rows: list[tuple[Place, ArchiveMember]] = []
     for member in members:
         if exp := _EXP.search(member.path):

@@ -7,6 +7,8 @@ from typing import Any
 
 # The assignment's scripts and W&B (in wandb/files/), Lightning and Hydra write these.
 _FILES = ("config.json", "config.yaml", "hparams.yaml", "overrides.yaml")
+# From such a file, or a log, to the run directory.
+HOME = re.compile(r"(?:^|/)(?:\.hydra/|wandb/files/|files/)?[^/]+$")
 _NAMES = ("policy_type", "policy", "chunk_size", "flow_num_steps", "hidden_dims")
 # A line "name: …" of a .yaml file, and in W&B's a line "value: …" below it.
 _ENTRY = re.compile(r"^(\w+):[ \t]*(.*)\n((?:[ \t-].*(?:\n|$))*)", re.MULTILINE)
