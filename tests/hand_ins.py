@@ -215,6 +215,21 @@ def both(sentence: str) -> dict[str, str]:
     return {method: sentence.format(method, method) for method in METHODS}
 
 
+def apart(model: str, log: str) -> HandIn:
+    """A hand-in whose models and logs have these paths, with {} for the method."""
+
+    def files(code):
+        made = _without(code, "exp/")
+        for method in METHODS:
+            made |= {model.format(method): saved(code.model(method)), log.format(method): LOG}
+        return made
+
+    return HandIn(
+        files,
+        **{m: f"Graded: {model.format(m)} (step 3). Its log is {log.format(m)}." for m in METHODS},
+    )
+
+
 HAND_INS = {
     # Names of run directories.
     "as asked": HandIn(submission),
@@ -324,6 +339,32 @@ HAND_INS = {
     "exp/mse without checkpoints": HandIn(
         lambda code: _no_model(code, "mse"),
         mse="exp/mse has no checkpoint (log.csv is there): copy the whole run directory",
+    ),
+    # Logs in a folder of their own.
+    "logs/mse.csv": apart("checkpoints/{}/m_3.pkl", "logs/{}.csv"),
+    "logs/mse/log.csv": apart("checkpoints/{}_3.pkl", "logs/{}/log.csv"),
+    "exp/logs/mse.csv": apart("exp/checkpoints/{}/m_3.pkl", "exp/logs/{}.csv"),
+    "exp/mse/log.csv, and models outside exp/": apart("models/{}/m_3.pkl", "exp/{}/log.csv"),
+    "exp/mse/metrics.csv": apart("exp/{}/m_3.pkl", "exp/{}/metrics.csv"),
+    "W&B's folder beside the models": HandIn(
+        lambda code: (
+            _without(code, "exp/")
+            | {f"models/{method}_3.pkl": saved(code.model(method)) for method in METHODS}
+            | {
+                f"wandb/run-{day}/files/{name}": content
+                for day, method in enumerate(METHODS, 20260118)
+                for name, content in {
+                    "config.yaml": config(policy_type=method, flow_num_steps=3).encode(),
+                    "wandb-summary.json": b'{"eval/mean_reward": 0.5}',
+                }.items()
+            }
+        ),
+        mse="Graded: models/mse_3.pkl (step 3). Its log is wandb/run-20260118/files/wandb-summary",
+        flow="Graded: models/flow_3.pkl (step 3). As in its run, with 3 denoising steps. Its log",
+    ),
+    "statistics for both policies": HandIn(
+        lambda code: submission(code) | {"exp/normalizer.json": json.dumps(OWN).encode()},
+        told=("Its normalisation is that of exp/normalizer.json.",),
     ),
     # Imports.
     "wandb, modal, imageio, gym_pusht": HandIn(with_source(lambda text: IMPORTS + text)),

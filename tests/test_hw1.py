@@ -119,6 +119,26 @@ def test_a_run_that_was_not_renamed_counts_and_the_last_of_several(code):
     ]
 
 
+def test_a_log_is_taken_that_is_surely_the_runs_and_no_other(code):
+    files = {name: x for name, x in whole(code).items() if not name.endswith("log.csv")}
+
+    def taken(logs):
+        reward = b"step,eval/mean_reward\n1,0.5\n"
+        made = {name: reward + b"%d,0.6\n" % (n + 2) for n, name in enumerate(logs)}
+        found = layout_of(files | made)
+        return {name: member.path for name, member in found.files.items() if name.endswith(".csv")}
+
+    assert taken(["logs/flow.csv"]) == {"exp/flow/elsewhere/log.csv": "logs/flow.csv"}
+    assert taken(["exp/flow/log.csv"]) == {"exp/flow/log.csv": "exp/flow/log.csv"}
+    assert taken(["logs/mse_1.csv", "logs/mse_2.csv"]) == {}  # either may be that of the run
+    assert taken(["logs/mse_9.csv", "logs/mse_10.csv"]) == {
+        "exp/mse/elsewhere/log.csv": "logs/mse_10.csv"  # which has the step of its name
+    }
+    assert taken(["logs/log.csv"]) == {}
+    files["exp/seed_1_mse/model.pkl"] = b"x"
+    assert taken(["exp/seed_1_mse/log.csv"]) == {}  # it is another run's
+
+
 @pytest.mark.parametrize("gone", ["src/", "exp/"])
 def test_without_code_or_without_runs_it_is_taken_and_graded_as_incomplete(code, gone):
     files = {name: x for name, x in whole(code).items() if not name.startswith(gone)}
