@@ -47,7 +47,7 @@ def find(format: Format, archive: Archive, members: Sequence[ArchiveMember]) -> 
     if not code and not any(loose.is_pickled_run(run) for run in runs):
         return None
     best, unknown = chosen(runs, archive.read)
-    if asked and not all(ranked_models(run.files) for run in best.values()):
+    if asked and not all(m in best and ranked_models(best[m].files) for m in METHODS):
         best = _with_models_elsewhere(best, readable, archive)
     used = {member.path for member in code.values()}
     best = completed(best, runs, readable, used, archive.read)
@@ -82,12 +82,14 @@ def in_run(names: Iterable[str], method: str) -> list[str]:
 
 def policy_module(names: Sequence[str], read: Callable[[str], bytes]) -> str | None:
     """Return the name of the file that defines the policies: the topmost model.py in src/, or else
-    another file that does; None if there is none. read: returns the content of a file.
+    another file or a notebook that does; None if there is none. read: returns a file's content.
     """
-    code = [name for name in names if name.startswith("src/") and name.endswith(".py")]
+    inside = [name for name in names if name.startswith("src/")]
+    code = [name for name in inside if name.endswith(".py")]
     code.sort(key=lambda name: (name.count("/"), name))
     found = [name for name in code if name.endswith("/model.py")]
-    found = found or [name for name in code if loose.defines_policies(read(name))]
+    code += [name for name in inside if name.endswith(loose.NOTEBOOK)]
+    found = found or [name for name in code if loose.defines_policies(name, read(name))]
     return found[0] if found else None
 
 
@@ -195,7 +197,7 @@ def _with_models_elsewhere(
 ) -> dict[str, Run]:
     """Return the runs with those outside exp/ in place of the ones without a model."""
     _, runs = loose.parts(members, archive.read)
-    others, _ = chosen([run for run in runs if ranked_models(run.files)], archive.read)
+    others, _ = chosen([run for run in runs if ranked_models(run.files)], archive.read, guess=False)
     return {**others, **{m: run for m, run in best.items() if ranked_models(run.files)}} | {
         method: run for method, run in best.items() if method not in others
     }

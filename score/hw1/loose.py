@@ -12,11 +12,13 @@ from score.hw1.runs.methods import method_of_name
 from score.hw1.runs.reward_log import LOG
 from score.hw1.runs.settings import HOME, is_settings
 from score.submission.archive import MB, ArchiveMember, RejectedFile
-from score.submission.files import is_pickle, taken_name
+from score.submission.files import CAPS, is_pickle, taken_name
+from score.submission.notebooks import code_of, part_of
 
 # The code by its names in the packed zip, and the run directories.
 Parts = tuple[dict[str, ArchiveMember], list[Run]]
 
+NOTEBOOK = ".ipynb"
 CODE = (".py", ".yaml", ".json")  # what is packed of src/
 _SURE = re.compile(rf"(?:.*/)?(?:model\.py|{PACKAGE}/[^/]+\.py|files/checkpoints/[^/]+\.pkl)")
 _EXP = re.compile(r"(?:^|/)(?i:exp)/")
@@ -40,9 +42,19 @@ def is_pickled_run(run: Run) -> bool:
     return any(is_pickle(name) for name in run.files)
 
 
-def defines_policies(content: bytes) -> bool:
-    """Return whether a file's text defines one of the assignment's policies."""
-    return bool(_POLICIES.search(content.decode("utf-8", errors="replace")))
+def text_of(name: str, content: bytes) -> str:
+    """Return the Python code in a file, which may be a notebook."""
+    if not name.endswith(NOTEBOOK):
+        return content.decode("utf-8", errors="replace")
+    try:
+        return code_of(content)
+    except ValueError:
+        return ""
+
+
+def defines_policies(name: str, content: bytes) -> bool:
+    """Return whether a file's code defines one of the assignment's policies."""
+    return bool(_POLICIES.search(text_of(name, content)))
 
 
 def parts(members: Sequence[ArchiveMember], read: Read) -> Parts:
@@ -83,7 +95,7 @@ def _code(members: Sequence[ArchiveMember], read: Read) -> dict[str, ArchiveMemb
 
     for member in sorted(sources, key=order)[:_MOST_READ]:
         try:
-            if not defines_policies(read(member, MB)):
+            if not defines_policies(member.path, read(member, MB)):
                 continue
         except RejectedFile:
             continue
@@ -92,6 +104,23 @@ def _code(members: Sequence[ArchiveMember], read: Read) -> dict[str, ArchiveMemb
         top = f"{before}{src}"[1:] if src else _parent(folder)
         inside = top if src or not folder else f"{folder}/"
         return {f"src/{m.path.removeprefix(top)}": m for m in beside if m.path.startswith(inside)}
+    return _in_notebook(members, beside, read)
+
+
+def _in_notebook(
+    members: Iterable[ArchiveMember], beside: Iterable[ArchiveMember], read: Read
+) -> dict[str, ArchiveMember]:
+    """Return a notebook of the student's own that defines the policies, with the code beside it."""
+    notebooks = [m for m in members if m.path.endswith(NOTEBOOK) and not taken_name(m.path)]
+    for member in sorted(notebooks, key=lambda m: (m.path.count("/"), m.path))[:_MOST_READ]:
+        try:
+            content = read(member, CAPS[NOTEBOOK])
+        except RejectedFile:
+            continue
+        if part_of(content) is None and defines_policies(member.path, content):
+            folder, slash, _ = member.path.rpartition("/")
+            near = [member, *(m for m in beside if m.path.startswith(folder + slash))]
+            return {f"src/{m.path.removeprefix(folder + slash)}": m for m in near}
     return {}
 
 

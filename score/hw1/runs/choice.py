@@ -83,16 +83,18 @@ def place_in_exp(exp: str, path: str) -> Place:
     return Place(exp + run, folders[count - 1], path.removeprefix(run))
 
 
-def chosen(runs: Iterable[Run], read: Read) -> tuple[dict[str, Run], list[Run]]:
+def chosen(runs: Iterable[Run], read: Read, guess: bool = True) -> tuple[dict[str, Run], list[Run]]:
     """Return (the run of each method, by method; the runs with a model of which the method is not
     known). Of several runs of a method it is one with a model, then one that is named like the
     method, then the latest by the time in its name.
+
+    guess: whether the only run of an unknown method is taken for that of which there is no other.
     """
     known = [with_method(run, read) for run in runs]
     of_method = {method: [run for run in known if run.method == method] for method in METHODS}
     unknown = [run for run in known if run.method is None and ranked_models(run.files)]
     open_methods = [method for method, found in of_method.items() if not found]
-    if len(unknown) == len(open_methods) == 1:
+    if guess and len(unknown) == len(open_methods) == 1:
         (method,) = open_methods
         of_method[method] = [_known(unknown[0], method, "the other run is the other method's")]
         unknown = []
@@ -104,7 +106,9 @@ def ranked_models(names: Iterable[str]) -> list[str]:
     """Return the names of a run directory's files that may be models: safetensors before pickles,
     later steps before earlier ones, and last what is saved beside a model, such as a normaliser.
     """
-    models = [name for name in names if name.endswith(SUFFIX) or is_pickle(name)]
+    models = [
+        name for name in names if name.endswith(SUFFIX) or is_pickle(name) or _is_arrays(name)
+    ]
 
     def rank(name: str) -> tuple[Any, ...]:
         step = step_of(name)
@@ -113,6 +117,11 @@ def ranked_models(names: Iterable[str]) -> list[str]:
         return beside, not name.endswith(SUFFIX), final, step is not None, -(step or 0), name
 
     return sorted(models, key=rank)
+
+
+def _is_arrays(name: str) -> bool:
+    """Return whether a file may contain a model's weights as NumPy's arrays."""
+    return name.endswith(".npz") and not _BESIDE.search(name.rpartition("/")[2])
 
 
 def step_of(name: str) -> int | None:
