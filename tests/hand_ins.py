@@ -14,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from hw1_files import METHODS, MODEL, OWN, hand_in, layout_of, saved
+from torch import nn
 
 from pusht.checkpoint import CheckpointError
 from score import rubric
@@ -170,6 +172,30 @@ def _traced(model) -> bytes:
     return content.getvalue()
 
 
+def _notebook(*sources: str) -> bytes:
+    cells = [{"cell_type": "code", "source": f"%matplotlib inline\n{one}"} for one in sources]
+    return json.dumps({"cells": cells, "nbformat": 4}).encode()
+
+
+def _arrays(model) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **{name: one.numpy() for name, one in model.state_dict().items()})
+    return content.getvalue()
+
+
+TRAINED = """
+import zarr_of_yesterday
+data = zarr_of_yesterday.open("data/pusht.zarr")
+for epoch in range(400):
+    build_policy("mse", state_dim=5, action_dim=2, chunk_size=8).compute_loss(*data).backward()
+"""
+CONFIGURED = (
+    MODEL.replace(
+        "(self, state_dim, action_dim, chunk_size, hidden_dims=(32,)):\n        super().__init__()",
+        "(self, cfg):\n        super().__init__()\n        state_dim, action_dim = 5, 2\n"
+        "        chunk_size, hidden_dims = cfg.chunk_size, cfg.hidden_dims",
+    )
+).partition("def build_policy")[0]
 HYDRA = {"mse": "outputs/2026-02-09/14-33-21", "flow": "multirun/2026-02-10/10-00-05/0"}
 LIGHTNING = "lightning_logs/{}/version_0/checkpoints/epoch=9-step=10.ckpt"
 BESIDE = """import json
@@ -369,8 +395,18 @@ HAND_INS = {
     # Imports.
     "wandb, modal, imageio, gym_pusht": HandIn(with_source(lambda text: IMPORTS + text)),
     "einops": HandIn(
-        with_source(lambda text: "from einops import rearrange\n" + text),
+        with_source(
+            lambda text: (
+                "from einops import rearrange\n"
+                + text.replace("return self.net(state)", "return rearrange(self.net(state), '')")
+            )
+        ),
         **both(NEEDS + "the package einops, which is not installed where this is graded"),
+    ),
+    "einops, which no policy uses": HandIn(
+        with_source(
+            lambda text: "from einops import rearrange as r, reduce\nprint(reduce)\n" + text
+        )
     ),
     "a package that is tried": HandIn(
         with_source(lambda text: "try:\n    import einops\nexcept ImportError: pass\n" + text)
@@ -383,8 +419,16 @@ HAND_INS = {
         with_source(lambda text: PARSED.format("default=1") + text)
     ),
     "arguments required on import": HandIn(
-        with_source(lambda text: PARSED.format("required=True") + text),
+        with_source(
+            lambda text: (
+                PARSED.format("required=True")
+                + text.replace("super().__init__()", "super().__init__(); arguments.seed")
+            )
+        ),
         **both(f"{PACKAGE}/model.py ended the program when it was imported (SystemExit: 2)"),
+    ),
+    "arguments required, which no policy uses": HandIn(
+        with_source(lambda text: PARSED.format("required=True") + text)
     ),
     "settings beside the code": HandIn(
         lambda code: (
@@ -393,10 +437,48 @@ HAND_INS = {
         )
     ),
     "settings that are not handed in": HandIn(
-        with_source(lambda text: BESIDE + text),
+        with_source(
+            lambda text: BESIDE + text.replace("super().__init__()", "super().__init__(); SIZES")
+        ),
         **both(
             f"{PACKAGE}/model.py raised FileNotFoundError: [Errno 2] No such file or directory:"
         ),
+    ),
+    "a notebook": HandIn(
+        lambda code: _without(code, "src/") | {"hw1.ipynb": _notebook(MODEL, TRAINED)}
+    ),
+    "a notebook, exported": HandIn(
+        lambda code: (
+            _without(code, "src/")
+            | {"hw1.py": f"import gdown\nget_ipython().system('ls')\n{MODEL}{TRAINED}".encode()}
+        )
+    ),
+    "a package's __init__.py that trains": HandIn(
+        lambda code: submission(code) | {f"{PACKAGE}/__init__.py": TRAINED.encode()}
+    ),
+    "a copy of the repository for each policy": HandIn(
+        lambda code: {
+            f"{method}/{name}": content
+            for method in METHODS
+            for name, content in submission(code).items()
+            if name.startswith((f"exp/{method}/", "src/"))
+        }
+    ),
+    "a configuration for the classes": HandIn(
+        lambda code: (
+            submission(code)
+            | {f"{PACKAGE}/model.py": CONFIGURED.encode()}
+            | {
+                f"exp/{method}/m_30.pt": saved(
+                    {
+                        "model": code.model(method, hidden_dims=(16, 24)).state_dict(),
+                        "config": {"hidden_dims": [16, 24], "chunk_size": 8},
+                    }
+                )
+                for method in METHODS
+            }
+        ),
+        **both("Graded: exp/{}/m_30.pt (step 30)."),
     ),
     "classes of other names": HandIn(
         lambda code: (
@@ -428,7 +510,7 @@ HAND_INS = {
     ),
     "TorchScript": HandIn(
         lambda code: only(code, {"m_3.pt": _traced(code.model("mse"))}),
-        mse="exp/mse/m_3.pt holds a RecursiveScriptModule, which has no sample_actions: hand in",
+        mse="Graded: exp/mse/m_3.pt (step 3).",
     ),
     "the newest is cut off": HandIn(
         lambda code: submission(code) | {f"exp/mse/{CHECKPOINT.format(20)}": b"PK\3\4"},
@@ -448,6 +530,44 @@ HAND_INS = {
     "statistics beside the model": HandIn(
         lambda code: submission(code) | {"exp/mse/normalizer.json": json.dumps(OWN).encode()},
         told=("Its normalisation is that of exp/mse/normalizer.json.",),
+    ),
+    "an agent that holds the policy": HandIn(
+        lambda code: only(code, {"m_3.pkl": saved(nn.ModuleDict({"policy": code.model("mse")}))}),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    "a model and what it scored": HandIn(
+        lambda code: only(code, {"m_3.pkl": saved((0.5, code.model("mse")))}),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    "arrays of NumPy": HandIn(
+        lambda code: only(code, {"m_3.npz": _arrays(code.model("mse"))}),
+        mse="Graded: exp/mse/m_3.npz (step 3).",
+    ),
+    "arrays of NumPy, pickled": HandIn(
+        lambda code: only(
+            code,
+            {
+                "m_3.pkl": pickle.dumps(
+                    {name: one.numpy() for name, one in code.model("mse").state_dict().items()}
+                )
+            },
+        ),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    "no policy": HandIn(
+        lambda code: only(code, {"m_3.pkl": saved(nn.Linear(5, 16))}),
+        mse="exp/mse/m_3.pkl holds a Linear, which has no sample_actions: hand in what",
+    ),
+    "an optimiser and a normaliser beside the model": HandIn(
+        lambda code: only(
+            code,
+            {
+                "a_normalizer.pkl": pickle.dumps({"state_mean": [0.0]}),
+                "a_optimizer.pt": saved({"state": {}}),
+                "m_3.pkl": saved(code.model("mse")),
+            },
+        ),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
     ),
     "a pickle of pickle's own": HandIn(
         lambda code: only(code, {"m_3.pkl": pickle.dumps(code.model("mse"))}),

@@ -27,11 +27,12 @@ def of_policies(source: str) -> str | None:
     if not kept:
         return None
     wanted = {ALL, *(name for number in kept for name in lines[number][1].loads)}
+    modules = {name for _, one in lines if one.imports for name in one.binds}
     grown = True
     while grown:
         grown = False
         for number, (_, one) in enumerate(lines):
-            if number not in kept and _defines(one) and one.binds & wanted:
+            if number not in kept and _makes(one, wanted, wanted - modules):
                 kept.append(number)
                 wanted |= one.loads
                 grown = True
@@ -73,5 +74,8 @@ def _is_policy(node: ast.stmt) -> bool:
     )
 
 
-def _defines(one: Statement) -> bool:
-    return not (one.shows or one.trains)
+def _makes(one: Statement, wanted: set[str], objects: set[str]) -> bool:
+    """Return whether a statement defines one of the wanted names or changes one of the objects."""
+    if one.trains:
+        return False
+    return bool((not one.shows and one.binds & wanted) or (one.calls | one.stores) & objects)
