@@ -19,7 +19,7 @@ import torch
 from hw1_files import METHODS, MODEL, OWN, hand_in, layout_of, saved
 from torch import nn
 
-from pusht.checkpoint import CheckpointError
+from pusht.checkpoint import MAX_BYTES, CheckpointError
 from score import rubric
 from score.hw1 import FORMAT
 from score.hw1.policy import ScriptPolicy
@@ -196,6 +196,7 @@ CONFIGURED = (
         "        chunk_size, hidden_dims = cfg.chunk_size, cfg.hidden_dims",
     )
 ).partition("def build_policy")[0]
+TOO_LARGE = bytes(MAX_BYTES + 1)
 HYDRA = {"mse": "outputs/2026-02-09/14-33-21", "flow": "multirun/2026-02-10/10-00-05/0"}
 LIGHTNING = "lightning_logs/{}/version_0/checkpoints/epoch=9-step=10.ckpt"
 BESIDE = """import json
@@ -520,6 +521,15 @@ HAND_INS = {
     "the only one is cut off": HandIn(
         lambda code: only(code, {"m_3.pkl": b"PK\3\4"}),
         mse="exp/mse/m_3.pkl is not a whole checkpoint (UnpicklingError): copy it again",
+    ),
+    "the newest is too large": HandIn(
+        lambda code: submission(code) | {f"exp/mse/{CHECKPOINT.format(20)}": TOO_LARGE},
+        mse=f"Graded: {FIRST.format('mse')} (step 10), because exp/mse/{CHECKPOINT.format(20)}"
+        " cannot be loaded (is too large (64 MB at most",
+    ),
+    "the only one is too large": HandIn(
+        lambda code: only(code, {"m_3.pkl": TOO_LARGE}),
+        mse="exp/mse/m_3.pkl is too large (64 MB at most, and less where there are several): hand",
     ),
     "weights with the optimiser's": HandIn(
         lambda code: only(

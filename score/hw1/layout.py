@@ -10,6 +10,7 @@ packed under the names above.
 """
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ from score.submission.archive import Archive, ArchiveMember
 from score.submission.formats import Format, Found
 
 PACKED = "part4_script.zip"
+LEFT_OUT = "left_out.json"  # in the packed zip: names of models that had no room in it
 _INSIDE = re.compile(r"(?P<root>(?:.*?/)??)(?:src/(?P<code>.+)|(?i:exp)/(?P<run>.+))", re.DOTALL)
 _EXTRAS = ("pyproject.toml", "uv.lock", "README.md")
 _MOST_CODE = 200  # files of src/
@@ -119,6 +121,14 @@ def describe(files: Iterable[str]) -> str:
         more = f" and {len(models) - 1} more" if models[1:] else ""
         found.append(f"{models[0]}{more}" if models else f"no model in exp/{method}")
     return f"The script assignment's layout: {'; '.join(found)}."
+
+
+def left_out(content: bytes | None, method: str) -> list[str]:
+    """Return the names of a run's models that had no room in the packed zip.
+
+    content: of `LEFT_OUT`, which the kit wrote, or None without it.
+    """
+    return in_run(json.loads(content), method) if content else []
 
 
 def unpacked(packed: bytes) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from pusht.checkpoint import SUFFIX, Checkpoint
+from pusht.checkpoint import MAX_BYTES, SUFFIX, Checkpoint
 from pusht.normalisation import Stats
 from score.hw1.boxed import pickles
 from score.hw1.boxed.building import built
@@ -38,12 +38,13 @@ _LONGEST = _USUAL.max_steps  # actions in a chunk: an episode's
 class Loader:
     """A loader of the model in a run directory.
 
-    home: folder in which the submission is unpacked. method: "mse" or "flow". AnswerError, with one
-    sentence, when there is no model.py or it cannot be imported.
+    home: folder in which the submission is unpacked. method: "mse" or "flow". left_out: names of
+    models that were too large to be packed. AnswerError, with one sentence, when there is no
+    model.py or it cannot be imported.
     """
 
-    def __init__(self, home: Path, method: str) -> None:
-        self.home, self.method = home, method
+    def __init__(self, home: Path, method: str, left_out: Sequence[str] = ()) -> None:
+        self.home, self.method, self.left_out = home, method, left_out
         paths = sorted(path for path in home.rglob("*") if path.is_file())
         names = [path.relative_to(home).as_posix() for path in paths]
         self.run = sorted(in_run(names, method))
@@ -80,10 +81,15 @@ class Loader:
         """Yield (a file, a function that reads it) for each possible model."""
         if handed_in.weights:
             yield HANDED_IN, lambda: handed_in.weights
-        for name in ranked_models(self.run):
+        for name in ranked_models([*self.run, *self.left_out]):
             yield name, functools.partial(self._read, name)
 
     def _read(self, name: str) -> Any:
+        if name in self.left_out:
+            raise AnswerError(
+                f"{name} is too large ({MAX_BYTES // 2**20} MB at most, and less where there are"
+                " several): hand in what evaluate_policy saves, or the policy's state_dict()."
+            )
         content = (self.home / name).read_bytes()
         if content.startswith(_LFS):
             raise AnswerError(
