@@ -13,7 +13,7 @@ from score.hw1.runs.reward_log import LOG
 from score.hw1.runs.settings import HOME, is_settings
 from score.submission.archive import MB, ArchiveMember, RejectedFile
 from score.submission.files import CAPS, is_pickle, taken_name
-from score.submission.notebooks import code_of, part_of
+from score.submission.notebooks import code_cells, part_of
 
 # The code by its names in the packed zip, and the run directories.
 Parts = tuple[dict[str, ArchiveMember], list[Run]]
@@ -42,19 +42,13 @@ def is_pickled_run(run: Run) -> bool:
     return any(is_pickle(name) for name in run.files)
 
 
-def text_of(name: str, content: bytes) -> str:
-    """Return the Python code in a file, which may be a notebook."""
-    if not name.endswith(NOTEBOOK):
-        return content.decode("utf-8", errors="replace")
-    try:
-        return code_of(content)
-    except ValueError:
-        return ""
-
-
 def defines_policies(name: str, content: bytes) -> bool:
-    """Return whether a file's code defines one of the assignment's policies."""
-    return bool(_POLICIES.search(text_of(name, content)))
+    """Return whether a file's code, or that in a notebook, defines one of the assignment's
+    policies.
+    """
+    if name.endswith(NOTEBOOK):
+        return any(map(_POLICIES.search, code_cells(content)))
+    return bool(_POLICIES.search(content.decode("utf-8", errors="replace")))
 
 
 def parts(members: Sequence[ArchiveMember], read: Read) -> Parts:

@@ -1,13 +1,9 @@
 """Read submitted notebooks as JSON: find their marked cells and what is missing."""
 
-import ast
 import json
 import re
-import warnings
 from collections import Counter
 from typing import Any
-
-from IPython.core.inputtransformer2 import TransformerManager
 
 from score import rubric
 from score.cells import Marker, split_cells, unanswered, unwritten
@@ -49,25 +45,13 @@ def part_of(content: bytes) -> str | None:
     return next((parts[number] for number, _ in counts.most_common() if number in parts), None)
 
 
-def code_of(content: bytes) -> str:
-    """Return the code of a notebook's cells, without IPython's own syntax; of those that are
-    Python. ValueError when it is not a notebook.
-    """
-    cells = read_notebook(content)["cells"]
-    sources = [_source(cell) for cell in cells if cell.get("cell_type") == "code"]
-    return "\n\n".join(filter(None, map(_python, sources)))
-
-
-def _python(source: str) -> str:
-    """Return a cell's code as plain Python; "" where it is none."""
+def code_cells(content: bytes) -> list[str]:
+    """Return the sources of the code cells of a notebook; [] when it is not a notebook."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the parser warns about the student's style
-            text = TransformerManager().transform_cell(source)
-            ast.parse(text)
-    except Exception:  # IPython and the parser raise anything at what is not Python
-        return ""
-    return text
+        cells = read_notebook(content)["cells"]
+    except ValueError:
+        return []
+    return [_source(cell) for cell in cells if cell.get("cell_type") == "code"]
 
 
 def marked_cells(document: dict[str, Any]) -> list[tuple[Marker, str]]:

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from score.hw1.boxed import eager, standins
-from score.hw1.boxed.definitions import of_policies
+from score.hw1.boxed.definitions import of_notebook, of_policies
 from score.hw1.boxed.devices import OnCPU
 from score.hw1.imports import DISTRIBUTIONS, PACKAGE, top_level
 from score.hw1.layout import policy_module
-from score.hw1.loose import NOTEBOOK, text_of
+from score.hw1.loose import NOTEBOOK
 from score.verdict import AnswerError, call_answer
 
 _OF_NOTEBOOK = "policies_of_the_notebook.py"
@@ -98,9 +98,10 @@ class Code:
         as a whole, only with what they need; without the package's __init__.py where that fails.
         """
         path = self._home / name
-        source = text_of(name, path.read_bytes())
+        content = path.read_bytes()
+        source = content.decode("utf-8", errors="replace")
         if name.endswith(NOTEBOOK):
-            path = path.with_name(_OF_NOTEBOOK)
+            source, path = of_notebook(content), path.with_name(_OF_NOTEBOOK)
             path.write_text(of_policies(source) or source, encoding="utf-8")
         module = _module_name(path.relative_to(self._home).as_posix())
         try:

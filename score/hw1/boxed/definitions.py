@@ -7,8 +7,11 @@ handed in or imports a package that is not installed, its policies may need none
 import ast
 from collections.abc import Iterator
 
+from IPython.core.inputtransformer2 import TransformerManager
+
 from pusht.train import POLICIES
 from score.rerun.statements import ALL, Statement, statements
+from score.submission.notebooks import code_cells
 
 _BUILDERS = ("build_policy", "make_policy")
 
@@ -37,6 +40,21 @@ def of_policies(source: str) -> str | None:
                 wanted |= one.loads
                 grown = True
     return "\n\n".join(ast.unparse(nodes[number]) for number in sorted(kept))
+
+
+def of_notebook(content: bytes) -> str:
+    """Return the code of a notebook's cells that are Python, without IPython's own syntax."""
+    return "\n\n".join(filter(None, map(_python, code_cells(content))))
+
+
+def _python(source: str) -> str:
+    """Return a cell's code as plain Python; "" where it is none."""
+    try:
+        text = TransformerManager().transform_cell(source)
+        ast.parse(text)
+    except Exception:  # IPython and the parser raise anything at what is not Python
+        return ""
+    return text
 
 
 class _Plain(ast.NodeTransformer):
