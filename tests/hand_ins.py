@@ -525,11 +525,11 @@ HAND_INS = {
     "the newest is too large": HandIn(
         lambda code: submission(code) | {f"exp/mse/{CHECKPOINT.format(20)}": TOO_LARGE},
         mse=f"Graded: {FIRST.format('mse')} (step 10), because exp/mse/{CHECKPOINT.format(20)}"
-        " cannot be loaded (is too large (64 MB at most",
+        " cannot be loaded (has no room in the 60 MB",
     ),
     "the only one is too large": HandIn(
         lambda code: only(code, {"m_3.pkl": TOO_LARGE}),
-        mse="exp/mse/m_3.pkl is too large (64 MB at most, and less where there are several): hand",
+        mse="exp/mse/m_3.pkl has no room in the 60 MB that are taken: hand in the policy's",
     ),
     "weights with the optimiser's": HandIn(
         lambda code: only(

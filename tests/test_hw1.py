@@ -55,6 +55,7 @@ from score.course.report import similarity
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Limits, RunSettings
 from score.hw1 import FORMAT
+from score.hw1.layout import LEFT_OUT
 from score.submission.check import check
 from score.submission.pack import pack
 
@@ -362,7 +363,8 @@ def test_what_is_hostile_in_the_zip_is_not_taken_and_is_named(course, export, co
     }
     upload = collected(course, export, files)
     packed = unzipped(submitted(course, "ann")[FORMAT.packed])
-    assert {*packed} == {*layout_of(whole(code)).files}
+    assert {*packed} - {LEFT_OUT} == {*layout_of(whole(code)).files}
+    assert json.loads(packed[LEFT_OUT]) == ["exp/flow/huge.pkl"]
     left = next(remark for remark in upload.remarks if remark.startswith("Left out"))
     for name, reason in (
         ("evil.py", "its path leads elsewhere"),

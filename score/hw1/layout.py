@@ -27,10 +27,11 @@ from score.hw1.runs.choice import (
     run_sentence,
 )
 from score.hw1.runs.elsewhere import completed
-from score.submission.archive import Archive, ArchiveMember
+from score.submission.archive import MB, Archive, ArchiveMember
 from score.submission.formats import Format, Found
 
 PACKED = "part4_script.zip"
+PACKED_CAP = 60 * MB  # less than the limit of a checkpoint, to leave room for the zip's index
 LEFT_OUT = "left_out.json"  # in the packed zip: names of models that had no room in it
 _INSIDE = re.compile(r"(?P<root>(?:.*?/)??)(?:src/(?P<code>.+)|(?i:exp)/(?P<run>.+))", re.DOTALL)
 _EXTRAS = ("pyproject.toml", "uv.lock", "README.md")

@@ -13,14 +13,14 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from pusht.checkpoint import MAX_BYTES, SUFFIX, Checkpoint
+from pusht.checkpoint import SUFFIX, Checkpoint
 from pusht.normalisation import Stats
 from score.hw1.boxed import pickles
 from score.hw1.boxed.building import built
 from score.hw1.boxed.code import Code
 from score.hw1.boxed.contents import average_in, model_in, settings_in
 from score.hw1.boxed.statistics import find_stats, read_arrays, read_json
-from score.hw1.layout import in_run, no_model
+from score.hw1.layout import PACKED_CAP, in_run, no_model
 from score.hw1.loaded import HANDED_IN, MOST_STEPS, Loaded
 from score.hw1.runs.choice import PART, ranked_models
 from score.hw1.runs.settings import is_settings, read_settings, whole
@@ -87,8 +87,8 @@ class Loader:
     def _read(self, name: str) -> Any:
         if name in self.left_out:
             raise AnswerError(
-                f"{name} is too large ({MAX_BYTES // 2**20} MB at most, and less where there are"
-                " several): hand in what evaluate_policy saves, or the policy's state_dict()."
+                f"{name} has no room in the {PACKED_CAP // 2**20} MB that are taken: hand in the"
+                " policy's state_dict() alone."
             )
         content = (self.home / name).read_bytes()
         if content.startswith(_LFS):
