@@ -14,10 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from hw1_files import METHODS, MODEL, OWN, hand_in, layout_of, saved
+from torch import nn
 
-from pusht.checkpoint import CheckpointError
+from pusht.checkpoint import MAX_BYTES, CheckpointError
 from score import rubric
 from score.hw1 import FORMAT
 from score.hw1.policy import ScriptPolicy
@@ -170,6 +172,31 @@ def _traced(model) -> bytes:
     return content.getvalue()
 
 
+def _notebook(*sources: str) -> bytes:
+    cells = [{"cell_type": "code", "source": f"%matplotlib inline\n{one}"} for one in sources]
+    return json.dumps({"cells": cells, "nbformat": 4}).encode()
+
+
+def _arrays(model) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **{name: one.numpy() for name, one in model.state_dict().items()})
+    return content.getvalue()
+
+
+TRAINED = """
+import zarr_of_yesterday
+data = zarr_of_yesterday.open("data/pusht.zarr")
+for epoch in range(400):
+    build_policy("mse", state_dim=5, action_dim=2, chunk_size=8).compute_loss(*data).backward()
+"""
+CONFIGURED = (
+    MODEL.replace(
+        "(self, state_dim, action_dim, chunk_size, hidden_dims=(32,)):\n        super().__init__()",
+        "(self, cfg):\n        super().__init__()\n        state_dim, action_dim = 5, 2\n"
+        "        chunk_size, hidden_dims = cfg.chunk_size, cfg.hidden_dims",
+    )
+).partition("def build_policy")[0]
+TOO_LARGE = bytes(MAX_BYTES + 1)
 HYDRA = {"mse": "outputs/2026-02-09/14-33-21", "flow": "multirun/2026-02-10/10-00-05/0"}
 LIGHTNING = "lightning_logs/{}/version_0/checkpoints/epoch=9-step=10.ckpt"
 BESIDE = """import json
@@ -213,6 +240,21 @@ def named(*names: str, configs: tuple[str, str] = ("", "")) -> HandIn:
 
 def both(sentence: str) -> dict[str, str]:
     return {method: sentence.format(method, method) for method in METHODS}
+
+
+def apart(model: str, log: str) -> HandIn:
+    """A hand-in whose models and logs have these paths, with {} for the method."""
+
+    def files(code):
+        made = _without(code, "exp/")
+        for method in METHODS:
+            made |= {model.format(method): saved(code.model(method)), log.format(method): LOG}
+        return made
+
+    return HandIn(
+        files,
+        **{m: f"Graded: {model.format(m)} (step 3). Its log is {log.format(m)}." for m in METHODS},
+    )
 
 
 HAND_INS = {
@@ -325,11 +367,47 @@ HAND_INS = {
         lambda code: _no_model(code, "mse"),
         mse="exp/mse has no checkpoint (log.csv is there): copy the whole run directory",
     ),
+    # Logs in a folder of their own.
+    "logs/mse.csv": apart("checkpoints/{}/m_3.pkl", "logs/{}.csv"),
+    "logs/mse/log.csv": apart("checkpoints/{}_3.pkl", "logs/{}/log.csv"),
+    "exp/logs/mse.csv": apart("exp/checkpoints/{}/m_3.pkl", "exp/logs/{}.csv"),
+    "exp/mse/log.csv, and models outside exp/": apart("models/{}/m_3.pkl", "exp/{}/log.csv"),
+    "exp/mse/metrics.csv": apart("exp/{}/m_3.pkl", "exp/{}/metrics.csv"),
+    "W&B's folder beside the models": HandIn(
+        lambda code: (
+            _without(code, "exp/")
+            | {f"models/{method}_3.pkl": saved(code.model(method)) for method in METHODS}
+            | {
+                f"wandb/run-{day}/files/{name}": content
+                for day, method in enumerate(METHODS, 20260118)
+                for name, content in {
+                    "config.yaml": config(policy_type=method, flow_num_steps=3).encode(),
+                    "wandb-summary.json": b'{"eval/mean_reward": 0.5}',
+                }.items()
+            }
+        ),
+        mse="Graded: models/mse_3.pkl (step 3). Its log is wandb/run-20260118/files/wandb-summary",
+        flow="Graded: models/flow_3.pkl (step 3). As in its run, with 3 denoising steps. Its log",
+    ),
+    "statistics for both policies": HandIn(
+        lambda code: submission(code) | {"exp/normalizer.json": json.dumps(OWN).encode()},
+        told=("Its normalisation is that of exp/normalizer.json.",),
+    ),
     # Imports.
     "wandb, modal, imageio, gym_pusht": HandIn(with_source(lambda text: IMPORTS + text)),
     "einops": HandIn(
-        with_source(lambda text: "from einops import rearrange\n" + text),
+        with_source(
+            lambda text: (
+                "from einops import rearrange\n"
+                + text.replace("return self.net(state)", "return rearrange(self.net(state), '')")
+            )
+        ),
         **both(NEEDS + "the package einops, which is not installed where this is graded"),
+    ),
+    "einops, which no policy uses": HandIn(
+        with_source(
+            lambda text: "from einops import rearrange as r, reduce\nprint(reduce)\n" + text
+        )
     ),
     "a package that is tried": HandIn(
         with_source(lambda text: "try:\n    import einops\nexcept ImportError: pass\n" + text)
@@ -342,8 +420,16 @@ HAND_INS = {
         with_source(lambda text: PARSED.format("default=1") + text)
     ),
     "arguments required on import": HandIn(
-        with_source(lambda text: PARSED.format("required=True") + text),
+        with_source(
+            lambda text: (
+                PARSED.format("required=True")
+                + text.replace("super().__init__()", "super().__init__(); arguments.seed")
+            )
+        ),
         **both(f"{PACKAGE}/model.py ended the program when it was imported (SystemExit: 2)"),
+    ),
+    "arguments required, which no policy uses": HandIn(
+        with_source(lambda text: PARSED.format("required=True") + text)
     ),
     "settings beside the code": HandIn(
         lambda code: (
@@ -352,10 +438,48 @@ HAND_INS = {
         )
     ),
     "settings that are not handed in": HandIn(
-        with_source(lambda text: BESIDE + text),
+        with_source(
+            lambda text: BESIDE + text.replace("super().__init__()", "super().__init__(); SIZES")
+        ),
         **both(
             f"{PACKAGE}/model.py raised FileNotFoundError: [Errno 2] No such file or directory:"
         ),
+    ),
+    "a notebook": HandIn(
+        lambda code: _without(code, "src/") | {"hw1.ipynb": _notebook(MODEL, TRAINED)}
+    ),
+    "a notebook, exported": HandIn(
+        lambda code: (
+            _without(code, "src/")
+            | {"hw1.py": f"import gdown\nget_ipython().system('ls')\n{MODEL}{TRAINED}".encode()}
+        )
+    ),
+    "a package's __init__.py that trains": HandIn(
+        lambda code: submission(code) | {f"{PACKAGE}/__init__.py": TRAINED.encode()}
+    ),
+    "a copy of the repository for each policy": HandIn(
+        lambda code: {
+            f"{method}/{name}": content
+            for method in METHODS
+            for name, content in submission(code).items()
+            if name.startswith((f"exp/{method}/", "src/"))
+        }
+    ),
+    "a configuration for the classes": HandIn(
+        lambda code: (
+            submission(code)
+            | {f"{PACKAGE}/model.py": CONFIGURED.encode()}
+            | {
+                f"exp/{method}/m_30.pt": saved(
+                    {
+                        "model": code.model(method, hidden_dims=(16, 24)).state_dict(),
+                        "config": {"hidden_dims": [16, 24], "chunk_size": 8},
+                    }
+                )
+                for method in METHODS
+            }
+        ),
+        **both("Graded: exp/{}/m_30.pt (step 30)."),
     ),
     "classes of other names": HandIn(
         lambda code: (
@@ -387,7 +511,7 @@ HAND_INS = {
     ),
     "TorchScript": HandIn(
         lambda code: only(code, {"m_3.pt": _traced(code.model("mse"))}),
-        mse="exp/mse/m_3.pt holds a RecursiveScriptModule, which has no sample_actions: hand in",
+        mse="Graded: exp/mse/m_3.pt (step 3).",
     ),
     "the newest is cut off": HandIn(
         lambda code: submission(code) | {f"exp/mse/{CHECKPOINT.format(20)}": b"PK\3\4"},
@@ -398,6 +522,15 @@ HAND_INS = {
         lambda code: only(code, {"m_3.pkl": b"PK\3\4"}),
         mse="exp/mse/m_3.pkl is not a whole checkpoint (UnpicklingError): copy it again",
     ),
+    "the newest is too large": HandIn(
+        lambda code: submission(code) | {f"exp/mse/{CHECKPOINT.format(20)}": TOO_LARGE},
+        mse=f"Graded: {FIRST.format('mse')} (step 10), because exp/mse/{CHECKPOINT.format(20)}"
+        " cannot be loaded (has no room in the 60 MB",
+    ),
+    "the only one is too large": HandIn(
+        lambda code: only(code, {"m_3.pkl": TOO_LARGE}),
+        mse="exp/mse/m_3.pkl has no room in the 60 MB that are taken: hand in the policy's",
+    ),
     "weights with the optimiser's": HandIn(
         lambda code: only(
             code, {"m_3.pt": saved({"model": code.model("mse").state_dict(), "optimizer": {}})}
@@ -407,6 +540,44 @@ HAND_INS = {
     "statistics beside the model": HandIn(
         lambda code: submission(code) | {"exp/mse/normalizer.json": json.dumps(OWN).encode()},
         told=("Its normalisation is that of exp/mse/normalizer.json.",),
+    ),
+    "an agent that holds the policy": HandIn(
+        lambda code: only(code, {"m_3.pkl": saved(nn.ModuleDict({"policy": code.model("mse")}))}),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    "a model and what it scored": HandIn(
+        lambda code: only(code, {"m_3.pkl": saved((0.5, code.model("mse")))}),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    "arrays of NumPy": HandIn(
+        lambda code: only(code, {"m_3.npz": _arrays(code.model("mse"))}),
+        mse="Graded: exp/mse/m_3.npz (step 3).",
+    ),
+    "arrays of NumPy, pickled": HandIn(
+        lambda code: only(
+            code,
+            {
+                "m_3.pkl": pickle.dumps(
+                    {name: one.numpy() for name, one in code.model("mse").state_dict().items()}
+                )
+            },
+        ),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
+    ),
+    "no policy": HandIn(
+        lambda code: only(code, {"m_3.pkl": saved(nn.Linear(5, 16))}),
+        mse="exp/mse/m_3.pkl holds a Linear, which has no sample_actions: hand in what",
+    ),
+    "an optimiser and a normaliser beside the model": HandIn(
+        lambda code: only(
+            code,
+            {
+                "a_normalizer.pkl": pickle.dumps({"state_mean": [0.0]}),
+                "a_optimizer.pt": saved({"state": {}}),
+                "m_3.pkl": saved(code.model("mse")),
+            },
+        ),
+        mse="Graded: exp/mse/m_3.pkl (step 3).",
     ),
     "a pickle of pickle's own": HandIn(
         lambda code: only(code, {"m_3.pkl": pickle.dumps(code.model("mse"))}),

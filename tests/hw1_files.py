@@ -17,6 +17,7 @@ from score.hw1 import FORMAT
 from score.hw1.graded_files import HUMAN_STATS
 from score.submission import formats
 from score.submission.archive import Archive
+from score.submission.files import cap
 
 METHODS = ("mse", "flow")
 PICKLES = (  # where the assignment's own scripts put them
@@ -151,7 +152,9 @@ def whole(code, source=MODEL):
 def hand_in(folder, files):
     """Lay out in a folder what collecting makes of these files, as the kernel's folder has it."""
     found = layout_of(files)
-    contents = {name: files[entry.path] for name, entry in found.files.items()} if found else {}
+    taken = found.files.items() if found else ()
+    contents = {name: files[entry.path] for name, entry in taken}
+    contents = {name: one for name, one in contents.items() if len(one) <= cap(name)}
     hand_ins = {
         f"part4_{method}.safetensors": files[f"exp/{method}/policy.safetensors"]
         for method in METHODS

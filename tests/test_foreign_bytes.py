@@ -46,6 +46,7 @@ from score.student.progress import training_extent
 from score.submission.archive import MB, Archive, RejectedFile, SubmissionError
 from score.submission.check import check
 from score.submission.failures import Failures
+from score.submission.notebooks import code_cells
 from score.verdict import AnswerError, call_answer
 
 PART, POLICY = rubric.PARTS["part1_mlp"], rubric.POLICIES["part1_mlp"]
@@ -242,6 +243,7 @@ def read_notebooks(folder, content):
         nbformat.writes(notebook).encode()
     except ValueError:
         pass
+    assert all(isinstance(source, str) for source in code_cells(content))
     read_hand_in(folder, zipped({"part1_mlp.ipynb": content}))
 
 

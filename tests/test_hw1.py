@@ -55,6 +55,7 @@ from score.course.report import similarity
 from score.course.sandbox import levels
 from score.course.settings import ASSIGNMENT, Limits, RunSettings
 from score.hw1 import FORMAT
+from score.hw1.layout import LEFT_OUT
 from score.submission.check import check
 from score.submission.pack import pack
 
@@ -117,6 +118,26 @@ def test_a_run_that_was_not_renamed_counts_and_the_last_of_several(code):
     assert [name for name in layout_of(files).files if name.startswith("exp/mse")] == [
         "exp/mse/m_9.pt"
     ]
+
+
+def test_a_log_is_taken_that_is_surely_the_runs_and_no_other(code):
+    files = {name: x for name, x in whole(code).items() if not name.endswith("log.csv")}
+
+    def taken(logs):
+        reward = b"step,eval/mean_reward\n1,0.5\n"
+        made = {name: reward + b"%d,0.6\n" % (n + 2) for n, name in enumerate(logs)}
+        found = layout_of(files | made)
+        return {name: member.path for name, member in found.files.items() if name.endswith(".csv")}
+
+    assert taken(["logs/flow.csv"]) == {"exp/flow/elsewhere/log.csv": "logs/flow.csv"}
+    assert taken(["exp/flow/log.csv"]) == {"exp/flow/log.csv": "exp/flow/log.csv"}
+    assert taken(["logs/mse_1.csv", "logs/mse_2.csv"]) == {}  # either may be that of the run
+    assert taken(["logs/mse_9.csv", "logs/mse_10.csv"]) == {
+        "exp/mse/elsewhere/log.csv": "logs/mse_10.csv"  # which has the step of its name
+    }
+    assert taken(["logs/log.csv"]) == {}
+    files["exp/seed_1_mse/model.pkl"] = b"x"
+    assert taken(["exp/seed_1_mse/log.csv"]) == {}  # it is another run's
 
 
 @pytest.mark.parametrize("gone", ["src/", "exp/"])
@@ -342,7 +363,8 @@ def test_what_is_hostile_in_the_zip_is_not_taken_and_is_named(course, export, co
     }
     upload = collected(course, export, files)
     packed = unzipped(submitted(course, "ann")[FORMAT.packed])
-    assert {*packed} == {*layout_of(whole(code)).files}
+    assert {*packed} - {LEFT_OUT} == {*layout_of(whole(code)).files}
+    assert json.loads(packed[LEFT_OUT]) == ["exp/flow/huge.pkl"]
     left = next(remark for remark in upload.remarks if remark.startswith("Left out"))
     for name, reason in (
         ("evil.py", "its path leads elsewhere"),

@@ -112,7 +112,17 @@ policy_type:
 )
 def test_settings_are_read_as_scripts_and_wandb_write_them(name, text):
     settings = read_settings([(name, text.encode())])
-    assert settings == {"policy_type": "flow", "chunk_size": 4, "hidden_dims": [256, 128]}
+    wanted = {"policy_type": "flow", "chunk_size": 4, "hidden_dims": [256, 128]}
+    assert settings | wanted == settings
+
+
+def test_settings_are_numbers_words_and_truth_wherever_they_stand():
+    yaml = "policy:\n  dropout: 0.1\n  lr: 3e-4\n  causal: true\n  d_model: 64\nseed: null\n"
+    found = read_settings([("config.yaml", yaml.encode())])
+    wanted = {"dropout": 0.1, "lr": 3e-4, "causal": True, "d_model": 64, "seed": None}
+    assert found | wanted == found
+    found = read_settings([("config.json", b'{"model": {"d_model": 64}, "seed": 3}')])
+    assert found["d_model"] == 64 and found["seed"] == 3
 
 
 @pytest.mark.parametrize("text", ["[", "[" * 100_000, "[1]", "", "\0"])

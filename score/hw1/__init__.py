@@ -12,7 +12,7 @@ from score import rubric
 from score.hw1 import acting, graded_files, imports, layout
 from score.hw1.report import report
 from score.hw1.runs.choice import PART
-from score.submission.archive import MB, Archive, ArchiveMember
+from score.submission.archive import Archive, ArchiveMember
 from score.submission.formats import Acting, Found, Substitute
 from score.submission.report import PartReport
 
@@ -39,7 +39,7 @@ class ScriptFormat:
 
     part = PART
     packed = layout.PACKED
-    packed_cap = 60 * MB  # less than the limit of a checkpoint, to leave room for the zip's index
+    packed_cap = layout.PACKED_CAP
     substitute = Substitute(
         reason=REASON,
         remark=(f"{PART}.ipynb was written by the kit: {REASON}; Q4.1 to Q4.4 count as not tried."),

@@ -1,5 +1,6 @@
 """The files from which a submission of the script assignment is graded, beside its notebook."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,9 @@ from pusht import demos
 from pusht.checkpoint import SUFFIX, Checkpoint, CheckpointError, load_checkpoint
 from pusht.files import zip_bytes
 from pusht.normalisation import MOMENTS
-from score.hw1.layout import PACKED
+from score.hw1.layout import LEFT_OUT, PACKED
 from score.hw1.runs import own_paths
-from score.hw1.runs.choice import METHODS
+from score.hw1.runs.choice import METHODS, ranked_models
 
 # Statistics of the human demonstrations, which the assignment's own scripts download. Its runs
 # normalise with these statistics and do not save them.
@@ -34,12 +35,16 @@ def graded_files(
     """Return {name: content} of the packed zip and of a checkpoint for each policy.
 
     contents: {name in the packed zip: content}. checkpoints: {name: content} of the checkpoints in
-    a run directory. paths: {name in the packed zip: path in the upload}; those that differ are
-    packed too, for sentences. A policy without a checkpoint of the kit gets one with the statistics
-    of the human demonstrations and without weights.
+    a run directory. paths: {name in the packed zip: path in the upload}, also of files that were
+    too large; the names of such models, and paths that differ, are packed for sentences. A policy
+    without a checkpoint of the kit gets one with the statistics of the human demonstrations and
+    without weights.
     """
-    named = own_paths.differing({name: paths[name] for name in contents if name in paths})
-    packed = {**contents, **({own_paths.FILE: own_paths.written(named)} if named else {})}
+    packed = dict(contents)
+    if named := own_paths.differing(paths):
+        packed[own_paths.FILE] = own_paths.written(named)
+    if left := ranked_models(name for name in paths if name not in contents):
+        packed[LEFT_OUT] = json.dumps(left).encode()
     made = {PACKED: zip_bytes(dict(sorted(packed.items())))}
     for policy in METHODS.values():
         name = policy.name + SUFFIX

@@ -10,6 +10,7 @@ packed under the names above.
 """
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,10 +26,13 @@ from score.hw1.runs.choice import (
     ranked_models,
     run_sentence,
 )
-from score.submission.archive import Archive, ArchiveMember
+from score.hw1.runs.elsewhere import completed
+from score.submission.archive import MB, Archive, ArchiveMember
 from score.submission.formats import Format, Found
 
 PACKED = "part4_script.zip"
+PACKED_CAP = 60 * MB  # less than the limit of a checkpoint, to leave room for the zip's index
+LEFT_OUT = "left_out.json"  # in the packed zip: names of models that had no room in it
 _INSIDE = re.compile(r"(?P<root>(?:.*?/)??)(?:src/(?P<code>.+)|(?i:exp)/(?P<run>.+))", re.DOTALL)
 _EXTRAS = ("pyproject.toml", "uv.lock", "README.md")
 _MOST_CODE = 200  # files of src/
@@ -41,10 +45,15 @@ def find(format: Format, archive: Archive, members: Sequence[ArchiveMember]) -> 
     with both methods is preferred, then the newest.
     """
     readable = [member for member in members if not member.rejection]
-    code, runs = _as_asked(readable, archive) or loose.parts(readable, archive.read)
+    asked = _as_asked(readable, archive)
+    code, runs = asked or loose.parts(readable, archive.read)
     if not code and not any(loose.is_pickled_run(run) for run in runs):
         return None
     best, unknown = chosen(runs, archive.read)
+    if asked and not all(m in best and ranked_models(best[m].files) for m in METHODS):
+        best = _with_models_elsewhere(best, readable, archive)
+    used = {member.path for member in code.values()}
+    best = completed(best, runs, readable, used, archive.read)
     taken = _taken(code, best)
     used = {member.path for member in taken.files.values()}
     used |= {member.path for member in taken.left_out}
@@ -76,12 +85,14 @@ def in_run(names: Iterable[str], method: str) -> list[str]:
 
 def policy_module(names: Sequence[str], read: Callable[[str], bytes]) -> str | None:
     """Return the name of the file that defines the policies: the topmost model.py in src/, or else
-    another file that does; None if there is none. read: returns the content of a file.
+    another file or a notebook that does; None if there is none. read: returns a file's content.
     """
-    code = [name for name in names if name.startswith("src/") and name.endswith(".py")]
+    inside = [name for name in names if name.startswith("src/")]
+    code = [name for name in inside if name.endswith(".py")]
     code.sort(key=lambda name: (name.count("/"), name))
     found = [name for name in code if name.endswith("/model.py")]
-    found = found or [name for name in code if loose.defines_policies(read(name))]
+    code += [name for name in inside if name.endswith(loose.NOTEBOOK)]
+    found = found or [name for name in code if loose.defines_policies(name, read(name))]
     return found[0] if found else None
 
 
@@ -111,6 +122,14 @@ def describe(files: Iterable[str]) -> str:
         more = f" and {len(models) - 1} more" if models[1:] else ""
         found.append(f"{models[0]}{more}" if models else f"no model in exp/{method}")
     return f"The script assignment's layout: {'; '.join(found)}."
+
+
+def left_out(content: bytes | None, method: str) -> list[str]:
+    """Return the names of a run's models that had no room in the packed zip.
+
+    content: of `LEFT_OUT`, which the kit wrote, or None without it.
+    """
+    return in_run(json.loads(content), method) if content else []
 
 
 def unpacked(packed: bytes) -> dict[str, bytes]:
@@ -182,6 +201,17 @@ def _as_asked(members: Sequence[ArchiveMember], archive: Archive) -> loose.Parts
             newest = max(member.received for _, member in rows)
             found.append((methods, newest, root, (code, runs)))
     return max(found, key=lambda row: row[:3])[3] if found else None
+
+
+def _with_models_elsewhere(
+    best: Mapping[str, Run], members: Sequence[ArchiveMember], archive: Archive
+) -> dict[str, Run]:
+    """Return the runs with those outside exp/ in place of the ones without a model."""
+    _, runs = loose.parts(members, archive.read)
+    others, _ = chosen([run for run in runs if ranked_models(run.files)], archive.read, guess=False)
+    return {**others, **{m: run for m, run in best.items() if ranked_models(run.files)}} | {
+        method: run for method, run in best.items() if method not in others
+    }
 
 
 def _is_code(name: str) -> bool:

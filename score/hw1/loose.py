@@ -10,19 +10,19 @@ from score.hw1.imports import PACKAGE
 from score.hw1.runs.choice import Place, Read, Run, place_in_exp
 from score.hw1.runs.methods import method_of_name
 from score.hw1.runs.reward_log import LOG
-from score.hw1.runs.settings import is_settings
+from score.hw1.runs.settings import HOME, is_settings
 from score.submission.archive import MB, ArchiveMember, RejectedFile
-from score.submission.files import is_pickle, taken_name
+from score.submission.files import CAPS, is_pickle, taken_name
+from score.submission.notebooks import code_cells, part_of
 
 # The code by its names in the packed zip, and the run directories.
 Parts = tuple[dict[str, ArchiveMember], list[Run]]
 
+NOTEBOOK = ".ipynb"
 CODE = (".py", ".yaml", ".json")  # what is packed of src/
 _SURE = re.compile(rf"(?:.*/)?(?:model\.py|{PACKAGE}/[^/]+\.py|files/checkpoints/[^/]+\.pkl)")
 _EXP = re.compile(r"(?:^|/)(?i:exp)/")
 _CHECKPOINTS = "/files/checkpoints/"  # where the assignment's evaluate_policy saves, in W&B's run
-# From a file of settings, or a log, to the run directory.
-_HOME = re.compile(r"(?:^|/)(?:\.hydra/|wandb/files/|files/)?[^/]+$")
 _FOREIGN = re.compile(r"(?:^|/)(?:wandb|site-packages|\.?venv|node_modules)/")
 _POLICIES = re.compile(
     rf"^(?:class (?:{'|'.join(POLICIES.values())})\b|class \w+\((?:\w+\.)?BasePolicy\)|"
@@ -42,8 +42,12 @@ def is_pickled_run(run: Run) -> bool:
     return any(is_pickle(name) for name in run.files)
 
 
-def defines_policies(content: bytes) -> bool:
-    """Return whether a file's text defines one of the assignment's policies."""
+def defines_policies(name: str, content: bytes) -> bool:
+    """Return whether a file's code, or that in a notebook, defines one of the assignment's
+    policies.
+    """
+    if name.endswith(NOTEBOOK):
+        return any(map(_POLICIES.search, code_cells(content)))
     return bool(_POLICIES.search(content.decode("utf-8", errors="replace")))
 
 
@@ -52,7 +56,7 @@ def parts(members: Sequence[ArchiveMember], read: Read) -> Parts:
     defines the policies, there are only the runs that are in exp/.
     """
     code = _code(members, read)
-    homes = {_HOME.sub("", m.path) for m in members if is_settings(m.path) or _is_log(m.path)}
+    homes = {HOME.sub("", m.path) for m in members if is_settings(m.path) or _is_log(m.path)}
     rows: list[tuple[Place, ArchiveMember]] = []
     for member in members:
         if exp := _EXP.search(member.path):
@@ -85,7 +89,7 @@ def _code(members: Sequence[ArchiveMember], read: Read) -> dict[str, ArchiveMemb
 
     for member in sorted(sources, key=order)[:_MOST_READ]:
         try:
-            if not defines_policies(read(member, MB)):
+            if not defines_policies(member.path, read(member, MB)):
                 continue
         except RejectedFile:
             continue
@@ -94,6 +98,23 @@ def _code(members: Sequence[ArchiveMember], read: Read) -> dict[str, ArchiveMemb
         top = f"{before}{src}"[1:] if src else _parent(folder)
         inside = top if src or not folder else f"{folder}/"
         return {f"src/{m.path.removeprefix(top)}": m for m in beside if m.path.startswith(inside)}
+    return _in_notebook(members, beside, read)
+
+
+def _in_notebook(
+    members: Iterable[ArchiveMember], beside: Iterable[ArchiveMember], read: Read
+) -> dict[str, ArchiveMember]:
+    """Return a notebook of the student's own that defines the policies, with the code beside it."""
+    notebooks = [m for m in members if m.path.endswith(NOTEBOOK) and not taken_name(m.path)]
+    for member in sorted(notebooks, key=lambda m: (m.path.count("/"), m.path))[:_MOST_READ]:
+        try:
+            content = read(member, CAPS[NOTEBOOK])
+        except RejectedFile:
+            continue
+        if part_of(content) is None and defines_policies(member.path, content):
+            folder, slash, _ = member.path.rpartition("/")
+            near = [member, *(m for m in beside if m.path.startswith(folder + slash))]
+            return {f"src/{m.path.removeprefix(folder + slash)}": m for m in near}
     return {}
 
 

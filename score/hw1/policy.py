@@ -22,7 +22,7 @@ from pusht.normalisation import MOMENTS, Normalizer, Stats
 from pusht.sim import WINDOW
 from score.hw1.boxed.devices import OnCPU
 from score.hw1.boxed.loading import Loader
-from score.hw1.layout import PACKED, no_model
+from score.hw1.layout import LEFT_OUT, PACKED, left_out, no_model
 from score.hw1.loaded import Loaded
 from score.hw1.runs import own_paths
 from score.verdict import AnswerError, call_answer
@@ -123,10 +123,12 @@ def load(
             " tell your instructor."
         )
     home = Path(call_answer(PACKED, _unpacked, packed.resolve()).name)
-    if not handed_in.weights and not (home / "exp" / method).is_dir():
+    left = home / LEFT_OUT
+    left_of_it = left_out(left.read_bytes() if left.is_file() else None, method)
+    if not handed_in.weights and not (home / "exp" / method).is_dir() and not left_of_it:
         raise AnswerError(no_model(method, ()))
     try:
-        return Loader(home, method).load(handed_in)
+        return Loader(home, method, left_of_it).load(handed_in)
     except AnswerError as error:
         paths = home / own_paths.FILE
         content = paths.read_bytes() if paths.is_file() else None

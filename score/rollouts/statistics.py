@@ -63,7 +63,7 @@ def _fitting(scores: Mapping[str, float], logged: float) -> tuple[str, str, str]
     apart = {one: abs(score - logged) for one, score in scores.items()}
     if min(apart.values()) > rubric.FAR_FROM_LOG:  # other statistics only lower a score
         best = max(scores, key=lambda one: scores[one] + margin * (one == first))
-        return best, "because its log does not tell", _OTHERWISE
+        return best, "because its log does not tell", _OTHERWISE * (scores[best] < logged)
     fitting = min(scores, key=lambda one: apart[one] + margin * (one != first))
     others = [apart[one] for one in scores if one != fitting]
     clear = apart[fitting] + margin < min(others)

@@ -45,6 +45,15 @@ def part_of(content: bytes) -> str | None:
     return next((parts[number] for number, _ in counts.most_common() if number in parts), None)
 
 
+def code_cells(content: bytes) -> list[str]:
+    """Return the sources of the code cells of a notebook; [] when it is not a notebook."""
+    try:
+        cells = read_notebook(content)["cells"]
+    except ValueError:
+        return []
+    return [_source(cell) for cell in cells if cell.get("cell_type") == "code"]
+
+
 def marked_cells(document: dict[str, Any]) -> list[tuple[Marker, str]]:
     """Return (marker, body) of a notebook's marked cells, including merged ones."""
     return [found for cell in document["cells"] for found in split_cells(_source(cell))]

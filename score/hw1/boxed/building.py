@@ -4,6 +4,7 @@ import functools
 import inspect
 import itertools
 import re
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ from score.hw1.loaded import is_average
 from score.verdict import AnswerError, call_answer
 
 _COMPILED = re.compile(r"(^|\.)_orig_mod\.")  # in the names of weights, after torch.compile
+# Arguments that take a whole configuration, and settings that name the policy or its sizes.
+_CONFIGURATIONS = {"cfg", "conf", "config", "args", "hparams", "params"}
+_NOT_OFFERED = {*_CONFIGURATIONS, "policy_type", "policy", "state_dim", "obs_dim", "action_dim"}
 _MOST_MODULES = 8  # of a trainer's, beside the policy
 _PARALLEL = re.compile(r"^(?:module\.)+")  # after DataParallel
 
@@ -28,13 +32,14 @@ def built(
     the code defines.
     """
     weights = {_PARALLEL.sub("", _COMPILED.sub(r"\1", key)): weights[key] for key in weights}
+    kept = {key: value for key, value in kept.items() if key not in _NOT_OFFERED}
     makers = _makers(code, method)
     first: Exception | None = None
     for own in _variants(weights):
         for make, settings in itertools.product(makers, _settings(own, kept)):
             try:
                 model = make(settings)
-                model.load_state_dict(own)
+                _fill(model, own)
                 return model
             except Exception as error:  # another architecture, or an error in the student's code
                 first = first or error
@@ -44,6 +49,17 @@ def built(
         f"The weights in {name} do not fit the policy that src/ defines:"
         f" {' '.join(str(first).split())[:300]}"
     )
+
+
+def _fill(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Load the weights of a policy, or of the one network in it."""
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError:
+        networks = [one for one in model.children() if any(True for _ in one.parameters())]
+        if len(networks) != 1 or {*networks[0].state_dict()} != {*weights}:
+            raise
+        networks[0].load_state_dict(weights)
 
 
 def _variants(
@@ -70,8 +86,8 @@ def _settings(weights: Mapping[str, torch.Tensor], kept: Mapping[str, Any]) -> l
     """Return the settings to try for the policy: those of the run, none, and those that follow from
     the shapes of the weights.
     """
-    kept = {key: kept[key] for key in ("hidden_dims", "chunk_size") if key in kept}
-    tried: list[dict[str, Any]] = [dict(kept), {}]
+    usual = {key: kept[key] for key in ("hidden_dims", "chunk_size") if key in kept}
+    tried: list[dict[str, Any]] = [usual, {}] if usual == kept else [dict(kept), usual, {}]
     # Try the order in which the modules were created and the natural order of their names, because
     # safetensors sorts them by name.
     for names in ([*weights], sorted(weights, key=_natural)):
@@ -79,6 +95,7 @@ def _settings(weights: Mapping[str, torch.Tensor], kept: Mapping[str, Any]) -> l
         if len(widths) > 1:
             hidden = {"hidden_dims": widths[:-1]}
             tried += [hidden, hidden | {"chunk_size": widths[-1] // 2}]
+            tried += [dict(kept) | hidden] * (usual != kept)
     return [
         {"chunk_size": 8}
         | {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
@@ -116,11 +133,16 @@ def _natural(name: str) -> list[Any]:
 
 
 def _call(function: Callable[..., Any], offered: Mapping[str, Any], *first: Any) -> Any:
-    """Call a function with the offered arguments for which it has parameters."""
+    """Call a function with the offered arguments for which it has parameters, and with all of them
+    in one object where it asks for a configuration.
+    """
     parameters = inspect.signature(function).parameters.values()
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     named = {one.name for one in parameters if one.kind in kinds}
-    return function(*first, **{name: value for name, value in offered.items() if name in named})
+    together = {name: types.SimpleNamespace(**offered) for name in named & _CONFIGURATIONS}
+    return function(
+        *first, **together, **{name: offered[name] for name in offered if name in named}
+    )
 
 
 def _made(what: str, make: Callable[..., Any], *arguments: Any) -> Any:

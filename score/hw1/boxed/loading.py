@@ -3,9 +3,8 @@
 import contextlib
 import functools
 import pickle
-import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,32 +15,18 @@ from safetensors import SafetensorError
 
 from pusht.checkpoint import SUFFIX, Checkpoint
 from pusht.normalisation import Stats
-from score.hw1.boxed import eager, pickles
+from score.hw1.boxed import pickles
 from score.hw1.boxed.building import built
 from score.hw1.boxed.code import Code
+from score.hw1.boxed.contents import average_in, model_in, settings_in
 from score.hw1.boxed.statistics import find_stats, read_arrays, read_json
-from score.hw1.layout import in_run, no_model
-from score.hw1.loaded import AVERAGES, HANDED_IN, MOST_STEPS, Loaded
+from score.hw1.layout import PACKED_CAP, in_run, no_model
+from score.hw1.loaded import HANDED_IN, MOST_STEPS, Loaded
 from score.hw1.runs.choice import PART, ranked_models
 from score.hw1.runs.settings import is_settings, read_settings, whole
 from score.rubric import FLOW_STEPS, PARTS
 from score.verdict import AnswerError, call_answer
 
-# The names under which a checkpoint may contain a model or its weights. Who keeps an average of the
-# weights (`AVERAGES`) evaluates the policy with it, so those names are looked for first.
-_MODEL_KEYS = (
-    *AVERAGES,
-    "policy",
-    "model",
-    "state_dict",
-    "model_state_dict",
-    "policy_state_dict",
-    "model_state",
-    "net",
-    "network",
-    "weights",
-)
-_NO_MODELS = re.compile(r"optim|sched|scaler|norm|stat(?!e)|config|param|arg", re.IGNORECASE)
 _LFS = b"version https://git-lfs"  # begins a file that stands for one in Git's large file storage
 
 # What opening a file raises that is damaged or cut off.
@@ -53,12 +38,13 @@ _LONGEST = _USUAL.max_steps  # actions in a chunk: an episode's
 class Loader:
     """A loader of the model in a run directory.
 
-    home: folder in which the submission is unpacked. method: "mse" or "flow". AnswerError, with one
-    sentence, when there is no model.py or it cannot be imported.
+    home: folder in which the submission is unpacked. method: "mse" or "flow". left_out: names of
+    models that were too large to be packed. AnswerError, with one sentence, when there is no
+    model.py or it cannot be imported.
     """
 
-    def __init__(self, home: Path, method: str) -> None:
-        self.home, self.method = home, method
+    def __init__(self, home: Path, method: str, left_out: Sequence[str] = ()) -> None:
+        self.home, self.method, self.left_out = home, method, left_out
         paths = sorted(path for path in home.rglob("*") if path.is_file())
         names = [path.relative_to(home).as_posix() for path in paths]
         self.run = sorted(in_run(names, method))
@@ -71,15 +57,17 @@ class Loader:
         run that can be loaded. If none can, AnswerError says why the first one cannot.
         """
         skipped: list[tuple[str, str]] = []
+        settings = self.settings
         with self.code.as_a_script():
             for name, read in self._candidates(handed_in):
                 try:
                     found = _opened(name, read)
+                    self.settings = settings | call_answer(name, settings_in, found)
                     model = self._model(name, found)
                     stats, source = self._stats(name, found, handed_in)
                     model = call_answer(name, _ready, model)
                     loaded = self._loaded(model, name, source, skipped)
-                    return model, stats, replace(loaded, average=_average_in(found))
+                    return model, stats, replace(loaded, average=average_in(found))
                 except AnswerError as error:
                     skipped.append((name, str(error)))
         raise AnswerError(skipped[0][1] if skipped else no_model(self.method, self.run))
@@ -93,10 +81,15 @@ class Loader:
         """Yield (a file, a function that reads it) for each possible model."""
         if handed_in.weights:
             yield HANDED_IN, lambda: handed_in.weights
-        for name in ranked_models(self.run):
+        for name in ranked_models([*self.run, *self.left_out]):
             yield name, functools.partial(self._read, name)
 
     def _read(self, name: str) -> Any:
+        if name in self.left_out:
+            raise AnswerError(
+                f"{name} has no room in the {PACKED_CAP // 2**20} MB that are taken: hand in the"
+                " policy's state_dict() alone."
+            )
         content = (self.home / name).read_bytes()
         if content.startswith(_LFS):
             raise AnswerError(
@@ -105,11 +98,13 @@ class Loader:
             )
         if name.endswith(SUFFIX):
             return safetensors.torch.load(content)
+        if name.endswith(".npz"):
+            return read_arrays(self.home / name)
         return pickles.read(content, self.code.named)
 
     def _model(self, name: str, found: Any) -> Any:
         """Return the policy in the content of a file; AnswerError if it has none."""
-        model = call_answer(name, _model_in, found)
+        model = call_answer(name, model_in, found)
         if isinstance(model, dict):
             return built(self.code, self.method, name, model, self.settings)
         if model is None:
@@ -190,38 +185,3 @@ def _ready(model: Any) -> Any:
     if all(one.dtype is torch.float32 for one in model.parameters()) or _chunk(model) is None:
         model = model.to(torch.float32)
     return model
-
-
-def _model_in(found: Any) -> Any:
-    """Return the nn.Module in a file's content, or the dict of its weights, at any depth; None if
-    there is neither.
-    """
-    if isinstance(found, torch.jit.ScriptModule):
-        return found
-    if isinstance(found, torch.nn.Module):
-        found = eager.unwrapped(found)
-        inner = getattr(found, "module", None)  # as DataParallel has it
-        if isinstance(inner, torch.nn.Module) and not hasattr(type(found), "sample_actions"):
-            return inner
-        return found
-    if not isinstance(found, Mapping):
-        return None
-    if found and all(isinstance(value, torch.Tensor) for value in found.values()):
-        return dict(found)
-    inside = (_model_in(found[key]) for key in _keys(found))
-    return next((model for model in inside if model is not None), None)
-
-
-def _keys(found: Mapping[Any, Any]) -> list[Any]:
-    """Return the keys of a checkpoint under which there may be a model, the likeliest first."""
-    known = [key for key in _MODEL_KEYS if key in found]
-    more = [key for key in found if key not in known and not _NO_MODELS.search(str(key))]
-    return known + more
-
-
-def _average_in(found: Any) -> str:
-    """Return the name of the average of the weights that is graded of a checkpoint, or ""."""
-    if not isinstance(found, Mapping) or all(isinstance(v, torch.Tensor) for v in found.values()):
-        return ""
-    used = next((key for key in _keys(found) if _model_in(found[key]) is not None), "")
-    return used if used in AVERAGES else ""

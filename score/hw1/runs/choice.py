@@ -24,8 +24,10 @@ METHODS = {policy.method: policy for policy in rubric.PARTS[PART].policies}
 _STEP = re.compile(r"(?i:step|iter)[a-z]*[-_= ]?(\d+)")
 # Not the digits of "fp16", "v2" or "0.62".
 _NUMBER = re.compile(r"(?<![\da-zA-Z.])(?:[a-z]*(?:epoch|ckpt|checkpoint))?(\d+)(?!\d*\.\d|\d)")
+_BESIDE = re.compile(r"normali[sz]er|stats|statistics|optim|sched", re.IGNORECASE)
 _STARTED = re.compile(r"\d{8}_\d{6}")
-_TEXT_CAP, _MODEL_CAP = MB, 100 * MB  # bytes that are read of a file to know a run's method
+# Bytes that are read of a file to know a run's method.
+TEXT_CAP, _MODEL_CAP = 5 * MB, 100 * MB
 
 Read = Callable[[ArchiveMember, int], bytes]  # reads so many bytes at most; RejectedFile
 
@@ -81,16 +83,18 @@ def place_in_exp(exp: str, path: str) -> Place:
     return Place(exp + run, folders[count - 1], path.removeprefix(run))
 
 
-def chosen(runs: Iterable[Run], read: Read) -> tuple[dict[str, Run], list[Run]]:
+def chosen(runs: Iterable[Run], read: Read, guess: bool = True) -> tuple[dict[str, Run], list[Run]]:
     """Return (the run of each method, by method; the runs with a model of which the method is not
     known). Of several runs of a method it is one with a model, then one that is named like the
     method, then the latest by the time in its name.
+
+    guess: whether the only run of an unknown method is taken for that of which there is no other.
     """
-    known = [_with_method(run, read) for run in runs]
+    known = [with_method(run, read) for run in runs]
     of_method = {method: [run for run in known if run.method == method] for method in METHODS}
     unknown = [run for run in known if run.method is None and ranked_models(run.files)]
     open_methods = [method for method, found in of_method.items() if not found]
-    if len(unknown) == len(open_methods) == 1:
+    if guess and len(unknown) == len(open_methods) == 1:
         (method,) = open_methods
         of_method[method] = [_known(unknown[0], method, "the other run is the other method's")]
         unknown = []
@@ -100,16 +104,24 @@ def chosen(runs: Iterable[Run], read: Read) -> tuple[dict[str, Run], list[Run]]:
 
 def ranked_models(names: Iterable[str]) -> list[str]:
     """Return the names of a run directory's files that may be models: safetensors before pickles,
-    and later steps before earlier ones.
+    later steps before earlier ones, and last what is saved beside a model, such as a normaliser.
     """
-    models = [name for name in names if name.endswith(SUFFIX) or is_pickle(name)]
+    models = [
+        name for name in names if name.endswith(SUFFIX) or is_pickle(name) or _is_arrays(name)
+    ]
 
     def rank(name: str) -> tuple[Any, ...]:
         step = step_of(name)
         final = not ("/" + name).endswith(f"/policy{SUFFIX}")
-        return not name.endswith(SUFFIX), final, step is not None, -(step or 0), name
+        beside = bool(_BESIDE.search(name.rpartition("/")[2]))
+        return beside, not name.endswith(SUFFIX), final, step is not None, -(step or 0), name
 
     return sorted(models, key=rank)
+
+
+def _is_arrays(name: str) -> bool:
+    """Return whether a file may contain a model's weights as NumPy's arrays."""
+    return name.endswith(".npz") and not _BESIDE.search(name.rpartition("/")[2])
 
 
 def step_of(name: str) -> int | None:
@@ -145,13 +157,13 @@ def run_sentence(runs: Mapping[str, Run], unknown: Iterable[Run]) -> str:
     )
 
 
-def _with_method(run: Run, read: Read) -> Run:
+def with_method(run: Run, read: Read) -> Run:
     """Return a run with its method: its exact name, its settings, words in its name, or the class
     in its model, in this order.
     """
     if run.name.lower() in METHODS:
         return _known(run, run.name.lower(), "by its name")
-    texts = _read(run, filter(is_settings, run.files), read, _TEXT_CAP)
+    texts = _read(run, filter(is_settings, run.files), read, TEXT_CAP)
     said = [one for _, text in texts for one in said_of_method(text.decode(errors="replace"))]
     if method := method_of_settings(read_settings(texts)) or method_of_values(said):
         return _known(run, method, "by the settings in it")

@@ -7,7 +7,8 @@ from typing import Any
 
 # The assignment's scripts and W&B (in wandb/files/), Lightning and Hydra write these.
 _FILES = ("config.json", "config.yaml", "hparams.yaml", "overrides.yaml")
-_NAMES = ("policy_type", "policy", "chunk_size", "flow_num_steps", "hidden_dims")
+# From such a file, or a log, to the run directory.
+HOME = re.compile(r"(?:^|/)(?:\.hydra/|wandb/files/|files/)?[^/]+$")
 # A line "name: …" of a .yaml file, and in W&B's a line "value: …" below it.
 _ENTRY = re.compile(r"^(\w+):[ \t]*(.*)\n((?:[ \t-].*(?:\n|$))*)", re.MULTILINE)
 # The same further down, as Hydra groups them.
@@ -17,6 +18,8 @@ _METHOD = re.compile(
     r"""["']?([\w.]+)""",
     re.MULTILINE,
 )
+_DECIMAL = re.compile(r"[+-]?\d{0,9}\.?\d{1,17}(?:[eE][+-]?\d{1,3})?")
+_WORDS = {"true": True, "false": False, "null": None, "none": None, "~": None}
 _VALUE = re.compile(r"^[ \t]+value:[ \t]*(.*)\n?((?:[ \t]+-.*(?:\n|$))*)", re.MULTILINE)
 
 
@@ -26,14 +29,12 @@ def is_settings(name: str) -> bool:
 
 
 def read_settings(contents: Iterable[tuple[str, bytes]]) -> dict[str, Any]:
-    """Return the settings that files, (name, content), contain, of those that decide how a policy
-    is built and asked; {} if none can be read.
-    """
+    """Return the settings that files, (name, content), contain; {} if none can be read."""
     found: dict[str, Any] = {}
     for name, content in contents:
         text = content.decode("utf-8", errors="replace")
         values = _json(text) if name.endswith(".json") else _yaml(text)
-        found = {key: values[key] for key in _NAMES if key in values} | found
+        found = values | found
     return found
 
 
@@ -49,10 +50,12 @@ def _json(text: str) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         return {}
-    return {
+    flat = {
         key: value["value"] if isinstance(value, dict) and "value" in value else value
         for key, value in values.items()
     }
+    groups = (value for value in flat.values() if isinstance(value, dict))
+    return {key: value for group in groups for key, value in group.items()} | flat
 
 
 def _yaml(text: str) -> dict[str, Any]:
@@ -74,7 +77,11 @@ def _yaml(text: str) -> dict[str, Any]:
 
 def _plain(text: str) -> Any:
     text = text.strip().strip("'\"")
-    return int(text) if re.fullmatch(r"\d{1,9}", text) else text
+    if re.fullmatch(r"\d{1,9}", text):
+        return int(text)
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    return _WORDS.get(text.lower(), text)
 
 
 def whole(value: Any, most: int) -> int | None:
