@@ -31,9 +31,8 @@ from score.course.tools.described import (
     restore,
     shifted,
 )
-from score.course.tools.further import better, ensembled, latent, weights
+from score.course.tools.further import better, ddim, ensembled, latent, midpoint, weights
 from score.course.tools.latent_cures import cures
-from score.course.tools.sampled import ddim, midpoint
 
 _NOISE = 12  # px, standard deviation
 

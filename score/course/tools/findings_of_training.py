@@ -15,8 +15,7 @@ from pusht.normalisation import unnormalize_data
 from pusht.rules import GYM_PUSHT
 from score import rubric
 from score.course.notebooks.solutions import run_cells, solution
-from score.course.tools.described import SEEDS, Found, mean_of, percent, restore
-from score.course.tools.kept import forget, kept
+from score.course.tools.described import SEEDS, Found, forget, kept, mean_of, percent, restore
 
 TRAININGS = (1,)  # seeds of training
 _STEPS = 20_000  # of a training in E4.3

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from pusht import PushTStateDataset
 from pusht.episodes import inference
 from pusht.networks import MLP
-from score.course.tools.described import Found
+from score.course.tools.described import Found, forget, kept
 from score.course.tools.divergence_weights import EPOCHS, SEEDS, Draw, fit, score_of, setting
-from score.course.tools.kept import forget, kept
 
 
 class Cure(NamedTuple):
