@@ -151,6 +151,13 @@ def test_a_cell_without_a_marker_is_refused_by_its_first_line(part, tmp_path, mo
         build.source_notebook(part)
 
 
+@each_part
+def test_code_needs_no_findings_so_that_it_can_compute_them(part, tmp_path, monkeypatch):
+    cells = code_cells(build.source_notebook(part))
+    monkeypatch.setattr(build, "FINDINGS", tmp_path / "none.json")
+    assert [cell.source for cell in build.source_code(part)] == [cell.source for cell in cells]
+
+
 def test_a_text_that_names_an_unknown_finding_is_refused(tmp_path, monkeypatch):
     (tmp_path / "part1_mlp.py").write_text("# %% [markdown]\n# It scores {{noise.scare}}.\n")
     monkeypatch.setattr(build, "SOURCES", tmp_path)

@@ -1056,11 +1056,12 @@ figures.curves(
 def relabelled(
     states: np.ndarray, actions: np.ndarray, times: np.ndarray, expert
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return training windows of what a policy saw at some times, labelled by an expert.
+    """Label what a policy saw in one episode: return training windows with an expert's actions.
 
-    states (T + 1, 5), actions (T, 2): an episode of the policy. times (M,): steps, from 1 on
-    expert: a function from observations (M, 2, 5) to its actions from the last of them on,
-        (M, 15, 2)
+    states (T + 1, 5), actions (T, 2): of the policy's episode
+    times (M,): steps of the later of a window's two observations, all from 1 on
+    expert: a function; for observations (M, 2, 5) it returns its actions (M, 15, 2), the first
+        of which belongs to the later observation
     -> observations (M, 2, 5), chunks (M, 16, 2)
     """
     ### BEGIN SOLUTION

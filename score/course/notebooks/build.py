@@ -48,10 +48,24 @@ def source_notebook(part: Part, bundle: str = "") -> NotebookNode:
 
     bundle: address of the course's release bundle, which goes into the badge and the set-up cell.
     """
+    return _notebook(part, _with_findings(_source(part, bundle), part))
+
+
+def source_code(part: Part) -> list[NotebookNode]:
+    """Return the code cells of `source_notebook(part)`. They need no findings, which stand in texts
+    alone: so that the solutions can compute them.
+    """
+    return [cell for cell in _notebook(part, _source(part)).cells if cell.cell_type == "code"]
+
+
+def _source(part: Part, bundle: str = "") -> str:
     text = (SOURCES / f"{part.name}.py").read_text(encoding="utf-8")
     text = text.replace("{{setup}}\n", _SETUP.read_text(encoding="utf-8"))
-    text = text.replace("{{bundle}}", bundle).replace("{{badge}}", colab_address(bundle, part.name))
-    notebook = jupytext.reads(_with_findings(text, part), fmt="py:percent")
+    return text.replace("{{bundle}}", bundle).replace("{{badge}}", colab_address(bundle, part.name))
+
+
+def _notebook(part: Part, text: str) -> NotebookNode:
+    notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
     )

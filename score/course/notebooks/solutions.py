@@ -15,7 +15,7 @@ from pusht.checkpoint import SUFFIX, load_checkpoint
 from pusht.normalisation import Stats
 from score import rubric
 from score.cells import Marker, read_marker
-from score.course.notebooks.build import source_notebook
+from score.course.notebooks.build import source_code
 from score.rollouts.policies import inference_of
 from score.rubric import Part, Policy
 
@@ -47,8 +47,8 @@ def run_solution(
     folder.mkdir(parents=True, exist_ok=True)
     names: dict[str, Any] = {}
     with contextlib.chdir(folder):
-        for cell in source_notebook(part).cells:
-            marker = read_marker(cell.source) if cell.cell_type == "code" else None
+        for cell in source_code(part):
+            marker = read_marker(cell.source)
             if marker and _is_run(marker, part, train):
                 exec(compile(cell.source, f"<{marker.id}>", "exec"), names)
                 if "seed" in names:
@@ -68,7 +68,7 @@ def run_cells(part: Part, names: dict[str, Any], *ids: str) -> None:
     """Run practice cells of a part's notebook, such as "part1/dataset", with these names; what they
     write to disk is thrown away.
     """
-    cells = {cell.id: cell.source for cell in source_notebook(part).cells}
+    cells = {cell.id: cell.source for cell in source_code(part)}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name in ids:
             exec(compile(cells[name.replace("/", "-")], f"<{name}>", "exec"), names)
@@ -88,7 +88,7 @@ def answer_of(names: dict[str, Any], policy: Policy) -> tuple[Any, ...]:
     """
     part = rubric.part_of(policy)
     key = f"part{part.number}-{policy.cell}"
-    cell = next(cell for cell in source_notebook(part).cells if cell.id == key)
+    cell = next(cell for cell in source_code(part) if cell.id == key)
     call = next(
         node
         for node in ast.walk(ast.parse(cell.source))

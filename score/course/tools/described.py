@@ -1,6 +1,11 @@
-"""What the notebooks say of episodes and of comparisons: numbers as they stand in a text."""
+"""What the notebooks say of episodes and of comparisons: numbers as they stand in a text. What
+trainings gave for it is kept in build/findings until a finding is complete, so that an interrupted
+run goes on, and trainings can be shared out among processes.
+"""
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,8 +14,10 @@ from torch import nn
 from pusht.behaviour import roughness, standstill
 from pusht.checkpoint import load_checkpoint
 from pusht.episodes import Episodes, Policy
+from pusht.files import write_whole
 from pusht.normalisation import Stats
 from score import rubric
+from score.course.notebooks.build import ROOT
 from score.course.notebooks.solutions import reference_path, reference_policy
 from score.rollouts.intervals import paired_interval
 
@@ -18,6 +25,7 @@ Infer = Callable[[torch.Tensor], torch.Tensor]
 Found = dict[str, str]
 
 SEEDS = range(50_000, 50_200)  # of episodes, far from those of grades
+_FOLDER = ROOT / "build" / "findings"
 
 
 def reference(name: str) -> tuple[Infer, Stats]:
@@ -98,3 +106,21 @@ def percent(share: float) -> str:
 def signed(value: float, digits: int = 2) -> str:
     """Return a number with its sign, a minus and no hyphen."""
     return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")  # no −0.00
+
+
+def kept(
+    name: str, compute: Callable[..., dict[str, Any]], *arguments: Any, **settings: Any
+) -> dict[str, Any]:
+    """Return what is kept under a name; where there is nothing, compute and keep it."""
+    path = _FOLDER / f"{name}.json"
+    if not path.exists():
+        write_whole(path, json.dumps(compute(*arguments, **settings)))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def forget(*names: str) -> None:
+    """Remove what is kept under names that begin so."""
+    for name in names:
+        for path in _FOLDER.glob(f"{name}_*.json"):
+            path.unlink()

@@ -31,7 +31,8 @@ from score.course.tools.described import (
     restore,
     shifted,
 )
-from score.course.tools.further import better, ensembled, latent, weights
+from score.course.tools.further import better, ddim, ensembled, latent, midpoint, weights
+from score.course.tools.latent_cures import cures
 
 _NOISE = 12  # px, standard deviation
 
@@ -137,6 +138,9 @@ EVERY = {
         better,
         latent,
         weights,
+        cures,
+        ddim,
+        midpoint,
         *_TRAINED,
     )
 }

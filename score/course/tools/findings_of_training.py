@@ -1,12 +1,9 @@
 """What the notebooks say that we found where networks have to be trained for it: E1.4, E1.5, E4.3.
 
 The notebooks' own cells do the work, with the reference weights where a trained policy is needed.
-What a training gave is kept in build/findings until the finding is complete, so that an interrupted
-run goes on.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +11,14 @@ import torch
 
 from pusht import expert, rollout
 from pusht.chunks import PushtChunkDataset
-from pusht.files import write_whole
 from pusht.normalisation import unnormalize_data
 from pusht.rules import GYM_PUSHT
 from score import rubric
-from score.course.notebooks.build import ROOT
 from score.course.notebooks.solutions import run_cells, solution
-from score.course.tools.described import SEEDS, Found, mean_of, percent, restore
+from score.course.tools.described import SEEDS, Found, forget, kept, mean_of, percent, restore
 
 TRAININGS = (1,)  # seeds of training
 _STEPS = 20_000  # of a training in E4.3
-_FOLDER = ROOT / "build" / "findings"
 _SIZES = (28, 56, 112, 224)
 
 
@@ -63,7 +57,7 @@ def _standing(nobs: torch.Tensor, stats: Mapping[str, np.ndarray]) -> float:
 
 def dagger() -> Found:
     """What DAgger and as many fresh demonstrations do for the reference MLP (E1.5)."""
-    found = [_kept(f"dagger_{seed}", _dagger, seed) for seed in TRAININGS]
+    found = [kept(f"dagger_{seed}", _dagger, seed) for seed in TRAININGS]
     scores = {name: np.mean([one["scores"][name] for one in found], axis=0) for name in _NETWORKS}
     texts = {"windows": f"{np.mean([one['windows'] for one in found]):,.0f}"}
     for name, key in _NETWORKS.items():
@@ -74,7 +68,7 @@ def dagger() -> Found:
     for other in ("fresh demonstrations", "demonstrations alone", "as it was"):
         gain, either = mean_of(scores["DAgger, round 3"] - scores[other])
         texts |= {f"over_{_NETWORKS[other]}": f"{gain} ± {either}"}
-    _forget("dagger")
+    forget("dagger")
     return texts
 
 
@@ -100,51 +94,61 @@ def _dagger(seed: int) -> dict[str, Any]:
 
 def more_data() -> Found:
     """What more demonstrations do, and what the validation loss says of it (E4.3)."""
-    leaks = [_kept(f"leak_{seed}", _leak, seed) for seed in TRAININGS]
+    leaks = [kept(f"leak_{seed}", _leak, seed) for seed in TRAININGS]
     texts: Found = {"leak": _text(np.mean([one["validation"] for one in leaks]))}
     for name, key in (("MSEPolicy", "mse"), ("FlowMatchingPolicy", "flow")):
-        losses, scores = [], []
+        found = {size: _trained(f"more_data_{key}_{size}", name, size) for size in _SIZES}
         for size in _SIZES:
-            found = [
-                _kept(f"more_data_{key}_{size}_{seed}", _more_data, name, size, seed)
-                for seed in TRAININGS
-            ]
-            training, last = np.mean([one["rows"][-1][1:] for one in found], axis=0)
-            best = np.mean([min(row[2] for row in one["rows"]) for one in found])
-            at = np.mean([min(one["rows"], key=lambda row: row[2])[0] for one in found])
-            each = np.mean([one["scores"] for one in found], axis=0)
-            score, either = mean_of(each)
-            solved = percent(float(np.mean([np.array(one["scores"]) >= 1 for one in found])))
-            of = f"{key}_{size}"
-            texts |= {f"score_{of}": score, f"either_{of}": either, f"solved_{of}": solved}
-            texts |= {
-                f"last_{of}": _text(last),
-                f"best_{of}": _text(best),
-                f"at_{of}": f"{at:,.0f}",
-            }
-            numbers = " | ".join(map(_text, (training, last, best)))
-            texts[f"row_{of}"] = f"{numbers} | {score} ± {either} | {solved}"
-            losses.append(last)
-            scores.append(each.mean())
+            texts |= _told(f"{key}_{size}", found[size])
+        for size in (28, 224):
+            of = f"{key}_corners_{size}"
+            texts |= _told(of, _trained(f"more_data_{of}", name, size, corners=True))
+        losses = [np.mean([one["rows"][-1][2] for one in found[size]]) for size in _SIZES]
+        scores = [np.mean([one["scores"] for one in found[size]]) for size in _SIZES]
         agree = np.argsort(losses).tolist() == np.argsort(scores)[::-1].tolist()
         texts[f"ranks_{key}"] = "the same order" if agree else "another order"
-    found = [
-        _kept(f"more_data_flow_56_short_{seed}", _more_data, name, 56, seed, _STEPS // 4)
-        for seed in TRAININGS
-    ]
-    texts["short_loss"] = _text(np.mean([one["rows"][-1][2] for one in found]))
-    each = np.mean([one["scores"] for one in found], axis=0)
+    short = _trained("more_data_flow_56_short", name, 56, num_steps=_STEPS // 4)
+    texts["short_loss"] = _text(np.mean([one["rows"][-1][2] for one in short]))
+    each = np.mean([one["scores"] for one in short], axis=0)
     texts["short_score"] = " ± ".join(mean_of(each))
-    _forget("leak", "more_data")
+    forget("leak", "more_data")
     return texts
 
 
-def _more_data(name: str, size: int, seed: int, num_steps: int = _STEPS) -> dict[str, Any]:
-    names = _run("part4_flow", seed, "part4/dataset", "part4/e4_3_training")
-    policy, normalizer, rows = names["of_size"](names[name], size, num_steps, seed)
-    acting = names["acting"](policy, normalizer)
+def _trained(key: str, *arguments: Any, **settings: Any) -> list[dict[str, Any]]:
+    """Return what `_more_data` found with each training seed."""
+    return [kept(f"{key}_{seed}", _more_data, seed, *arguments, **settings) for seed in TRAININGS]
+
+
+def _more_data(
+    seed: int, name: str, size: int, num_steps: int = _STEPS, corners: bool = False
+) -> dict[str, Any]:
+    """Return the losses of a training, rows (step, training, validation), and the scores."""
+    names = _run("part4_flow", seed, "part4/dataset", "part4/e4_3_training", "part4/e4_3_corners")
+    shown = names["in_corners" if corners else "demonstrations"]
+    policy, normalizer, rows = names["of_size"](names[name], size, num_steps, seed, shown)
+    acting = names["seeing_corners" if corners else "acting"](policy, normalizer)
     played = rollout(acting, SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
     return {"rows": rows, "scores": played.max_rewards.tolist()}
+
+
+def _told(of: str, found: Sequence[Mapping[str, Any]]) -> Found:
+    """Return what the notebook says of trainings that differ in their seed."""
+    training, last = np.mean([one["rows"][-1][1:] for one in found], axis=0)
+    best = np.mean([min(row[2] for row in one["rows"]) for one in found])
+    at = np.mean([min(one["rows"], key=lambda row: row[2])[0] for one in found])
+    score, either = mean_of(np.mean([one["scores"] for one in found], axis=0))
+    solved = percent(float(np.mean([np.array(one["scores"]) >= 1 for one in found])))
+    numbers = " | ".join(map(_text, (training, last, best)))
+    return {
+        f"score_{of}": score,
+        f"either_{of}": either,
+        f"solved_{of}": solved,
+        f"last_{of}": _text(last),
+        f"best_{of}": _text(best),
+        f"at_{of}": f"{at:,.0f}",
+        f"row_{of}": f"{numbers} | {score} ± {either} | {solved}",
+    }
 
 
 def _leak(seed: int) -> dict[str, Any]:
@@ -180,20 +184,6 @@ def _run(part: str, seed: int, *cells: str) -> dict[str, Any]:
     names = solution(rubric.PARTS[part], seed=seed)
     run_cells(rubric.PARTS[part], names, *cells)
     return names
-
-
-def _kept(name: str, compute: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    path = _FOLDER / f"{name}.json"
-    if not path.exists():
-        write_whole(path, json.dumps(compute(*arguments)))
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def _forget(*names: str) -> None:
-    for name in names:
-        for path in _FOLDER.glob(f"{name}_*.json"):
-            path.unlink()
 
 
 def _text(loss: float) -> str:

@@ -1,6 +1,7 @@
-"""Train Part II's CVAE with a known cure of its collapsed latent, and print how it scores.
+"""Train Part II's CVAE with known cures of its collapsed latent, and score it.
 
-python -m score.course.tools.latent_cures free_bits --seed 1
+python -m score.course.tools.latent_cures free_bits --seed 1   one training, kept
+python -m score.course.tools.findings cures                    what the notebook says of all
 """
 
 import argparse
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from pusht import PushTStateDataset
 from pusht.episodes import inference
 from pusht.networks import MLP
+from score.course.tools.described import Found, forget, kept
 from score.course.tools.divergence_weights import EPOCHS, SEEDS, Draw, fit, score_of, setting
 
 
@@ -113,20 +115,46 @@ def ways_of_drawing(trained: Trained, generator: torch.Generator) -> dict[str, D
 def score_once(trained: Trained, draw: Draw) -> float:
     """Return the mean over episodes of the largest reward, with one z for a whole episode."""
 
-    def drawn_once(obs: Tensor) -> Tensor:
-        z = draw(obs) if not kept else kept[0]
-        kept[:] = [z]
+    def once(obs: Tensor) -> Tensor:
+        z = draw(obs) if not drawn_z else drawn_z[0]
+        drawn_z[:] = [z]
         return z
 
     rewards = []
     for seed in SEEDS:
-        kept: list[Tensor] = []
-        rewards.append(score_of(trained.agent, trained.dataset, drawn_once, [seed]))
+        drawn_z: list[Tensor] = []
+        rewards.append(score_of(trained.agent, trained.dataset, once, [seed]))
     return sum(rewards) / len(rewards)
 
 
+def cured(cure: str, seed: int) -> dict[str, float]:
+    """Train one network; return its divergence [nats] and its scores."""
+    trained = train(CURES[cure], seed)
+    generator = torch.Generator().manual_seed(0)
+    with inference(trained.agent):
+        obs, action = trained.dataset.obs.flatten(1), trained.dataset.action.flatten(1)
+        mu, logvar = trained.agent.encoder(obs, action)
+        found = {"nats": float(divergence(mu, logvar, *trained.prior(obs)))}
+        ways = ways_of_drawing(trained, generator)
+        for name, draw in ways.items():
+            found[name] = score_of(trained.agent, trained.dataset, draw)
+        return found | {"once": score_once(trained, ways["drawn"])}
+
+
+def cures() -> Found:
+    """What each cure does to the latent and to the score, as rows of a table."""
+    texts: Found = {}
+    for name in CURES:
+        found = kept(f"cure_{name}_1", cured, name, 1)
+        texts |= {f"{key}_{name}": f"{value:.2f}" for key, value in found.items()}
+        scores = (found[key] for key in ("mean", "drawn", "fitted", "once"))
+        texts[f"row_{name}"] = " | ".join([f"{found['nats']:.1f}", *(f"{s:.2f}" for s in scores)])
+    forget("cure")
+    return texts
+
+
 def main() -> None:
-    """Train one network, and print its divergence and its scores."""
+    """Train one network, keep its divergence and its scores, and print them."""
     parser = argparse.ArgumentParser(
         prog="python -m score.course.tools.latent_cures",
         description="Score Part II's CVAE with a cure of its collapsed latent.",
@@ -134,19 +162,8 @@ def main() -> None:
     parser.add_argument("cure", choices=CURES)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    trained = train(CURES[options.cure], options.seed)
-    generator = torch.Generator().manual_seed(0)
-    with inference(trained.agent):
-        obs, action = trained.dataset.obs.flatten(1), trained.dataset.action.flatten(1)
-        mu, logvar = trained.agent.encoder(obs, action)
-        nats = float(divergence(mu, logvar, *trained.prior(obs)))
-        ways = ways_of_drawing(trained, generator)
-        scores = {
-            name: score_of(trained.agent, trained.dataset, draw) for name, draw in ways.items()
-        }
-        scores["drawn once"] = score_once(trained, ways["drawn"])
-    figures = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-    print(f"{options.cure}, seed {options.seed}: {nats:.2g} nats; score with z {figures}")
+    found = kept(f"cure_{options.cure}_{options.seed}", cured, options.cure, options.seed)
+    print(options.cure, options.seed, {name: round(value, 3) for name, value in found.items()})
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def _of_other_quantiles(mean: float, error: float, count: int) -> Mistakes:
     def times(t: float, hint: str) -> Mistake:
         return _around(mean, t * error), hint
 
-    few = "that is right for many episodes, and too narrow for few."
+    few = "that is right for many episodes and too narrow for few;"
     take = "take t of n - 1 degrees of freedom"
     for t in (1.96, _quantile(np.inf)):
         yield times(t, f"t is 1.96 here: {few} {take}.")
