@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import hashlib
 import io
 import json
 import random
@@ -277,6 +278,15 @@ def test_entries_that_cannot_be_used_are_not_all_unpacked(course, tmp_path):
         for info in archive.infolist():
             info.CRC += 1
     assert unpacked_of(course, tmp_path, packed, 40) > 300 * MB  # of 0.8 GB
+
+
+def test_a_notebook_is_unpacked_once_to_be_planned(course, tmp_path):
+    name = "part1_mlp.ipynb"
+    with Archive(write_export(tmp_path, {f"ann/{name}": NOTEBOOK})) as archive:
+        before, handed_in = archive.unpacked, HandedIn(archive.members)
+        upload = planner.Planner(archive, course, "ann", {}, handed_in).upload()
+    assert upload.files[name].sha256 == hashlib.sha256(NOTEBOOK).hexdigest()
+    assert archive.unpacked - before == len(NOTEBOOK)
 
 
 def unpacked_of(course, folder, packed, count):

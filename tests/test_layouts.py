@@ -9,8 +9,10 @@ import exports
 import pytest
 import yaml
 from exports import NOTEBOOK, OTHER, made_course, submitted, write_export, zipped
+from journeys import page
 from nbgrader.utils import parse_utc
 
+from score.__main__ import main
 from score.course.collect.collect import collect
 from score.course.collect.layouts import Layout, systems
 from score.course.collect.plan import plan
@@ -373,6 +375,15 @@ def test_each_systems_export_says_who_and_when(course, export, system, students,
     if system != "folders":
         names = {upload.handed_in.name for upload in uploads}
         assert "李雷" in names or "李雷, 李雷" in names
+
+
+def test_the_commands_help_and_the_guide_name_all_systems(capsys):
+    with pytest.raises(SystemExit):
+        main(["course", "collect", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    guide = page("instructors.md")
+    for layout in systems.layouts():
+        assert layout.name in told and f"| {layout.name} |" in guide, layout.name
 
 
 def test_a_group_before_everybodys_name_in_moodles_export_is_no_name(course, export):

@@ -35,8 +35,7 @@ from score.submission.files import (
 )
 from score.submission.notebooks import part_of
 
-# Bytes that are unpacked to read one student's files. Of an honest submission each is read once, a
-# notebook twice.
+# Bytes that are unpacked to read one student's files. Of an honest submission each is read once.
 _UNPACKED_CAP = 4 * STUDENT_CAP
 
 
@@ -60,6 +59,7 @@ class Planner:
         }
         self.handed_in, self.members = handed_in, handed_in.members
         self.unpacked_before = archive.unpacked
+        self.measured: dict[ArchiveMember, tuple[int, str]] = {}
         self.remarks: list[str] = []
         self.candidates = {
             name: found
@@ -88,7 +88,9 @@ class Planner:
             if member.rejection or not member.path.lower().endswith(NOTEBOOK):
                 continue
             try:
-                part = part_of(self._unpacked(member, cap("part.ipynb")))
+                content = self._unpacked(member, cap("part.ipynb"))
+                part = part_of(content)
+                self.measured[member] = _measure(content)
             except RejectedFile:
                 part = None  # it is told where the file is read by its name
             if part in self.stored:
@@ -179,24 +181,25 @@ class Planner:
         """Add the first of the candidates that can be read to the upload, and those before it to
         `left`; return it, or None.
         """
-        member, content, rejected = first_readable(candidates, partial(self._read, name))
+        member, measured, rejected = first_readable(candidates, partial(self._read, name))
         left += rejected
-        if member is None or content is None:
+        if member is None or measured is None:
             return None
-        digest, when = hashlib.sha256(content).hexdigest(), self._received(member, part)
-        upload.files[name] = TakenFile(member, part, digest, when)
-        self.room -= len(content)
-        self.packed_room -= len(content) if name not in TAKEN else 0
+        size, digest = measured
+        upload.files[name] = TakenFile(member, part, digest, self._received(member, part))
+        self.room -= size
+        self.packed_room -= size if name not in TAKEN else 0
         return member
 
-    def _read(self, name: str, member: ArchiveMember) -> bytes:
-        content = self._unpacked(member, cap(name))
-        if len(content) > self.room:
+    def _read(self, name: str, member: ArchiveMember) -> tuple[int, str]:
+        """Return (bytes, SHA-256) of a file; `RejectedFile` where it cannot be taken."""
+        size, digest = self.measured.get(member) or _measure(self._unpacked(member, cap(name)))
+        if size > self.room:
             raise RejectedFile(f"the submission would be larger than {STUDENT_CAP // MB} MB")
-        if self.found and name not in TAKEN and len(content) > self.packed_room:
+        if self.found and name not in TAKEN and size > self.packed_room:
             packed_cap = self.found.format.packed_cap
             raise RejectedFile(f"code and models would be larger than {packed_cap // MB} MB")
-        return content
+        return size, digest
 
     def _received(self, member: ArchiveMember, part: str) -> datetime:
         """Return when a file was handed in. Where the system only says what is late, what it does
@@ -247,3 +250,8 @@ class Planner:
         gone = {*upload.files, *stored.given(part), *stored.outdated(part, names)}
         stays = sorted(stored.names(part) - gone)
         return f"Stays from before: {', '.join(stays)}." if stays else ""
+
+
+def _measure(content: bytes) -> tuple[int, str]:
+    """Return the bytes of a content, and its SHA-256."""
+    return len(content), hashlib.sha256(content).hexdigest()

@@ -79,8 +79,9 @@ def _add_collect(actions: "Commands") -> None:
     )
     collect.add_argument("folder")
     text = (
-        "zip or folder: Moodle, Canvas, Gradescope, folders or zips by student,"
-        " STUDENT_part1_mlp.ipynb"
+        "zip or folder, as exported by Blackboard, Brightspace, Canvas, GitHub Classroom, Google"
+        " Classroom, Gradescope, Moodle, Sakai or Teams, or with a folder, a zip or a tar for each"
+        " student, or with files STUDENT_part1_mlp.ipynb"
     )
     collect.add_argument("export", help=text)
     text = "regular expression with a group `student`, matched from the start of each path"
