@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from score.course.collect.layouts import HandedIn
-from score.course.collect.stored import FileRecord, Stored, parsed_time
+from score.course.collect.stored import LATE, FileRecord, Stored, parsed_time
 from score.course.collect.upload import NOTEBOOK, Release, TakenFile, Upload, nothing_usable
 from score.course.settings import Course
 from score.submission import formats
@@ -136,7 +136,7 @@ class Planner:
             upload.remarks.append(f"Left out: {listed(left)}.")
             upload.left = [(member.path, member.rejection) for member in left]
         if self.handed_in.late:
-            upload.remarks.append("It is late, by the export.")
+            upload.remarks.append(LATE)
         if upload.files:
             upload.timestamp = max(file.received for file in upload.files.values())
         else:
@@ -203,14 +203,15 @@ class Planner:
 
     def _received(self, member: ArchiveMember, part: str) -> datetime:
         """Return when a file was handed in. Where the system only says what is late, what it does
-        not call late came by the due date at the latest, and what it does came after it.
+        not call late came by the due date at the latest, and what it does just too late.
         """
-        due, late = self.stored[part].assignment.due, self.handed_in.late
-        if due is None or late is None:
+        assignment, late = self.stored[part].assignment, self.handed_in.late
+        if assignment.due is None or late is None:
             return member.received
         if late:
-            return max(member.received, (due + timedelta(seconds=1)).astimezone(UTC))
-        return min(member.received, due.astimezone(UTC))
+            grace = assignment.late.grace_minutes if assignment.late else 0.0
+            return (assignment.due + timedelta(minutes=grace, seconds=1)).astimezone(UTC)
+        return min(member.received, assignment.due.astimezone(UTC))
 
     def _unpacked(self, member: ArchiveMember, most: int) -> bytes:
         if self.archive.unpacked - self.unpacked_before > _UNPACKED_CAP:
@@ -230,6 +231,8 @@ class Planner:
         received = max(file.received for file in files.values())
         if received == since and {*files} - {*TAKEN}:
             return "again"  # what the kit takes of a submission in another format has changed
+        if received == since and record and self.handed_in.late is not None:
+            return "newer" if _is_later(files, record["files"]) else "older"
         return "newer" if received > since else "older"
 
     @staticmethod
@@ -250,6 +253,12 @@ class Planner:
         gone = {*upload.files, *stored.given(part), *stored.outdated(part, names)}
         stays = sorted(stored.names(part) - gone)
         return f"Stays from before: {', '.join(stays)}." if stays else ""
+
+
+def _is_later(files: dict[str, TakenFile], recorded: dict[str, FileRecord]) -> bool:
+    """Say whether files came with a later export than the recorded ones."""
+    dates = [parsed_time(file["dated"]) for file in recorded.values() if "dated" in file]
+    return not dates or max(file.member.received for file in files.values()) > max(dates)
 
 
 def _measure(content: bytes) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from score import rubric
-from score.course.collect.stored import handed_in_at, read_record
+from score.course.collect.stored import LATE, handed_in_at, read_record
 from score.course.grading import results
 from score.course.grading.results import entries_by_cell
 from score.course.report.everybody import Someone
@@ -22,7 +22,6 @@ _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # begin one, some i
 ClassVerdicts = dict[tuple[str, str, str], Verdict | None]
 Remark = tuple[str, str, str]  # student, part, sentence
 WAITS = "…"  # in place of points that a person has still to give
-LATE = "The LMS marks what was handed in as late."
 NOT_ON_ROSTER = "Not on the roster."
 _ABOUT = ("id", "name", "email", "section")  # of `Someone`
 
@@ -216,7 +215,7 @@ def _of_results(course: Course, student: str) -> list[Remark]:
 def _of_repairs(path: Path) -> list[Remark]:
     record = read_record(path)
     refused = {part: entry["refused"] for part, entry in record["parts"].items()}
-    late = [(path.stem, "late work", LATE)] if record.get("late") else []
+    late = [(path.stem, part, LATE) for part, entry in record["parts"].items() if entry.get("late")]
     failed = [(path.stem, "collect", sentence) for sentence in record.get("failed", [])]
     return [(path.stem, part, reason) for part, reason in refused.items() if reason] + late + failed
 

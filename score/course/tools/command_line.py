@@ -86,6 +86,8 @@ def _add_collect(actions: "Commands") -> None:
     collect.add_argument("export", help=text)
     text = "regular expression with a group `student`, matched from the start of each path"
     collect.add_argument("--pattern", help=text)
+    text = "Moodle's grading worksheet of the assignment, which says who handed in and when"
+    collect.add_argument("--worksheet", metavar="FILE", type=Path, help=text)
     collect.add_argument(
         "--preview", action="store_true", help="list what would be collected, and write nothing"
     )
@@ -185,7 +187,8 @@ def _check_course(options: Namespace) -> int:
 def _collect(options: Namespace) -> str | None:
     from score.course.collect.collect import run_collect
 
-    return run_collect(options.folder, options.export, options.pattern, options.preview).names()
+    how = (options.pattern, options.preview, options.worksheet)
+    return run_collect(options.folder, options.export, *how).names()
 
 
 def _grade(options: Namespace) -> str | None:
