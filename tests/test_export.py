@@ -12,8 +12,7 @@ from exports import unzipped, write_export
 
 from score import rubric
 from score.__main__ import main
-from score.course.class_run import export as exporting
-from score.course.class_run import records
+from score.course.class_run import feedback_zips, records
 from score.course.class_run.export import export
 from score.course.class_run.grade import grade_course
 from score.course.collect.collect import collect
@@ -115,6 +114,44 @@ def test_moodle_gets_its_worksheet_and_a_folder_for_each_participant(released, t
     }
 
 
+TWO = """
+[[assignment]]
+name = "pusht"
+parts = ["part1_mlp"]
+
+[[assignment]]
+name = "next"
+parts = ["part2_cvae"]
+"""
+
+
+def test_each_assignment_of_moodles_gets_its_own_numbers(tmp_path):
+    course = graded_course(create(tmp_path / "made", more=TWO), tmp_path, "moodle")
+    notebook = exports.ANSWERED["part2_cvae"].encode()
+    second = {
+        f"{name}_{number}_assignsubmission_file/part2_cvae.ipynb": notebook
+        for number, (name, *_) in enumerate(PEOPLE, start=801)
+    }
+    collect(course, write_export(tmp_path, second, name="second.zip"))
+    out = tmp_path / "out"
+    export(course, "moodle", out)
+    made = {
+        name: [row[0] for row in rows(out / f"grades-{name}.csv")[1:4]]
+        for name in ("pusht", "next")
+    }
+    assert made == {
+        "pusht": [f"Participant {n}" for n in (12345, 222, 333)],
+        "next": [f"Participant {n}" for n in (801, 802, 803)],
+    }
+    worksheet = tmp_path / "worksheet.csv"
+    worksheet.write_text(ROSTERS["moodle"], encoding="utf-8")
+    with pytest.raises(CourseError, match="give --assignment too, one of pusht, next"):
+        export(course, "moodle", out, worksheet)
+    files = export(course, "moodle", tmp_path / "one", worksheet, assignment="pusht").files
+    assert [path.name for path in files] == ["grades-pusht.csv", "feedback-pusht.zip"]
+    assert rows(files[0])[1][0] == "Participant 12345" and rows(files[0])[1][4]
+
+
 def test_brightspace_gets_its_ids_and_its_folders(released, tmp_path):
     course = graded_course(released, tmp_path, "brightspace")
     grades, feedback = export(course, "brightspace").files
@@ -138,7 +175,7 @@ def test_a_table_has_everybody_with_the_reason(released, tmp_path, capsys):
 
 def test_feedback_is_cut_into_zips_of_a_size(released, tmp_path, monkeypatch):
     course = graded_course(released, tmp_path, "canvas")
-    monkeypatch.setattr(exporting, "_ZIP_BYTES", 10)
+    monkeypatch.setattr(feedback_zips, "_ZIP_BYTES", 10)
     files = export(course, "canvas").files
     assert [path.name for path in files[1:]] == ["feedback-pusht-1.zip", "feedback-pusht-2.zip"]
     assert all(len(zipfile.ZipFile(path).namelist()) == 1 for path in files[1:])

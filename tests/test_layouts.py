@@ -560,7 +560,7 @@ def test_what_canvas_calls_late_is_just_late_and_comes_again(due_course, export)
     (upload,) = plan(due_course, path)
     assert upload.parts == {"part1_mlp": "unchanged"}
     assert late(due_course, [upload]) == {"12345": 15 * 60 + 1}
-    files = {name: OTHER for name in exports.canvas(ann, late=("annlee",))}
+    files = dict.fromkeys(exports.canvas(ann, late=("annlee",)), OTHER)
     states = [plan(due_course, export(files, day=day))[0].parts["part1_mlp"] for day in (19, 21)]
     assert states == ["older", "newer"]
 

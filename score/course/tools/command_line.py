@@ -123,6 +123,8 @@ def _add_export(actions: "Commands") -> None:
     export.add_argument(
         "--to", required=True, choices=("canvas", "moodle", "brightspace", "csv"), help="the LMS"
     )
+    text = "the only assignment to export (default: all)"
+    export.add_argument("--assignment", metavar="NAME", help=text)
     export.add_argument(
         "--gradebook",
         metavar="FILE",
@@ -230,7 +232,8 @@ def _export(options: Namespace) -> str | None:
 
     failures = Failures()
     out, exported = (path and Path(path) for path in (options.out, options.gradebook))
-    found = export(open_course(options.folder), options.to, out, exported, failures)
+    course, name = open_course(options.folder), options.assignment
+    found = export(course, options.to, out, exported, failures, name)
     for path in found.files:
         print(f"Written: {path}")
     for sentence in found.sentences:

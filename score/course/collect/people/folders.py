@@ -98,6 +98,9 @@ class People:
         self._known_as = {
             name: folder for folder, known in self.known.items() for name in known["known_as"]
         }
+        self._came_as: dict[str, list[str]] = {}
+        for folder, known in self.known.items():
+            self._came_as.setdefault(known.get("name", ""), []).append(folder)
         self._taken = {folder.casefold() for folder in {*self.known, *self.folders}}
         for person in people:
             self._folder_of.setdefault(person.key, self._new_folder(person))
@@ -249,9 +252,8 @@ class People:
         """
         found = [
             folder
-            for folder, known in self.known.items()
-            if known.get("name") == came.name
-            and any(name.startswith(f"{came.system} ") for name in known["known_as"])
+            for folder in self._came_as.get(came.name, ())
+            if any(name.startswith(f"{came.system} ") for name in self.known[folder]["known_as"])
             and not self.numbers(folder, came)
         ]
         return found[0] if came.name and came.is_alone and len(found) == 1 else ""
