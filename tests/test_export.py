@@ -144,12 +144,14 @@ def test_each_assignment_of_moodles_gets_its_own_numbers(tmp_path):
         "next": [f"Participant {n}" for n in (801, 802, 803)],
     }
     worksheet = tmp_path / "worksheet.csv"
-    worksheet.write_text(ROSTERS["moodle"], encoding="utf-8")
+    text = ROSTERS["moodle"].replace(",,,1", ",-,,1").partition("Participant 333")[0]
+    worksheet.write_text(text, encoding="utf-8")
     with pytest.raises(CourseError, match="give --assignment too, one of pusht, next"):
         export(course, "moodle", out, worksheet)
     files = export(course, "moodle", tmp_path / "one", worksheet, assignment="pusht").files
     assert [path.name for path in files] == ["grades-pusht.csv", "feedback-pusht.zip"]
-    assert rows(files[0])[1][0] == "Participant 12345" and rows(files[0])[1][4]
+    _, ann, jose = rows(files[0])  # 李雷 is not in the worksheet
+    assert ann[0] == "Participant 12345" and ann[3] == jose[3] == "-" and ann[4] and jose[4]
 
 
 def test_brightspace_gets_its_ids_and_its_folders(released, tmp_path):
@@ -170,7 +172,8 @@ def test_a_table_has_everybody_with_the_reason(released, tmp_path, capsys):
     head, *people = rows(course.folder / "export/csv/grades.csv")
     assert head == ["student", "id", "name", "email", "section", "pusht", "note"]
     assert people[3][-2:] == ["", "Handed in nothing."] and people[3][2] == "'=Evil, Zed"
-    assert "pusht: left open for 333, 444." in said
+    assert "pusht: left open for 333." in said
+    assert "pusht: no notebook came, so no points, of 444." in said
 
 
 def test_feedback_is_cut_into_zips_of_a_size(released, tmp_path, monkeypatch):

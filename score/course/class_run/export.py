@@ -60,9 +60,8 @@ class _Class:
         known = self.people.known.get(folder, {})
         if assignment and "came_as" in known:
             return known["came_as"].get(system, {}).get(assignment.name, "")
-        names = known.get("known_as", [])
-        found = (name.removeprefix(f"{system} ") for name in names)
-        return next((n for n, name in zip(found, names, strict=True) if n != name), "")
+        found = [name for name in known.get("known_as", []) if name.startswith(f"{system} ")]
+        return found[0].removeprefix(f"{system} ") if found else ""
 
     def grade(self, folder: str, assignment: Assignment) -> str:
         """Return a student's points of an assignment as text; "" where they are open."""
@@ -88,14 +87,8 @@ def export(
     out, people = out or course.folder / "export" / system, open_people(course)
     assignments = _chosen(course, system, exported, assignment)
     template = read_roster(exported) if exported else people.roster or Roster()
-    of_class = _Class(
-        course,
-        people,
-        everybody(course, failures),
-        _points(course, failures),
-        template,
-        assignments,
-    )
+    points = _points(course, failures)
+    of_class = _Class(course, people, everybody(course, failures), points, template, assignments)
     if not of_class.points:
         raise CourseError(f"Nobody of {course.folder} has points yet: run `course grade` first.")
     make, sent_as, name = FORMATS[system]
@@ -114,8 +107,11 @@ def export(
                 f" {sent_as} with their submissions was collected."
             )
         unknown = [f for f in of_class.everybody if not of_class.grade(f, each)]
-        if unknown:
-            sentences.append(f"{each.name}: left open for {_listed(unknown)}.")
+        there = [f for f in unknown if course.submission(f, each).is_dir()]
+        if there:
+            sentences.append(f"{each.name}: left open for {_listed(there)}.")
+        if nothing := [f for f in unknown if f not in there]:
+            sentences.append(f"{each.name}: no notebook came, so no points, of {_listed(nothing)}.")
     return Exported(files, sentences)
 
 
@@ -205,6 +201,8 @@ def _moodle(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     for assignment in of_class.assignments:
         rows = [head]
         for folder, row in _people(of_class, "Moodle", assignment):
+            if worksheet and "Grade" not in row:
+                continue  # who is not in the worksheet is nobody whom Moodle knows by its import
             one = of_class.everybody[folder]
             number = of_class.number(folder, "Moodle", assignment)
             own = {
@@ -213,7 +211,7 @@ def _moodle(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
                 "Email address": one.email,
                 "ID number": one.id if one.id != one.email else "",
             }
-            own = row if worksheet and row else own
+            own = row if worksheet else own
             grade = {"Grade": of_class.grade(folder, assignment)}
             rows.append([(own | grade).get(column, "") for column in head])
         yield f"grades-{assignment.name}.csv", _guarded(rows)
@@ -262,7 +260,10 @@ def _worth(course: Course, assignment: Assignment) -> float:
 
 def _guarded(rows: _Rows) -> _Rows:
     """Return rows of which no cell is a formula."""
-    return [[cell if cell.startswith("    ") else cell_text(cell) for cell in row] for row in rows]
+    plain = ("    ", "-,")  # Canvas's mark of a line, and Moodle's for what is not there
+    return [
+        [cell if f"{cell},".startswith(plain) else cell_text(cell) for cell in row] for row in rows
+    ]
 
 
 # Feedback.
@@ -279,7 +280,7 @@ def _pages(
         sent_as = (known.get(assignment.name) or [""])[0] if system else folder
         if path.is_file() and sent_as:
             found.append((name.format(sent_as.rstrip("_")), path))
-        elif path.is_file():
+        elif path.is_file() and of_class.course.submission(folder, assignment).is_dir():
             lost.append(folder)
     return found, lost
 

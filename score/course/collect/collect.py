@@ -84,7 +84,7 @@ def run_collect(
     uploads = plan(course, path, pattern, failures, worksheet)
     print(format_plan(uploads))
     print(format_totals(uploads, open_people(course)))
-    if any(
+    if not worksheet and any(
         upload.came and upload.came.series and upload.handed_in.late is False for upload in uploads
     ):
         print(UNDATED)
