@@ -181,6 +181,13 @@ def test_two_of_one_name_and_one_in_anothers_name_are_refused_and_told(tmp_path)
     (upload,) = plan(course, write_export(tmp_path, {"Ann Lee/part1_mlp.ipynb": NOTEBOOK}))
     assert upload.student is None
     assert "may be Ann Lee (1) and Ann Lee (2) of the roster" in upload.remarks[0]
+    number = {"leeann_77_900_part1_mlp.ipynb": NOTEBOOK}
+    (upload,) = plan(course, write_export(tmp_path, number))
+    assert "Write 77 into a column `User ID` of the roster" in upload.remarks[0]
+    told = "id,name,User ID\n1,Ann Lee,\n2,Ann Lee,77\n3,Bo,\n"
+    (course.folder / "roster.csv").write_text(told, encoding="utf-8")
+    (upload,) = plan(course, write_export(tmp_path, number))
+    assert upload.student == "2"
     bo, other = (
         {f"bo_{number}_900_part1_mlp.ipynb": content}
         for number, content in ((77, NOTEBOOK), (66, OTHER))

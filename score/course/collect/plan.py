@@ -90,7 +90,8 @@ def _folders(people: People, export: SortedExport, remarks: list[str]) -> dict[s
         try:
             folder = people.folder(came)
         except Unclear as error:
-            remarks.append(f"{error}, so this is not taken: {_first_of([students[student]])}.")
+            files = _first_of([students[student]])
+            remarks.append(f"{error}, so this is not taken: {files}.{error.cure}")
         else:
             found.setdefault(folder.casefold(), []).append((folder, came))
     for same in found.values():

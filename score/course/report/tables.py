@@ -47,8 +47,8 @@ def table(
         less = late.get(student, 0.0)
         *points, total = _points([own[cell] for cell in cells], "–", WAITS, less)
         total = total if penalties is None or student in penalties else "–"
-        penalty = [f"{-less:.2f}" if less else ""] if late else []
-        rows.append([_label(student, people), *points, *penalty, total])
+        penalty = "–" if None in own.values() else f"{-less:.2f}" if less else ""
+        rows.append([_label(student, people), *points, *([penalty] if late else []), total])
     full = [_full(verdicts, *cell) for cell in cells]
     last = ["of", *(f"{worth:.2f}" for worth in full), *([""] if late else []), f"{sum(full):.2f}"]
     head = ["student", *columns]
@@ -161,8 +161,9 @@ def csv_text(
             continue
         late, verdicts_ = penalties[student], [own[cell] for cell in cells]
         *points, total = _points(verdicts_, "", "", late)
+        less = "" if None in verdicts_ else f"{late:.2f}"  # it may depend on what is not known
         unread = sum(bool(verdict and verdict.unread) for verdict in verdicts_)
-        rows.writerow([*start, *points, f"{late:.2f}", total, counts[student], unread, note])
+        rows.writerow([*start, *points, less, total, counts[student], unread, note])
     return text.getvalue()
 
 

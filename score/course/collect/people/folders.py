@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
 
 from pusht.files import write_whole
 from score.course.collect.layouts import HandedIn, SortedExport
+from score.course.collect.people.known import Came, Known, Unclear
 from score.course.collect.people.names import (
     are_one,
     made_of,
@@ -28,49 +28,6 @@ from score.course.collect.people.names import (
 from score.course.collect.people.roster import Person, Roster, read_roster
 from score.course.collect.stored import STUDENT
 from score.course.settings import Course, CourseError
-
-
-class Known(TypedDict, total=False):
-    """What people.json has of a folder.
-
-    person: `Person.key` on the roster. name: as the LMS has it. known_as: "SYSTEM STUDENT", how
-    exports have named the student. sent_as: by system and assignment, what it called the last
-    submissions. series: by what is in `known_as`, the `Came.series` that are not 0. came_as: by
-    system and assignment, the `Came.student` of such a series.
-    """
-
-    person: str
-    name: str
-    known_as: list[str]
-    sent_as: dict[str, dict[str, list[str]]]
-    series: dict[str, int]
-    came_as: dict[str, dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Came:
-    """How an export names one student.
-
-    student: mostly the system's number. name: the display name. series: which of the system's
-    assignments the export is of, counted as they came, where students have another number in each
-    of them; else 0. is_alone: whether nobody else in the export has the name.
-    """
-
-    system: str
-    student: str
-    name: str = ""
-    series: int = 0
-    is_alone: bool = True
-    email: str = ""
-
-    @property
-    def known_as(self) -> str:
-        """What is noted of it in `Known`."""
-        return f"{self.system} {self.student}"
-
-
-class Unclear(Exception):
-    """Why it is not clear whose an upload is, in one sentence."""
 
 
 @dataclass
@@ -219,7 +176,7 @@ class People:
                 found = {key: p for key, p in found.items() if are_one(p.name, name)}
             if len(found) > 1:
                 several = " and ".join(f"{p.name} ({p.key})" for p in found.values())
-                raise Unclear(f"{name or student!r} may be {several} of the roster")
+                raise Unclear(f"{name or student!r} may be {several} of the roster", came.cure)
             if found:
                 (person,) = found.values()
                 if index in (self._by_name, self._by_plain_name):
