@@ -190,11 +190,11 @@ def test_two_of_one_name_and_one_in_anothers_name_are_refused_and_told(tmp_path)
     assert upload.student == "2"
     bo, other = (
         {f"bo_{number}_900_part1_mlp.ipynb": content}
-        for number, content in ((77, NOTEBOOK), (66, OTHER))
+        for number, content in ((78, NOTEBOOK), (66, OTHER))
     )
     collect(course, write_export(tmp_path, bo))
     (upload,) = plan(course, write_export(tmp_path, other, hour=20))
-    assert upload.student is None and "who came as '77' before" in upload.remarks[0]
+    assert upload.student is None and "who came as '78' before" in upload.remarks[0]
 
 
 def test_a_namesake_at_moodle_is_refused_in_one_assignment_and_told_in_another(tmp_path):
