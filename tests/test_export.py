@@ -163,6 +163,10 @@ def test_brightspace_gets_its_ids_and_its_folders(released, tmp_path):
     assert [bool(row[2]) for row in people] == [True, True, False, False]
     assert all(row[-1] == "#" for row in people)
     assert "12345-640693 - Ann Lee - Mar 1, 2026 1130 AM/feedback.html" in unzipped(feedback)
+    (course.folder / "roster.csv").write_text("id,name\n12345,Ann Lee\n", encoding="utf-8")
+    without = export(open_course(course.folder), "brightspace")
+    assert [row[0] for row in rows(without.files[0])[1:]] == ["12345"]
+    assert without.sentences[0].endswith("look whether it has them: 222, 333.")
 
 
 def test_a_table_has_everybody_with_the_reason(released, tmp_path, capsys):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pusht.files import write_whole
-from score.course.class_run.feedback_zips import write_zips
+from score.course.class_run.feedback_zips import feedback_pages, write_zips
 from score.course.class_run.records import standings
 from score.course.collect.people import People, Person, Roster, open_people, read_roster
 from score.course.nbgrader import gradebook
@@ -98,8 +98,11 @@ def export(
         csv.writer(text, lineterminator="\r\n").writerows(rows)
         write_whole(out / file, ("\ufeff" if system == "csv" else "") + text.getvalue())
         files.append(out / file)
+    strangers = [f for f, one in of_class.everybody.items() if one.on_roster is False]
+    if strangers:
+        sentences.append(f"Not on the roster, look whether it has them: {_listed(strangers)}.")
     for each in assignments:
-        pages, lost = _pages(of_class, each, sent_as, name)
+        pages, lost = feedback_pages(course, people, of_class.everybody, each, sent_as, name)
         files += write_zips(out, f"feedback-{each.name}", pages)
         if lost:
             sentences.append(
@@ -183,6 +186,8 @@ def _brightspace(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     ids = ids or ["OrgDefinedId"]
     rows = [[*ids, *heads, "End-of-Line Indicator"]]
     for folder, row in _people(of_class, "Brightspace"):
+        if not of_class.everybody[folder].id and "OrgDefinedId" not in row:
+            continue  # Brightspace's number in an export may be another person's id
         own = {"OrgDefinedId": of_class.everybody[folder].id or folder} | row
         points = [of_class.grade(folder, a) for a in assignments]
         rows.append([*(own.get(column, "") for column in ids), *points, "#"])
@@ -264,25 +269,6 @@ def _guarded(rows: _Rows) -> _Rows:
     return [
         [cell if f"{cell},".startswith(plain) else cell_text(cell) for cell in row] for row in rows
     ]
-
-
-# Feedback.
-
-
-def _pages(
-    of_class: _Class, assignment: Assignment, system: str, name: str
-) -> tuple[list[tuple[str, Path]], list[str]]:
-    """Return (name in the zip, path) of the feedback pages, and the students without a name."""
-    found, lost = [], []
-    for folder in of_class.everybody:
-        path = of_class.course.feedback(folder, assignment)
-        known = of_class.people.known.get(folder, {}).get("sent_as", {}).get(system, {})
-        sent_as = (known.get(assignment.name) or [""])[0] if system else folder
-        if path.is_file() and sent_as:
-            found.append((name.format(sent_as.rstrip("_")), path))
-        elif path.is_file() and of_class.course.submission(folder, assignment).is_dir():
-            lost.append(folder)
-    return found, lost
 
 
 def _listed(folders: list[str]) -> str:
