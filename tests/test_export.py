@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import zipfile
 from dataclasses import replace
@@ -9,6 +10,7 @@ from dataclasses import replace
 import exports
 import pytest
 from exports import unzipped, write_export
+from sqlalchemy import event
 
 from score import rubric
 from score.__main__ import main
@@ -22,6 +24,7 @@ from score.course.nbgrader.release import create
 from score.course.settings import CourseError, open_course
 from score.submission.failures import Failures
 
+TABLES = r"SCAN (grade|comment|submitted_\w+)\b"  # steps of SQLite's that read every row
 PEOPLE = [("Ann Lee", 12345, "annlee"), ("José O'Brien", 222, "jobrien"), ("李雷", 333, "leilei")]
 ROSTERS = {
     "canvas": "Student,ID,SIS User ID,SIS Login ID,Section,pusht (77),Final\n"
@@ -202,3 +205,21 @@ def test_a_class_of_which_nothing_can_be_graded_has_its_report(released, tmp_pat
 def test_without_points_there_is_a_sentence(released):
     with pytest.raises(CourseError, match="has points yet"):
         export(open_course(released.folder), "canvas")
+
+
+def test_no_students_row_in_the_gradebook_is_looked_for_among_all(released, tmp_path):
+    """What is done for a student must not take longer in a larger class."""
+    course, failures = graded_course(released, tmp_path, "canvas"), Failures()
+    config, asked = configuration.read(course.folder), []
+    with gradebook.open_gradebook(course) as book:
+        gradebook.complete(book, course)
+        engine = book.db.get_bind()
+        event.listen(engine, "before_cursor_execute", lambda _, __, *sql: asked.append(sql[:2]))
+        records.conclude(course, book, course.students()[0], failures, config)
+        asked = [(sql, values) for sql, values in asked if sql.startswith(("SELECT", "UPDATE"))]
+        assert asked and not failures
+        connection = book.db.connection().connection
+        for sql, values in asked:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+            scanned = [step[-1] for step in plan if re.match(TABLES, step[-1])]
+            assert not scanned, (scanned, sql)
