@@ -85,6 +85,7 @@ def measure(students: int) -> None:
             collect(course, path, failures=failures)
         config = configuration.read(course.folder)
         with gradebook.open_gradebook(course) as book:
+            gradebook.complete(book, course)
             with timed("results", students):
                 for number, student in enumerate(course.students()):
                     grade(course, student, number)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
-from traitlets.config import Config
+from traitlets.config import Config, PyFileConfigLoader
 
 from score.course.class_run import records
 from score.course.grading import results
@@ -176,6 +176,9 @@ def test_the_hubs_configuration_names_the_course_its_owner_and_who_may_grade(cou
     read = configuration.read(course.folder)
     assert read.Exchange.root == str(course.folder.parent / "exchange")
     assert read.CourseDirectory.course_id == "robots"
+    for_all = PyFileConfigLoader("nbgrader_config.py", str(course.folder / "hub")).load_config()
+    assert for_all.Execute.timeout == 300  # for Validate alone: grading has limits of its own
+    assert read.Execute.get("timeout") != 300
 
 
 def test_the_students_environment_has_one_configuration_for_all_courses(course, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import zipfile
 from dataclasses import replace
@@ -9,11 +10,11 @@ from dataclasses import replace
 import exports
 import pytest
 from exports import unzipped, write_export
+from sqlalchemy import event
 
 from score import rubric
 from score.__main__ import main
-from score.course.class_run import export as exporting
-from score.course.class_run import records
+from score.course.class_run import feedback_zips, records
 from score.course.class_run.export import export
 from score.course.class_run.grade import grade_course
 from score.course.collect.collect import collect
@@ -23,6 +24,7 @@ from score.course.nbgrader.release import create
 from score.course.settings import CourseError, open_course
 from score.submission.failures import Failures
 
+TABLES = r"SCAN (grade|comment|submitted_\w+)\b"  # steps of SQLite's that read every row
 PEOPLE = [("Ann Lee", 12345, "annlee"), ("José O'Brien", 222, "jobrien"), ("李雷", 333, "leilei")]
 ROSTERS = {
     "canvas": "Student,ID,SIS User ID,SIS Login ID,Section,pusht (77),Final\n"
@@ -115,6 +117,46 @@ def test_moodle_gets_its_worksheet_and_a_folder_for_each_participant(released, t
     }
 
 
+TWO = """
+[[assignment]]
+name = "pusht"
+parts = ["part1_mlp"]
+
+[[assignment]]
+name = "next"
+parts = ["part2_cvae"]
+"""
+
+
+def test_each_assignment_of_moodles_gets_its_own_numbers(tmp_path):
+    course = graded_course(create(tmp_path / "made", more=TWO), tmp_path, "moodle")
+    notebook = exports.ANSWERED["part2_cvae"].encode()
+    second = {
+        f"{name}_{number}_assignsubmission_file/part2_cvae.ipynb": notebook
+        for number, (name, *_) in enumerate(PEOPLE, start=801)
+    }
+    collect(course, write_export(tmp_path, second, name="second.zip"))
+    out = tmp_path / "out"
+    export(course, "moodle", out)
+    made = {
+        name: [row[0] for row in rows(out / f"grades-{name}.csv")[1:4]]
+        for name in ("pusht", "next")
+    }
+    assert made == {
+        "pusht": [f"Participant {n}" for n in (12345, 222, 333)],
+        "next": [f"Participant {n}" for n in (801, 802, 803)],
+    }
+    worksheet = tmp_path / "worksheet.csv"
+    text = ROSTERS["moodle"].replace(",,,1", ",-,,1").partition("Participant 333")[0]
+    worksheet.write_text(text, encoding="utf-8")
+    with pytest.raises(CourseError, match="give --assignment too, one of pusht, next"):
+        export(course, "moodle", out, worksheet)
+    files = export(course, "moodle", tmp_path / "one", worksheet, assignment="pusht").files
+    assert [path.name for path in files] == ["grades-pusht.csv", "feedback-pusht.zip"]
+    _, ann, jose = rows(files[0])  # 李雷 is not in the worksheet
+    assert ann[0] == "Participant 12345" and ann[3] == jose[3] == "-" and ann[4] and jose[4]
+
+
 def test_brightspace_gets_its_ids_and_its_folders(released, tmp_path):
     course = graded_course(released, tmp_path, "brightspace")
     grades, feedback = export(course, "brightspace").files
@@ -124,6 +166,10 @@ def test_brightspace_gets_its_ids_and_its_folders(released, tmp_path):
     assert [bool(row[2]) for row in people] == [True, True, False, False]
     assert all(row[-1] == "#" for row in people)
     assert "12345-640693 - Ann Lee - Mar 1, 2026 1130 AM/feedback.html" in unzipped(feedback)
+    (course.folder / "roster.csv").write_text("id,name\n12345,Ann Lee\n", encoding="utf-8")
+    without = export(open_course(course.folder), "brightspace")
+    assert [row[0] for row in rows(without.files[0])[1:]] == ["12345"]
+    assert without.sentences[0].endswith("look whether it has them: 222, 333.")
 
 
 def test_a_table_has_everybody_with_the_reason(released, tmp_path, capsys):
@@ -133,12 +179,13 @@ def test_a_table_has_everybody_with_the_reason(released, tmp_path, capsys):
     head, *people = rows(course.folder / "export/csv/grades.csv")
     assert head == ["student", "id", "name", "email", "section", "pusht", "note"]
     assert people[3][-2:] == ["", "Handed in nothing."] and people[3][2] == "'=Evil, Zed"
-    assert "pusht: left open for 333, 444." in said
+    assert "pusht: left open for 333." in said
+    assert "pusht: no notebook came, so no points, of 444." in said
 
 
 def test_feedback_is_cut_into_zips_of_a_size(released, tmp_path, monkeypatch):
     course = graded_course(released, tmp_path, "canvas")
-    monkeypatch.setattr(exporting, "_ZIP_BYTES", 10)
+    monkeypatch.setattr(feedback_zips, "_ZIP_BYTES", 10)
     files = export(course, "canvas").files
     assert [path.name for path in files[1:]] == ["feedback-pusht-1.zip", "feedback-pusht-2.zip"]
     assert all(len(zipfile.ZipFile(path).namelist()) == 1 for path in files[1:])
@@ -158,3 +205,21 @@ def test_a_class_of_which_nothing_can_be_graded_has_its_report(released, tmp_pat
 def test_without_points_there_is_a_sentence(released):
     with pytest.raises(CourseError, match="has points yet"):
         export(open_course(released.folder), "canvas")
+
+
+def test_no_students_row_in_the_gradebook_is_looked_for_among_all(released, tmp_path):
+    """What is done for a student must not take longer in a larger class."""
+    course, failures = graded_course(released, tmp_path, "canvas"), Failures()
+    config, asked = configuration.read(course.folder), []
+    with gradebook.open_gradebook(course) as book:
+        gradebook.complete(book, course)
+        engine = book.db.get_bind()
+        event.listen(engine, "before_cursor_execute", lambda _, __, *sql: asked.append(sql[:2]))
+        records.conclude(course, book, course.students()[0], failures, config)
+        asked = [(sql, values) for sql, values in asked if sql.startswith(("SELECT", "UPDATE"))]
+        assert asked and not failures
+        connection = book.db.connection().connection
+        for sql, values in asked:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+            scanned = [step[-1] for step in plan if re.match(TABLES, step[-1])]
+            assert not scanned, (scanned, sql)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import hashlib
 import io
 import json
 import random
@@ -32,16 +33,17 @@ from score.course.collect.plan import plan
 from score.course.collect.repair import RepairError, repair
 from score.course.collect.repair.pieces import MAX_ALL_CODE, MAX_LINES
 from score.course.grading.notebook import Graded
-from score.course.grading.results import ungraded
+from score.course.grading.results import entries_by_cell, ungraded
 from score.course.grading.sanitise.submitted import read_notebook
 from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.report import similarity
-from score.course.report.tables import remarks, table
+from score.course.report.tables import csv_text, remarks, table
 from score.course.settings import ASSIGNMENT, CourseError
 from score.rubric import PARTS
 from score.submission.archive import MB, Archive, SubmissionError
 from score.submission.failures import Failures
+from score.verdict import Verdict
 
 PART = PARTS["part1_mlp"]
 
@@ -279,6 +281,15 @@ def test_entries_that_cannot_be_used_are_not_all_unpacked(course, tmp_path):
     assert unpacked_of(course, tmp_path, packed, 40) > 300 * MB  # of 0.8 GB
 
 
+def test_a_notebook_is_unpacked_once_to_be_planned(course, tmp_path):
+    name = "part1_mlp.ipynb"
+    with Archive(write_export(tmp_path, {f"ann/{name}": NOTEBOOK})) as archive:
+        before, handed_in = archive.unpacked, HandedIn(archive.members)
+        upload = planner.Planner(archive, course, "ann", {}, handed_in).upload()
+    assert upload.files[name].sha256 == hashlib.sha256(NOTEBOOK).hexdigest()
+    assert archive.unpacked - before == len(NOTEBOOK)
+
+
 def unpacked_of(course, folder, packed, count):
     """How many bytes are unpacked of a student's zip whose entries cannot be used."""
     with Archive(write_export(folder, {"mallory.zip": packed.getvalue()})) as archive:
@@ -505,3 +516,15 @@ def test_a_damaged_record_of_repairs_stops_no_report(graded):
     grade_course(course, failures=failures)
     assert {failure.student for failure in failures} == {"mallory"}
     assert rows(course)["mallory"]["Q1.1"] == "1.00" and {*rows(course)} == {"ann", "bo", "mallory"}
+
+
+def test_a_late_penalty_is_not_known_where_points_are_not():
+    cells = entries_by_cell(PARTS["part1_mlp"])
+    known = {("ann", "part1_mlp", cell): Verdict("Q", 1.0, 1.0, "") for cell in cells}
+    open_ = {("bo", "part1_mlp", cell): None for cell in cells}
+    penalties = {"ann": 0.5, "bo": 0.0}
+    text = csv_text({"part1_mlp": PARTS["part1_mlp"]}, known | open_, penalties, [])
+    ann, bo = csv.DictReader(io.StringIO(text))
+    assert (ann["late_penalty"], bo["late_penalty"], bo["total"]) == ("0.50", "", "")
+    (row,) = (row for row in table(known | open_, penalties).splitlines() if row.startswith("bo"))
+    assert row.split()[-2:] == ["–", "–"]

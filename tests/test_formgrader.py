@@ -17,13 +17,12 @@ from playwright.sync_api import expect
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 from test_outputs import TAGS, hostile
 
+from score.cells import read_marker
 from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT
 from score.verdict import MIME
 
-# nbgrader's stock classes, which a broken configuration falls back to, run a notebook's practice
-# cells as well.
 pytestmark = pytest.mark.long
 
 
@@ -41,10 +40,23 @@ get_config().Autograde.autograde_preprocessors = steps  # noqa: F821
 """
 
 
+def without_practice(notebook):
+    """The notebook without practice cells and optional exercises: nbgrader's stock classes, which a
+    broken configuration falls back to, run these as well, each for 30 seconds at most.
+    """
+    kept = (read_marker(cell.source) for cell in notebook.cells)
+    notebook.cells = [
+        cell
+        for cell, marker in zip(notebook.cells, kept, strict=True)
+        if not marker or marker.kind not in ("practice", "extension")
+    ]
+    return notebook
+
+
 @pytest.fixture(params=["whole", "raises", "no such class", "nbgrader's steps"])
 def course(request, made, checkpoint, monkeypatch):  # noqa: F811
     """A course with one answered submission, its configuration whole or broken."""
-    hand_in(made, "ann", build.answered_notebook(PART), checkpoint)
+    hand_in(made, "ann", without_practice(build.answered_notebook(PART)), checkpoint)
     config, gradebook = made.folder / "nbgrader_config.py", made.folder / "gradebook.db"
     whole, ungraded = config.read_text(), gradebook.read_bytes()
     config.write_text(

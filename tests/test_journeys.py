@@ -138,7 +138,7 @@ def test_a_term_in_colab(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", repository], check=True)
-    course, export = tmp_path / "mycourse", tmp_path / "drive.zip"
+    course, export = tmp_path / "mycourse", tmp_path / "HW1-20260301T113005Z-001.zip"
     reader = Reader(tmp_path, {"EXPORT": export, "OWNER": "owner", "REPO": "repo"})
     address = reader.filled_in(block(COLAB, "toml"))
 
@@ -165,8 +165,8 @@ def test_a_term_in_colab(tmp_path, monkeypatch):
                 cell["source"] = answers.get(cell["id"], cell["source"])
         as_colab_saves_it(notebook, random.Random(0), PART)
         files = {"part1_mlp.ipynb": json.dumps(notebook), WEIGHTS.name: WEIGHTS.read_bytes()}
-        hand_in = {"HW 1/Ann Lee - hand_in_part1_mlp.zip": zipped(files)}
-        write_export(tmp_path, hand_in | {"HW 1/Bo - Copy of part1_mlp.ipynb": text}, export.name)
+        hand_in = {"HW1/Ann Lee - hand_in_part1_mlp.zip": zipped(files)}
+        write_export(tmp_path, hand_in | {"HW1/Bo - Copy of part1_mlp.ipynb": text}, export.name)
 
     deeds = [
         ("python -m score course release", name_the_address),

@@ -1,5 +1,6 @@
 """Whose a file in an LMS export is: each layout by itself, and what is nobody's."""
 
+import json
 import re
 from datetime import UTC, datetime
 from functools import partial
@@ -8,10 +9,12 @@ from hashlib import sha256
 import exports
 import pytest
 import yaml
-from exports import NOTEBOOK, OTHER, made_course, submitted, write_export, zipped
+from exports import ANSWERED, NOTEBOOK, OTHER, made_course, submitted, write_export, zipped
+from journeys import page
 from nbgrader.utils import parse_utc
 
-from score.course.collect.collect import collect
+from score.__main__ import main
+from score.course.collect.collect import collect, run_collect
 from score.course.collect.layouts import Layout, systems
 from score.course.collect.plan import plan
 from score.course.settings import CourseError, open_course
@@ -375,6 +378,15 @@ def test_each_systems_export_says_who_and_when(course, export, system, students,
         assert "李雷" in names or "李雷, 李雷" in names
 
 
+def test_the_commands_help_and_the_guide_name_all_systems(capsys):
+    with pytest.raises(SystemExit):
+        main(["course", "collect", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    guide = page("instructors.md")
+    for layout in systems.layouts():
+        assert layout.name in told and f"| {layout.name} |" in guide, layout.name
+
+
 def test_a_group_before_everybodys_name_in_moodles_export_is_no_name(course, export):
     names = {"Lab-2-Ann Lee": "Ann Lee", "Lab-2-Jean-Luc Ó": "Jean-Luc Ó"}
     files = exports.moodle([(name, n, "") for n, name in enumerate(names, start=1)])
@@ -451,3 +463,128 @@ def test_metadata_of_gradescope_that_cannot_be_read_is_reported_in_one_sentence(
 ):
     with pytest.raises(CourseError, match="submission_metadata.yml of the export cannot be read"):
         plan(course, export(GRADESCOPE | {"submission_metadata.yml": metadata}))
+
+
+def moodles_assignment(first, people=PEOPLE, notebook=NOTEBOOK, part="part1_mlp"):
+    """An export of one of Moodle's assignments, whose numbers of the participants are its own."""
+    return {
+        f"{name}_{number}_assignsubmission_file/{part}.ipynb": notebook
+        for number, (name, *_) in enumerate(people, start=first)
+    }
+
+
+@pytest.mark.parametrize("roster", ["", "id,name\nu7,Ann Lee\nu8,José O'Brien\nu9,李雷\n"])
+def test_moodles_number_of_a_participant_is_another_one_in_each_assignment(course, export, roster):
+    if roster:
+        (course.folder / "roster.csv").write_text(roster, encoding="utf-8")
+    course = open_course(course.folder)
+    second = ANSWERED["part2_cvae"].encode()
+    collect(course, export(moodles_assignment(501)))
+    students = course.students()
+    assert len(students) == 3
+    uploads = plan(course, export(moodles_assignment(801, PEOPLE[1:], second, "part2_cvae")))
+    assert [upload.student for upload in uploads] == sorted(students)[-2:], uploads
+    collect(course, export(moodles_assignment(801, PEOPLE[1:], second, "part2_cvae")))
+    assert course.students() == students
+    again = plan(course, export(moodles_assignment(501)))
+    assert [upload.parts for upload in again] == [{"part1_mlp": "unchanged"}] * 3
+
+
+DUE = """time_zone = "Pacific/Auckland"
+[[assignment]]
+name = "pusht"
+due = 2026-03-01T11:00:00
+late = { per_day = 0.1, grace_minutes = 15, none_after_days = 5 }
+"""
+WORKSHEET = (
+    'Identifier,"Full name","Email address",Status,Grade,"Last modified (submission)"\n'
+    '"Participant 501","Ann Lee",ann@uni.edu,x,,"Sunday, 1 March 2026, 10:59 AM"\n'
+    '"Participant 502","José O\'Brien",jose@uni.edu,x,,"Tuesday, 3 March 2026, 1:05 PM"\n'
+    '"Participant 503",李雷,li@uni.edu,x,,"Sunday, 1 March 2026, 11:01"\n'
+    '"Participant 504",Bo,bo@uni.edu,x,,-\n'
+)
+
+
+@pytest.fixture
+def due_course(course):
+    settings = course.folder / "course.toml"
+    settings.write_text(settings.read_text() + DUE)
+    return open_course(course.folder)
+
+
+def late(course, uploads):
+    """How many seconds late each upload is."""
+    due = course.assignments[0].due
+    return {upload.student: (upload.timestamp - due).total_seconds() for upload in uploads}
+
+
+def test_nobody_is_late_by_the_time_at_which_moodles_zip_was_downloaded(due_course, export, capsys):
+    path = export(moodles_assignment(501), day=20)
+    assert {*late(due_course, plan(due_course, path)).values()} == {0}
+    run_collect(due_course.folder, path, preview=True)
+    assert "nobody counts as late" in capsys.readouterr().out
+
+
+def test_moodles_worksheet_says_when_and_who(due_course, export, tmp_path):
+    roster = "id,name,email\nu1,Ann Lee,ann@uni.edu\nu2,Ann Lee,other@uni.edu\n"
+    (due_course.folder / "roster.csv").write_text(roster)
+    course, worksheet = open_course(due_course.folder), tmp_path / "worksheet.csv"
+    worksheet.write_text(WORKSHEET, encoding="utf-8-sig")
+    path = export(moodles_assignment(501), day=20)
+    found = late(course, plan(course, path, worksheet=worksheet))
+    assert found == {"u1": -60, "502": (2 * 24 + 2) * 3600 + 300, "503": 60}
+    *_, told = plan(course, path)
+    assert "may be Ann Lee (u1) and Ann Lee (u2)" in told.remarks[0]
+
+
+@pytest.mark.parametrize(
+    "text, files, sentence",
+    [
+        (WORKSHEET.replace("Last modified (", "Zuletzt ("), moodles_assignment(501), "no column"),
+        (WORKSHEET.replace("Sunday", "Sonntag"), moodles_assignment(501), "line 2: 'Sonntag"),
+        (WORKSHEET, moodles_assignment(601), "of another assignment"),
+        (WORKSHEET, exports.canvas(PEOPLE), "for an export of Moodle's"),
+    ],
+)
+def test_a_worksheet_that_cannot_be_used_is_one_sentence(course, export, text, files, sentence):
+    worksheet = course.folder / "worksheet.csv"
+    worksheet.write_text(text, encoding="utf-8")
+    with pytest.raises(CourseError, match=re.escape(sentence)):
+        plan(course, export(files), worksheet=worksheet)
+
+
+def test_what_canvas_calls_late_is_just_late_and_comes_again(due_course, export):
+    ann = PEOPLE[:1]
+    path = export(exports.canvas(ann, late=("annlee",)), day=20)
+    collect(due_course, path)
+    (upload,) = plan(due_course, path)
+    assert upload.parts == {"part1_mlp": "unchanged"}
+    assert late(due_course, [upload]) == {"12345": 15 * 60 + 1}
+    files = dict.fromkeys(exports.canvas(ann, late=("annlee",)), OTHER)
+    states = [plan(due_course, export(files, day=day))[0].parts["part1_mlp"] for day in (19, 21)]
+    assert states == ["older", "newer"]
+
+
+def test_times_without_a_zone_are_those_of_the_course(due_course, export):
+    uploads = plan(due_course, export(exports.brightspace(PEOPLE)))
+    assert {*late(due_course, uploads).values()} == {30 * 60}
+
+
+def test_what_cannot_be_used_was_sent_for_the_assignment_of_its_export(course, export):
+    settings = course.folder / "course.toml"
+    tables = '[[assignment]]\nname = "a"\nparts = ["part1_mlp"]\n'
+    tables += '[[assignment]]\nname = "b"\nparts = ["part2_cvae"]\n'
+    settings.write_text(settings.read_text() + tables)
+    for name in ("part1_mlp", "part2_cvae"):
+        target = course.folder / "release" / name[4].translate({49: "a", 50: "b"}) / f"{name}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(ANSWERED[name].encode())
+    course = open_course(course.folder)
+    pdf = "José O'Brien_502_assignsubmission_file/report.pdf"
+    collect(course, export(moodles_assignment(501)))
+    second = moodles_assignment(801, PEOPLE[:1], ANSWERED["part2_cvae"].encode(), "part2_cvae")
+    pdf = pdf.replace("502", "802")
+    collect(course, export(second | {pdf: b"%PDF"}))
+    known = json.loads((course.folder / "people.json").read_text())
+    jose = next(each for each in known.values() if each["name"].startswith("José"))
+    assert jose["came_as"]["Moodle"] == {"a": "502", "b": "802"}

@@ -181,13 +181,44 @@ def test_two_of_one_name_and_one_in_anothers_name_are_refused_and_told(tmp_path)
     (upload,) = plan(course, write_export(tmp_path, {"Ann Lee/part1_mlp.ipynb": NOTEBOOK}))
     assert upload.student is None
     assert "may be Ann Lee (1) and Ann Lee (2) of the roster" in upload.remarks[0]
+    number = {"leeann_77_900_part1_mlp.ipynb": NOTEBOOK}
+    (upload,) = plan(course, write_export(tmp_path, number))
+    assert "Write 77 into a column `User ID` of the roster" in upload.remarks[0]
+    told = "id,name,User ID\n1,Ann Lee,\n2,Ann Lee,77\n3,Bo,\n"
+    (course.folder / "roster.csv").write_text(told, encoding="utf-8")
+    (upload,) = plan(course, write_export(tmp_path, number))
+    assert upload.student == "2"
     bo, other = (
-        {f"Bo_{number}_assignsubmission_file_/part1_mlp.ipynb": content}
-        for number, content in ((77, NOTEBOOK), (66, OTHER))
+        {f"bo_{number}_900_part1_mlp.ipynb": content}
+        for number, content in ((78, NOTEBOOK), (66, OTHER))
     )
     collect(course, write_export(tmp_path, bo))
     (upload,) = plan(course, write_export(tmp_path, other, hour=20))
-    assert upload.student is None and "who came as '77' before" in upload.remarks[0]
+    assert upload.student is None and "who came as '78' before" in upload.remarks[0]
+
+
+def test_a_namesake_at_moodle_is_refused_in_one_assignment_and_told_in_another(tmp_path):
+    course = course_with(tmp_path, "id,name\n3,Bo\n4,Ann Lee\n")
+    mine, others, anns = (
+        {f"{name}_{number}_assignsubmission_file/part1_mlp.ipynb": content}
+        for name, number, content in (
+            ("Bo", 77, NOTEBOOK),
+            ("Bo", 66, OTHER),
+            ("Ann Lee", 78, NOTEBOOK),
+        )
+    )
+    collect(course, write_export(tmp_path, mine | anns))
+    *_, nobody = plan(course, write_export(tmp_path, others | anns, hour=20))
+    assert nobody.student is None and "who came as '77' before" in nobody.remarks[0]
+    (upload,) = plan(course, write_export(tmp_path, others, hour=20))
+    assert upload.student == "3" and "Bo had another number before" in upload.remarks[-1]
+
+
+def test_a_number_of_moodles_is_not_anothers_on_the_roster(tmp_path):
+    course = course_with(tmp_path, "id,name\n501,Bo\n502,Ann Lee\n")
+    files = {"Ann Lee_501_assignsubmission_file/part1_mlp.ipynb": NOTEBOOK}
+    (upload,) = plan(course, write_export(tmp_path, files))
+    assert upload.student == "502"
 
 
 def test_nobody_takes_a_folder_that_was_made_of_anothers_name(tmp_path):

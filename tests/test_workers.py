@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -38,6 +39,27 @@ def test_what_raises_and_what_kills_its_process_fail_alone(tmp_path):
     assert (
         isinstance(got["raise"], ValueError) and type(got["kill"]).__name__ == "BrokenProcessPool"
     )
+
+
+class Refusing(ThreadPoolExecutor):
+    """An executor whose first task cannot be started."""
+
+    refused = 0
+
+    def submit(self, *arguments):
+        if not Refusing.refused:
+            Refusing.refused = 1
+            raise RuntimeError("can't start new thread")
+        return super().submit(*arguments)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_task_that_could_not_be_started_is_done_later(jobs):
+    Refusing.refused = 0
+    tasks = [1, 2, 3, 4]
+    assert dict(workers.completed(double, tasks, lambda: Refusing(jobs), jobs)) == {
+        task: 2 * task for task in tasks
+    }
 
 
 def test_nothing_to_do_starts_nothing(tmp_path):

@@ -11,12 +11,12 @@ person has still to read an answer, the grader failed or nothing was handed in, 
 import csv
 import io
 import re
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pusht.files import replacing, write_whole
+from pusht.files import write_whole
+from score.course.class_run.feedback_zips import feedback_pages, write_zips
 from score.course.class_run.records import standings
 from score.course.collect.people import People, Person, Roster, open_people, read_roster
 from score.course.nbgrader import gradebook
@@ -25,7 +25,6 @@ from score.course.report.tables import cell_text
 from score.course.settings import Assignment, Course, CourseError
 from score.submission.failures import Failures
 
-_ZIP_BYTES = 200 * 2**20  # of feedback in one zip, before it is packed: an LMS takes no larger ones
 _DIGITS = re.compile(r" \(\d+\)$")  # Canvas's number of an assignment
 _Rows = list[list[str]]
 
@@ -44,6 +43,7 @@ class Exported:
 class _Class:
     """What all formats are made from. points: by student and assignment; without those that are
     open. template: the roster, or the exported gradebook, whose heads and ids are taken.
+    assignments: those that are exported.
     """
 
     course: Course
@@ -51,12 +51,17 @@ class _Class:
     everybody: Mapping[str, Someone]
     points: Mapping[tuple[str, str], float]
     template: Roster
+    assignments: tuple[Assignment, ...]
 
-    def number(self, folder: str, system: str) -> str:
-        """Return how a system's exports have named a student; "" where none came."""
-        names = self.people.known.get(folder, {}).get("known_as", [])
-        found = (name.removeprefix(f"{system} ") for name in names)
-        return next((n for n, name in zip(found, names, strict=True) if n != name), "")
+    def number(self, folder: str, system: str, assignment: Assignment | None = None) -> str:
+        """Return how a system's exports, those of an assignment where it has numbers of its own for
+        each, have named a student; "" where none came.
+        """
+        known = self.people.known.get(folder, {})
+        if assignment and "came_as" in known:
+            return known["came_as"].get(system, {}).get(assignment.name, "")
+        found = [name for name in known.get("known_as", []) if name.startswith(f"{system} ")]
+        return found[0].removeprefix(f"{system} ") if found else ""
 
     def grade(self, folder: str, assignment: Assignment) -> str:
         """Return a student's points of an assignment as text; "" where they are open."""
@@ -70,18 +75,20 @@ def export(
     out: Path | None = None,
     exported: Path | None = None,
     failures: Failures | None = None,
+    assignment: str | None = None,
 ) -> Exported:
     """Write the grades and the feedback of a course for a system, a key of `FORMATS`.
 
     out: the folder, by default export/SYSTEM in the course. exported: a gradebook or grading
-    worksheet that the system exported; by default the roster.
+    worksheet that the system exported; by default the roster. assignment: the only one to export;
+    by default all of the course.
     """
     failures = Failures() if failures is None else failures
     out, people = out or course.folder / "export" / system, open_people(course)
+    assignments = _chosen(course, system, exported, assignment)
     template = read_roster(exported) if exported else people.roster or Roster()
-    of_class = _Class(
-        course, people, everybody(course, failures), _points(course, failures), template
-    )
+    points = _points(course, failures)
+    of_class = _Class(course, people, everybody(course, failures), points, template, assignments)
     if not of_class.points:
         raise CourseError(f"Nobody of {course.folder} has points yet: run `course grade` first.")
     make, sent_as, name = FORMATS[system]
@@ -91,18 +98,38 @@ def export(
         csv.writer(text, lineterminator="\r\n").writerows(rows)
         write_whole(out / file, ("\ufeff" if system == "csv" else "") + text.getvalue())
         files.append(out / file)
-    for assignment in course.assignments:
-        pages, lost = _pages(of_class, assignment, sent_as, name)
-        files += _zips(out, f"feedback-{assignment.name}", pages)
+    strangers = [f for f, one in of_class.everybody.items() if one.on_roster is False]
+    if strangers:
+        sentences.append(f"Not on the roster, look whether it has them: {_listed(strangers)}.")
+    for each in assignments:
+        pages, lost = feedback_pages(course, people, of_class.everybody, each, sent_as, name)
+        files += write_zips(out, f"feedback-{each.name}", pages)
         if lost:
             sentences.append(
-                f"{assignment.name}: no feedback for {_listed(lost)}, because no export of"
+                f"{each.name}: no feedback for {_listed(lost)}, because no export of"
                 f" {sent_as} with their submissions was collected."
             )
-        unknown = [f for f, one in of_class.everybody.items() if not of_class.grade(f, assignment)]
-        if unknown:
-            sentences.append(f"{assignment.name}: left open for {_listed(unknown)}.")
+        unknown = [f for f in of_class.everybody if not of_class.grade(f, each)]
+        there = [f for f in unknown if course.submission(f, each).is_dir()]
+        if there:
+            sentences.append(f"{each.name}: left open for {_listed(there)}.")
+        if nothing := [f for f in unknown if f not in there]:
+            sentences.append(f"{each.name}: no notebook came, so no points, of {_listed(nothing)}.")
     return Exported(files, sentences)
+
+
+def _chosen(
+    course: Course, system: str, exported: Path | None, name: str | None
+) -> tuple[Assignment, ...]:
+    """Return the assignments to export; CourseError where it is not clear which."""
+    names = [each.name for each in course.assignments]
+    if name is None and system == "moodle" and exported and names[1:]:
+        raise CourseError(
+            f"{exported} is of one assignment: give --assignment too, one of {', '.join(names)}."
+        )
+    if name is not None and name not in names:
+        raise CourseError(f"The course has no assignment {name!r}, but {', '.join(names)}.")
+    return tuple(each for each in course.assignments if name in (None, each.name))
 
 
 def _points(course: Course, failures: Failures) -> dict[tuple[str, str], float]:
@@ -130,7 +157,7 @@ def _canvas(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     known = {*fixed, "LastName", "FirstName", "Integration ID", "Root Account"}
     head = [each for each in of_class.template.head if each in known]
     head = head if {"ID", "Section"} <= {*head} else fixed
-    assignments = of_class.course.assignments
+    assignments = of_class.assignments
     heads = [_head(of_class, a, lambda text: _DIGITS.sub("", text)) for a in assignments]
     worth = [f"{_worth(of_class.course, a):g}" for a in assignments]
     rows = [[*head, *heads], ["    Points Possible", *[""] * (len(head) - 1), *worth]]
@@ -150,7 +177,7 @@ def _brightspace(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     """Yield Brightspace's import: ids, the points of each assignment, and the mark of a line's
     end.
     """
-    assignments, suffix = of_class.course.assignments, " Points Grade"
+    assignments, suffix = of_class.assignments, " Points Grade"
     heads = [
         _head(of_class, a, lambda text: text.partition(suffix)[0], a.name + suffix)
         for a in assignments
@@ -159,6 +186,8 @@ def _brightspace(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     ids = ids or ["OrgDefinedId"]
     rows = [[*ids, *heads, "End-of-Line Indicator"]]
     for folder, row in _people(of_class, "Brightspace"):
+        if not of_class.everybody[folder].id and "OrgDefinedId" not in row:
+            continue  # Brightspace's number in an export may be another person's id
         own = {"OrgDefinedId": of_class.everybody[folder].id or folder} | row
         points = [of_class.grade(folder, a) for a in assignments]
         rows.append([*(own.get(column, "") for column in ids), *points, "#"])
@@ -170,20 +199,24 @@ def _moodle(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     Grades > Import takes too.
     """
     template = of_class.template
-    worksheet = {"Identifier", "Grade"} <= {*template.head}
+    several = of_class.course.assignments[1:] and template is of_class.people.roster
+    worksheet = {"Identifier", "Grade"} <= {*template.head} and not several
     made = ["Identifier", "Full name", "Email address", "ID number", "Grade"]
     head = [*template.head] if worksheet else made
-    for assignment in of_class.course.assignments:
+    for assignment in of_class.assignments:
         rows = [head]
-        for folder, row in _people(of_class, "Moodle"):
-            one, number = of_class.everybody[folder], of_class.number(folder, "Moodle")
+        for folder, row in _people(of_class, "Moodle", assignment):
+            if worksheet and "Grade" not in row:
+                continue  # who is not in the worksheet is nobody whom Moodle knows by its import
+            one = of_class.everybody[folder]
+            number = of_class.number(folder, "Moodle", assignment)
             own = {
                 "Identifier": f"Participant {number}" if number else "",
                 "Full name": one.name,
                 "Email address": one.email,
                 "ID number": one.id if one.id != one.email else "",
             }
-            own = row if worksheet and row else own
+            own = row if worksheet else own
             grade = {"Grade": of_class.grade(folder, assignment)}
             rows.append([(own | grade).get(column, "") for column in head])
         yield f"grades-{assignment.name}.csv", _guarded(rows)
@@ -191,7 +224,7 @@ def _moodle(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
 
 def _plain(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     """Yield a table for a spreadsheet."""
-    assignments = of_class.course.assignments
+    assignments = of_class.assignments
     rows = [["student", "id", "name", "email", "section", *(a.name for a in assignments), "note"]]
     for folder, one in of_class.everybody.items():
         points = [of_class.grade(folder, assignment) for assignment in assignments]
@@ -200,12 +233,14 @@ def _plain(of_class: _Class) -> Iterator[tuple[str, _Rows]]:
     yield "grades.csv", _guarded(rows)
 
 
-def _people(of_class: _Class, system: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _people(
+    of_class: _Class, system: str, assignment: Assignment | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield (folder, line of the template) of everybody; the line is empty where there is none."""
     rows = {key: person.row for person in of_class.template.people for key in _keys(person)}
     for folder, one in of_class.everybody.items():
         person = of_class.people.person(folder)
-        number = of_class.number(folder, system)
+        number = of_class.number(folder, system, assignment)
         keys = [*(_keys(person) if person else ()), number, one.id, one.email, folder]
         row = next((rows[key.casefold()] for key in keys if key and key.casefold() in rows), {})
         yield folder, row or ({"ID": number} if number else {})
@@ -230,51 +265,10 @@ def _worth(course: Course, assignment: Assignment) -> float:
 
 def _guarded(rows: _Rows) -> _Rows:
     """Return rows of which no cell is a formula."""
-    return [[cell if cell.startswith("    ") else cell_text(cell) for cell in row] for row in rows]
-
-
-# Feedback.
-
-
-def _pages(
-    of_class: _Class, assignment: Assignment, system: str, name: str
-) -> tuple[list[tuple[str, Path]], list[str]]:
-    """Return (name in the zip, path) of the feedback pages, and the students without a name."""
-    found, lost = [], []
-    for folder in of_class.everybody:
-        path = of_class.course.feedback(folder, assignment)
-        known = of_class.people.known.get(folder, {}).get("sent_as", {}).get(system, {})
-        sent_as = (known.get(assignment.name) or [""])[0] if system else folder
-        if path.is_file() and sent_as:
-            found.append((name.format(sent_as.rstrip("_")), path))
-        elif path.is_file():
-            lost.append(folder)
-    return found, lost
-
-
-def _zips(out: Path, name: str, pages: Iterable[tuple[str, Path]]) -> list[Path]:
-    """Write pages into as many zips as they need; return their paths."""
-    parts: list[list[tuple[str, Path]]] = []
-    room = 0
-    for inside, path in pages:
-        room -= path.stat().st_size
-        if room < 0:
-            parts.append([])
-            room = _ZIP_BYTES - path.stat().st_size
-        parts[-1].append((inside, path))
-    for old in out.glob(f"{name}*.zip"):
-        old.unlink()
-    written = []
-    for number, part in enumerate(parts, start=1):
-        target = out / (f"{name}-{number}.zip" if parts[1:] else f"{name}.zip")
-        with (
-            replacing(target) as beside,
-            zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as zip_,
-        ):
-            for inside, path in part:
-                zip_.write(path, inside)
-        written.append(target)
-    return written
+    plain = ("    ", "-,")  # Canvas's mark of a line, and Moodle's for what is not there
+    return [
+        [cell if f"{cell},".startswith(plain) else cell_text(cell) for cell in row] for row in rows
+    ]
 
 
 def _listed(folders: list[str]) -> str:

@@ -52,7 +52,8 @@ def completed(
                 while True:
                     for task in itertools.islice(left, width - len(running)):
                         again.append(task)  # until it is under way
-                        running[executor.submit(function, task)] = again.pop()
+                        future = executor.submit(function, task)
+                        running[future] = again.pop()
                     if not running:
                         break
                     for future in wait(running, return_when=FIRST_COMPLETED).done:

@@ -6,7 +6,8 @@
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from score.course.collect.people import People, open_people
 from score.course.collect.plan import COLLECT, open_export, plan, releases
@@ -16,6 +17,12 @@ from score.course.collect.write import note_export, note_upload, write_upload
 from score.course.settings import Course, open_course
 from score.plain import plain_line
 from score.submission.failures import Failures
+
+UNDATED = (
+    "Moodle's zip has the time of its download in place of when students handed in, so nobody"
+    " counts as late. Download the assignment's grading worksheet too, and give it with"
+    " --worksheet FILE: it has the times."
+)
 
 
 def collect(
@@ -35,6 +42,7 @@ def collect(
     if uploads is None:
         uploads = plan(course, path, pattern, failures)
     released, written, people = releases(course), [], open_people(course)
+    of_export = _assignments(course, [part for upload in uploads for part in upload.parts])
     with open_export(path) as archive:
         for upload in uploads:
             if upload.taken and upload.student:
@@ -49,12 +57,17 @@ def collect(
             failures.attempt(
                 upload.student, COLLECT, note_failures, course, upload.student, failures
             )
-            names = {course.assignment_of(part).name for part in upload.parts}
-            whose = (upload.student, upload.layout, upload.claimed, upload.handed_in)
-            people.note(*whose, names or [each.name for each in course.assignments])
+            if upload.came:
+                names = _assignments(course, upload.parts) if upload.parts else of_export
+                people.note(upload.student, upload.came, upload.handed_in, names)
     people.save()
     note_export(course, path, uploads)
     return written
+
+
+def _assignments(course: Course, parts: Collection[str]) -> list[str]:
+    """Return the assignments that parts belong to, without any part all of the course."""
+    return [a.name for a in course.assignments if not parts or {*parts} & {*a.parts}]
 
 
 def run_collect(
@@ -62,14 +75,19 @@ def run_collect(
     path: str | os.PathLike[str],
     pattern: str | None = None,
     preview: bool = False,
+    worksheet: Path | None = None,
 ) -> Failures:
     """Print the plan and, unless it is a preview, write it and print the repairs. Return where the
     kit failed.
     """
     course, failures = open_course(folder), Failures()
-    uploads = plan(course, path, pattern, failures)
+    uploads = plan(course, path, pattern, failures, worksheet)
     print(format_plan(uploads))
     print(format_totals(uploads, open_people(course)))
+    if not worksheet and any(
+        upload.came and upload.came.series and upload.handed_in.late is False for upload in uploads
+    ):
+        print(UNDATED)
     if preview:
         print("Nothing was written: this was a preview.")
         return failures

@@ -4,11 +4,12 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import nbformat
 
-from score.course.collect.layouts import HandedIn, by_student
-from score.course.collect.people import People, Unclear, open_people
+from score.course.collect.layouts import HandedIn, SortedExport, by_student
+from score.course.collect.people import Came, People, Unclear, open_people, with_worksheet
 from score.course.collect.planner import Planner
 from score.course.collect.upload import Release, Upload
 from score.course.settings import Course, CourseError
@@ -48,58 +49,70 @@ def plan(
     path: str | os.PathLike[str],
     pattern: str | None = None,
     failures: Failures | None = None,
+    worksheet: Path | None = None,
 ) -> list[Upload]:
     """Return what collecting would do, in the order of the students' folders. Nothing is written.
 
     pattern: see `by_student`. failures: to which is added where the kit fails at a student's files;
-    nothing of that student is taken. CourseError when the export, the pattern or the roster cannot
-    be used.
+    nothing of that student is taken. worksheet: Moodle's of the assignment, see `with_worksheet`.
+    CourseError when one of the files or the pattern cannot be used.
     """
     failures = Failures() if failures is None else failures
     people = open_people(course)
     with open_export(path) as archive:
-        export, released, uploads = by_student(archive, pattern), releases(course), []
+        export, zone = by_student(archive, pattern, course.time_zone), course.time_zone
+        export = with_worksheet(export, worksheet, zone) if worksheet else export
+        released, uploads = releases(course), []
         remarks = [*export.remarks]
-        folders = _folders(people, export.layout, export.students, remarks)
-        for folder, student in sorted(folders.items()):
-            handed_in = export.students[student]
+        folders = _folders(people, export, remarks)
+        for folder, came in sorted(folders.items()):
+            handed_in = export.students[came.student]
             upload = failures.attempt(
                 folder, COLLECT, _upload, course, archive, released, folder, handed_in
             )
             sentences = [failure.sentence for failure in failures.of(folder, COLLECT)]
             upload = upload or Upload(folder, "", remarks=sentences)
-            upload.layout, upload.claimed = export.layout, student
+            upload.came = came
             upload.handed_in, upload.name = handed_in, people.name(folder) or handed_in.name
+            if came.series and "newer" in upload.parts.values():
+                upload.remarks += _from_elsewhere(people, folder, came)
             upload.on_roster = bool(people.person(folder)) if people.roster else None
             upload.source = f"{export.layout}: {upload.source}" if upload.source else export.layout
             uploads.append(upload)
     return uploads + ([Upload(None, str(path), remarks=remarks)] if remarks else [])
 
 
-def _folders(
-    people: People, layout: str, students: dict[str, HandedIn], remarks: list[str]
-) -> dict[str, str]:
+def _folders(people: People, export: SortedExport, remarks: list[str]) -> dict[str, Came]:
     """Return {folder: student of the export}, and add to the remarks why some have none."""
-    found: dict[str, list[tuple[str, str]]] = {}  # what machines without case tell apart
-    for student, handed_in in students.items():
+    students = export.students
+    found: dict[str, list[tuple[str, Came]]] = {}  # what machines without case tell apart
+    for student, came in people.came(export).items():
         try:
-            folder = people.folder(layout, student, handed_in)
+            folder = people.folder(came)
         except Unclear as error:
-            remarks.append(f"{error}, so this is not taken: {_first_of([handed_in])}.")
+            files = _first_of([students[student]])
+            remarks.append(f"{error}, so this is not taken: {files}.{error.cure}")
         else:
-            found.setdefault(folder.casefold(), []).append((folder, student))
+            found.setdefault(folder.casefold(), []).append((folder, came))
     for same in found.values():
         if len(same) > 1:
-            names = " and ".join(repr(student) for _, student in same)
+            names = " and ".join(repr(came.student) for _, came in same)
             whom = people.name(same[0][0]) or same[0][0]
             reason = (
                 f"are both {whom}"
                 if len({folder for folder, _ in same}) == 1
                 else "would share a folder on some machines"
             )
-            files = _first_of([students[student] for _, student in same])
+            files = _first_of([students[came.student] for _, came in same])
             remarks.append(f"{names} {reason}, so none of them is taken: {files}.")
     return {same[0][0]: same[0][1] for same in found.values() if len(same) == 1}
+
+
+def _from_elsewhere(people: People, folder: str, came: Came) -> list[str]:
+    """Return a sentence where what is replaced may have come in another assignment's export."""
+    if people.numbers(folder, came) or not people.known.get(folder, {}).get("known_as"):
+        return []
+    return [f"{came.name} had another number before: this is taken as of another assignment."]
 
 
 def _first_of(students: list[HandedIn]) -> str:

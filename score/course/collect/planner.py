@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from score.course.collect.layouts import HandedIn
-from score.course.collect.stored import FileRecord, Stored, parsed_time
+from score.course.collect.stored import LATE, FileRecord, Stored, parsed_time
 from score.course.collect.upload import NOTEBOOK, Release, TakenFile, Upload, nothing_usable
 from score.course.settings import Course
 from score.submission import formats
@@ -35,8 +35,7 @@ from score.submission.files import (
 )
 from score.submission.notebooks import part_of
 
-# Bytes that are unpacked to read one student's files. Of an honest submission each is read once, a
-# notebook twice.
+# Bytes that are unpacked to read one student's files. Of an honest submission each is read once.
 _UNPACKED_CAP = 4 * STUDENT_CAP
 
 
@@ -60,6 +59,7 @@ class Planner:
         }
         self.handed_in, self.members = handed_in, handed_in.members
         self.unpacked_before = archive.unpacked
+        self.measured: dict[ArchiveMember, tuple[int, str]] = {}
         self.remarks: list[str] = []
         self.candidates = {
             name: found
@@ -88,7 +88,9 @@ class Planner:
             if member.rejection or not member.path.lower().endswith(NOTEBOOK):
                 continue
             try:
-                part = part_of(self._unpacked(member, cap("part.ipynb")))
+                content = self._unpacked(member, cap("part.ipynb"))
+                part = part_of(content)
+                self.measured[member] = _measure(content)
             except RejectedFile:
                 part = None  # it is told where the file is read by its name
             if part in self.stored:
@@ -134,7 +136,7 @@ class Planner:
             upload.remarks.append(f"Left out: {listed(left)}.")
             upload.left = [(member.path, member.rejection) for member in left]
         if self.handed_in.late:
-            upload.remarks.append("It is late, by the export.")
+            upload.remarks.append(LATE)
         if upload.files:
             upload.timestamp = max(file.received for file in upload.files.values())
         else:
@@ -179,35 +181,37 @@ class Planner:
         """Add the first of the candidates that can be read to the upload, and those before it to
         `left`; return it, or None.
         """
-        member, content, rejected = first_readable(candidates, partial(self._read, name))
+        member, measured, rejected = first_readable(candidates, partial(self._read, name))
         left += rejected
-        if member is None or content is None:
+        if member is None or measured is None:
             return None
-        digest, when = hashlib.sha256(content).hexdigest(), self._received(member, part)
-        upload.files[name] = TakenFile(member, part, digest, when)
-        self.room -= len(content)
-        self.packed_room -= len(content) if name not in TAKEN else 0
+        size, digest = measured
+        upload.files[name] = TakenFile(member, part, digest, self._received(member, part))
+        self.room -= size
+        self.packed_room -= size if name not in TAKEN else 0
         return member
 
-    def _read(self, name: str, member: ArchiveMember) -> bytes:
-        content = self._unpacked(member, cap(name))
-        if len(content) > self.room:
+    def _read(self, name: str, member: ArchiveMember) -> tuple[int, str]:
+        """Return (bytes, SHA-256) of a file; `RejectedFile` where it cannot be taken."""
+        size, digest = self.measured.get(member) or _measure(self._unpacked(member, cap(name)))
+        if size > self.room:
             raise RejectedFile(f"the submission would be larger than {STUDENT_CAP // MB} MB")
-        if self.found and name not in TAKEN and len(content) > self.packed_room:
+        if self.found and name not in TAKEN and size > self.packed_room:
             packed_cap = self.found.format.packed_cap
             raise RejectedFile(f"code and models would be larger than {packed_cap // MB} MB")
-        return content
+        return size, digest
 
     def _received(self, member: ArchiveMember, part: str) -> datetime:
         """Return when a file was handed in. Where the system only says what is late, what it does
-        not call late came by the due date at the latest, and what it does came after it.
+        not call late came by the due date at the latest, and what it does just too late.
         """
-        due, late = self.stored[part].assignment.due, self.handed_in.late
-        if due is None or late is None:
+        assignment, late = self.stored[part].assignment, self.handed_in.late
+        if assignment.due is None or late is None:
             return member.received
         if late:
-            return max(member.received, (due + timedelta(seconds=1)).astimezone(UTC))
-        return min(member.received, due.astimezone(UTC))
+            grace = assignment.late.grace_minutes if assignment.late else 0.0
+            return (assignment.due + timedelta(minutes=grace, seconds=1)).astimezone(UTC)
+        return min(member.received, assignment.due.astimezone(UTC))
 
     def _unpacked(self, member: ArchiveMember, most: int) -> bytes:
         if self.archive.unpacked - self.unpacked_before > _UNPACKED_CAP:
@@ -227,6 +231,8 @@ class Planner:
         received = max(file.received for file in files.values())
         if received == since and {*files} - {*TAKEN}:
             return "again"  # what the kit takes of a submission in another format has changed
+        if received == since and record and self.handed_in.late is not None:
+            return "newer" if _is_later(files, record["files"]) else "older"
         return "newer" if received > since else "older"
 
     @staticmethod
@@ -247,3 +253,14 @@ class Planner:
         gone = {*upload.files, *stored.given(part), *stored.outdated(part, names)}
         stays = sorted(stored.names(part) - gone)
         return f"Stays from before: {', '.join(stays)}." if stays else ""
+
+
+def _is_later(files: dict[str, TakenFile], recorded: dict[str, FileRecord]) -> bool:
+    """Say whether files came with a later export than the recorded ones."""
+    dates = [parsed_time(file["dated"]) for file in recorded.values() if "dated" in file]
+    return not dates or max(file.member.received for file in files.values()) > max(dates)
+
+
+def _measure(content: bytes) -> tuple[int, str]:
+    """Return the bytes of a content, and its SHA-256."""
+    return len(content), hashlib.sha256(content).hexdigest()

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from nbgrader.utils import parse_utc
 
@@ -21,9 +21,16 @@ from score.submission.formats import Format
 STUDENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}(?<!\.)")
 
 COLLECTED = "collected.json"
+LATE = (
+    "The LMS marks it as late and does not say when it came. With a due date in course.toml it"
+    " counts as just late: if it came later, write the time into its timestamp.txt."
+)
 
-# Where a file came from, its path in the export; when it was received; its SHA-256.
-FileRecord = TypedDict("FileRecord", {"from": str, "received": str, "sha256": str})
+# Where a file came from, its path in the export; when it was received, and its date there; its
+# SHA-256.
+FileRecord = TypedDict(
+    "FileRecord", {"from": str, "received": str, "dated": NotRequired[str], "sha256": str}
+)
 
 
 class Export(TypedDict):
@@ -38,7 +45,8 @@ class PartRecord(TypedDict, total=False):
 
     files: by name. repairs: sentences. refused: why the notebook cannot be graded, None if it can.
     timestamp: when the part was handed in. source: of `Upload`. release: digest of the released
-    notebook. given: names of files that the kit wrote for a submission in another format.
+    notebook. given: names of files that the kit wrote for a submission in another format. late:
+    whether the system marks it as late and does not say when it came.
     """
 
     files: dict[str, FileRecord]
@@ -48,10 +56,11 @@ class PartRecord(TypedDict, total=False):
     source: str
     release: str
     given: list[str]
+    late: bool
 
 
 class Record(TypedDict, total=False):
-    """repairs/STUDENT.json. parts: by name. remarks, left, nothing, late: of the last `Upload`.
+    """repairs/STUDENT.json. parts: by name. remarks, left, nothing: of the last `Upload`.
     failed: sentences on where the kit failed at an upload since, of which nothing is in the course.
     """
 
@@ -60,7 +69,6 @@ class Record(TypedDict, total=False):
     remarks: list[str]
     left: list[tuple[str, str]]
     nothing: str
-    late: bool
     failed: list[str]
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 import nbformat
 
 from score.course.collect.layouts import HandedIn
+from score.course.collect.people import Came
 from score.submission import formats
 from score.submission.archive import ArchiveMember
 
@@ -39,8 +40,8 @@ class Upload:
     the kit takes has changed) or "older"}.
     remarks: sentences on what was left out, what was chosen, what stays from before, and that the
     kit failed at its files. left: (path, reason) of all that was left out. refused: by part, why no
-    notebook of it can be read. nothing: why nothing can be used, "" where something can. layout,
-    claimed, handed_in: as the export names the student. name: of the student, "" where it is not
+    notebook of it can be read. nothing: why nothing can be used, "" where something can. came: how
+    the export names the student; None of what is nobody's. name: of the student, "" where it is not
     known. on_roster: None without a roster. is_whole: whether there is a notebook for each of its
     parts, in it or in the course.
     """
@@ -55,8 +56,7 @@ class Upload:
     left: list[tuple[str, str]] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     nothing: str = ""
-    layout: str = ""
-    claimed: str = ""
+    came: Came | None = None
     handed_in: HandedIn = field(default_factory=HandedIn)
     name: str = ""
     on_roster: bool | None = None

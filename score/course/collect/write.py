@@ -93,7 +93,7 @@ def note_upload(course: Course, upload: Upload) -> None:
 def describe(record: Record, upload: Upload) -> None:
     """Enter into a record what is told of an upload as a whole."""
     record["remarks"], record["left"] = upload.remarks, [(p, r) for p, r in upload.left]
-    record["nothing"], record["late"] = upload.nothing, bool(upload.handed_in.late)
+    record["nothing"] = upload.nothing
     for part, reason in upload.refused.items():
         of_part = record["parts"].setdefault(part, {"files": {}, "repairs": []})
         if f"{part}.ipynb" not in of_part["files"]:
@@ -131,7 +131,7 @@ class _Writer:
             missing = f"{part}.ipynb was not handed in."
             record["refused"] = self.upload.refused.get(part, missing)
         record["timestamp"] = time_stamp(max(file.received for file in files.values()))
-        record["source"] = self.upload.source
+        record["source"], record["late"] = self.upload.source, bool(self.upload.handed_in.late)
         before, given = record["files"], stored.given(part)
         record["given"] = [name for name in given if name not in outdated | {*files}]
         if outdated:
@@ -156,6 +156,7 @@ class _Writer:
             record["files"][name] = {
                 "from": file.member.path,
                 "received": time_stamp(file.received),
+                "dated": time_stamp(file.member.received),
                 "sha256": file.sha256,
             }
             if name == f"{part}.ipynb":

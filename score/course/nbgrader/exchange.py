@@ -29,7 +29,7 @@ def configure(config: Config, folder: Path) -> None:
     folder: the course's.
     """
     if (folder / SETTINGS).is_file():
-        config.merge(PyFileConfigLoader(SETTINGS, str(folder)).load_config())
+        config.Exchange.merge(PyFileConfigLoader(SETTINGS, str(folder)).load_config().Exchange)
     config.GenerateFeedback.exporter_class = "score.course.class_run.exporter.FeedbackExporter"
     config.ExchangeFactory.collect = "score.course.nbgrader.exchange.Collect"
     config.ExchangeFactory.release_feedback = "score.course.nbgrader.exchange.ReleaseFeedback"

@@ -13,7 +13,7 @@ from typing import Any
 
 from nbgrader import api
 from nbgrader.utils import parse_utc
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, select, text, tuple_
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from traitlets.config import Config
@@ -25,6 +25,12 @@ from score.course.nbgrader.late import rule_of
 from score.course.settings import Assignment, Course, CourseError
 from score.verdict import Verdict
 
+# What is looked up for each student. Without an index, which nbgrader does not make, that reads all
+# of the class's rows.
+_INDEXED = (
+    *(("submitted_assignment", "student_id"), ("submitted_notebook", "assignment_id")),
+    *(("grade", "notebook_id"), ("comment", "notebook_id")),
+)
 _LOCKED = (
     "gradebook.db is in use by another program, such as nbgrader's pages: wait until that is done,"
     " or end it, and run this again."
@@ -196,6 +202,9 @@ def complete(gradebook: api.Gradebook, course: Course) -> None:
     """Bring the gradebook up to the course: due dates, points, and the notebooks that were released
     since, in the submissions that are there. CourseError for an assignment that was not released.
     """
+    for table, column in _INDEXED:
+        index = f"CREATE INDEX IF NOT EXISTS {table}_by_{column} ON {table} ({column})"
+        gradebook.db.execute(text(index))
     for of in course.assignments:
         try:
             assignment = gradebook.find_assignment(of.name)
@@ -275,8 +284,8 @@ def entered(gradebook: api.Gradebook, course: Course, student: str) -> Entered |
     query = (
         _of_notebooks(*cell, comment).join(api.Comment).join(api.BaseCell).where(*of, comment != "")
     )
-    for part, name, text in db.execute(query):
-        hand[part, name] = replace(hand.get((part, name), ManualGrade()), comment=text)
+    for part, name, said in db.execute(query):
+        hand[part, name] = replace(hand.get((part, name), ManualGrade()), comment=said)
     return Entered(points, penalties, hand)
 
 

@@ -17,6 +17,7 @@ from score.course.settings import Course, CourseError
 DEFAULT_EXCHANGE: str = Exchange.root.default_value
 _HUB = "hub/jupyterhub_config.py"
 _FIRST_PORT, _PORTS = 10_000, 10_000
+_VALIDATE_SECONDS = 300  # of a cell
 
 _FOR_ALL = """\
 # nbgrader's settings for all users of the hub, the same for all of its courses.
@@ -24,6 +25,9 @@ _FOR_ALL = """\
 c = get_config()  # noqa: F821
 
 c.Exchange.root = {exchange!r}
+# Seconds of a cell for the Validate button: on a busy machine importing torch takes more than
+# nbgrader's 30.
+c.Execute.timeout = {seconds}
 """
 _FOR_HUB = """\
 # The course's part of the hub's configuration. Made by: python -m score course hub
@@ -94,6 +98,7 @@ def write(course: Course, exchange: str, graders: Sequence[str]) -> str:
         "owner": course.folder.owner(),
         "python": sys.executable,
         "exchange": exchange,
+        "seconds": _VALIDATE_SECONDS,
         "graders": list(graders),
         "port": _FIRST_PORT + zlib.crc32(name.encode()) % _PORTS,
         "hub": str(course.folder / _HUB),

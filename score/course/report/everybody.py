@@ -20,7 +20,7 @@ class Someone:
 
     folder: as everything of the student is named in the course. id, name, email, section: of the
     roster, or as far as an LMS said them. reason: why there is nothing to grade, "" where there is.
-    on_roster: None without a roster. late: whether the LMS marks the last upload as late.
+    on_roster: None without a roster.
     """
 
     folder: str
@@ -30,7 +30,6 @@ class Someone:
     section: str = ""
     reason: str = ""
     on_roster: bool | None = None
-    late: bool = False
 
     @property
     def label(self) -> str:
@@ -58,7 +57,6 @@ def everybody(course: Course, failures: Failures | None = None) -> dict[str, Som
             person.section if person else "",
             "" if folder in graded else _reason(record),
             bool(person) if people.roster else None,
-            bool(record.get("late")),
         )
     return found
 

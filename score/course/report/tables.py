@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from score import rubric
-from score.course.collect.stored import handed_in_at, read_record
+from score.course.collect.stored import LATE, handed_in_at, read_record
 from score.course.grading import results
 from score.course.grading.results import entries_by_cell
 from score.course.report.everybody import Someone
@@ -22,7 +22,6 @@ _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # begin one, some i
 ClassVerdicts = dict[tuple[str, str, str], Verdict | None]
 Remark = tuple[str, str, str]  # student, part, sentence
 WAITS = "…"  # in place of points that a person has still to give
-LATE = "The LMS marks what was handed in as late."
 NOT_ON_ROSTER = "Not on the roster."
 _ABOUT = ("id", "name", "email", "section")  # of `Someone`
 
@@ -48,8 +47,8 @@ def table(
         less = late.get(student, 0.0)
         *points, total = _points([own[cell] for cell in cells], "–", WAITS, less)
         total = total if penalties is None or student in penalties else "–"
-        penalty = [f"{-less:.2f}" if less else ""] if late else []
-        rows.append([_label(student, people), *points, *penalty, total])
+        penalty = "–" if None in own.values() else f"{-less:.2f}" if less else ""
+        rows.append([_label(student, people), *points, *([penalty] if late else []), total])
     full = [_full(verdicts, *cell) for cell in cells]
     last = ["of", *(f"{worth:.2f}" for worth in full), *([""] if late else []), f"{sum(full):.2f}"]
     head = ["student", *columns]
@@ -162,8 +161,9 @@ def csv_text(
             continue
         late, verdicts_ = penalties[student], [own[cell] for cell in cells]
         *points, total = _points(verdicts_, "", "", late)
+        less = "" if None in verdicts_ else f"{late:.2f}"  # it may depend on what is not known
         unread = sum(bool(verdict and verdict.unread) for verdict in verdicts_)
-        rows.writerow([*start, *points, f"{late:.2f}", total, counts[student], unread, note])
+        rows.writerow([*start, *points, less, total, counts[student], unread, note])
     return text.getvalue()
 
 
@@ -216,7 +216,7 @@ def _of_results(course: Course, student: str) -> list[Remark]:
 def _of_repairs(path: Path) -> list[Remark]:
     record = read_record(path)
     refused = {part: entry["refused"] for part, entry in record["parts"].items()}
-    late = [(path.stem, "late work", LATE)] if record.get("late") else []
+    late = [(path.stem, part, LATE) for part, entry in record["parts"].items() if entry.get("late")]
     failed = [(path.stem, "collect", sentence) for sentence in record.get("failed", [])]
     return [(path.stem, part, reason) for part, reason in refused.items() if reason] + late + failed
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 from pathlib import Path
 
 from pusht.files import write_whole
@@ -24,10 +25,11 @@ class Course:
 
     bundle: address of the students' kit, "" for none. secret: hexadecimal digits of 128 bits, "" in
     a course of an earlier version. first_seed: of consecutive held-out seeds, in place of those
-    that follow from the secret; None for these. title: "" for the folder's name. points: those that
-    differ from the rubric's, by `entries.points_key`. roster: path of the list of students; None
-    for none. packages: what the grading machine has beside the kit's own requirements, by pip's
-    names, for submissions that import it.
+    that follow from the secret; None for these. title: "" for the folder's name. time_zone: of
+    times that do not say theirs; None for the machine's. points: those that differ from the
+    rubric's, by `entries.points_key`. roster: path of the list of students; None for none.
+    packages: what the grading machine has beside the kit's own requirements, by pip's names, for
+    submissions that import it.
     """
 
     folder: Path
@@ -36,6 +38,7 @@ class Course:
     secret: str
     first_seed: int | None = None
     title: str = ""
+    time_zone: tzinfo | None = None
     assignments: tuple[Assignment, ...] = field(default_factory=lambda: (default_assignment(),))
     points: Mapping[str, float] = field(default_factory=dict)
     roster: Path | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from score import rubric
 from score.course.settings.problems import CourseError, Problems, instead, is_number, shown
 from score.course.settings.run import SECRET_BYTES, SEEDS
-from score.course.settings.schedule import read_assignments
+from score.course.settings.schedule import read_assignments, read_zone
 from score.entries import points_key
 
 _KEYS = (
@@ -34,11 +34,13 @@ def read_settings(path: Path) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"{path} cannot be read ({error}): correct it."]
     problems = Problems(path, text)
     problems.unknown(values, _KEYS)
+    zone = read_zone(values, problems)
     fields = {
         "title": problems.of_kind(values, "name", str, ""),
         "bundle": problems.of_kind(values, "bundle", str, ""),
         **_seeds(values, problems),
-        "assignments": read_assignments(values, problems),
+        "time_zone": zone,
+        "assignments": read_assignments(values, zone, problems),
         "points": _points(values, problems),
         "roster": _roster(values, problems),
         "packages": _packages(values, problems),

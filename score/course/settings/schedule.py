@@ -34,9 +34,13 @@ def default_assignment() -> Assignment:
     return Assignment(ASSIGNMENT, default_parts())
 
 
-def read_assignments(values: dict[str, Any], problems: Problems) -> tuple[Assignment, ...]:
-    """Return the assignments that a course.toml names; what is wrong is added to `problems`."""
-    zone, tables = _zone(values, problems), values.get("assignment")
+def read_assignments(
+    values: dict[str, Any], zone: zoneinfo.ZoneInfo | None, problems: Problems
+) -> tuple[Assignment, ...]:
+    """Return the assignments that a course.toml names; what is wrong is added to `problems`. zone:
+    of dates that do not say theirs.
+    """
+    tables = values.get("assignment")
     if tables is None:
         return (default_assignment(),)
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -57,7 +61,8 @@ def read_assignments(values: dict[str, Any], problems: Problems) -> tuple[Assign
     return tuple(found)
 
 
-def _zone(values: dict[str, Any], problems: Problems) -> zoneinfo.ZoneInfo | None:
+def read_zone(values: dict[str, Any], problems: Problems) -> zoneinfo.ZoneInfo | None:
+    """Return the course's time zone; None where course.toml has none."""
     name = problems.of_kind(values, "time_zone", str, None)
     try:
         return None if name is None else zoneinfo.ZoneInfo(name)

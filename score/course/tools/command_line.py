@@ -79,12 +79,15 @@ def _add_collect(actions: "Commands") -> None:
     )
     collect.add_argument("folder")
     text = (
-        "zip or folder: Moodle, Canvas, Gradescope, folders or zips by student,"
-        " STUDENT_part1_mlp.ipynb"
+        "zip or folder, as exported by Blackboard, Brightspace, Canvas, GitHub Classroom, Google"
+        " Classroom, Gradescope, Moodle, Sakai or Teams, or with a folder, a zip or a tar for each"
+        " student, or with files STUDENT_part1_mlp.ipynb"
     )
     collect.add_argument("export", help=text)
     text = "regular expression with a group `student`, matched from the start of each path"
     collect.add_argument("--pattern", help=text)
+    text = "Moodle's grading worksheet of the assignment, which says who handed in and when"
+    collect.add_argument("--worksheet", metavar="FILE", type=Path, help=text)
     collect.add_argument(
         "--preview", action="store_true", help="list what would be collected, and write nothing"
     )
@@ -120,6 +123,8 @@ def _add_export(actions: "Commands") -> None:
     export.add_argument(
         "--to", required=True, choices=("canvas", "moodle", "brightspace", "csv"), help="the LMS"
     )
+    text = "the only assignment to export (default: all)"
+    export.add_argument("--assignment", metavar="NAME", help=text)
     export.add_argument(
         "--gradebook",
         metavar="FILE",
@@ -184,7 +189,8 @@ def _check_course(options: Namespace) -> int:
 def _collect(options: Namespace) -> str | None:
     from score.course.collect.collect import run_collect
 
-    return run_collect(options.folder, options.export, options.pattern, options.preview).names()
+    how = (options.pattern, options.preview, options.worksheet)
+    return run_collect(options.folder, options.export, *how).names()
 
 
 def _grade(options: Namespace) -> str | None:
@@ -226,7 +232,8 @@ def _export(options: Namespace) -> str | None:
 
     failures = Failures()
     out, exported = (path and Path(path) for path in (options.out, options.gradebook))
-    found = export(open_course(options.folder), options.to, out, exported, failures)
+    course, name = open_course(options.folder), options.assignment
+    found = export(course, options.to, out, exported, failures, name)
     for path in found.files:
         print(f"Written: {path}")
     for sentence in found.sentences:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from score.submission.archive import Archive, ArchiveMember, RejectedFile
 
 IN_ONE_FILE = r"(?:[^/]+(?i:\.zip|\.tar|\.tar\.gz|\.tgz)/|[^/]+$)"  # or in one zip
 _TEXT_CAP = 2**16  # bytes of a system's own text on one submission
+_YEARS = (1980, 2900)  # of times that are believed
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,11 @@ class Claim:
 
     student: what names the student in the export, mostly the system's number or login. way: what
     claims it, such as a display name before the number: the same for all that one student has in an
-    export. received: when the file was handed in. name: the display name. sent_as: what the system
-    calls the submission, a folder or the beginning of the file's name. late: whether the system
-    says that it is, None of a system that never does. attempt: as of `ArchiveMember`. own: whether
-    the file is the system's, not the student's.
+    export. received: when the file was handed in, in the system's own time where it has no time
+    zone. name: the display name. sent_as: what the system calls the submission, a folder or the
+    beginning of the file's name. late: whether the system says that it is, where it says no more of
+    when; None where `received` says when. attempt: as of `ArchiveMember`. own: whether the file is
+    the system's, not the student's.
     """
 
     student: str
@@ -45,12 +47,14 @@ class Layout:
     and `own`, which count where they match something; further `date`, which `date` reads, and
     `version`, the number of an attempt. own_files: names of files that belong to no student.
     loose: whether other systems' paths have this form too, so that theirs are tried first.
+    per_assignment: whether a student has another number in each assignment of the system.
     """
 
     name: str
     patterns: tuple[re.Pattern[str], ...]
     own_files: tuple[str, ...] = ()
     loose: bool = False
+    per_assignment: bool = False
 
     def fitted(self, archive: Archive, paths: Sequence[str]) -> "Layout":
         """Return the layout as it is in one export, of which these are the paths."""
@@ -70,7 +74,7 @@ class Layout:
         return found
 
     def date(self, text: str) -> datetime | None:
-        """Return the time (UTC) in the group `date`; None where it is none."""
+        """Return the time in the group `date`; None where it is none."""
         return None
 
     def owners(self, archive: Archive, members: list[ArchiveMember]) -> Owners:
@@ -98,12 +102,20 @@ class Layout:
         )
 
 
-def at_local_time(read: Callable[[], datetime]) -> datetime | None:
-    """Return as UTC the local time that a function returns; None where it raises."""
+def time_in(text: str, form: str) -> datetime | None:
+    """Return the time in a text, of a form of `strptime` and without a time zone; None where it is
+    none.
+    """
     try:
-        return read().astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
+        when = datetime.strptime(text, form)
+    except ValueError:
         return None
+    return when if _YEARS[0] <= when.year <= _YEARS[1] else None
+
+
+def as_utc(when: datetime, zone: tzinfo | None) -> datetime:
+    """Return a time as UTC. zone: of one that has none; None for the machine's."""
+    return (when if when.tzinfo else when.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def text_of(archive: Archive, member: ArchiveMember, cap: int = _TEXT_CAP) -> str:

@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from datetime import tzinfo
 
 from score.course.collect.layouts import systems
-from score.course.collect.layouts.base import Claim, Layout, inside
+from score.course.collect.layouts.base import Claim, Layout, as_utc, inside
 from score.course.settings import CourseError
 from score.submission.archive import NOISE, Archive, ArchiveMember, listed
 from score.submission.files import taken_name
@@ -30,7 +31,7 @@ class HandedIn:
 
     members: each with the time when it was handed in. name: the display name, "" where the export
     has none. sent_as: what the system calls the submissions, that of the last attempt first. late:
-    whether the system says so, None of a system that never does. attempt: the number of the last.
+    of `Claim`. attempt: the number of the last. email: "" where it is not known.
     """
 
     members: list[ArchiveMember] = field(default_factory=list)
@@ -38,6 +39,7 @@ class HandedIn:
     sent_as: list[str] = field(default_factory=list)
     late: bool | None = None
     attempt: int = -1
+    email: str = ""
 
     def add(self, member: ArchiveMember, claim: Claim) -> None:
         """Add a member that a claim says is the student's."""
@@ -57,23 +59,27 @@ class SortedExport:
     """The files of an export by student.
 
     layout: the name of the export's layout. students: by what names a student in the export.
-    remarks: sentences on members that are nobody's.
+    remarks: sentences on members that are nobody's. per_assignment: of `Layout`.
     """
 
     layout: str
     students: dict[str, HandedIn]
     remarks: list[str]
+    per_assignment: bool = False
 
 
-def by_student(archive: Archive, pattern: str | None = None) -> SortedExport:
+def by_student(
+    archive: Archive, pattern: str | None = None, zone: tzinfo | None = None
+) -> SortedExport:
     """Return the files of an export by student.
 
     pattern: a regular expression of the instructor's, with a group `student`, that is matched from
-    the start of each path in place of the layouts. CourseError where it cannot be used.
+    the start of each path in place of the layouts. zone: of the system's times that do not say
+    theirs; None for the machine's. CourseError where the pattern cannot be used.
     """
     members = [member for member in archive.members if not NOISE.search(member.path)]
     if pattern:
-        return _sorted(archive, members, [Layout("by your pattern", (_compiled(pattern),))])
+        return _sorted(archive, members, [Layout("by your pattern", (_compiled(pattern),))], zone)
     members = _unwrapped(archive, members)
     likely = _likely(archive, [member.path for member in members])
     if likely == [FALLBACK] and (named := _of_one_student(archive, members)):
@@ -85,10 +91,12 @@ def by_student(archive: Archive, pattern: str | None = None) -> SortedExport:
             " --pattern '(?P<student>[^/]+)/'."
         )
         return SortedExport(FALLBACK.name, {}, [remark])
-    return _sorted(archive, members, likely)
+    return _sorted(archive, members, likely, zone)
 
 
-def _sorted(archive: Archive, members: list[ArchiveMember], likely: list[Layout]) -> SortedExport:
+def _sorted(
+    archive: Archive, members: list[ArchiveMember], likely: list[Layout], zone: tzinfo | None
+) -> SortedExport:
     """Sort members by what the first of the likely layouts says, where no other one disagrees."""
     owners = likely[0].owners(archive, members)
     own_files = {name for layout in (*systems.layouts(), *likely) for name in layout.own_files}
@@ -103,6 +111,7 @@ def _sorted(archive: Archive, members: list[ArchiveMember], likely: list[Layout]
         else:
             for claim in claims:
                 ways = claimed.setdefault(claim.student, {})
+                claim = replace(claim, received=as_utc(claim.received, zone))
                 ways.setdefault(claim.way, HandedIn()).add(member, claim)
     remarks = [f"Nothing says whose these are: {listed(lost)}."] if lost else []
     if unclear:
@@ -115,7 +124,7 @@ def _sorted(archive: Archive, members: list[ArchiveMember], likely: list[Layout]
     students = {
         name: found for name, ways in claimed.items() if len(ways) == 1 for found in ways.values()
     }
-    return SortedExport(likely[0].name, students, remarks)
+    return SortedExport(likely[0].name, students, remarks, likely[0].per_assignment)
 
 
 def _first_of(ways: dict[str, HandedIn]) -> str:

@@ -8,38 +8,26 @@ kept in the course's people.json, so that the same person always has the same fo
                "sent_as": {"Canvas": {"pusht": ["leeann_12345_67890"]}}, …}}
 """
 
-import hashlib
 import itertools
 import json
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
 
 from pusht.files import write_whole
-from score.course.collect.layouts import HandedIn
+from score.course.collect.layouts import HandedIn, SortedExport
+from score.course.collect.people.known import Came, Known, Unclear
+from score.course.collect.people.names import (
+    are_one,
+    made_of,
+    spellings,
+    squashed,
+    without_marks,
+)
 from score.course.collect.people.roster import Person, Roster, read_roster
 from score.course.collect.stored import STUDENT
 from score.course.settings import Course, CourseError
-
-
-class Known(TypedDict, total=False):
-    """What people.json has of a folder.
-
-    person: `Person.key` on the roster. name: as the LMS has it. known_as: "SYSTEM STUDENT", how
-    exports have named the student. sent_as: by system and assignment, what it called the last
-    submissions.
-    """
-
-    person: str
-    name: str
-    known_as: list[str]
-    sent_as: dict[str, dict[str, list[str]]]
-
-
-class Unclear(Exception):
-    """Why it is not clear whose an upload is, in one sentence."""
 
 
 @dataclass
@@ -58,8 +46,8 @@ class People:
         people = self.roster.people if self.roster else ()
         self._by_id = _index((person, person.ids) for person in people)
         self._by_login = _index((p, [p.email.partition("@")[0]]) for p in people)
-        self._by_name = _index((person, _names(person.name)) for person in people)
-        plain = ((person, _names(_without_marks(person.name))) for person in people)
+        self._by_name = _index((person, spellings(person.name)) for person in people)
+        plain = ((person, spellings(without_marks(person.name))) for person in people)
         self._by_plain_name = _index(plain)
         self._folder_of = {
             known["person"]: folder for folder, known in self.known.items() if known.get("person")
@@ -67,6 +55,9 @@ class People:
         self._known_as = {
             name: folder for folder, known in self.known.items() for name in known["known_as"]
         }
+        self._came_as: dict[str, list[str]] = {}
+        for folder, known in self.known.items():
+            self._came_as.setdefault(known.get("name", ""), []).append(folder)
         self._taken = {folder.casefold() for folder in {*self.known, *self.folders}}
         for person in people:
             self._folder_of.setdefault(person.key, self._new_folder(person))
@@ -85,16 +76,45 @@ class People:
         """Return the folders of the people on the roster, in its order."""
         return [*self._person_in]
 
-    def folder(self, system: str, student: str, handed_in: HandedIn) -> str:
-        """Return the folder of a student of an export of a system; `Unclear` where that is not
-        clear. Nothing is noted.
+    def came(self, export: SortedExport) -> dict[str, Came]:
+        """Return how an export names its students. It is of the assignment whose numbers are known
+        from earlier exports, or of one that is new.
         """
-        found = self._known_as.get(f"{system} {student}")
+        system, series = export.layout, 0
+        if export.per_assignment:
+            counted = [
+                {name: each.get("series", {}).get(name, 1) for name in each["known_as"]}
+                for each in self.known.values()
+            ]
+            known = {
+                n: s for each in counted for n, s in each.items() if n.startswith(f"{system} ")
+            }
+            found = (known.get(f"{system} {student}") for student in export.students)
+            series = next(filter(None, found), max(known.values(), default=0) + 1)
+        names = Counter(handed_in.name for handed_in in export.students.values())
+        return {
+            student: Came(
+                system,
+                student,
+                handed_in.name,
+                series,
+                names[handed_in.name] == 1,
+                handed_in.email,
+            )
+            for student, handed_in in export.students.items()
+        }
+
+    def folder(self, came: Came) -> str:
+        """Return the folder of a student of an export; `Unclear` where that is not clear."""
+        student = came.student
+        found = self._known_as.get(came.known_as)
         if found:
             return found
-        person = self._of_roster(system, student, handed_in.name)
+        person = self._of_roster(came)
         if person:
             return self._folder_of[person.key]
+        if came.series and (same := self._of_other_series(came)):
+            return same
         alike = [f for f in {*self.known, *self.folders} if f.casefold() == student.casefold()]
         if STUDENT.fullmatch(student) and not self.person(student):
             if alike and student not in alike:
@@ -106,28 +126,26 @@ class People:
             others = self.known[student]["known_as"]
             if all(name.partition(" ")[2] == student for name in others):
                 return student  # the same id on another system
-        return self._free(made_of(handed_in.name or student))
+        return self._free(made_of(came.name or student))
 
     def note(
-        self,
-        folder: str,
-        system: str,
-        student: str,
-        handed_in: HandedIn,
-        assignments: Iterable[str],
+        self, folder: str, came: Came, handed_in: HandedIn, assignments: Collection[str]
     ) -> None:
         """Note whose a folder is, and what was sent for these assignments."""
         known = self.known.setdefault(folder, {"known_as": [], "sent_as": {}})
-        name = f"{system} {student}"
-        if name not in known["known_as"]:
-            known["known_as"].append(name)
-        self._known_as[name] = folder
+        if came.known_as not in known["known_as"]:
+            known["known_as"].append(came.known_as)
+        self._known_as[came.known_as] = folder
         self._taken.add(folder.casefold())
-        if handed_in.name:
-            known["name"] = handed_in.name
+        if came.name:
+            known["name"] = came.name
         if handed_in.sent_as:
-            sent_as = known["sent_as"].setdefault(system, {})
+            sent_as = known["sent_as"].setdefault(came.system, {})
             sent_as |= dict.fromkeys(assignments, handed_in.sent_as)
+        if came.series:
+            known.setdefault("series", {})[came.known_as] = came.series
+            came_as = known.setdefault("came_as", {}).setdefault(came.system, {})
+            came_as |= dict.fromkeys(assignments, came.student)
         if person := self.person(folder):
             known["person"] = person.key
 
@@ -139,12 +157,14 @@ class People:
         ordered = {folder: self.known[folder] for folder in sorted(self.known)}
         write_whole(self.path, json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
 
-    def _of_roster(self, system: str, student: str, name: str) -> Person | None:
+    def _of_roster(self, came: Came) -> Person | None:
         """Return who on the roster a student of an export is, by what is surest; None where it is
         nobody, `Unclear` where it may be several.
         """
-        names, plain = {_squashed(name or student)}, {_squashed(_without_marks(name or student))}
+        student, name = came.student, came.name
+        names, plain = {squashed(name or student)}, {squashed(without_marks(name or student))}
         tiers = (
+            (self._by_id, {came.email.casefold()}),
             (self._by_id, {student.casefold()}),
             (self._by_login, {student.casefold()}),
             (self._by_name, names),
@@ -152,26 +172,48 @@ class People:
         )
         for index, keys in tiers:
             found = {p.key: p for key in keys if key for p in index.get(key, ())}
+            if came.series and keys == {student.casefold()}:  # elsewhere it may be anybody's
+                found = {key: p for key, p in found.items() if are_one(p.name, name)}
             if len(found) > 1:
                 several = " and ".join(f"{p.name} ({p.key})" for p in found.values())
-                raise Unclear(f"{name or student!r} may be {several} of the roster")
+                raise Unclear(f"{name or student!r} may be {several} of the roster", came.cure)
             if found:
                 (person,) = found.values()
                 if index in (self._by_name, self._by_plain_name):
-                    self._refuse_a_namesake(system, student, person)
+                    self._refuse_a_namesake(came, person)
                 return person
         return None
 
-    def _refuse_a_namesake(self, system: str, student: str, person: Person) -> None:
+    def _refuse_a_namesake(self, came: Came, person: Person) -> None:
         """`Unclear` where a person whom only the name tells has come under another number."""
-        known = self.known.get(self._folder_of[person.key])
-        others = [name for name in known["known_as"] if known] if known else []
-        others = [name for name in others if name.startswith(f"{system} ")]
-        if others and f"{system} {student}" not in others:
+        others = self.numbers(self._folder_of[person.key], came)
+        if others:
             raise Unclear(
-                f"{student!r} has the name of {person.name} of the roster, who came as"
-                f" {others[0].removeprefix(system).strip()!r} before"
+                f"{came.student!r} has the name of {person.name} of the roster, who came as"
+                f" {others[0]!r} before"
             )
+
+    def numbers(self, folder: str, came: Came) -> list[str]:
+        """Return how the exports of a system, of one series of it, have named who has a folder."""
+        known = self.known.get(folder, {})
+        return [
+            name.removeprefix(f"{came.system} ")
+            for name in known.get("known_as", [])
+            if name.startswith(f"{came.system} ")
+            and (not came.series or known.get("series", {}).get(name, 1) == came.series)
+        ]
+
+    def _of_other_series(self, came: Came) -> str:
+        """Return the folder of the only one who came under a name in other assignments of a system;
+        "" where that is nobody, or where several in the export have the name.
+        """
+        found = [
+            folder
+            for folder in self._came_as.get(came.name, ())
+            if any(name.startswith(f"{came.system} ") for name in self.known[folder]["known_as"])
+            and not self.numbers(folder, came)
+        ]
+        return found[0] if came.name and came.is_alone and len(found) == 1 else ""
 
     def _new_folder(self, person: Person) -> str:
         """Return a folder's name for somebody on the roster: of one that is there, or a new one."""
@@ -204,38 +246,6 @@ def open_people(course: Course) -> People:
     places = ("submitted", "incomplete", "originals", "results")
     folders = {f.name for place in places for f in (course.folder / place).glob("*") if f.is_dir()}
     return People(path, read_roster(course.roster) if course.roster else None, known, folders)
-
-
-def made_of(name: str) -> str:
-    """Return a folder's name made of a person's: its Latin letters without accents or, where it has
-    others, a number that follows from it.
-    """
-    words = "".join(char if char.isalnum() else " " for char in _without_marks(name)).split()
-    lost = [char for word in words for char in word if not char.isascii()]
-    if words and not lost:
-        return "-".join(words)[:60]
-    text = unicodedata.normalize("NFC", name).casefold()
-    return f"student-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
-
-
-def _without_marks(name: str) -> str:
-    spread = unicodedata.normalize("NFKD", name.replace("'", "").replace("’", ""))
-    return "".join(char for char in spread if not unicodedata.combining(char))
-
-
-def _squashed(name: str) -> str:
-    """Return the letters of a name, "Lee, Ann" as "Ann Lee"."""
-    last, comma, first = name.partition(",")
-    whole = f"{first}{last}" if comma else name
-    text = unicodedata.normalize("NFKC", whole).casefold()
-    return "".join(c for c in text if c.isalnum() or unicodedata.combining(c))
-
-
-def _names(name: str) -> Iterator[str]:
-    """Yield how a name may be written together: "annlee" and, as Canvas does, "leeann"."""
-    words = name.replace(",", " ").split()
-    for first in range(len(words)):
-        yield _squashed(" ".join([*words[first:], *words[:first]]))
 
 
 def _index(named: Iterable[tuple[Person, Iterable[str]]]) -> dict[str, list[Person]]:

@@ -16,8 +16,8 @@ from score.course.collect.layouts.base import (
     Claim,
     Layout,
     Owners,
-    at_local_time,
     text_of,
+    time_in,
 )
 from score.submission.archive import Archive, ArchiveMember
 
@@ -29,7 +29,7 @@ class _Blackboard(Layout):
     """Blackboard's, whose notes name the user."""
 
     def date(self, text: str) -> datetime | None:
-        return at_local_time(lambda: datetime.strptime(text, "%Y-%m-%d-%H-%M-%S"))
+        return time_in(text, "%Y-%m-%d-%H-%M-%S")
 
     def owners(self, archive: Archive, members: list[ArchiveMember]) -> Owners:
         users: dict[str, tuple[str, str]] = {}

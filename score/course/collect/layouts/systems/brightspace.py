@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from score.course.collect.layouts.base import Layout, at_local_time
+from score.course.collect.layouts.base import Layout, time_in
 from score.submission.archive import Archive
 
 _PATTERN = (
@@ -48,7 +48,7 @@ class _Brightspace(Layout):
         day, year, time, half = text.replace(",", "").rsplit(" ", 3)
         month, day = day.split(" ")
         clear = f"{month[:3]} {day} {year} {time.zfill(4)} {half}"
-        return at_local_time(lambda: datetime.strptime(clear, "%b %d %Y %I%M %p"))
+        return time_in(clear, "%b %d %Y %I%M %p")
 
 
 LAYOUT = _Brightspace("Brightspace", (_USER_FIRST,), ("index.html",))
