@@ -203,6 +203,15 @@ def test_a_policy_acts_on_the_cpu_where_its_code_names_a_gpu(tmp_path, code):
     assert torch.allclose(answers(hand_in(tmp_path, files), "flow"), expected(model), atol=0.05)
 
 
+def test_after_a_policy_has_acted_torch_keeps_its_generators_as_before():
+    script = (
+        "import torch\nfrom score.hw1.boxed.devices import OnCPU\n"
+        "with OnCPU(), torch.random.fork_rng():\n    torch.rand(1)\n"
+        "with torch.random.fork_rng():\n    torch.rand(1)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_of_a_chunk_that_is_longer_than_the_runs_the_beginning_is_executed(tmp_path, code):
     model = code().MSEPolicy(5, 2, 12)
     kept = {"m.pkl": saved(model), "config.json": b'{"chunk_size": 5}'}

@@ -10,6 +10,10 @@ from torch.overrides import TorchFunctionMode
 _GPU = re.compile(r"(?:cuda|mps|xpu)(?::\d+)?")
 _MOVES = (torch.Tensor.cuda, torch.Tensor.xpu)  # to a GPU, without the name of one
 _CPU = torch.device("cpu")
+# torch remembers which module belongs to a GPU's name. First looked up in the context below, it
+# would be torch.cpu for good, which lacks what `torch.random.fork_rng` calls.
+for _name in ("cuda", "mps", "xpu"):
+    torch.get_device_module(_name)
 
 
 class OnCPU(TorchFunctionMode):
