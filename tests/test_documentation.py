@@ -38,6 +38,7 @@ OF_OTHERS = {"--force"}
 MADE = re.compile(
     r"mycourse/.*|(?:source|release|bundle|results)/.*|build/.*|dist/.*|exp/(?:mse|flow)|src/"
     r"|HAND_IN\.txt|normalizer\.json|hub/\w+\.py"
+    r"|(?:exp/)?logs/.*|eval/mean_reward"
     r"|src/hw1_imitation|model\.py|(?:wandb/files/)?config\.(?:json|yaml)"
     r"|course\.toml|grades\.csv|roster\.csv|export/.*|nbgrader_config\.py|timestamp\.txt|pusht-kit\.zip|report\.html"
     r"|hand_in_part1_mlp\.zip|my_demos\.zarr\.zip|\S*part5_nearest\.py|score/questions/nearest\.py"

@@ -378,8 +378,8 @@ figures.divergence_weights()
 # There are known cures. We tried four on the shipped demonstrations (one training seed each, 200
 # held-out starts, 95 % intervals of ± 0.05):
 #
-# - *annealing* ([Bowman et al., 2016](https://arxiv.org/abs/1511.06349)): the weight rises from 0 to
-#   0.003 over the first half of the training;
+# - *annealing* ([Bowman et al., 2016](https://arxiv.org/abs/1511.06349)): the weight rises from 0
+#   to 0.003 over the first half of the training;
 # - *free bits* ([Kingma et al., 2016](https://arxiv.org/abs/1606.04934)): 1.4 nats cost nothing;
 # - *a smaller latent*: two dimensions in place of 32, with the weight 0.001;
 # - *a learned prior* ([Sohn et al.,
