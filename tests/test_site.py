@@ -254,6 +254,15 @@ def test_the_site_fetches_nothing_from_elsewhere(site):
 
 
 @pytest.mark.long
+@each_part
+def test_the_solutions_losses_stay_within_the_references_band(site, part):
+    """For the loss of each epoch; Part IV's checkpoints have more of them than that."""
+    text = html.unescape((SITE / "chapters" / f"{part.name}.html").read_text(encoding="utf-8"))
+    told = re.findall(r">Your loss (stays within|leaves) the reference's band", text)
+    assert told == ["stays within"] * len(part.policies)
+
+
+@pytest.mark.long
 def test_every_formula_is_drawn_by_the_browser_itself(site):
     for part in PARTS:
         text = (SITE / "chapters" / f"{part.name}.html").read_text(encoding="utf-8")
