@@ -234,5 +234,5 @@ def short_name(part: str, cell: str) -> str:
     if isinstance(entry, rubric.Policy):
         return entry.method
     if isinstance(entry, rubric.ManualQuestion):
-        return entry.cell.removeprefix("report_")
+        return entry.title
     return entry.name
