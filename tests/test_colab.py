@@ -6,8 +6,8 @@ set-up cell did and took:
 
     python -m pytest -m long -rP tests/test_colab.py
 
-Not Colab's are the Python, which is this one, the torch, which is the one here, and the page;
-docs/colab.md lists what is left to a person with an account.
+Where there is a Python 3.12, it is that one, as Colab's. Not Colab's is the page; docs/colab.md
+lists what is left to a person with an account.
 """
 
 import contextlib
@@ -34,6 +34,10 @@ from test_repair import as_colab_saves_it
 from pusht import TrainingRun
 from score.course.notebooks import build
 from score.verdict import MIME
+
+sys.path.insert(0, str(build.ROOT / ".ci"))
+import environment
+import pythons
 
 PARTS = build.parts_with_source()
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -237,7 +241,7 @@ class Colab:
     def __init__(self, folder, widgets):
         self.folder, self.widgets = folder, widgets
         self.python = folder / "env" / "bin" / "python"
-        subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
+        subprocess.run([_python(), "-m", "venv", folder / "env"], check=True)
         self.pip(
             "install",
             "-q",
@@ -246,8 +250,11 @@ class Colab:
         pins = [
             pin for pin in _pins("colab.txt") + _pins("colab_beside.txt") if "widgets" not in pin
         ]
-        torch = "torch==" + importlib.metadata.version("torch").partition("+")[0]
-        self.pip("install", "-q", *pins, widgets, torch)
+        torch = next(pin for pin in pins if pin.startswith("torch=="))
+        # Colab has the CPU build; where PyTorch's index does not answer, this is PyPI's.
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.pip("install", "-q", "--no-deps", "--index-url", environment.CPU_INDEX, torch)
+        self.pip("install", "-q", *pins, widgets)
         self.pip("uninstall", "-q", "-y", "jedi")
         package = folder / "path" / "google" / "colab"
         (package / "browser").mkdir(parents=True)
@@ -286,6 +293,14 @@ class Colab:
     def packages(self):
         return set(self.pip("list", "--format=freeze").split())
 
+    def versions(self):
+        """What runs there: Python's version, torch's and numpy's."""
+        told = """
+import platform, torch, numpy
+print(f"Python {platform.python_version()}, torch {torch.__version__}, numpy {numpy.__version__}")
+"""
+        return subprocess.check_output([self.python, "-c", told], text=True).strip()
+
     def content(self):
         """A new /content."""
         folder = self.folder / f"content{len(list(self.folder.glob('content*')))}"
@@ -305,6 +320,11 @@ class Colab:
                 kernel_name="colab",
                 resources={"metadata": {"path": str(content)}},
             ).execute()
+
+
+def _python():
+    """Colab's Python, or this one where that one is missing."""
+    return pythons.found("3.12") or sys.executable
 
 
 def _pins(name):
@@ -407,8 +427,8 @@ def test_the_set_up_cell_adds_and_changes_nothing_and_does_no_harm_twice(colab, 
     colab.run(notebook, content)
     after = colab.packages()
     print(
-        f"{colab.widgets}: {seconds(cell):.1f} s, again {seconds(again):.2f} s, first import"
-        f" {seconds(used):.1f} s; pip added {', '.join(sorted(after - before))}"
+        f"{colab.versions()}, {colab.widgets}: {seconds(cell):.1f} s, again {seconds(again):.2f} s,"
+        f" first import {seconds(used):.1f} s; pip added {', '.join(sorted(after - before))}"
     )
     assert no_errors(notebook) and not said(cell) and not outputs(notebook, again)
     assert before <= after, before - after

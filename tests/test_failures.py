@@ -301,11 +301,13 @@ def unpacked_of(course, folder, packed, count):
 
 
 def raises_at_overlap(packed):
+    """Whether this Python opens only one of entries that overlap: the first, or the last."""
     with zipfile.ZipFile(packed) as archive:
-        try:
-            archive.open(archive.infolist()[0]).close()
-        except zipfile.BadZipFile as error:
-            return "verlap" in str(error)
+        for entry in archive.infolist()[:2]:
+            try:
+                archive.open(entry).close()
+            except zipfile.BadZipFile as error:
+                return "verlap" in str(error)
     return False
 
 

@@ -9,6 +9,7 @@ import pytest
 from pusht import demos
 from score import rubric
 from score.cells import split_cells
+from score.course.report.tables import short_name
 from score.questions import EXTENSIONS, QUESTIONS
 from score.rollouts.stopping import rollout_points
 
@@ -138,3 +139,9 @@ def test_every_question_has_its_answer_and_test_cell_in_the_notebook(part):
         assert f'score.check("{question.name}", ' in tests[part.cell_id(question)]
     for policy in part.policies:
         assert f'score.grade_rollouts("{policy.name}"' in tests[part.cell_id(policy)]
+
+
+def test_an_answer_in_words_has_in_tables_the_title_that_course_toml_names():
+    part = rubric.PARTS["part4_flow"]
+    cells = [(part.cell_id(question), question.title) for question in part.written]
+    assert [short_name(part.name, cell) for cell, _ in cells] == [title for _, title in cells]

@@ -27,6 +27,7 @@ _BADGE = re.compile(r"^\[!\[Open in Colab\].*\n\n?", re.MULTILINE)
 _TITLE = re.compile(r"\A(# .*\n)")
 _ALT = re.compile(r'alt="([^"]*)"')
 _SIZE = re.compile(r'width="(\d+)" height="(\d+)"')
+_BAR = 'role="status"'  # of a progress bar, which is of use while its cell runs
 _FILM = re.compile(r'src="data:video/mp4;base64,([^"]*)"')
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 _LONG = 12  # lines of a cell above which the set-up cell is folded away
@@ -79,9 +80,10 @@ class Chapter:
         if _WIDGET in data or not data:
             return ""
         if "image/png" in data:
-            return self._picture(data)
+            return self._picture(data, linked=True)
         if "text/html" in data:
-            return self._html(data["text/html"])
+            page = data["text/html"]
+            return "" if _BAR in page else self._html(page)
         return _printed(data.get("text/plain", ""))
 
     def _keep(self, content: bytes, ending: str) -> str:
@@ -91,14 +93,17 @@ class Chapter:
         self.files[file] = content
         return file
 
-    def _picture(self, data: dict[str, str]) -> str:
+    def _picture(self, data: dict[str, str], linked: bool = False) -> str:
         file = self._keep(base64.b64decode(data["image/png"]), "png")
         page = data.get("text/html", "")
         alt = _ALT.search(page)
         size = _SIZE.search(page)
         space = f' width="{size[1]}" height="{size[2]}"' if size else ""
         text = alt[1] if alt else html.escape(data.get("text/plain", ""))
-        return f'<p class="kit-picture"><img src="{file}" alt="{text}"{space} loading="lazy"></p>'
+        image = f'<img src="{file}" alt="{text}"{space} loading="lazy">'
+        # On a telephone its words are small: on a page of its own it can be enlarged.
+        image = f'<a href="{file}">{image}</a>' if linked else image
+        return f'<p class="kit-picture">{image}</p>'
 
     def _html(self, page: str) -> str:
         def kept(film: re.Match[str]) -> str:
