@@ -40,7 +40,7 @@ format: .venv/.kit  ## format the code, and apply ruff's fixes
 	$(RUN) -m ruff format
 
 test: .venv/.kit  ## run the tests except the long ones
-	$(RUN) -m pytest -q -n 2 --dist worksteal
+	$(RUN) -m pytest -q -n 3 --dist worksteal
 
 test-pythons:  ## set up, and run demo and tests, on each Python from 3.11 to 3.13 that is found, in .venv-3.11 …
 	$(PYTHON) .ci/pythons.py

@@ -76,7 +76,7 @@ def _make_importable(folder: Path) -> None:
             if Path(getattr(module, "__file__", None) or "").parent == Path(path):
                 del sys.modules[name]
         if path != str(folder):
-            sys.path.remove(path)
+            sys.path[:] = [each for each in sys.path if each != path]  # who set it back lost it
             _IMPORTABLE.remove(path)
     if str(folder) not in sys.path:
         _IMPORTABLE.add(str(folder))
