@@ -211,8 +211,9 @@ print(sum(p.numel() for p in cvae_agent.parameters()), "parameters")
 # where $P$ is the encoder's ([Kingma & Welling, 2014](https://arxiv.org/abs/1312.6114), appendix
 # B), it is
 #
-# $$D_{\mathrm{KL}}(P \,\|\, Q) = \int p(z) \log \frac{p(z)}{q(z)} \, dz, \qquad
-# D_{\mathrm{KL}}\big(\mathcal{N}(\mu, \sigma^2) \,\|\, \mathcal{N}(0, I)\big)
+# $$D_{\mathrm{KL}}(P \,\|\, Q) = \int p(z) \log \frac{p(z)}{q(z)} \, dz,$$
+#
+# $$D_{\mathrm{KL}}\big(\mathcal{N}(\mu, \sigma^2) \,\|\, \mathcal{N}(0, I)\big)
 # = -\frac12 \sum_{i} \big(1 + \log \sigma_i^2 - \mu_i^2 - \sigma_i^2\big).$$
 #
 # ### Q2.2 · The KL divergence (15 min, easy)
