@@ -151,7 +151,7 @@ def csv_text(
     rows.writerow(["student", *about, *names, *end])
     counts = Counter(student for student, _, _ in remarks)
     by_student = _by_student(verdicts)
-    for student in [*people, *({*by_student} - {*people})]:
+    for student in [*people, *(name for name in by_student if name not in people)]:
         one, own = people.get(student, Someone(student)), by_student.get(student)
         start = [cell_text(student), *(cell_text(getattr(one, name)) for name in about)]
         note = cell_text(NOT_ON_ROSTER if one.on_roster is False else "")
