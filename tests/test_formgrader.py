@@ -138,7 +138,7 @@ def test_one_of_the_courses_steps_alone_gives_the_ledgers_points_or_none(
     notebook = build.answered_notebook(PART)
     forged = next(cell for cell in notebook.cells if cell.id == "part1-bc_loss")
     forged.source += "\nscore.check = lambda name, answer: score.Verdict(name, 2.0, 2.0, 'Right.')"
-    hand_in(made, "ann", notebook)
+    hand_in(made, "ann", without_practice(notebook))
     config = made.folder / "nbgrader_config.py"
     config.write_text(config.read_text() + _STEPS.format(execute=execute, save=save))
     autograde(made)
