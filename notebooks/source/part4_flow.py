@@ -840,6 +840,8 @@ score.check("E4.3", split_episodes).right
 
 # %%
 # [part4/e4_3_training] practice
+from functools import partial
+
 from pusht import PushtChunkDataset
 from pusht.chunks import chunk_policy
 from pusht.rules import GYM_PUSHT
@@ -907,6 +909,8 @@ def acting(policy, normalizer):
     )
 
 
+try_chunks = partial(score.try_out, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
+
 # %%
 # [part4/e4_3_table] practice
 curves = {}
@@ -919,13 +923,7 @@ for name, policy_class in (("MSE", MSEPolicy), ("flow", FlowMatchingPolicy)):
             f"{name}, {size} episodes: training loss {rows[-1][1]:.4f}, validation loss"
             f" {rows[-1][2]:.4f}, smallest {best[2]:.4f} after {best[0]} steps"
         )
-        score.try_out(
-            f"{name}, {size} episodes",
-            acting(policy, own_normalizer),
-            obs_horizon=1,
-            max_steps=300,
-            rules=GYM_PUSHT,
-        )
+        try_chunks(f"{name}, {size} episodes", acting(policy, own_normalizer))
 
 # %%
 # [part4/e4_3_curves] practice
@@ -996,13 +994,7 @@ for name, policy_class in (("MSE", MSEPolicy), ("flow", FlowMatchingPolicy)):
     for size in (28, 224):
         policy, own_normalizer, rows = of_size(policy_class, size, demonstrations=in_corners)
         print(f"{name}, {size} episodes, corners: validation loss {rows[-1][2]:.4f}")
-        score.try_out(
-            f"{name}, {size} episodes, corners",
-            seeing_corners(policy, own_normalizer),
-            obs_horizon=1,
-            max_steps=300,
-            rules=GYM_PUSHT,
-        )
+        try_chunks(f"{name}, {size} episodes, corners", seeing_corners(policy, own_normalizer))
 
 # %% [markdown]
 # What we found, with the same training seed and starts as above:

@@ -4,7 +4,7 @@ run goes on, and trainings can be shared out among processes.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import nn
 
 from pusht.behaviour import roughness, standstill
 from pusht.checkpoint import load_checkpoint
-from pusht.episodes import Episodes, Policy
+from pusht.episodes import Episodes, Policy, rollout
 from pusht.files import write_whole
 from pusht.normalisation import Stats
 from score import rubric
@@ -37,6 +37,14 @@ def restore(model: nn.Module, name: str) -> None:
     """Give a network the reference weights of a policy."""
     policy = rubric.POLICIES[name]
     load_checkpoint(reference_path(policy, "shipped"), policy.normalisation).restore(model)
+
+
+def played_in_chunks(policy: Policy, seeds: Sequence[int] = SEEDS) -> Episodes:
+    """Return episodes of a policy of Part IV, under the rules of the script assignment."""
+    of = rubric.POLICIES["part4_flow"]
+    return rollout(
+        policy, seeds, obs_horizon=of.obs_horizon, max_steps=of.max_steps, rules=of.rules
+    )
 
 
 def shifted(policy: Policy, size: float) -> Policy:

@@ -17,7 +17,6 @@ from pusht import demos, receding_horizon, rollout
 from pusht.figures import modes
 from pusht.files import write_whole
 from pusht.normalisation import Stats, normalize_data, unnormalize_data
-from pusht.rules import GYM_PUSHT
 from score import rubric
 from score.course.notebooks.build import FINDINGS, read_findings
 from score.course.notebooks.solutions import solution
@@ -27,6 +26,7 @@ from score.course.tools.described import (
     Found,
     Infer,
     described,
+    played_in_chunks,
     reference,
     restore,
     shifted,
@@ -66,7 +66,7 @@ def horizons() -> Found:
         infer = _with_one_noise() if name == "fixed" else infer
         for count in (1, 2, 4, 8):
             policy = receding_horizon(infer, stats, obs_horizon=1, action_horizon=count)
-            played = rollout(policy, SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
+            played = played_in_chunks(policy)
             found |= described(played, f"_{name}_{count}")
     return found
 

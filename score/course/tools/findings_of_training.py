@@ -12,10 +12,18 @@ import torch
 from pusht import expert, rollout
 from pusht.chunks import PushtChunkDataset
 from pusht.normalisation import unnormalize_data
-from pusht.rules import GYM_PUSHT
 from score import rubric
 from score.course.notebooks.solutions import run_cells, solution
-from score.course.tools.described import SEEDS, Found, forget, kept, mean_of, percent, restore
+from score.course.tools.described import (
+    SEEDS,
+    Found,
+    forget,
+    kept,
+    mean_of,
+    percent,
+    played_in_chunks,
+    restore,
+)
 
 TRAININGS = (1,)  # seeds of training
 _STEPS = 20_000  # of a training in E4.3
@@ -128,7 +136,7 @@ def _more_data(
     shown = names["in_corners" if corners else "demonstrations"]
     policy, normalizer, rows = names["of_size"](names[name], size, num_steps, seed, shown)
     acting = names["seeing_corners" if corners else "acting"](policy, normalizer)
-    played = rollout(acting, SEEDS, obs_horizon=1, max_steps=300, rules=GYM_PUSHT)
+    played = played_in_chunks(acting)
     return {"rows": rows, "scores": played.max_rewards.tolist()}
 
 

@@ -1,7 +1,7 @@
 """Train Part II's CVAE with known cures of its collapsed latent, and score it.
 
-python -m score.course.tools.latent_cures free_bits --seed 1   one training, kept
-python -m score.course.tools.findings cures                    what the notebook says of all
+python -m score.course.tools.latent_cures free_bits   one training, kept
+python -m score.course.tools.findings cures           what the notebook says of all
 """
 
 import argparse
@@ -16,6 +16,8 @@ from pusht.episodes import inference
 from pusht.networks import MLP
 from score.course.tools.described import Found, forget, kept
 from score.course.tools.divergence_weights import EPOCHS, SEEDS, Draw, fit, score_of, setting
+
+_SEED = 1  # of the trainings
 
 
 class Cure(NamedTuple):
@@ -60,10 +62,10 @@ def divergence(mu: Tensor, logvar: Tensor, prior_mu: Tensor, prior_logvar: Tenso
     return 0.5 * (prior_logvar - logvar + ratio - 1).sum(dim=1).mean()
 
 
-def train(cure: Cure, seed: int) -> Trained:
+def train(cure: Cure) -> Trained:
     """Return the notebook's agent, trained with its optimiser and a cure."""
-    names, dataset, loader = setting(seed)
-    torch.manual_seed(seed)
+    names, dataset, loader = setting(_SEED)
+    torch.manual_seed(_SEED)
     widths = [256, 512, 1024, 512, 256]
     agent = names["CVAEAgent"](widths, widths, 5, 2, 2, 16, cure.latent_dim).to(names["device"])
     network = MLP([10, 256, 256, 2 * cure.latent_dim], activation_type="Mish").to(names["device"])
@@ -127,9 +129,9 @@ def score_once(trained: Trained, draw: Draw) -> float:
     return sum(rewards) / len(rewards)
 
 
-def cured(cure: str, seed: int) -> dict[str, float]:
+def cured(cure: str) -> dict[str, float]:
     """Train one network; return its divergence [nats] and its scores."""
-    trained = train(CURES[cure], seed)
+    trained = train(CURES[cure])
     generator = torch.Generator().manual_seed(0)
     with inference(trained.agent):
         obs, action = trained.dataset.obs.flatten(1), trained.dataset.action.flatten(1)
@@ -145,12 +147,15 @@ def cures() -> Found:
     """What each cure does to the latent and to the score, as rows of a table."""
     texts: Found = {}
     for name in CURES:
-        found = kept(f"cure_{name}_1", cured, name, 1)
-        texts |= {f"{key}_{name}": f"{value:.2f}" for key, value in found.items()}
+        found = _kept(name)
         scores = (found[key] for key in ("mean", "drawn", "fitted", "once"))
         texts[f"row_{name}"] = " | ".join([f"{found['nats']:.1f}", *(f"{s:.2f}" for s in scores)])
     forget("cure")
     return texts
+
+
+def _kept(cure: str) -> dict[str, float]:
+    return kept(f"cure_{cure}", cured, cure)
 
 
 def main() -> None:
@@ -160,10 +165,8 @@ def main() -> None:
         description="Score Part II's CVAE with a cure of its collapsed latent.",
     )
     parser.add_argument("cure", choices=CURES)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    found = kept(f"cure_{options.cure}_{options.seed}", cured, options.cure, options.seed)
-    print(options.cure, options.seed, {name: round(value, 3) for name, value in found.items()})
+    cure = parser.parse_args().cure
+    print(cure, {name: round(value, 3) for name, value in _kept(cure).items()})
 
 
 if __name__ == "__main__":
