@@ -4,8 +4,10 @@ A full disk, too many open files and a lack of memory say nothing about the file
 which they appear.
 """
 
+import contextlib
 import errno
 import re
+from pathlib import Path
 
 import safetensors
 
@@ -37,6 +39,16 @@ def shortages(text: str) -> set[str]:
     student's process wrote the text.
     """
     return {what for what, said in _SHORTAGES.items() if re.search(said, text)}
+
+
+def waited(process: int | str = "thread-self") -> float:
+    """Return how many seconds a process's first thread, or else the one that asks, has so far been
+    ready to compute while others had the processors; 0 where the system does not tell.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # sched-stats.rst in Linux's documentation
+        return int(Path(f"/proc/{process}/schedstat").read_text("utf-8").split()[1]) / 1e9
+    return 0.0
 
 
 def is_of_machine(error: BaseException) -> bool:

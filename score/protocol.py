@@ -20,7 +20,6 @@ import math
 import os
 import socket
 import struct
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -148,17 +147,19 @@ def _from_json(value: Any, arrays: list[np.ndarray]) -> Any:
 class Connection:
     """One end of a conversation over a connected socket.
 
-    deadline: a value of `time.monotonic` [s]; None for no deadline. refused: whether the other side
-    has answered with words.
+    left: returns the seconds that are left for the conversation; None where it may take any time.
+    refused: whether the other side has answered with words.
     """
 
-    def __init__(self, connected: socket.socket, deadline: float | None = None) -> None:
-        self._socket, self._deadline = connected, deadline
+    def __init__(self, connected: socket.socket, left: Callable[[], float] | None = None) -> None:
+        self._socket, self._left = connected, left
         self.refused = False
 
     def send(self, message: Any) -> None:
         """Send a message; ProtocolError when the other side has closed or does not read in time."""
-        self._before_deadline(self._socket.sendall, pack(message))
+        data = memoryview(pack(message))
+        while data:
+            data = data[self._in_time(self._socket.send, data) :]
 
     def receive(self, most_bytes: int = MAX_BYTES) -> Any:
         """Return the next message; ProtocolError for an invalid or larger one, or none in time."""
@@ -191,28 +192,27 @@ class Connection:
     def _read(self, count: int) -> bytes:
         parts = []
         while count:
-            part = self._before_deadline(self._socket.recv, min(count, 2**20))
+            part = self._in_time(self._socket.recv, min(count, 2**20))
             if not part:
                 raise ProtocolError("ended in the middle of the question")
             parts.append(part)
             count -= len(part)
         return b"".join(parts)
 
-    def _before_deadline(self, act: Callable[[Any], _Result], argument: Any) -> _Result:
-        left = None if self._deadline is None else self._deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise ProtocolError("did not answer in time")
-        self._socket.settimeout(left)
-        try:
-            return act(argument)
-        except TimeoutError:
-            raise ProtocolError("did not answer in time") from None
-        except OSError as error:
-            if not isinstance(error, ConnectionError) and error.errno not in _CLOSED:
-                raise  # the machine's
-            raise ProtocolError(
-                f"ended in the middle of the question ({error.strerror or type(error).__name__})"
-            ) from None
+    def _in_time(self, act: Callable[[Any], _Result], argument: Any) -> _Result:
+        left = None if self._left is None else self._left()
+        while left is None or left > 0:
+            self._socket.settimeout(left)
+            try:
+                return act(argument)
+            except TimeoutError:
+                left = self._left and self._left()  # which may have been prolonged
+            except OSError as error:
+                if not isinstance(error, ConnectionError) and error.errno not in _CLOSED:
+                    raise  # the machine's
+                why = error.strerror or type(error).__name__
+                raise ProtocolError(f"ended in the middle of the question ({why})") from None
+        raise ProtocolError("did not answer in time")
 
 
 def converse(

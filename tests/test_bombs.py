@@ -24,7 +24,9 @@ from score import rubric
 from score.course.grading import judge
 from score.course.grading.execution import execute
 from score.course.grading.question_server import QuestionServer
-from score.course.sandbox import levels, watchdog
+from score.course.sandbox import levels
+from score.course.sandbox.watch import watchdog
+from score.course.sandbox.watch.processor import processes, time_left, used
 from score.course.sandbox.whose import GraderFailure
 from score.course.settings import Limits, RunSettings
 from score.protocol import Connection
@@ -100,9 +102,9 @@ input()"""
         command = levels.sandboxed([sys.executable, "-S", "-c", source], private, level)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout.readline() == b"done\n"
-            used = watchdog.Watchdog(Limits(), lambda: process.pid).processor_seconds()
+            seconds = used(processes(process.pid))
             process.stdin.close()
-    assert used > 1.8
+    assert seconds > 1.8
 
 
 @each_level
@@ -247,7 +249,7 @@ def test_the_server_does_not_wait_for_who_keeps_a_connection(tmp_path, said):
         with server, server.expecting("part1-q1_2"):
             kept.connect(str(tmp_path / "s"))
             if said != "nothing":
-                connection = Connection(kept, time.monotonic() + 60)
+                connection = Connection(kept, time_left(60, None))
                 connection.send({"question": "Q1.2"})
                 assert "inputs" in connection.receive()  # a judge now waits for the answer
             if said == "half of an answer":

@@ -18,7 +18,7 @@ from score.course.class_run import records, workers
 from score.course.nbgrader import gradebook
 from score.course.nbgrader.release import create
 from score.course.notebooks.solutions import reference_path
-from score.course.sandbox import host
+from score.course.sandbox.watch import host
 
 pytestmark = pytest.mark.long
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from score.course.sandbox import group
+from score.course.sandbox.watch import group
 
 MEMORY = 2**30
 

@@ -6,7 +6,6 @@ import json
 import math
 import socket
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import crossed
 
+from score.course.sandbox.watch.processor import time_left
 from score.protocol import (
     _HEAD,
     MAX_BYTES,
@@ -136,7 +136,7 @@ def test_a_message_that_announces_too_much_is_refused_before_it_is_read(ends, te
 def test_who_says_nothing_in_time_or_hangs_up_is_told_apart(ends):
     ends[0].sendall(b"\x01")
     with pytest.raises(ProtocolError, match="in time"):
-        Connection(ends[1], time.monotonic() + 0.05).receive()
+        Connection(ends[1], time_left(0.05, None)).receive()
     ends[0].close()
     with pytest.raises(ProtocolError, match="ended in the middle"):
         Connection(ends[1]).receive()

@@ -10,7 +10,7 @@ from pusht.machine import FILES, MEMORY, ROOM, shortages
 from score import rubric
 from score.course.collect.repair import repair
 from score.course.notebooks import build
-from score.course.sandbox import host, watchdog
+from score.course.sandbox.watch import host, watchdog
 from score.course.sandbox.whose import is_at_answers, raise_lacks
 from score.protocol import ProtocolError
 from score.submission.failures import GraderFailure

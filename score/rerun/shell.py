@@ -15,11 +15,13 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import types
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from pusht.machine import waited
 from score.rerun.memory import little_memory
 from score.rerun.needs import WHOLE, Section, kept, sections, where_bound, without_timing
 from score.verdict import Verdict
@@ -208,10 +210,15 @@ class _Hooks:
 @contextlib.contextmanager
 def _limited() -> Any:
     """Run the body with limits of time and memory, where the system has them. Once the time is up,
-    every further second ends a statement.
+    every further second ends a statement. Time in which others had the processors does not count.
     """
+    started, waited_before = time.monotonic(), waited()
 
     def end(*_: object) -> None:
+        left = SECONDS - (time.monotonic() - started) + waited() - waited_before
+        if left > 0:
+            signal.setitimer(signal.ITIMER_REAL, left, 1)
+            return
         raise TookTooLong(f"it took longer than the {SECONDS} s of such a cell")
 
     timed = hasattr(signal, "setitimer")

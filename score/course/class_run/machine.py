@@ -1,6 +1,6 @@
 """What is known to be missing on a machine before anything is graded there."""
 
-from score.course.sandbox import host
+from score.course.sandbox.watch import host
 from score.course.settings import Course, CourseError
 from score.submission.failures import GraderFailure
 

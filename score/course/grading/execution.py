@@ -75,6 +75,7 @@ def execute(
         server.judge_given_networks()
         kernel = SandboxedKernel(notebook, private, level, _left(settings.limits, server.seconds))
         server.processor_seconds, server.end_kernel = kernel.processor_seconds, kernel.end
+        server.kernel_pid = kernel.pid
         with server, kernel.started():
             code = [cell for cell in notebook.cells if cell.cell_type == "code"]
             kernel.prepare(_PREPARE.format(repr([cell.source for cell in code])))

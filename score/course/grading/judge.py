@@ -13,7 +13,6 @@ import resource
 import signal
 import socket
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -26,7 +25,8 @@ import torch
 
 from score import rubric
 from score.course.grading.results import without_figures
-from score.course.sandbox.host import little_memory_left
+from score.course.sandbox.watch.host import little_memory_left
+from score.course.sandbox.watch.processor import time_left
 from score.course.sandbox.whose import ENDS_OF_JUDGES, GraderFailure, is_at_answers
 from score.protocol import Connection, ProtocolError, one_line
 from score.questions import judged
@@ -133,16 +133,19 @@ class JudgeProcess:
                 os.setpgid(self._pid, self._pid)
             theirs.close()
 
-    def judge(self, name: str, accepted: socket.socket, seconds: float) -> Judged:
+    def judge(
+        self, name: str, accepted: socket.socket, seconds: float, kernel: int | None = None
+    ) -> Judged:
         """Return the judgement on a question.
 
-        accepted: where the kernel is to be asked. seconds: that it may take. GraderFailure where
-        something else than the answers ends the judging.
+        accepted: where the kernel is to be asked. seconds: that it may take, see `time_left`.
+        kernel: its process id. GraderFailure where something else than the answers ends the
+        judging.
         """
         if not self._pid:
-            connection = Connection(accepted, time.monotonic() + seconds)
+            connection = Connection(accepted, time_left(seconds, kernel))
             return question_judged(name, connection, self._draw(name))
-        order = {"name": name, "seconds": seconds}
+        order = {"name": name, "seconds": seconds, "kernel": kernel}
         socket.send_fds(self._line, [json.dumps(order).encode()], [accepted.fileno()])
         found = json.loads(self._line.recv(_LARGEST_RESULT) or _NO_RESULT)
         if "verdict" in found:
@@ -172,7 +175,7 @@ def _stand_ready(line: socket.socket, draw: Draw) -> None:
     """Judge what comes over a line, each in a copy of this process, until its other end closes."""
     try:
         os.setpgid(0, 0)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         os.closerange(3, line.fileno())  # what others wait for is not kept open
         os.closerange(line.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
@@ -194,14 +197,14 @@ def _stand_ready(line: socket.socket, draw: Draw) -> None:
 
 def _judge(line: socket.socket, order: dict[str, Any], descriptor: int, draw: Draw) -> None:
     """Judge one question within limits, say what came of it, and end."""
-    status, name, seconds = 1, order["name"], order["seconds"]
+    status, name = 1, order["name"]
     try:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.alarm(int(seconds) + 5)
         try:
             with little_memory(MEMORY_BYTES), socket.socket(fileno=descriptor) as accepted:
-                connection = Connection(accepted, time.monotonic() + seconds)
+                left = time_left(order["seconds"], order["kernel"])
+                connection = Connection(accepted, left)
                 said = asdict(question_judged(name, connection, draw(name)))
         except MemoryError as error:  # there was none left to tell of the first one
             if not is_at_answers(error, little_memory_left()):

@@ -19,7 +19,7 @@ from score.course.grading.execution import Execution, execute
 from score.course.grading.results import PartResult, RolloutResult, ungraded
 from score.course.grading.sanitise.graded import clean_sources
 from score.course.grading.sanitise.submitted import empty_answers, grade_id, read_notebook, sanitise
-from score.course.sandbox import host
+from score.course.sandbox.watch import host
 from score.course.settings import CourseError, RunSettings
 from score.entries import with_points
 from score.verdict import Verdict

@@ -27,6 +27,7 @@ from score.course.grading.results import (
 )
 from score.course.grading.rollouts import CHECK_SECONDS, Rollouts
 from score.course.sandbox import levels
+from score.course.sandbox.watch.processor import time_left
 from score.course.sandbox.whose import IN_ROLLOUTS
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError
@@ -96,9 +97,10 @@ class QuestionServer:
     are, and films go. known: results of rollouts by policy's name that need not be done again.
 
     ledger: `LedgerEntry` by test cell. rollouts: `RolloutResult` by policy's name, a new one
-    without its key. seconds: by stage. processor_seconds: returns what the kernel has used; whoever
-    starts one sets it, and `end_kernel`, which is called at a failure. failure: what ended the
-    judging for no reason of the student's. It is raised at the end.
+    without its key. seconds: by stage. processor_seconds: returns what the kernel has used, and
+    kernel_pid its process id; whoever starts one sets both, and `end_kernel`, which is called at a
+    failure. failure: what ended the judging for no reason of the student's. It is raised at the
+    end.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class QuestionServer:
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.processor_seconds: Callable[[], float] = lambda: 0.0
         self.end_kernel: Callable[[], None] = lambda: None
+        self.kernel_pid: Callable[[], int | None] = lambda: None
         self._path, self._folder, self._settings, self._known = socket_path, folder, settings, known
         self._rollouts = Rollouts(folder, settings, self._timed, self.rollouts)
         self._checks = checks(part)
@@ -182,7 +185,7 @@ class QuestionServer:
     def _converse(self, accepted: socket.socket, cell: str | None) -> None:
         check, started = self._checks.get(cell or ""), time.monotonic()
         seconds = check.seconds if check else QUESTION_SECONDS
-        connection = Connection(accepted, started + seconds)
+        connection = Connection(accepted, time_left(seconds, self.kernel_pid()))
         with contextlib.suppress(ProtocolError):  # a kernel that is gone needs no answer
             if check is None or cell is None or cell in self.ledger:
                 connection.receive(_REQUEST_BYTES)
@@ -205,7 +208,8 @@ class QuestionServer:
                 return None
             if check.kind == "question":
                 with self._timed("questions"):
-                    return self._judging.judge(check.name, accepted, check.seconds)
+                    pid = self.kernel_pid()
+                    return self._judging.judge(check.name, accepted, check.seconds, pid)
             policy, flags = rubric.POLICIES[check.name], list[str]()
             verdict = self._verdict(policy, partial(self._asked, policy, connection), flags)
             return judge.Judged(verdict, flags, connection.refused)

@@ -8,7 +8,7 @@ from score import rubric
 from score.course.grading.results import PartResult, not_precise
 from score.course.report.page import printable
 from score.course.report.tables import Remark, stopped_remark
-from score.course.sandbox import watchdog
+from score.course.sandbox.watch import watchdog
 
 Graded = list[tuple[str, PartResult]]  # student, result
 

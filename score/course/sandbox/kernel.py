@@ -22,13 +22,15 @@ from nbclient.util import run_sync
 from nbformat import NotebookNode
 
 from pusht.machine import is_of_machine
-from score.course.sandbox import group, levels, watchdog
-from score.course.sandbox.host import Host
+from score.course.sandbox import levels
 from score.course.sandbox.relay import Relay
+from score.course.sandbox.watch import group, processor, watchdog
+from score.course.sandbox.watch.host import Host
 from score.course.settings import Limits
 
 # How much more than its outputs a kernel sends: heads of messages, and characters as six others.
 _SENT = 4
+LAST_OUTPUT_SECONDS = 30  # that the outputs of a cell may come after it has ended
 _PARTS = 300_000  # of a message: lists and dicts, of a hundred bytes each
 _PROGRAM = Path(__file__).with_name("program.py").read_text(encoding="utf-8")
 
@@ -103,12 +105,13 @@ class SandboxedKernel(NotebookClient):
             error_on_timeout=_TIMEOUT,
             allow_errors=True,
             raise_on_iopub_timeout=True,
+            iopub_timeout=LAST_OUTPUT_SECONDS,
             on_cell_executed=_add_missing_error,
         )
         self._private, self._level, self._limits = private, level, limits
         scratch = levels.scratch(level)
         self.host = Host(bool(scratch), levels.OPEN_FILES)
-        self._watchdog = watchdog.Watchdog(limits, self._pid, scratch, self.host)
+        self._watchdog = watchdog.Watchdog(limits, self.pid, scratch, self.host)
         self._relay = Relay(_SENT * limits.output_bytes, self._watchdog.stop_output)
 
     @property
@@ -191,7 +194,7 @@ class SandboxedKernel(NotebookClient):
 
     def processor_seconds(self) -> float:
         """Return the processor's time that the kernel and its processes have used so far."""
-        return self._watchdog.processor_seconds()
+        return processor.used(processor.processes(self.pid()))
 
     def end(self) -> None:
         """End the kernel and all processes that it started."""
@@ -210,7 +213,8 @@ class SandboxedKernel(NotebookClient):
         within = self._watchdog.count_output(len(str(msg["content"])))
         return super().process_message(msg, cell, cell_index) if within else None
 
-    def _pid(self) -> int | None:
+    def pid(self) -> int | None:
+        """Return the id of the process that the kernel was started in, None if there is none."""
         return getattr(getattr(self.km, "provisioner", None), "pid", None)
 
 

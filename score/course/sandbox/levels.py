@@ -20,7 +20,8 @@ from pathlib import Path
 import psutil
 
 from pusht import resources
-from score.course.sandbox import host, physics
+from score.course.sandbox import physics
+from score.course.sandbox.watch import host
 from score.protocol import SOCKET
 
 _KIT, _WORK, _LAUNCHER_INSIDE = "/kit", "/home/student", "/launch.py"

@@ -2,17 +2,19 @@
 grader's: the notebook then has no result, its points stay open, and the next run tries again.
 
 A student's process may say anything, so that of what it says only those lacks are the machine's
-that the grader has measured itself meanwhile (`sandbox.host`). The limits of its sandbox are its
+that the grader has measured itself meanwhile (`watch.host`). The limits of its sandbox are its
 own.
 """
 
+import re
 import signal
 from collections.abc import Iterable
 
 from nbformat import NotebookNode
 
 from pusht.machine import is_of_machine, shortages
-from score.course.sandbox import watchdog
+from score.course.sandbox.watch import watchdog
+from score.course.sandbox.watch.host import TIME
 from score.protocol import ProtocolError, one_line
 from score.submission.failures import GraderFailure
 from score.verdict import Verdict
@@ -34,10 +36,7 @@ AT_ANSWERS = (
 )
 # What ends a judge's process for the limits that one answer has, by signal. A lack of memory there
 # is an error, not a signal.
-ENDS_OF_JUDGES = {
-    signal.SIGALRM: "it took too long",
-    signal.SIGXCPU: "it took more than {} s of processor time",
-}
+ENDS_OF_JUDGES = {signal.SIGXCPU: "it took more than {} s of processor time"}
 # Why a notebook is stopped, by how the reason begins. The kernel died: see `Host.ended_kernels`.
 STOPS = (
     watchdog.OUT_OF_TIME,
@@ -47,6 +46,8 @@ STOPS = (
     watchdog.NO_MESSAGE,
     watchdog.DIED,
 )
+# How what was given up for its time tells it.
+_LATE = re.compile("took longer than|in time|no longer answered|CellTimeoutError")
 
 
 def is_at_answers(error: Exception, memory_short: bool) -> bool:
@@ -77,7 +78,8 @@ def raise_lacks(
     said = [verdict.sentence for verdict in verdicts if verdict.points < verdict.max_points]
     said += [error for cell in notebook.cells for error in errors_of(cell)]
     for sentence in said:
-        if claimed := shortages(sentence) & lacking:
+        late = {TIME} if _LATE.search(sentence) else set()
+        if claimed := (shortages(sentence) | late) & lacking:
             raise GraderFailure(
                 f"The machine had too little {' and '.join(sorted(claimed))} while the notebook"
                 f" ran: {one_line(sentence)[:200]}"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from score.course.sandbox.group import Group
-from score.course.sandbox.host import Host
+from score.course.sandbox.watch.group import Group
+from score.course.sandbox.watch.host import Host
+from score.course.sandbox.watch.processor import processes
 from score.course.settings import Limits
 
 _INTERVAL = 0.2  # seconds between two looks
@@ -73,17 +74,9 @@ class Watchdog:
 
     def end_processes(self) -> None:
         """End the kernel and all processes that it started."""
-        for process in self._processes():
+        for process in processes(self._pid()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-
-    def processor_seconds(self) -> float:
-        """Return the processor's time [s] of the kernel's processes, ended ones included."""
-        total = 0.0
-        for process in self._processes():
-            with contextlib.suppress(psutil.Error):
-                total += sum(process.cpu_times()[:4])  # its own and its children's that have ended
-        return total
 
     def count_output(self, count: int) -> bool:
         """Add an output's bytes, and stop the kernel when there are too many; return False then."""
@@ -109,10 +102,10 @@ class Watchdog:
         # row count.
         too_large = 0
         while not self._done.wait(_INTERVAL):
+            found = processes(self._pid())
             if self._host:
-                self._host.look()
-            processes = self._processes()
-            memory = memory_bytes(processes) + scratch_bytes(processes, self._scratch)
+                self._host.look(found)
+            memory = memory_bytes(found) + scratch_bytes(found, self._scratch)
             too_large = too_large + 1 if memory > self._limits.memory_bytes else 0
             if time.monotonic() > self._deadline:
                 self.stop(f"{OUT_OF_TIME} {self._limits.notebook_seconds} s")
@@ -121,15 +114,6 @@ class Watchdog:
 
     def _out_of_memory(self) -> str:
         return f"{OUT_OF_MEMORY} {self._limits.memory_bytes >> 20} MB"
-
-    def _processes(self) -> list[psutil.Process]:
-        """Return the kernel's processes, those that it started first."""
-        pid = self._pid()
-        try:
-            kernel = psutil.Process(pid) if pid else None
-            return [*kernel.children(recursive=True), kernel] if kernel else []
-        except psutil.NoSuchProcess:
-            return []
 
 
 def memory_bytes(processes: list[psutil.Process]) -> int:

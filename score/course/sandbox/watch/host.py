@@ -15,12 +15,14 @@ import psutil
 from packaging.requirements import Requirement
 
 from pusht.machine import FILES, MEMORY, PROCESSES, ROOM, shortages
+from score.course.sandbox.watch import processor
 from score.submission.failures import GraderFailure
 
 FEWEST_FILES = 256  # that the grader may open: a notebook takes it some fifty
 LEAST_ROOM = 32 * 2**20  # of the folder for temporary files
 LEAST_MEMORY = 256 * 2**20
 _FEWEST_PROCESSES = 64
+TIME = "processor time"
 _KIT, _EXTRAS = "pusht-course-kit", ("", "instructor")
 _VMSTAT, _LOADAVG, _MOST = (Path("/proc") / n for n in ("vmstat", "loadavg", "sys/kernel/pid_max"))
 _GROUP = Path("/sys/fs/cgroup")
@@ -79,28 +81,37 @@ class Host:
 
     boxed: whether the kernel's files are in memory of its own, so that no disk can be full for it.
     files: how many a kernel should be able to open. short: what there has been too little of so
-    far, as `pusht.machine` names it.
+    far: `TIME`, or as `pusht.machine` names it.
     """
 
     def __init__(self, boxed: bool, files: int) -> None:
-        self.short = set[str]()
+        self._short, self._busy = set[str](), False
         self._boxed, self._killed = boxed, _out_of_memory_kills()
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         if hard != resource.RLIM_INFINITY and hard < files:
-            self.short.add(FILES)
+            self._short.add(FILES)
 
-    def look(self) -> None:
-        """Add what there is too little of now."""
+    @property
+    def short(self) -> set[str]:
+        return self._short | ({TIME} if self._busy else set())
+
+    def look(self, kernel: list[psutil.Process]) -> None:
+        """Add what there is too little of now. kernel: its processes.
+
+        There is too little processor time where the kernel has been held up for half of its life.
+        """
+        if kernel:
+            self._busy = processor.held_up(kernel) > processor.lived(kernel) / 2
         if little_memory_left():
-            self.short.add(MEMORY)
+            self._short.add(MEMORY)
         if not self._boxed and shutil.disk_usage(tempfile.gettempdir()).free < LEAST_ROOM:
-            self.short.add(ROOM)
+            self._short.add(ROOM)
         if _processes_left() < _FEWEST_PROCESSES:
-            self.short.add(PROCESSES)
+            self._short.add(PROCESSES)
 
     def ended_kernels(self) -> bool:
         """Say whether the system has ended processes for a lack of memory, or has had one."""
-        return MEMORY in self.short or _out_of_memory_kills() > self._killed
+        return MEMORY in self._short or _out_of_memory_kills() > self._killed
 
 
 def runs(command: list[str]) -> bool:

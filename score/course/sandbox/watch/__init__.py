@@ -1,0 +1,1 @@
+"""What a kernel takes, and what the machine lacks while it runs."""
