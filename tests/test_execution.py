@@ -15,6 +15,7 @@ from score.course.grading.notebook import Task, grade_part
 from score.course.grading.sanitise.submitted import check_id, empty_answers, read_notebook, sanitise
 from score.course.nbgrader.release import create
 from score.course.notebooks import build
+from score.course.sandbox import kernel
 from score.course.settings import ASSIGNMENT, Limits, RunSettings
 
 PART = rubric.PARTS["part1_mlp"]
@@ -200,7 +201,10 @@ _DISPLAY = "from IPython.display import display; display"
         ("get_ipython().kernel.iopub_thread.stop()", "the kernel no longer answered"),
     ],
 )
-def test_a_notebook_that_is_stopped_says_why_and_earns_no_more(tmp_path, source, reason):
+def test_a_notebook_that_is_stopped_says_why_and_earns_no_more(
+    tmp_path, monkeypatch, source, reason
+):
+    monkeypatch.setattr(kernel, "LAST_OUTPUT_SECONDS", 4)
     limits = {"notebook_seconds": 30, "memory_bytes": 2 * 2**30, "output_bytes": 2**20}
     _, execution = run(tmp_path, source, **limits)
     assert reason in execution.stopped
