@@ -4,15 +4,16 @@ import random
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from unittest import mock
 
 import gym_notices.notices
 import numpy as np
 
 # gym prints a notice to stderr when it is imported, and nbgrader would count that as a failed
 # answer. Version 0.25, which Colab has, also makes Python show the DeprecationWarnings of all
-# packages from then on.
+# packages from then on. To undo that afterwards is too late: a kernel's other threads warn too.
 gym_notices.notices.notices.clear()
-with warnings.catch_warnings():
+with mock.patch.object(warnings, "simplefilter"):
     import gym
 
 from pusht import registration as registration  # noqa: E402

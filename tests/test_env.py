@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import gym
 import numpy as np
@@ -334,3 +335,24 @@ def test_import_is_silent_and_needs_neither_display_nor_the_instructors_part(pac
         env={name: value for name, value in os.environ.items() if name not in hidden},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_no_thread_is_shown_more_warnings_while_gym_is_imported(tmp_path):
+    """What version 0.25 does, which only prints then what warnings are shown."""
+    code = """
+import warnings
+warnings.simplefilter("once", DeprecationWarning)
+print(warnings.filters[0][:1])
+"""
+    (tmp_path / "gym.py").write_text(code)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import warnings; warnings.simplefilter('ignore'); import pusht.env",
+        ],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[1]}"},
+    )
+    assert done.stdout == "('ignore',)\n", done.stderr
