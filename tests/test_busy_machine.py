@@ -41,8 +41,15 @@ def busy(others, process=0):
     allowed = os.sched_getaffinity(process)
     one = min(allowed)
     os.sched_setaffinity(process, {one})
-    turn = f"import os; os.sched_setaffinity(0, {{{one}}})\nwhile 1: pass"
-    turning = [subprocess.Popen([sys.executable, "-S", "-c", turn]) for _ in range(others)]
+    turn = (
+        f"import os; os.sched_setaffinity(0, {{{one}}}); parent = os.getppid()\n"
+        "while os.getppid() == parent: pass"
+    )
+    # Each in a session of its own: Linux divides a processor by sessions first.
+    turning = [
+        subprocess.Popen([sys.executable, "-S", "-c", turn], start_new_session=True)
+        for _ in range(others)
+    ]
     try:
         yield
     finally:
@@ -150,7 +157,7 @@ def test_a_cell_that_waits_for_nothing_ends(monkeypatch):
 
 
 COMPUTES = """
-    end = direct.__dict__.setdefault("end", time.thread_time() + 0.5)
+    end = direct.__dict__.setdefault("end", time.thread_time() + 1)
     while time.thread_time() < end: pass"""
 
 
@@ -167,7 +174,7 @@ def answering_after(statement):
 
 
 @pytest.mark.parametrize(
-    "statement, others, points", [(COMPUTES, 6, 2), ("time.sleep(4)", 0, 0)], ids=["busy", "idle"]
+    "statement, others, points", [(COMPUTES, 6, 2), ("time.sleep(6)", 0, 0)], ids=["busy", "idle"]
 )
 def test_a_question_is_judged_on_a_busy_machine_as_on_an_idle_one(
     tmp_path, monkeypatch, statement, others, points
@@ -175,12 +182,13 @@ def test_a_question_is_judged_on_a_busy_machine_as_on_an_idle_one(
     judge = QuestionServer._judge
 
     def judged_while_busy(server, *asked):
-        kernel = processor.processes(server.kernel_pid())[0]
+        found = processor.processes(server.kernel_pid())
+        kernel = max(found, key=lambda process: process.cpu_times().user)  # not its sandbox
         with busy(others, kernel.pid):
             return judge(server, *asked)
 
     monkeypatch.setattr(QuestionServer, "_judge", judged_while_busy)
-    monkeypatch.setattr(question_server, "QUESTION_SECONDS", 2)
+    monkeypatch.setattr(question_server, "QUESTION_SECONDS", 4)
     settings = RunSettings(20_000, 2, limits=Limits(cell_seconds=300, notebook_seconds=600))
     execution = execute(answering_after(statement), PART, tmp_path, settings)
     verdict = execution.cells["part1-q1_2"]

@@ -61,6 +61,7 @@ GRADING_CODE = (
     "score/course/grading/notebook.py",
     "score/course/grading/sanitise/*.py",
     "score/course/sandbox/*.py",
+    "score/course/sandbox/watch/*.py",
     "score/course/notebooks/build.py",
     "score/course/notebooks/solutions.py",
     "notebooks/source/*.py",
