@@ -16,6 +16,7 @@ from functools import partial
 import nbformat
 import pytest
 import torch
+from courses import create
 from exports import (
     ANSWERED,
     NOTEBOOK,
@@ -49,7 +50,6 @@ from score.course.collect import planner, write
 from score.course.collect.collect import collect, format_plan, run_collect
 from score.course.collect.plan import plan
 from score.course.collect.stored import time_stamp
-from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, CourseError
 from score.submission import archive

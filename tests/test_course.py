@@ -9,6 +9,7 @@ import sys
 import types
 import zipfile
 
+import courses
 import nbformat
 import pytest
 import torch
@@ -33,7 +34,8 @@ PART = rubric.PARTS["part1_mlp"]
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     """A course with two held-out episodes."""
-    return create(tmp_path_factory.mktemp("kit") / "course", first_seed=20_000, episodes=2)
+    folder = tmp_path_factory.mktemp("kit") / "course"
+    return courses.create(folder, first_seed=20_000, episodes=2)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 
 import nbformat
 import pytest
+from courses import create
 from nbgrader import preprocessors as stock
 
 from score import rubric
@@ -13,7 +14,6 @@ from score.course.grading.cache_keys import kit_version
 from score.course.grading.execution import execute
 from score.course.grading.notebook import Task, grade_part
 from score.course.grading.sanitise.submitted import check_id, empty_answers, read_notebook, sanitise
-from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.sandbox import kernel
 from score.course.settings import ASSIGNMENT, Limits, RunSettings

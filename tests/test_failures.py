@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
+from courses import create
 from exports import ANSWERED, NOTEBOOK, OTHER, made_course, record, submitted, write_export, zipped
 from nbgrader.api import Gradebook
 
@@ -35,7 +36,6 @@ from score.course.collect.repair.pieces import MAX_ALL_CODE, MAX_LINES
 from score.course.grading.notebook import Graded
 from score.course.grading.results import entries_by_cell, ungraded
 from score.course.grading.sanitise.submitted import read_notebook
-from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.report import similarity
 from score.course.report.tables import csv_text, remarks, table

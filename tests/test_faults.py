@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import psutil
 import pytest
+from courses import create
 from faults import Faults
 from nbgrader.api import Gradebook
 
@@ -24,7 +25,6 @@ from score.course.class_run import workers
 from score.course.grading.cache_keys import kit_version
 from score.course.grading.notebook import Graded, Task, grade_part
 from score.course.grading.results import ungraded
-from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.notebooks.solutions import reference_path
 from score.course.sandbox import levels

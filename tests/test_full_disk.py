@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 
 import pytest
+from courses import create
 from exports import ANSWERED
 from test_faults import grades, one_thread, wrong
 
@@ -16,7 +17,6 @@ from score.__main__ import main
 from score.course.class_run import grade as class_run
 from score.course.class_run import records, workers
 from score.course.nbgrader import gradebook
-from score.course.nbgrader.release import create
 from score.course.notebooks.solutions import reference_path
 from score.course.sandbox.watch import host
 

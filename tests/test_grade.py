@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from courses import create
 from nbgrader.api import Gradebook
 from test_course import PART, checkpoint, hand_in  # noqa: F401  (checkpoint is a fixture)
 
@@ -25,11 +26,10 @@ from score.course.class_run import grade as class_run
 from score.course.class_run import workers
 from score.course.class_run.grade import grade_course
 from score.course.grading import results
-from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, CourseError
 
-STUDENTS = [f"s{n}" for n in range(5)]
+STUDENTS = [f"s{n}" for n in range(3)]
 NOTEBOOKS = len(rubric.PARTS) * len(STUDENTS)
 # A grading that takes no time: points by the student's and the part's name, a line in a log for
 # each.

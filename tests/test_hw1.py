@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from courses import create
 from exports import laid_out, made_course, record, submitted, tree, unzipped, write_export, zipped
 from hw1_files import (
     METHODS,
@@ -48,7 +49,6 @@ from score.course.gradescope import run
 from score.course.gradescope.build import build as build_autograder
 from score.course.grading import results
 from score.course.grading.execution import execute
-from score.course.nbgrader.release import create
 from score.course.notebooks import build
 from score.course.notebooks.solutions import reference_path
 from score.course.report import similarity

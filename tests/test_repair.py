@@ -409,7 +409,7 @@ def tried(part, examples):
 
 @each_part
 def test_after_any_mix_of_manglings_the_answers_stand_in_the_release(part, record_property):
-    record_property("manglings", tried(part, 100))
+    record_property("manglings", tried(part, 50))
 
 
 @pytest.mark.long
