@@ -47,7 +47,7 @@ STOPS = (
     watchdog.DIED,
 )
 # How what was given up for its time tells it.
-_LATE = re.compile("took longer than|in time|no longer answered|CellTimeoutError")
+_LATE = re.compile("took longer than|did not answer in time|no longer answered|CellTimeoutError")
 
 
 def is_at_answers(error: Exception, memory_short: bool) -> bool:
