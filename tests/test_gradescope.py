@@ -19,6 +19,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from score import rubric
 from score.__main__ import main
@@ -39,6 +40,8 @@ _CAPABILITIES = [
     *("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID"),
     *("SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"),
 ]
+# A container has torch's CPU build, and 768 MB are enough; with CUDA's libraries they are not.
+MEMORY = {"megabytes": 2048} if torch.version.cuda else {}
 WRITTEN = sum(entry.points for part in rubric.PARTS.values() for entry in part.written)
 
 # In place of an answer of Part I: the checks are replaced, and the answer says what the notebook
@@ -194,7 +197,7 @@ def lay_out(zipped, here, files, settings):
             path.write_bytes(archive.read(info))
             path.chmod(info.external_attr >> 16 & 0o777)
     path = here / "source" / "course" / run.SETTINGS
-    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    path.write_text(json.dumps(json.loads(path.read_text()) | MEMORY | settings))
     (here / "results").mkdir()
     (here / "submission").mkdir()
     for name, content in files.items():
@@ -554,3 +557,12 @@ def test_a_course_without_a_release_is_an_error_in_one_sentence(course, tmp_path
     shutil.rmtree(tmp_path / "course" / "release")
     with pytest.raises(SystemExit, match="course release"):
         main(["gradescope", "build", str(open_course(tmp_path / "course").folder)])
+
+
+def test_a_container_that_is_too_small_for_a_right_notebook_grades_none(zipped, tmp_path):
+    with zipfile.ZipFile(zipped) as archive:
+        archive.extractall(tmp_path)
+    course = open_course(tmp_path / "course")
+    with pytest.raises(CourseError, match="more --megabytes"):
+        run._run_settings(course, seconds=60, megabytes=300)
+    assert run._run_settings(course, seconds=60, megabytes=4096).limits.memory_bytes > 2**31

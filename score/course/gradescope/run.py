@@ -182,10 +182,18 @@ def _least_seconds(part: str) -> float:
 
 
 def _run_settings(course: Course, seconds: int, megabytes: int) -> RunSettings:
-    """Return the settings of one notebook's run, within its share of time and memory."""
+    """Return the settings of one notebook's run, within its share of time and memory; CourseError
+    where a notebook that does nothing wrong would have too little memory.
+    """
     own = psutil.Process().memory_info()
     # The kernel counts the pages that are shared, torch's code above all, as the notebook's.
     free = (megabytes << 20) - (own.rss - own.shared) - _GROWTH
+    if free < own.rss:  # a kernel that has imported torch is as large as this process
+        raise CourseError(
+            f"A notebook needs {own.rss >> 20} MB here and would have {max(0, free) >> 20}: build"
+            " the zip with more --megabytes and give the container as much, or let setup.sh install"
+            " torch's CPU build, which is half as large."
+        )
     limits = configuration.limits(configuration.read(course.folder))
     limits = replace(limits, notebook_seconds=seconds, memory_bytes=free)
     return RunSettings(course.seed, course.episodes, filmed=0, limits=limits, at_once=True)
