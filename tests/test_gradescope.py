@@ -493,7 +493,8 @@ def test_an_endless_notebook_is_stopped_in_time_for_the_others(zipped, tmp_path)
 
 def test_a_failure_of_the_grader_s_own_is_one_sentence_to_students(zipped, tmp_path, monkeypatch):
     part = rubric.PARTS["part1_mlp"]
-    lay_out(zipped, tmp_path, {"part1_mlp.ipynb": build.student_notebook(part)}, {"minutes": 10**6})
+    limits = {"minutes": 10**6, "megabytes": 10**5}  # the process of all these tests is large
+    lay_out(zipped, tmp_path, {"part1_mlp.ipynb": build.student_notebook(part)}, limits)
     folders = (
         tmp_path / "source" / "course",
         tmp_path / "submission",
