@@ -29,7 +29,7 @@ from score.course.grading import results
 from score.course.notebooks import build
 from score.course.settings import ASSIGNMENT, CourseError
 
-STUDENTS = [f"s{n}" for n in range(3)]
+STUDENTS = [f"s{n}" for n in range(5)]
 NOTEBOOKS = len(rubric.PARTS) * len(STUDENTS)
 # A grading that takes no time: points by the student's and the part's name, a line in a log for
 # each.

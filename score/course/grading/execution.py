@@ -74,8 +74,7 @@ def execute(
         server = QuestionServer(private / "s" / "grader", part, folder, settings, known or {})
         server.judge_given_networks()
         kernel = SandboxedKernel(notebook, private, level, _left(settings.limits, server.seconds))
-        server.processor_seconds, server.end_kernel = kernel.processor_seconds, kernel.end
-        server.kernel_pid = kernel.pid
+        server.kernel_pid, server.end_kernel = kernel.pid, kernel.end
         with server, kernel.started():
             code = [cell for cell in notebook.cells if cell.cell_type == "code"]
             kernel.prepare(_PREPARE.format(repr([cell.source for cell in code])))

@@ -27,7 +27,7 @@ from score.course.grading.results import (
 )
 from score.course.grading.rollouts import CHECK_SECONDS, Rollouts
 from score.course.sandbox import levels
-from score.course.sandbox.watch.processor import time_left
+from score.course.sandbox.watch.processor import processes, time_left, used
 from score.course.sandbox.whose import IN_ROLLOUTS
 from score.course.settings import RunSettings
 from score.protocol import Connection, ProtocolError
@@ -97,10 +97,9 @@ class QuestionServer:
     are, and films go. known: results of rollouts by policy's name that need not be done again.
 
     ledger: `LedgerEntry` by test cell. rollouts: `RolloutResult` by policy's name, a new one
-    without its key. seconds: by stage. processor_seconds: returns what the kernel has used, and
-    kernel_pid its process id; whoever starts one sets both, and `end_kernel`, which is called at a
-    failure. failure: what ended the judging for no reason of the student's. It is raised at the
-    end.
+    without its key. seconds: by stage. kernel_pid: returns the kernel's process id; whoever starts
+    one sets it, and `end_kernel`, which is called at a failure. failure: what ended the judging for
+    no reason of the student's. It is raised at the end.
     """
 
     def __init__(
@@ -114,7 +113,6 @@ class QuestionServer:
         self.ledger: dict[str, LedgerEntry] = {}
         self.rollouts: dict[str, RolloutResult] = {}
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self.processor_seconds: Callable[[], float] = lambda: 0.0
         self.end_kernel: Callable[[], None] = lambda: None
         self.kernel_pid: Callable[[], int | None] = lambda: None
         self._path, self._folder, self._settings, self._known = socket_path, folder, settings, known
@@ -256,7 +254,9 @@ class QuestionServer:
                     policy, checkpoint, infer, acting.sets, acting.logged, acting.seeds
                 )
             told = f"{told} {why}"
-        result = self._rollouts.of_function(policy, checkpoint, infer, self.processor_seconds)
+        result = self._rollouts.of_function(
+            policy, checkpoint, infer, lambda: used(processes(self.kernel_pid()))
+        )
         if discreet and told:  # the kernel has chosen what to tell
             return checkpoint, replace(result, flags=[*result.flags, f"{policy.title}: {told}"])
         return checkpoint, replace(result, told=told)

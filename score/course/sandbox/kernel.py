@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 from pusht.machine import is_of_machine
 from score.course.sandbox import levels
 from score.course.sandbox.relay import Relay
-from score.course.sandbox.watch import group, processor, watchdog
+from score.course.sandbox.watch import group, watchdog
 from score.course.sandbox.watch.host import Host
 from score.course.settings import Limits
 
@@ -191,10 +191,6 @@ class SandboxedKernel(NotebookClient):
         finally:  # a message that cannot be read leaves tasks behind
             for task in asyncio.all_tasks() - before:
                 task.cancel()
-
-    def processor_seconds(self) -> float:
-        """Return the processor's time that the kernel and its processes have used so far."""
-        return processor.used(processor.processes(self.pid()))
 
     def end(self) -> None:
         """End the kernel and all processes that it started."""
