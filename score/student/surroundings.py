@@ -26,8 +26,8 @@ def usual_surroundings() -> Iterator[None]:
         np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"),
         warnings.catch_warnings(),
     ):
-        if any(action == "error" for action, *_ in warnings.filters):
-            warnings.simplefilter("default")
+        # IPython has one of these from its start, for a category of its own.
+        warnings.filters = [each for each in warnings.filters if each[0] != "error"]
         torch.set_default_dtype(torch.float32)
         try:
             yield
