@@ -16,6 +16,8 @@ from check_wheels import GYM_NEEDS, PYTHONS, ROOT, Pip
 from packaging.requirements import Requirement
 
 TORCH = "2.13.0"
+# Later ones read the grammar of an address whenever nbformat is imported: a second a command.
+JSONSCHEMA = "jsonschema<4.25"
 CUDA = ("nvidia-", "cuda-", "triton")
 HEADER = """\
 # Exact versions for the grading machine and CI: the kit with its extras, but for `docs`.
@@ -34,6 +36,7 @@ def main() -> str | None:
         pip = Pip(Path(folder))
         gym = pip.newest(Requirement(wanted.pop("gym")))
         wanted["torch"] = f"torch=={TORCH}"
+        wanted["jsonschema"] = JSONSCHEMA
         wanted["setuptools"] = "setuptools>=77"  # installs the kit itself, without a download
         chosen, error = pip.dry_run([*wanted.values(), *GYM_NEEDS], PYTHONS[0])
     if error:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import courses
 import pytest
 import torch
 
@@ -41,6 +42,16 @@ def state_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def courses_that_are_copied(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give the test processes of one run one folder for the courses that their tests copy."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    courses.made = folder / "courses"
+    courses.made.mkdir(exist_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,26 +1,26 @@
-"""Courses for tests, as `create` makes them. nbgrader takes seconds for a release: courses of the
-same settings are copies of one.
+"""Courses for tests, as `create` makes them. nbgrader takes seconds for a release: in a run of the
+tests, courses of the same settings are copies of one.
 """
 
-import atexit
-import functools
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock
+
 from score.course.nbgrader import release
 from score.course.settings import open_course
 
-
-@functools.cache
-def made(**settings):
-    """The folder of a course with these settings, which nothing changes."""
-    folder = tempfile.mkdtemp(prefix="courses-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return release.create(Path(folder) / "course", **settings).folder
+made = None  # the folder of the courses that are copied; tests/conftest.py sets it
 
 
 def create(folder, **settings):
     """A course with these settings in a new folder."""
-    shutil.copytree(made(**settings), folder)
+    original = made / hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()
+    with FileLock(f"{original}.lock"):
+        if not original.exists():
+            with tempfile.TemporaryDirectory(dir=made) as scratch:
+                release.create(Path(scratch) / "course", **settings).folder.rename(original)
+    shutil.copytree(original, folder)
     return open_course(folder)

@@ -51,14 +51,15 @@ def rows():
                     yield f"{question}, {kind}, {row.id}", question, row.answer
 
 
-def recorded(seeds=(PRACTICE, *SEEDS)):
-    """{key of an answer: {seed: [points, sentence]}}: every answer in practice and in class.
+def recorded(seeds=(PRACTICE, *SEEDS), every=1):
+    """{key of an answer: {seed: [points, sentence]}}: every answer, or every fifth, in practice and
+    in class.
 
     Extensions are looked at in practice alone; theirs is 1 point where they are right.
     """
     found = {}
     with _on_its_own():
-        for key, question, answer in rows():
+        for key, question, answer in [*rows()][::every]:
             those = [seed for seed in seeds if seed == PRACTICE or question[0] == "Q"]
             found[key] = {seed: verdict_on(question, answer, seed) for seed in those}
     return found
@@ -97,6 +98,7 @@ def _on_its_own():
             torch.set_num_threads(threads)
 
 
+_ROLLOUTS = re.compile(r"\bScore [\d.]+ over \d+ episodes")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|0x[0-9a-f]{6,}")
 
 
@@ -108,11 +110,18 @@ def same_words(one, other):
 def same_sentence(one, other):
     """Whether two sentences are the same, but for the fourth digit of their numbers.
 
-    Whole numbers of up to three digits, as in shapes and steps, are the same in both.
+    Whole numbers of up to three digits, as in shapes and steps, are the same in both. Figures of
+    rollouts may differ by a fifth: another processor adds floats in another order, and what a
+    policy does after a contact goes by the last digit.
     """
     if not same_words(one, other):
         return False
-    return all(map(_same_number, _NUMBER.findall(one), _NUMBER.findall(other)))
+    same = _close_figure if _ROLLOUTS.search(one) else _same_number
+    return all(map(same, _NUMBER.findall(one), _NUMBER.findall(other)))
+
+
+def _close_figure(one, other):
+    return math.isclose(float(one), float(other), rel_tol=0.2)
 
 
 def _same_number(one, other):

@@ -8,6 +8,7 @@ import tempfile
 import attacks
 import psutil
 import pytest
+from sampled import sampled
 
 from score import rubric
 from score.course.notebooks.solutions import reference_path
@@ -20,11 +21,9 @@ ATTACKS = {**attacks.FORGING, **attacks.STOPPING, **attacks.REACHING}
 SAMPLE = [
     "AST transformer that replaces every check",
     "verdict sent to the grader",
-    "claims to have skipped what it cannot answer",
     "the grader's socket replaced by one of its own",
     "a fork bomb",
     "the course's settings, solutions, release and gradebook",
-    "the simulator and libraries of physics",
     "a pickle under the checkpoint's name",
 ]
 ELSEWHERE = ["secrets in the environment and in /proc"]
@@ -77,7 +76,9 @@ def private():
 
 
 each_level = pytest.mark.parametrize(
-    "level", [pytest.param(level, id=level.name) for level in levels.LEVELS], indirect=True
+    "level",
+    sampled(levels.LEVELS, ["bubblewrap, own user", "same user"], lambda level: level.name),
+    indirect=True,
 )
 
 
@@ -131,7 +132,11 @@ def test_points_earned_before_the_kernel_died_count(level):
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param("def mlp_inference(*a, **k): return 1 / 0", id="a function that raises"),
+        pytest.param(
+            "def mlp_inference(*a, **k): return 1 / 0",
+            id="a function that raises",
+            marks=pytest.mark.long,
+        ),
         pytest.param("import os\ndef mlp_inference(*a, **k): os._exit(1)", id="a kernel that dies"),
     ],
 )

@@ -124,7 +124,10 @@ def test_facts_are_lengths_speeds_coverage_and_turns():
 
 @pytest.mark.parametrize(
     "name, what",
-    [("demonstrations", "two ways from each of six starts"), ("human", "twelve of them")],
+    [
+        ("demonstrations", "two ways from each of six starts"),
+        pytest.param("human", "twelve of them", marks=pytest.mark.long),
+    ],
 )
 def test_the_sheet_shows_any_set_and_says_in_words_what_it_shows(name, what, request):
     shown = request.getfixturevalue(name)

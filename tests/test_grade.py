@@ -165,12 +165,12 @@ def fill(folder):
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "moments, end",
     [
-        (2, signal.SIGKILL),
-        pytest.param(50, signal.SIGKILL, marks=pytest.mark.long),
-        pytest.param(10, signal.SIGINT, marks=pytest.mark.long),
+        (50, signal.SIGKILL),
+        (10, signal.SIGINT),
     ],
 )
 def test_stopped_at_any_moment_nothing_is_lost_or_done_twice(tmp_path, uninterrupted, moments, end):
@@ -184,9 +184,7 @@ def test_stopped_at_any_moment_nothing_is_lost_or_done_twice(tmp_path, uninterru
         for path in course.folder.glob("results/*/*.json"):
             json.loads(path.read_text())  # none is half written
         found.append(len(recorded(tmp_path)))
-        if (
-            found[-1] == NOTEBOOKS
-        ):  # all graded: once to the end, compared, and from the start again
+        if found[-1] == NOTEBOOKS:  # once to the end, compared, and from the start again
             assert quickly(tmp_path) == [] and gradebook_of(course) == uninterrupted
             shutil.rmtree(course.folder / "results")
             (course.folder / "gradebook.db").write_bytes(empty)
@@ -442,6 +440,7 @@ def configured(course, more):
     path.write_text(before)
 
 
+@pytest.mark.long
 def test_nbgraders_steps_are_not_the_courses_own_and_the_limits_set_there_hold(course, threads):
     before = grade_course(course)
     with configured(course, "get_config().Autograde.autograde_preprocessors = []"):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from nbclient import NotebookClient
+from sampled import sampled
 
 from score.course.notebooks import build
 from score.course.notebooks.bundle import bundle_bytes
@@ -14,23 +15,17 @@ from score.verdict import MIME
 
 PARTS = build.parts_with_source()
 each_part = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-
-
-# Part I's take half a minute, and the others longer.
-@pytest.mark.parametrize(
-    "part",
-    [
-        part if part.name == "part1_mlp" else pytest.param(part, marks=pytest.mark.long)
-        for part in PARTS
-    ],
-    ids=lambda part: part.name,
+part_one_at_least = pytest.mark.parametrize(
+    "part", sampled(PARTS, ["part1_mlp"], lambda part: part.name)
 )
+
+
+@part_one_at_least
 def test_the_solutions_run_from_top_to_bottom(part, tmp_path, monkeypatch):
     monkeypatch.setenv("PUSHT_MAX_EPOCHS", "1")
     monkeypatch.setenv("PUSHT_MAX_EPISODES", "2")
-    monkeypatch.setenv(
-        "OMP_NUM_THREADS", "1"
-    )  # two threads that wait for each other on a busy machine take many times as long
+    # Two threads that wait for each other on a busy machine take many times as long.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = build.answered_notebook(part)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [
@@ -61,7 +56,7 @@ def setup_cell(part, address):
     return _FRESH.format(root=str(build.ROOT)) + cell.source
 
 
-@each_part
+@part_one_at_least
 def test_the_set_up_cell_fetches_the_kit_where_it_is_missing_and_can_run_twice(part, tmp_path):
     build.write(build.student_notebook(part), tmp_path / "notebooks" / f"{part.name}.ipynb")
     bundle = tmp_path / "pusht-kit.zip"

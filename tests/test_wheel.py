@@ -139,6 +139,7 @@ def test_the_packages_open_what_they_carry(installed):
     installed("python", "-c", OPENED)
 
 
+@pytest.mark.long
 def test_a_course_is_created_and_built_for_gradescope(installed):
     assert "335 episodes" in installed("python", "-m", "pusht", "demos")
     assert "mycourse" in installed("pusht-kit", "course", "create", "mycourse")

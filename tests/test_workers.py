@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from sampled import sampled
 
 from score.course.class_run import workers
 from score.course.settings import CourseError
@@ -66,7 +67,9 @@ def test_nothing_to_do_starts_nothing(tmp_path):
     assert run([], 2, tmp_path) == {}
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "end", sampled([signal.SIGKILL, signal.SIGINT], ["SIGKILL"], lambda end: end.name)
+)
 def test_processes_end_with_the_one_that_started_them(tmp_path, end):
     program = textwrap.dedent("""
         import os, sys, time

@@ -29,7 +29,5 @@ apt-get install -y --no-install-recommends bubblewrap ||
 # packages.txt has the packages that course.toml names, for submissions that import them.
 "$venv/bin/pip" install -c "$kit/requirements.lock" -e "$kit[instructor]" \
     -r "$kit/../course/packages.txt"
-# jsonschema uses it only to check a format that is not needed here; it takes 2 s and 17 MB.
-"$venv/bin/pip" uninstall -y rfc3987-syntax
 "$venv/bin/python" -m compileall -q "$kit/pusht" "$kit/score"
 "$venv/bin/python" -c 'import torch, nbgrader.apps, pusht, score.course.gradescope.run'
