@@ -21,7 +21,9 @@ import pytest
     ],
 )
 def test_each_answer_earns_the_points_and_the_sentence_that_it_did(seeds, every):
-    changed = made.verdicts_changed(made.read("verdicts"), made.recorded(seeds, every))
+    found = made.recorded(seeds, every)
+    kept = {key: verdicts for key, verdicts in made.read("verdicts").items() if key in found}
+    changed = made.verdicts_changed(kept, found)
     assert not changed, f"{len(changed)} verdicts are others:\n" + "\n".join(changed)
 
 
