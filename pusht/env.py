@@ -24,7 +24,7 @@ from pusht.env_parts import (  # noqa: E402
     Info,
     Screen,
     asked_start,
-    info_of,
+    observed,
 )
 from pusht.render import render  # noqa: E402
 from pusht.sim import (  # noqa: E402
@@ -171,8 +171,7 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
             self.latest_action = action
             coverage = self._sim.step(action)
         terminated = coverage > SUCCESS_COVERAGE
-        state = self._sim.state
-        info = info_of(self._sim, state, coverage)
+        state, info = observed(self._sim, coverage)
         return state, reward(coverage), terminated, False, info
 
     def set_obs(self, obs: Any) -> None:
@@ -254,7 +253,7 @@ class PushTEnv(gym.Env):  # type: ignore[type-arg]  # not generic when it runs
 
     def _get_info(self) -> Info:
         self._needs_start("_get_info")
-        return info_of(self._sim, self._sim.state, self._sim.coverage())
+        return observed(self._sim, self._sim.coverage())[1]
 
     def _set_state(self, state: Any) -> None:
         self.set_obs(state)

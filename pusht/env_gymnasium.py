@@ -12,7 +12,7 @@ from pusht.env_parts import (
     OBS_HIGH,
     Info,
     asked_start,
-    info_of,
+    observed,
     side,
 )
 from pusht.render import render
@@ -97,8 +97,8 @@ class PushTGymnasiumEnv(gymnasium.Env):
         self._latest_action = None
         self._sim.reset(start)
         self._started = True
-        state = self._sim.state
-        return self._observation(state), info_of(self._sim, state, self._sim.coverage())
+        state, info = observed(self._sim, self._sim.coverage())
+        return self._observation(state), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Info]:
         """Take one control step towards `action` (2,) [px]; return observation, reward, terminated,
@@ -107,8 +107,7 @@ class PushTGymnasiumEnv(gymnasium.Env):
         self._needs_start("step")
         self._latest_action = action
         coverage = self._sim.step(action)
-        state = self._sim.state
-        terminated, info = coverage > SUCCESS_COVERAGE, info_of(self._sim, state, coverage)
+        terminated, (state, info) = coverage > SUCCESS_COVERAGE, observed(self._sim, coverage)
         return self._observation(state), reward(coverage), terminated, False, info
 
     def render(self) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pusht.progress import in_notebook
-from pusht.sim import SUCCESS_COVERAGE, WINDOW, PushTSim
+from pusht.sim import SUCCESS_COVERAGE, WINDOW, PushTSim, state_of
 from pusht.tee import GOAL_POSE
 
 LOW = 0.0
@@ -18,12 +18,17 @@ Info = dict[str, Any]
 Numbers = Sequence[float] | np.ndarray
 
 
-def info_of(sim: PushTSim, state: np.ndarray, coverage: float) -> Info:
-    """Return the info of an environment. state, coverage: what the simulator has."""
-    return {
-        "pos_agent": state[:2].copy(),
-        "vel_agent": np.array(sim.agent_motion[1]),
-        "block_pose": np.array(sim.block_pose),
+def observed(sim: PushTSim, coverage: float) -> tuple[np.ndarray, Info]:
+    """Return the state (5,) of a simulator that has this coverage, and an environment's info.
+
+    Each body is read once, because reading takes as long as three physics steps.
+    """
+    agent, velocity = sim.agent_motion
+    block_pose = sim.block_pose
+    return state_of(agent, block_pose), {
+        "pos_agent": np.array(agent),
+        "vel_agent": np.array(velocity),
+        "block_pose": np.array(block_pose),
         "goal_pose": GOAL_POSE.copy(),
         "n_contacts": sim.contacts,
         "coverage": coverage,

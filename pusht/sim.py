@@ -17,7 +17,7 @@ import numpy as np
 import pymunk
 from pymunk._chipmunk_cffi import lib as chipmunk
 
-from pusht.tee import Pose, clipped_coverage
+from pusht.tee import Pose, quick_coverage
 
 WINDOW = 512
 AGENT_RADIUS = 15
@@ -43,6 +43,12 @@ def sample_start(seed: int) -> np.ndarray:
             rng.randn() * 2 * np.pi - np.pi,
         ]
     )
+
+
+def state_of(agent: tuple[float, float], block_pose: Pose) -> np.ndarray:
+    """Return the state, (5,) float64: agent x, y, block x, y [px], block angle in [0, 2π)."""
+    block_x, block_y, angle = block_pose
+    return np.array((*agent, block_x, block_y, angle % (2 * math.pi)))
 
 
 class PushTSim:
@@ -130,10 +136,7 @@ class PushTSim:
             self.block.angle = angle
             self.block.position = block_x, block_y
         self.space.step(PHYSICS_DT)
-        self._contacts += self._count_contacts()
-
-    def _count_contacts(self) -> int:
-        return sum(map(chipmunk.cpArbiterGetCount, self._touching))
+        self._contacts += sum(map(chipmunk.cpArbiterGetCount, self._touching))
 
     def step(self, action: Sequence[float] | np.ndarray) -> float:
         """Drive the agent towards `action` (2,) [px] for one control step, and return the coverage
@@ -148,26 +151,26 @@ class PushTSim:
         # Chipmunk is called directly because pymunk's properties would take half of the time of a
         # control step. A test shows that both give identical results.
         agent, space, touching = self.agent._body, self.space._space, self._touching
-        self._contacts = 0
+        set_velocity, physics_step = chipmunk.cpBodySetVelocity, chipmunk.cpSpaceStep
+        count, contacts = chipmunk.cpArbiterGetCount, 0
         for _ in range(10):
             # The block does not affect a kinematic body, so its path need not be read back between
             # the physics steps.
             vx += (K_P * (target_x - x) - K_V * vx) * PHYSICS_DT
             vy += (K_P * (target_y - y) - K_V * vy) * PHYSICS_DT
-            chipmunk.cpBodySetVelocity(agent, (vx, vy))
-            chipmunk.cpSpaceStep(space, PHYSICS_DT)
+            set_velocity(agent, (vx, vy))
+            physics_step(space, PHYSICS_DT)
             x += vx * PHYSICS_DT
             y += vy * PHYSICS_DT
-            if touching:
-                self._contacts += self._count_contacts()
+            for arbiter in touching:
+                contacts += count(arbiter)
+        self._contacts = contacts
         return self.coverage()
 
     @property
     def state(self) -> np.ndarray:
         """The state, (5,) float64: agent x, y, block x, y [px], block angle in [0, 2π)."""
-        (x, y), _ = self.agent_motion
-        block_x, block_y, angle = self.block_pose
-        return np.array((x, y, block_x, block_y, angle % (2 * math.pi)))
+        return state_of(self.agent_motion[0], self.block_pose)
 
     @property
     def agent_motion(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -192,7 +195,7 @@ class PushTSim:
         """Return the share of the goal that the block covers, in [0, 1]."""
         pose = self.block_pose
         if self._covered is None or self._covered[0] != pose:  # the block mostly stands still
-            self._covered = pose, clipped_coverage(*pose)
+            self._covered = pose, quick_coverage(*pose)
         return self._covered[1]
 
 

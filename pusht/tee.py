@@ -38,7 +38,7 @@ def coverage(block_pose: Sequence[float] | np.ndarray) -> float:
     """Return the share of the goal T's area that a block at `block_pose` (3,) = x, y [px], angle
     [rad] covers, computed by shapely.
 
-    This is the definition; `clipped_coverage` gives the same number 5 to 10 times faster.
+    This is the definition; `quick_coverage` gives the same number 12 times faster or more.
     """
     return shapely.intersection(_tee(block_pose), _tee(GOAL_POSE)).area / _tee(GOAL_POSE).area
 
@@ -49,10 +49,10 @@ def _tee(pose: Sequence[float] | np.ndarray) -> shapely.Polygon:
     return shapely.Polygon(TEE @ np.array([[c, s], [-s, c]]) + (x, y))
 
 
-def clipped_coverage(x: float, y: float, angle: float) -> float:
+def quick_coverage(x: float, y: float, angle: float) -> float:
     """Return `coverage((x, y, angle))`.
 
-    The block's outline is clipped against the goal's two rectangles, in the goal's frame.
+    It is the sum over the goal's two rectangles, in the goal's frame.
     """
     goal_x, goal_y, goal_angle = _GOAL
     c, s = _COS_GOAL, _SIN_GOAL
@@ -65,13 +65,7 @@ def clipped_coverage(x: float, y: float, angle: float) -> float:
         return 0.0
     xs = [c * u - s * v + dx for u, v in _OUTLINE]
     ys = [s * u + c * v + dy for u, v in _OUTLINE]
-    area = 0.0
-    for x_low, x_high, y_low, y_high in _RECTANGLES:
-        px, py = _clip(xs, ys, x_low, x_high)
-        if px:
-            py, px = _clip(py, px, y_low, y_high)
-            area += _area(px, py)
-    return area / _AREA
+    return sum(_shared_area(xs, ys, *sides) for sides in _RECTANGLES) / _AREA
 
 
 _GOAL = tuple(GOAL_POSE.tolist())
@@ -84,40 +78,34 @@ _CENTRE = 11025 / 240
 _RADIUS = math.hypot(60, _CENTRE)
 
 
-def _clip(
-    us: list[float], vs: list[float], low: float, high: float
-) -> tuple[list[float], list[float]]:
-    """Clip the polygon (us, vs) to low <= u <= high (Sutherland and Hodgman, 1974)."""
-    if min(us) < low:
-        us, vs = _cut(us, vs, [u >= low for u in us], low)
-    if us and max(us) > high:
-        us, vs = _cut(us, vs, [u <= high for u in us], high)
-    return us, vs
+def _shared_area(
+    xs: list[float], ys: list[float], left: float, right: float, low: float, high: float
+) -> float:
+    """Return the area of a polygon within a rectangle.
 
-
-def _cut(
-    us: list[float], vs: list[float], keeps: list[bool], line: float
-) -> tuple[list[float], list[float]]:
-    """Return the part of the polygon on one side of u = line. keeps: which corners are there."""
-    out_u: list[float] = []
-    out_v: list[float] = []
-    u0, v0, kept = us[-1], vs[-1], keeps[-1]
-    for u, v, keep in zip(us, vs, keeps, strict=True):
-        if keep != kept:
-            out_u.append(line)
-            out_v.append(v0 + (v - v0) * ((line - u0) / (u - u0)))
-        if keep:
-            out_u.append(u)
-            out_v.append(v)
-        u0, v0, kept = u, v, keep
-    return out_u, out_v
-
-
-def _area(us: list[float], vs: list[float]) -> float:
-    if not us:
-        return 0.0
-    twice, u0, v0 = 0.0, us[-1], vs[-1]
-    for u, v in zip(us, vs, strict=True):
-        twice += u0 * v - u * v0
-        u0, v0 = u, v
-    return abs(twice) / 2
+    By Green's theorem it is the integral along the outline, dx, of the height above the rectangle's
+    lower side, from nothing to all of the rectangle's. An edge that rises from p to q contributes
+    its width within the rectangle times its mean height.
+    """
+    area, height = 0.0, high - low
+    within = [left if x < left else right if x > right else x for x in xs]  # noqa: FURB136, slower
+    x0, y0, start = xs[-1], ys[-1], within[-1]
+    for x1, y1, end in zip(xs, ys, within, strict=True):
+        if start != end:
+            slope = (y1 - y0) / (x1 - x0)
+            p, q = y0 + (start - x0) * slope - low, y0 + (end - x0) * slope - low
+            if p > q:
+                p, q = q, p
+            if q <= 0:
+                mean = 0.0
+            elif p >= height:
+                mean = height
+            elif p >= 0:  # what goes beyond the upper side is cut off
+                mean = (p + q) / 2 if q <= height else height - (height - p) ** 2 / (2 * (q - p))
+            elif q <= height:
+                mean = q * q / (2 * (q - p))
+            else:
+                mean = height * (q - height / 2) / (q - p)
+            area += (end - start) * mean
+        x0, y0, start = x1, y1, end
+    return abs(area)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pymunk import Vec2d
 
 from pusht.sim import PushTSim, reward, sample_start
-from pusht.tee import GOAL_POSE, TEE, clipped_coverage, coverage
+from pusht.tee import GOAL_POSE, TEE, coverage, quick_coverage
 
 FAR_FROM_ALL = [60, 60, 400, 400, 0.5]  # the agent cannot reach the block within a step or two
 
@@ -228,7 +228,7 @@ def in_goal_frame(dx: float, dy: float, turn: float) -> tuple[float, float, floa
 
 def assert_as_shapely(pose: tuple[float, float, float]) -> float:
     exact = coverage(pose)
-    assert clipped_coverage(*pose) == pytest.approx(exact, abs=1e-9, rel=0), pose
+    assert quick_coverage(*pose) == pytest.approx(exact, abs=1e-9, rel=0), pose
     return exact
 
 
@@ -303,12 +303,12 @@ def test_coverage_is_that_of_the_shapes_that_collide():
 
 
 def test_coverage_is_whole_on_the_goal_and_nothing_far_away():
-    assert clipped_coverage(*GOAL_POSE) == pytest.approx(1, abs=1e-12)
-    assert clipped_coverage(
-        GOAL_POSE[0], GOAL_POSE[1], GOAL_POSE[2] + 6 * math.pi
-    ) == pytest.approx(1, abs=1e-9)
-    assert clipped_coverage(20, 20, 0) == 0
-    upside_down = clipped_coverage(
+    assert quick_coverage(*GOAL_POSE) == pytest.approx(1, abs=1e-12)
+    assert quick_coverage(GOAL_POSE[0], GOAL_POSE[1], GOAL_POSE[2] + 6 * math.pi) == pytest.approx(
+        1, abs=1e-9
+    )
+    assert quick_coverage(20, 20, 0) == 0
+    upside_down = quick_coverage(
         *in_goal_frame(0, 120, math.pi)
     )  # the stem on the stem, the bar beyond its end
     assert upside_down == pytest.approx((30 * 60 + 2 * 30 * 30) / 6300, abs=1e-12)

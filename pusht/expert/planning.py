@@ -8,7 +8,7 @@ import torch
 from pusht.expert.driving import on_grid
 from pusht.expert.networks import Proposals, Student, Value
 from pusht.sim import SUCCESS_COVERAGE, PushTSim
-from pusht.tee import clipped_coverage
+from pusht.tee import quick_coverage
 
 _SOLVED = 1.3  # value of a proposal that succeeds: above what a `Value` gives
 
@@ -112,7 +112,7 @@ class Expert:
     def _disturbed(self, states: np.ndarray, chunks: np.ndarray) -> np.ndarray:
         if self.disturbance is None:
             return chunks
-        covered = np.array([clipped_coverage(*state[2:]) for state in states])
+        covered = np.array([quick_coverage(*state[2:]) for state in states])
         hit = self._random.random(len(states)) < self.disturbance.share
         hit &= covered < self.disturbance.below
         offsets = self.disturbance.size * self._random.standard_normal((len(states), 2))

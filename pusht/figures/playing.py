@@ -24,7 +24,7 @@ from pusht.figures.board import (
 from pusht.figures.moving import Live, Slider
 from pusht.figures.page import GREY, SMALL, WIDTH, Page, Picture, as_image
 from pusht.sim import reward
-from pusht.tee import clipped_coverage
+from pusht.tee import quick_coverage
 
 # The states (T + 1, 5) of an episode, and the actions (T + 1, 2) that led to them, if known.
 Recorded = tuple[np.ndarray, np.ndarray | None]
@@ -184,7 +184,7 @@ def _states(name: str, states: Any) -> np.ndarray:
 
 
 def _rewards(states: np.ndarray) -> np.ndarray:
-    return np.array([reward(clipped_coverage(*state[2:])) for state in states.tolist()])
+    return np.array([reward(quick_coverage(*state[2:])) for state in states.tolist()])
 
 
 def _sentence(name: str, step: int, rewards: np.ndarray) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from pusht.demos import Demonstrations
 from pusht.figures.page import BLUE, GREY, HEAD, INK, SMALL, Page, Picture
 from pusht.figures.table import paths
-from pusht.tee import clipped_coverage
+from pusht.tee import quick_coverage
 
 _CONTROL_DT = 0.1  # s
 _CENTRE = 40.7  # px along the stem to the centre of the T's area
@@ -44,7 +44,7 @@ def facts(demonstrations: Demonstrations) -> Facts:
         lengths.append(len(states) * _CONTROL_DT)
         speeds.append(np.linalg.norm(np.diff(states[:, :2], axis=0), axis=1) / _CONTROL_DT)
         at = np.linspace(0, len(states) - 1, 101).round().astype(int)
-        coverage.append([clipped_coverage(*states[t, 2:]) for t in at])
+        coverage.append([quick_coverage(*states[t, 2:]) for t in at])
         turns.append(turns_around(states))
     return Facts(np.array(lengths), np.concatenate(speeds), np.array(coverage), np.array(turns))
 
