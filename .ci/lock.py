@@ -16,7 +16,8 @@ from check_wheels import GYM_NEEDS, PYTHONS, ROOT, Pip
 from packaging.requirements import Requirement
 
 TORCH = "2.13.0"
-# Later ones read the grammar of an address whenever nbformat is imported: a second a command.
+# With later ones nbformat reads a grammar of IRIs whenever it is imported (rfc3987-syntax, which
+# jsonschema asks for): one to two seconds for each command.
 JSONSCHEMA = "jsonschema<4.25"
 CUDA = ("nvidia-", "cuda-", "triton")
 HEADER = """\

@@ -19,9 +19,9 @@ Numbers = Sequence[float] | np.ndarray
 
 
 def observed(sim: PushTSim, coverage: float) -> tuple[np.ndarray, Info]:
-    """Return the state (5,) of a simulator that has this coverage, and an environment's info.
+    """Return the state (5,) and an environment's info. coverage: what `sim.coverage()` gave.
 
-    Each body is read once, because reading takes as long as three physics steps.
+    Each body is read once here, because a reading takes as long as two physics steps.
     """
     agent, velocity = sim.agent_motion
     block_pose = sim.block_pose

@@ -52,7 +52,7 @@ def _tee(pose: Sequence[float] | np.ndarray) -> shapely.Polygon:
 def quick_coverage(x: float, y: float, angle: float) -> float:
     """Return `coverage((x, y, angle))`.
 
-    It is the sum over the goal's two rectangles, in the goal's frame.
+    The areas shared with the goal's two rectangles are added, in the goal's frame.
     """
     goal_x, goal_y, goal_angle = _GOAL
     c, s = _COS_GOAL, _SIN_GOAL
@@ -65,7 +65,8 @@ def quick_coverage(x: float, y: float, angle: float) -> float:
         return 0.0
     xs = [c * u - s * v + dx for u, v in _OUTLINE]
     ys = [s * u + c * v + dy for u, v in _OUTLINE]
-    return sum(_shared_area(xs, ys, *sides) for sides in _RECTANGLES) / _AREA
+    shared = sum(_shared_area(xs, ys, *sides) for sides in _RECTANGLES)
+    return shared / _AREA if shared > _ROUNDING else 0.0
 
 
 _GOAL = tuple(GOAL_POSE.tolist())
@@ -73,6 +74,7 @@ _COS_GOAL, _SIN_GOAL = math.cos(_GOAL[2]), math.sin(_GOAL[2])
 _OUTLINE = [tuple(vertex) for vertex in TEE.tolist()]
 _RECTANGLES = [(-60.0, 60.0, 0.0, 30.0), (-15.0, 15.0, 30.0, 120.0)]
 _AREA = 120.0 * 30 + 30 * 90
+_ROUNDING = 1e-9  # px²: some 1e-12 remain where nothing is shared
 # The circle through the bar's outer and the stem's lower corners has its centre at (0, _CENTRE).
 _CENTRE = 11025 / 240
 _RADIUS = math.hypot(60, _CENTRE)
@@ -83,9 +85,9 @@ def _shared_area(
 ) -> float:
     """Return the area of a polygon within a rectangle.
 
-    By Green's theorem it is the integral along the outline, dx, of the height above the rectangle's
-    lower side, from nothing to all of the rectangle's. An edge that rises from p to q contributes
-    its width within the rectangle times its mean height.
+    By Green's theorem it is the integral of h dx along the outline, where h is the height above the
+    rectangle's lower side, limited to between 0 and the rectangle's height. An edge contributes its
+    signed width within the rectangle times its mean h.
     """
     area, height = 0.0, high - low
     within = [left if x < left else right if x > right else x for x in xs]  # noqa: FURB136, slower
@@ -94,7 +96,7 @@ def _shared_area(
         if start != end:
             slope = (y1 - y0) / (x1 - x0)
             p, q = y0 + (start - x0) * slope - low, y0 + (end - x0) * slope - low
-            if p > q:
+            if p > q:  # the mean is the same whether the edge falls or rises
                 p, q = q, p
             if q <= 0:
                 mean = 0.0

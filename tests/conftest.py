@@ -45,13 +45,15 @@ def state_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 @pytest.fixture(autouse=True, scope="session")
-def courses_that_are_copied(tmp_path_factory: pytest.TempPathFactory) -> None:
+def courses_that_are_copied(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Give the test processes of one run one folder for the courses that their tests copy."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if hasattr(request.config, "workerinput"):  # one of pytest-xdist's processes
         folder = folder.parent
-    courses.made = folder / "courses"
-    courses.made.mkdir(exist_ok=True)
+    courses.originals = folder / "courses"
+    courses.originals.mkdir(exist_ok=True)
 
 
 @pytest.fixture(scope="session")

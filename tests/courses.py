@@ -9,18 +9,19 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from score.course.nbgrader import release
-from score.course.settings import open_course
-
-made = None  # the folder of the courses that are copied; tests/conftest.py sets it
+originals = None  # the folder of the courses that are copied; tests/conftest.py sets it
 
 
 def create(folder, **settings):
     """A course with these settings in a new folder."""
-    original = made / hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()
+    # Not above: tests/conftest.py is also there where a student's part alone is installed.
+    from score.course.nbgrader import release
+    from score.course.settings import open_course
+
+    original = originals / hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()
     with FileLock(f"{original}.lock"):
         if not original.exists():
-            with tempfile.TemporaryDirectory(dir=made) as scratch:
+            with tempfile.TemporaryDirectory(dir=originals) as scratch:
                 release.create(Path(scratch) / "course", **settings).folder.rename(original)
     shutil.copytree(original, folder)
     return open_course(folder)

@@ -52,8 +52,8 @@ def rows():
 
 
 def recorded(seeds=(PRACTICE, *SEEDS), every=1):
-    """{key of an answer: {seed: [points, sentence]}}: every answer, or every fifth, in practice and
-    in class.
+    """{key of an answer: {seed: [points, sentence]}}: each answer, or one of `every`, in practice
+    and in class.
 
     Extensions are looked at in practice alone; theirs is 1 point where they are right.
     """
@@ -98,7 +98,11 @@ def _on_its_own():
             torch.set_num_threads(threads)
 
 
-_ROLLOUTS = re.compile(r"\bScore [\d.]+ over \d+ episodes")
+_SCORE = re.compile(
+    r"Score ([\d.]+) over (\d+) episodes \(95 % interval ([\d.]+) to ([\d.]+),"
+    r" in points ([\d.]+) to ([\d.]+)\), (\d+)% of them solved"
+)
+_APART = (0.05, 0, 0.1, 0.1, 0.5, 0.5, 5)  # how far these numbers may be from the recorded ones
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|0x[0-9a-f]{6,}")
 
 
@@ -110,18 +114,19 @@ def same_words(one, other):
 def same_sentence(one, other):
     """Whether two sentences are the same, but for the fourth digit of their numbers.
 
-    Whole numbers of up to three digits, as in shapes and steps, are the same in both. Figures of
-    rollouts may differ by a fifth: another processor adds floats in another order, and what a
-    policy does after a contact goes by the last digit.
+    Whole numbers of up to three digits, as in shapes and steps, are the same in both. What policies
+    did may differ a little: another processor adds floats in another order, and what a policy does
+    after a contact goes by the last digit.
     """
     if not same_words(one, other):
         return False
-    same = _close_figure if _ROLLOUTS.search(one) else _same_number
-    return all(map(same, _NUMBER.findall(one), _NUMBER.findall(other)))
-
-
-def _close_figure(one, other):
-    return math.isclose(float(one), float(other), rel_tol=0.2)
+    scores = [_SCORE.search(sentence) for sentence in (one, other)]
+    if all(scores):
+        pairs = zip(*(map(float, score.groups()) for score in scores), _APART, strict=True)
+        if any(abs(a - b) > apart for a, b, apart in pairs):
+            return False
+        one, other = (_SCORE.sub("", sentence) for sentence in (one, other))
+    return all(map(_same_number, _NUMBER.findall(one), _NUMBER.findall(other)))
 
 
 def _same_number(one, other):

@@ -77,7 +77,11 @@ def private():
 
 each_level = pytest.mark.parametrize(
     "level",
-    sampled(levels.LEVELS, ["bubblewrap, own user", "same user"], lambda level: level.name),
+    sampled(
+        levels.LEVELS,
+        ["bubblewrap, own user", "bubblewrap", "same user"],
+        lambda level: level.name,
+    ),
     indirect=True,
 )
 

@@ -366,8 +366,9 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
 def test_a_folder_that_is_no_course_is_told_in_one_sentence(tmp_path, settings, sentence):
     if settings:
         (tmp_path / "course.toml").write_text(settings)
-    with pytest.raises(SystemExit, match=sentence):
+    with pytest.raises(SystemExit, match=sentence) as raised:
         main(["course", "grade", str(tmp_path)])
+    assert "\n" not in str(raised.value)
 
 
 def test_grading_nobody_or_a_stranger_is_told_in_one_sentence(tmp_path, course):

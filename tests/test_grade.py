@@ -166,13 +166,7 @@ def fill(folder):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "moments, end",
-    [
-        (50, signal.SIGKILL),
-        (10, signal.SIGINT),
-    ],
-)
+@pytest.mark.parametrize("moments, end", [(50, signal.SIGKILL), (10, signal.SIGINT)])
 def test_stopped_at_any_moment_nothing_is_lost_or_done_twice(tmp_path, uninterrupted, moments, end):
     rng, found, course = random.Random(moments), [], fill(tmp_path)
     empty = (course.folder / "gradebook.db").read_bytes()

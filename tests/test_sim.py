@@ -239,6 +239,7 @@ def test_coverage_is_shapelys_on_random_poses():
     )
     exact = np.array([assert_as_shapely(in_goal_frame(*pose)) for pose in poses])
     assert (exact == 0).sum() > 100 and (exact > 0.5).sum() > 100
+    assert not any(quick_coverage(*in_goal_frame(*pose)) for pose in poses[exact == 0])
 
 
 def test_coverage_is_shapelys_where_edges_and_corners_meet():

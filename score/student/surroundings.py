@@ -26,7 +26,8 @@ def usual_surroundings() -> Iterator[None]:
         np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"),
         warnings.catch_warnings(),
     ):
-        # IPython has one of these from its start, for a category of its own.
+        # The filters that raise are removed, not overruled: one before them would show what Python
+        # and other packages hide, and IPython always has one that raises.
         warnings.filters = [each for each in warnings.filters if each[0] != "error"]
         torch.set_default_dtype(torch.float32)
         try:
