@@ -3,10 +3,11 @@
 import pytest
 
 
-def sampled(values, kept, name=str):
-    """The values as parameters named by `name`; those that are not in `kept` are marked long."""
-    assert {*kept} <= {name(value) for value in values}
+def sampled(values, kept):
+    """The values, texts or what has a name, as parameters; those not in `kept` are marked long."""
+    named = {value if isinstance(value, str) else value.name: value for value in values}
+    assert {*kept} <= {*named}
     return [
-        pytest.param(value, id=name(value), marks=[] if name(value) in kept else [pytest.mark.long])
-        for value in values
+        pytest.param(value, id=name, marks=[] if name in kept else [pytest.mark.long])
+        for name, value in named.items()
     ]

@@ -77,11 +77,7 @@ def private():
 
 each_level = pytest.mark.parametrize(
     "level",
-    sampled(
-        levels.LEVELS,
-        ["bubblewrap, own user", "bubblewrap", "same user"],
-        lambda level: level.name,
-    ),
+    sampled(levels.LEVELS, ["bubblewrap, own user", "bubblewrap", "same user"]),
     indirect=True,
 )
 

@@ -313,6 +313,7 @@ def test_a_saved_or_graded_notebook_keeps_the_still(notebook, graded, shown, pla
         # A page that prefers another form to the widget's view (VS Code may) has none to prefer.
         assert {*outputs[1]} == {"text/plain", "application/vnd.jupyter.widget-view+json"}
         assert "player of 2 episodes" in outputs[1]["text/plain"]
+        assert outputs[1]["application/vnd.jupyter.widget-view+json"]["model_id"]
 
 
 # In JupyterLab.
